@@ -1,0 +1,128 @@
+/**
+ * What a sub-command is, and how its words are read.
+ *
+ * A command's options are one table. `node:util` parses by it (citty keeps only the last of a repeated flag and
+ * lets unknown ones pass), citty renders the help from it, and the README's tables are tested against it.
+ */
+import { parseArgs } from "node:util";
+import { HupwatchError } from "../error.ts";
+
+export interface Option {
+  type: "string" | "boolean";
+  /** One letter, without the dash. */
+  short?: string;
+  /** May be given more than once. */
+  multiple?: boolean;
+  /** Placeholder in the help, e.g. `SEC`. */
+  value?: string;
+  /** What the help and the README say; one line. */
+  help: string;
+  /** Shown in the help; the code that reads the option applies it. */
+  default?: string;
+}
+
+export type OptionTable = Record<string, Option>;
+
+type Value<O extends Option> = O["multiple"] extends true
+  ? (O["type"] extends "string" ? string : boolean)[]
+  : O["type"] extends "string"
+    ? string
+    : boolean;
+
+export type Values<T extends OptionTable> = { [K in keyof T]?: Value<T[K]> };
+
+export interface Parsed<T extends OptionTable> {
+  values: Values<T>;
+  positionals: string[];
+}
+
+/** A sub-command: a file of its own in this folder, loaded only when it is asked for. */
+export interface Command<T extends OptionTable = OptionTable> {
+  name: string;
+  /** One line. */
+  summary: string;
+  /** The words behind the name in the usage line, e.g. `[options] TARGET`. */
+  usage: string;
+  options: T;
+  examples: { command: string; meaning: string }[];
+  /** Text behind the options: exit codes, signals, notes. */
+  epilogue?: string;
+  /** 125 for `run`, 2 for the sub-commands that answer a question. */
+  usageExitCode: number;
+  /**
+   * Options end at the first positional, which starts another command line (`run`, `verify`, `explain`).
+   * That line, untouched, is then what `positionals` holds.
+   */
+  wraps?: boolean;
+  /** Returns the exit code. Throws HupwatchError. */
+  run(parsed: Parsed<T>): Promise<number>;
+}
+
+export const command = <const T extends OptionTable>(definition: Command<T>): Command<T> => definition;
+
+/** Every command has it; listed last in the help. */
+export const COMMON_OPTIONS = {
+  help: { type: "boolean", short: "h", help: "show this help and exit" },
+} as const satisfies OptionTable;
+
+export interface CutLine {
+  head: string[];
+  /** Undefined where no `--` and no first positional was seen. */
+  wrapped: string[] | undefined;
+}
+
+/** Cuts a wrapping command's words where the wrapped command line starts: at `--`, else at the first word that is no option. */
+export function cutAtCommand(words: readonly string[], options: OptionTable): CutLine {
+  const { tokens } = parseArgs({
+    args: [...words],
+    options: nodeOptions(options),
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+  });
+  for (const token of tokens) {
+    if (token.kind === "option-terminator")
+      return { head: words.slice(0, token.index), wrapped: words.slice(token.index + 1) };
+    if (token.kind === "positional")
+      return { head: words.slice(0, token.index), wrapped: words.slice(token.index) };
+  }
+  return { head: [...words], wrapped: undefined };
+}
+
+/** Reads the words of one command. Throws a usage error that names the word. */
+export function parse<T extends OptionTable>(cmd: Command<T>, words: readonly string[]): Parsed<T> {
+  const options = { ...cmd.options, ...COMMON_OPTIONS };
+  const { head, wrapped } = cmd.wraps
+    ? cutAtCommand(words, options)
+    : { head: [...words], wrapped: undefined };
+  try {
+    const { values, positionals } = parseArgs({
+      args: head,
+      options: nodeOptions(options),
+      strict: true,
+      allowNegative: true,
+      allowPositionals: true,
+    });
+    return { values: values as Values<T>, positionals: wrapped ?? positionals };
+  } catch (cause) {
+    throw new HupwatchError("usage", usageMessage(cause), {
+      exitCode: cmd.usageExitCode,
+      hint: `see 'hupwatch ${cmd.name} --help'`,
+    });
+  }
+}
+
+const nodeOptions = (table: OptionTable) =>
+  Object.fromEntries(
+    Object.entries(table).map(([name, o]) => [
+      name,
+      { type: o.type, ...(o.short ? { short: o.short } : {}), ...(o.multiple ? { multiple: true } : {}) },
+    ]),
+  );
+
+/** Node's texts are right but long-winded: their first sentence names the option. */
+function usageMessage(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const first = text.split("\n")[0]?.split(". To specify")[0] ?? text;
+  return `${first.charAt(0).toLowerCase()}${first.slice(1)}`;
+}

@@ -1,0 +1,10 @@
+/** The sub-commands in the order the help shows them, each with its one line. */
+export const SUMMARIES = {
+  run: "wrap a command and swap it on SIGHUP (the default)",
+  load: "drive an HTTP server with honest load, Unix sockets first",
+} as const;
+
+export type CommandName = keyof typeof SUMMARIES;
+
+export const isCommandName = (word: string | undefined): word is CommandName =>
+  word !== undefined && Object.hasOwn(SUMMARIES, word);

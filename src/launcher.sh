@@ -1,0 +1,40 @@
+#!/bin/sh
+# Starts hupwatch and keeps this pid. Three traps of the runtime are closed here and nowhere else:
+# - a SIGHUP in the first milliseconds, before any handler can stand, would kill it: ignored until main.ts listens;
+# - bun reads .env and bunfig.toml (whose preload runs code) from the application's directory: both flags off;
+# - bun swallows a leading `--`: the word `cli` stands before it.
+hup=deliver
+while read -r key value; do
+  case $key in
+  SigIgn:)
+    # Bit 0 of the last hexadecimal digit is SIGHUP: set by nohup(1), and then it stays the user's wish.
+    case $value in *[13579bdf]) hup=nohup ;; esac
+    break
+    ;;
+  esac
+done </proc/$$/status
+trap '' HUP
+
+self=$0
+while [ -L "$self" ]; do
+  link=$(readlink "$self")
+  case $link in /*) self=$link ;; *) self=${self%/*}/$link ;; esac
+done
+case $self in */*) here=${self%/*} ;; *) here=. ;; esac
+
+if [ -n "$HUPWATCH_BUN" ]; then
+  bun=$HUPWATCH_BUN
+elif [ -x "$here/../node_modules/.bin/bun" ]; then
+  bun=$here/../node_modules/.bin/bun
+elif [ -x "$here/../../.bin/bun" ]; then
+  bun=$here/../../.bin/bun
+else
+  bun=$(command -v bun) || {
+    echo "hupwatch: bun is not on the PATH, and hupwatch runs on it" >&2
+    echo "To fix: npm install -g bun (1.4 or newer), or set HUPWATCH_BUN to its path" >&2
+    exit 125
+  }
+fi
+# These two would let the environment choose what bun runs.
+unset BUN_OPTIONS BUN_BE_BUN
+HUPWATCH_SIGHUP=$hup exec "$bun" --no-env-file --config=/dev/null "$here/main.ts" cli "$@"
