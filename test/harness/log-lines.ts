@@ -1,0 +1,9 @@
+/** What hupwatch says on stderr about its life, as the tests wait for it. The one place that knows the wording. */
+export const LOG = {
+  started: (generation: number) => new RegExp(`generation ${generation} started \\(pid (\\d+)\\)`),
+  ready: (generation: number) => new RegExp(`generation ${generation} ready in ([\\d.]+) s`),
+  serves: (generation: number) => new RegExp(`generation ${generation} serves`),
+  retired: (generation: number) => new RegExp(`generation ${generation} retired`),
+  gone: (generation: number) => new RegExp(`generation ${generation} gone`),
+  rolledBack: /rolled back/,
+} as const;

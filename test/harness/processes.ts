@@ -1,0 +1,75 @@
+/** What /proc says about processes. The tests' own reading of it: src/os/procfs.ts is under test. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+export interface ProcessEntry {
+  pid: number;
+  ppid: number;
+  /** R, S, D, T, Z ... of proc_pid_stat(5). */
+  state: string;
+  /** In clock ticks since boot: with the pid it names one process for ever. */
+  startTime: string;
+  command: string;
+}
+
+/** Undefined where the process is gone, also when it goes while we look. */
+export function readProcess(pid: number): ProcessEntry | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The name in parentheses may hold spaces and parentheses itself.
+    const [state = "?", ppid = "0", ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const words = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
+    return { pid, ppid: Number(ppid), state, startTime: rest[17] ?? "", command: words.join(" ").trim() };
+  } catch {
+    return undefined;
+  }
+}
+
+export function allProcesses(): ProcessEntry[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => readProcess(Number(name)) ?? []);
+}
+
+/** The process and all its descendants, zombies too. Empty where it is gone. */
+export function processTree(pid: number): ProcessEntry[] {
+  const all = allProcesses();
+  const tree = all.filter((entry) => entry.pid === pid);
+  for (const parent of tree) tree.push(...all.filter((entry) => entry.ppid === parent.pid));
+  return tree;
+}
+
+/** What the descriptors of a process refer to, in the order of their numbers: `socket:[123]`, `/dev/null`. */
+export function openDescriptors(pid: number): string[] {
+  const descriptors = readdirSync(`/proc/${pid}/fd`).map(Number);
+  return descriptors
+    .sort((a, b) => a - b)
+    .flatMap((descriptor) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
+      } catch {
+        return [];
+      }
+    });
+}
+
+/** Living processes that have `NAME=value` in the environment they were started with. */
+export function processesWithEnv(name: string, value: string): ProcessEntry[] {
+  const wanted = `${name}=${value}`;
+  return allProcesses().filter((entry) => {
+    try {
+      return readFileSync(`/proc/${entry.pid}/environ`, "latin1").split("\0").includes(wanted);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Ends exactly this process, never a stranger that got its number since. */
+export function killEntry(entry: ProcessEntry, signal: NodeJS.Signals): void {
+  if (readProcess(entry.pid)?.startTime !== entry.startTime) return;
+  try {
+    process.kill(entry.pid, signal);
+  } catch {
+    // It went by itself between the two lines.
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * What `bun run test` runs: installs what the tests need, runs them, and ends with `N passed, N failed` alone on a line.
+ *
+ *     bun test/run.ts [--fast] [FILTER...]     a FILTER is a part of a test file's path
+ *
+ * `--fast` leaves out test/e2e and so needs nothing but Bun and python3.
+ */
+import { ROOT } from "./setup/places.ts";
+import { installPrograms } from "./setup/programs.ts";
+import { countTests, summaryLine } from "./setup/summary.ts";
+import { makeVirtualenv } from "./setup/virtualenv.ts";
+
+const words = process.argv.slice(2);
+const fast = words.includes("--fast");
+const filters = words.filter((word) => word !== "--fast");
+
+try {
+  if (!fast) {
+    installPrograms();
+    makeVirtualenv();
+  }
+} catch (error) {
+  console.error(`setup: ${error instanceof Error ? error.message : error}`);
+  process.exit(1);
+}
+
+const tests = Bun.spawn(
+  [process.execPath, "test", ...(fast ? ["--path-ignore-patterns=test/e2e/**"] : []), ...filters],
+  { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] },
+);
+let stderr = "";
+const decoder = new TextDecoder();
+for await (const bytes of tests.stderr) {
+  process.stderr.write(bytes);
+  stderr += decoder.decode(bytes, { stream: true });
+}
+const exitCode = await tests.exited;
+const counts = countTests(stderr, exitCode);
+console.log(`\n${summaryLine(counts)}`);
+process.exit(counts.failed > 0 ? exitCode || 1 : exitCode);

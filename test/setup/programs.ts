@@ -1,0 +1,71 @@
+/**
+ * The programs the tests need from the system, each with a check that tries it: a package manager's word would not
+ * do, a package may be there for another python.
+ */
+import { existsSync } from "node:fs";
+import { GUNICORNS, PYTHON } from "./places.ts";
+
+interface Program {
+  /** What a person reads. */
+  name: string;
+  /** Of Debian and Ubuntu. */
+  package: string;
+  works(): boolean;
+}
+
+const succeeds = (command: string[]): boolean => {
+  try {
+    return Bun.spawnSync(command, { stdio: ["ignore", "ignore", "ignore"] }).success;
+  } catch {
+    return false;
+  }
+};
+
+const pythonImports = (modules: string) => () => succeeds([PYTHON, "-c", `import ${modules}`]);
+
+const PROGRAMS: Program[] = [
+  { name: "python3", package: "python3", works: () => succeeds([PYTHON, "--version"]) },
+  {
+    name: "python3's venv module",
+    package: "python3-venv",
+    works: pythonImports("venv, ensurepip"),
+  },
+  { name: "python3's gevent module", package: "python3-gevent", works: pythonImports("gevent") },
+  {
+    name: GUNICORNS.debian,
+    package: "gunicorn",
+    works: () => existsSync(GUNICORNS.debian) && succeeds([GUNICORNS.debian, "--version"]),
+  },
+];
+
+const missing = () => PROGRAMS.filter((program) => !program.works());
+
+const canInstall = () => process.getuid?.() === 0 && Bun.which("apt-get") !== null;
+
+/** Installs what is missing where it may, else throws and names it. */
+export function installPrograms(): void {
+  const before = missing();
+  if (before.length === 0) return;
+  const packages = before.map((program) => program.package);
+  if (canInstall()) {
+    console.log(`setup: apt-get install ${packages.join(" ")}`);
+    // The lists may be too old for the mirror, or, in an image, not there at all.
+    if (!aptGet(["install", ...packages])) {
+      console.log("setup: apt-get update, then once more");
+      aptGet(["update"]);
+      aptGet(["install", ...packages]);
+    }
+  }
+  const after = missing();
+  if (after.length === 0) return;
+  const list = after.map((program) => `  ${program.name} (Debian and Ubuntu: ${program.package})`);
+  const hint = `apt-get install ${after.map((program) => program.package).join(" ")}`;
+  throw new Error(`the tests need what is not here:\n${list.join("\n")}\nTo fix, as root: ${hint}`);
+}
+
+function aptGet(words: string[]): boolean {
+  return Bun.spawnSync(["apt-get", "--yes", "--quiet", "--no-install-recommends", ...words], {
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    stdio: ["ignore", "inherit", "inherit"],
+  }).success;
+}

@@ -1,0 +1,42 @@
+/** The line that says whether the tests passed must itself be right. */
+import { expect, test } from "bun:test";
+import { tempDir } from "../harness/until.ts";
+import { countTests, summaryLine } from "./summary.ts";
+
+const IMPORT = 'import { test, expect } from "bun:test";\n';
+
+async function runTests(files: Record<string, string>) {
+  using dir = tempDir();
+  for (const [name, text] of Object.entries(files)) await Bun.write(`${dir.path}/${name}.test.ts`, text);
+  const run = Bun.spawn([process.execPath, "test"], { cwd: dir.path, stderr: "pipe", stdout: "ignore" });
+  const [stderr, exitCode] = await Promise.all([run.stderr.text(), run.exited]);
+  return { line: summaryLine(countTests(stderr, exitCode)), exitCode };
+}
+
+test("passes, failures and skips are counted", async () => {
+  const { line, exitCode } = await runTests({
+    a: `${IMPORT}test("a", () => {}); test("b", () => {}); test.skip("c", () => {});`,
+    b: `${IMPORT}test("d", () => expect(1).toBe(2));`,
+  });
+  expect(line).toBe("2 passed, 1 failed, 1 skipped");
+  expect(exitCode).toBe(1);
+});
+
+test("only passes are said without skips", async () => {
+  const { line, exitCode } = await runTests({ a: `${IMPORT}test("a", () => {});` });
+  expect(line).toBe("1 passed, 0 failed");
+  expect(exitCode).toBe(0);
+});
+
+test("a file that throws while it is loaded is a failure", async () => {
+  const { line } = await runTests({ a: 'throw new Error("x");', b: `${IMPORT}test("a", () => {});` });
+  expect(line).toBe("1 passed, 1 failed");
+});
+
+test("a run that is killed in the middle is a failure, and what a test prints is no count", async () => {
+  const { line } = await runTests({
+    a: `${IMPORT}test("a", () => console.error("\\n 9 pass\\n 0 fail\\nRan 9 tests"));
+        test("b", () => process.kill(process.pid, "SIGKILL"));`,
+  });
+  expect(line).toBe("1 passed, 1 failed");
+});

@@ -1,0 +1,30 @@
+/**
+ * Counts what `bun test` said. Its JUnit file is not enough: a test file that throws while it is loaded is no row there
+ * (Bun 1.4.5), while the last lines on stderr count it.
+ */
+export interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** Reads the whole stderr of `bun test`. A run that failed without a counted failure counts as one. */
+export function countTests(stderr: string, exitCode: number): Counts {
+  const text = Bun.stripANSI(stderr);
+  // At the very end: a test may print such lines itself.
+  const end = text.search(/\nRan \d+ tests? across \d+ files?\.[^\n]*\n*$/);
+  const tail = end < 0 ? "" : text.slice(0, end).split("\n").slice(-12).join("\n");
+  const last = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(tail)?.[1] ?? 0);
+  // Killed or crashed before the end: what it had reported until then.
+  const lines = (word: string) => text.match(new RegExp(`^\\(${word}\\) `, "gm"))?.length ?? 0;
+  const counts =
+    end < 0
+      ? { passed: lines("pass"), failed: lines("fail"), skipped: lines("skip") + lines("todo") }
+      : { passed: last("pass"), failed: last("fail"), skipped: last("skip") + last("todo") };
+  if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
+  return counts;
+}
+
+export function summaryLine({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+}
