@@ -30,12 +30,13 @@ export function allProcesses(): ProcessEntry[] {
     .flatMap((name) => readProcess(Number(name)) ?? []);
 }
 
-/** The process and all its descendants, zombies too. Empty where it is gone. */
-export function processTree(pid: number): ProcessEntry[] {
+/** These processes and all their descendants, each once, zombies too. Without those that are gone. */
+export function processTree(...pids: number[]): ProcessEntry[] {
   const all = allProcesses();
-  const tree = all.filter((entry) => entry.pid === pid);
-  for (const parent of tree) tree.push(...all.filter((entry) => entry.ppid === parent.pid));
-  return tree;
+  const tree = new Set(all.filter((entry) => pids.includes(entry.pid)));
+  // A set is walked in the order of insertion, what is added on the way included.
+  for (const parent of tree) for (const entry of all) if (entry.ppid === parent.pid) tree.add(entry);
+  return [...tree];
 }
 
 /** What the descriptors of a process refer to, in the order of their numbers: `socket:[123]`, `/dev/null`. */
@@ -64,9 +65,12 @@ export function processesWithEnv(name: string, value: string): ProcessEntry[] {
   });
 }
 
+/** Whether its number still means this process and not a later one. */
+export const isSame = (entry: ProcessEntry) => readProcess(entry.pid)?.startTime === entry.startTime;
+
 /** Ends exactly this process, never a stranger that got its number since. */
 export function killEntry(entry: ProcessEntry, signal: NodeJS.Signals): void {
-  if (readProcess(entry.pid)?.startTime !== entry.startTime) return;
+  if (!isSame(entry)) return;
   try {
     process.kill(entry.pid, signal);
   } catch {
