@@ -1,0 +1,208 @@
+/** `hupwatch load`: reads the options, runs the engine, shows what it says. */
+import { parseDuration } from "../duration.ts";
+import { HupwatchError } from "../error.ts";
+import { type LoadSnapshot, startLoad } from "../load/engine.ts";
+import { DEFAULTS, type LoadPlan, MODES, type Mode, makePlan } from "../load/plan.ts";
+import { preflight } from "../load/preflight.ts";
+import { type LoadResult, reportOf } from "../load/result.ts";
+import { progressLine, renderTable } from "../load/table.ts";
+import { parseTarget } from "../load/target.ts";
+import { verdictOf } from "../load/verdict.ts";
+import { command, type Values } from "./command.ts";
+
+const OPTIONS = {
+  mode: { type: "string", short: "m", value: "MODE", help: MODES.join(", "), default: DEFAULTS.mode },
+  connections: {
+    type: "string",
+    short: "c",
+    value: "N",
+    help: "requests in flight at most",
+    default: String(DEFAULTS.connections),
+  },
+  rate: {
+    type: "string",
+    short: "r",
+    value: "N",
+    help: "requests a second, whatever the server does (open loop)",
+    default: "as fast as answers come (closed loop)",
+  },
+  duration: { type: "string", short: "d", value: "DUR", help: "how long", default: "10s" },
+  requests: { type: "string", short: "n", value: "N", help: "how many, instead of or beside --duration" },
+  timeout: { type: "string", value: "DUR", help: "for a request, connect included", default: "10s" },
+  "slow-time": {
+    type: "string",
+    value: "DUR",
+    help: "what 'slow' asks the server to take",
+    default: "500ms",
+  },
+  "upload-size": { type: "string", value: "SIZE", help: "body of an 'upload', e.g. 64k, 1m", default: "1m" },
+  "any-body": { type: "boolean", help: "take every body as good (a server without the fixture contract)" },
+  "fail-on-stale": { type: "boolean", help: "an older version answering after a newer one is a failure" },
+  "max-missed": {
+    type: "string",
+    value: "PERCENT",
+    help: "slots that may find no free connection",
+    default: String(DEFAULTS.missedMax * 100),
+  },
+  json: { type: "boolean", help: "print the result as JSON (schema hupwatch-load/1) instead of the table" },
+  hgrm: { type: "string", value: "FILE", help: "write the latency spectrum in HdrHistogram's text format" },
+  quiet: { type: "boolean", short: "q", help: "no progress on stderr" },
+} as const;
+
+const EPILOGUE = `MODES
+
+  fresh      GET, a new connection for each request
+  keepalive  GET on kept connections
+  post       POST of 1 KiB on kept connections to /upload, whose answer must name its id and checksum
+  slow       GET /slow?ms=..., a new connection each: requests that are long in flight
+  upload     POST of --upload-size to /upload, a new connection each
+  mix        all of them: of 20 requests 8 keepalive, 6 fresh, 4 post, 1 slow, 1 upload
+
+  No request is ever sent twice. Each carries an id of its own in X-Request-Id.
+
+EXIT CODES
+
+  0  no request failed
+  1  some failed
+  2  usage
+  3  nothing there to be loaded
+  4  the generator was the limit: too many slots found no free connection, so the run proves nothing`;
+
+export default command({
+  name: "load",
+  summary: "drive an HTTP server with honest load, Unix sockets first",
+  usage: "[options] TARGET",
+  options: OPTIONS,
+  usageExitCode: 2,
+  examples: [
+    {
+      command: "hupwatch load --rate 500 --duration 30s unix:/tmp/myapp.sock",
+      meaning: "500 requests a second, latency from when each was due",
+    },
+    {
+      command: "hupwatch load --mode fresh unix:/tmp/myapp.sock:/healthz",
+      meaning: "new connections as fast as they are answered",
+    },
+    {
+      command: "hupwatch load --mode post --rate 200 --json http://127.0.0.1:8000/ > result.json",
+      meaning: "POSTs with checksums over TCP, the result for a script",
+    },
+  ],
+  epilogue: EPILOGUE,
+  async run({ values, positionals }) {
+    const plan = readPlan(values, positionals);
+    await preflight(plan);
+    const result = await runShowing(plan, values.quiet === true);
+    if (values.hgrm !== undefined) await writeSpectrum(values.hgrm, result);
+    await Bun.write(Bun.stdout, values.json ? `${JSON.stringify(reportOf(result))}\n` : renderTable(result));
+    return conclude(plan, result);
+  },
+});
+
+function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPlan {
+  const [text, second] = positionals;
+  if (text === undefined) throw usage("no target", "name one: unix:/path/to.sock or http://host:port/path");
+  if (second !== undefined) throw usage(`two targets: '${text}' and '${second}'`, "name one");
+  const requests = wholeNumber(values.requests, "--requests", 1, 9_999_999_999);
+  const timed = values.duration !== undefined || requests === undefined;
+  return makePlan(parseTarget(text, process.cwd()), {
+    mode: readMode(values.mode ?? DEFAULTS.mode),
+    connections: wholeNumber(values.connections, "--connections", 1, 60_000) ?? DEFAULTS.connections,
+    rate: number(values.rate, "--rate", 0.01, 1_000_000),
+    requests,
+    durationMs: timed ? duration(values.duration ?? "10s", "--duration", 1) : undefined,
+    timeoutMs: duration(values.timeout ?? "10s", "--timeout", 1),
+    slowMs: duration(values["slow-time"] ?? "500ms", "--slow-time", 0),
+    uploadBytes: size(values["upload-size"] ?? "1m"),
+    checkBodies: values["any-body"] !== true,
+    staleIsFailure: values["fail-on-stale"] === true,
+    missedMax: (number(values["max-missed"], "--max-missed", 0, 100) ?? DEFAULTS.missedMax * 100) / 100,
+  });
+}
+
+/** On a terminal one line that is written over; elsewhere a line every five seconds. */
+async function runShowing(plan: LoadPlan, quiet: boolean): Promise<LoadResult> {
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  const live = process.stderr.isTTY === true;
+  const show = (s: LoadSnapshot) =>
+    process.stderr.write(live ? `\r\x1b[K${progressLine(s)}` : `${progressLine(s)}\n`);
+  const ticking = quiet ? {} : { onTick: show, tickMs: live ? 200 : 5000 };
+  const result = await startLoad(plan, { signal: abort.signal, ...ticking }).done;
+  if (live && !quiet) process.stderr.write("\r\x1b[K");
+  process.off("SIGINT", stop).off("SIGTERM", stop);
+  return result;
+}
+
+/** HdrHistogram's percentile text, in milliseconds: what its plotter and wrk2's users read. */
+async function writeSpectrum(file: string, { histograms }: LoadResult): Promise<void> {
+  try {
+    await Bun.write(file, histograms.latency.outputPercentileDistribution(5, 1000));
+  } catch (cause) {
+    throw new HupwatchError("load.hgrm", `cannot write ${file}`, {
+      exitCode: 3,
+      hint: "give --hgrm a file in a directory that exists and may be written to",
+      cause,
+    });
+  }
+}
+
+function conclude(plan: LoadPlan, result: LoadResult): number {
+  switch (verdictOf(result)) {
+    case "clean":
+      return 0;
+    case "failures":
+      return 1;
+    case "limited":
+      throw new HupwatchError("load.limited", `inconclusive: ${result.generator.reasons.join("; ")}`, {
+        exitCode: 4,
+        hint: `raise --connections (now ${plan.connections}), lower --rate, or allow more with --max-missed`,
+      });
+  }
+}
+
+function readMode(text: string): Mode {
+  const mode = MODES.find((one) => one === text);
+  if (mode) return mode;
+  throw usage(`--mode '${text}' is no mode`, `use one of ${MODES.join(", ")}`);
+}
+
+function number(text: string | undefined, option: string, low: number, high: number): number | undefined {
+  if (text === undefined) return undefined;
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= low && value <= high) return value;
+  throw usage(`${option} '${text}' is not a number from ${low} to ${high}`, "give one in these bounds");
+}
+
+function wholeNumber(text: string | undefined, option: string, low: number, high: number) {
+  const value = number(text, option, low, high);
+  if (value === undefined || Number.isInteger(value)) return value;
+  throw usage(`${option} '${text}' is not a whole number`, "leave out the fraction");
+}
+
+function duration(text: string, option: string, lowMs: number): number {
+  const ms = parsed(text, option);
+  if (ms >= lowMs) return ms;
+  throw usage(`${option} '${text}' is too short`, `give at least ${lowMs}ms`);
+}
+
+/** A usage error of this command, whatever the exit code of the shared parser's. */
+function parsed(text: string, option: string): number {
+  try {
+    return parseDuration(text, option);
+  } catch (error) {
+    if (error instanceof HupwatchError) throw usage(error.message, error.hint ?? "give seconds");
+    throw error;
+  }
+}
+
+function size(text: string): number {
+  const match = /^(\d+)([kmg]?)$/i.exec(text);
+  const factor = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[match?.[2]?.toLowerCase() ?? ""] ?? 1;
+  const bytes = match ? Number(match[1]) * factor : Number.NaN;
+  if (bytes >= 1 && bytes <= 1024 ** 3) return bytes;
+  throw usage(`--upload-size '${text}' is not a size from 1 to 1g`, "give bytes, or use k, m or g: 64k, 1m");
+}
+
+const usage = (message: string, hint: string) => new HupwatchError("usage", message, { exitCode: 2, hint });

@@ -1,0 +1,50 @@
+/**
+ * Bun reports every failed Unix connect but ENOENT as ECONNREFUSED: a full queue (EAGAIN), a path it may not enter
+ * (EACCES), no descriptor left (EMFILE). They mean different things, so the kernel is asked again, at once, by a
+ * connect of our own that is closed without a byte. That is no retry: it carries no request and its result changes
+ * only the name of the failure.
+ */
+import { close, connect, SystemError, socket } from "../os/libc.ts";
+import { encode, type SocketAddress } from "../sockets/sockaddr.ts";
+
+/** One look answers for all refusals within it, so that an outage is not met with twice the connects. */
+const SHARED_FOR_MS = 1;
+
+export class RefusalOracle {
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #errno = "ECONNREFUSED";
+  readonly #address: Uint8Array;
+
+  /** `path` begins with NUL for an abstract name. */
+  constructor(path: string) {
+    const address: SocketAddress = path.startsWith("\0")
+      ? { family: "abstract", name: path.slice(1) }
+      : { family: "unix", path };
+    this.#address = encode(address);
+  }
+
+  /** The errno behind an ECONNREFUSED that was reported at `now`. */
+  errno(now: number): string {
+    if (now - this.#askedAt < SHARED_FOR_MS) return this.#errno;
+    this.#askedAt = now;
+    // Let in now: the room or the listener has come back, and the first word stands.
+    this.#errno = this.look() ?? "ECONNREFUSED";
+    return this.#errno;
+  }
+
+  /** What connect(2) says right now; undefined where it lets us in. */
+  look(): string | undefined {
+    let fd: number | undefined;
+    try {
+      fd = socket("unix", true);
+      connect(fd, this.#address);
+      return undefined;
+    } catch (error) {
+      // One number, two names: which one is found depends on who looked it up.
+      if (error instanceof SystemError) return error.errno === "EWOULDBLOCK" ? "EAGAIN" : error.errno;
+      throw error;
+    } finally {
+      if (fd !== undefined) close(fd);
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** What TARGET says, as data: `unix:/path[:/url]`, `unix:@abstract[:/url]` or `http://host:port/path`. Parsing only. */
+import { resolve } from "node:path";
+import { HupwatchError } from "../error.ts";
+import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
+
+export type Address =
+  /** `path` begins with NUL for Linux's abstract names, as Bun.connect wants it. */
+  { kind: "unix"; path: string } | { kind: "tcp"; hostname: string; port: number };
+
+export interface Target {
+  address: Address;
+  /** The request target: path and query. */
+  url: string;
+  /** What the Host field says. */
+  host: string;
+  /** As the user wrote it. */
+  text: string;
+}
+
+const FORMS = "use unix:/path/to.sock, unix:/path/to.sock:/url or http://host:port/path";
+
+/** A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
+export function parseTarget(text: string, cwd: string): Target {
+  if (text.startsWith("unix:")) return unixTarget(text, cwd);
+  if (text.startsWith("/") || text.startsWith("./"))
+    throw refuse(text, "lacks the word unix: before its path");
+  if (text.startsWith("http://")) return httpTarget(text);
+  if (text.startsWith("https://")) throw refuse(text, "is TLS, which is not spoken here");
+  throw refuse(text, "is neither unix: nor http://");
+}
+
+function unixTarget(text: string, cwd: string): Target {
+  const rest = text.slice("unix:".length);
+  const seam = rest.indexOf(":/");
+  const name = seam < 0 ? rest : rest.slice(0, seam);
+  const url = seam < 0 ? "/" : rest.slice(seam + 1);
+  if (name === "" || name === "@") throw refuse(text, "names no socket");
+  const path = name.startsWith("@") ? `\0${name.slice(1)}` : resolve(cwd, name);
+  const bytes = Buffer.byteLength(path);
+  if (bytes > MAX_UNIX_PATH_BYTES)
+    throw refuse(
+      text,
+      `has a path of ${bytes} bytes, and a Unix socket's has ${MAX_UNIX_PATH_BYTES} at most`,
+    );
+  return { address: { kind: "unix", path }, url: requestTarget(url, text), host: "localhost", text };
+}
+
+function httpTarget(text: string): Target {
+  if (!URL.canParse(text)) throw refuse(text, "is no URL");
+  const url = new URL(text);
+  if (url.username || url.password) throw refuse(text, "holds a user name, which would not be sent");
+  return {
+    address: {
+      kind: "tcp",
+      hostname: url.hostname.replace(/^\[|\]$/g, ""),
+      port: url.port === "" ? 80 : Number(url.port),
+    },
+    url: requestTarget(url.pathname + url.search, text),
+    host: url.host,
+    text,
+  };
+}
+
+/** A blank or a control byte in the request line would make it another request. */
+function requestTarget(url: string, text: string): string {
+  if (!/^\/[\x21-\x7e]*$/.test(url))
+    throw refuse(text, "has a URL with blanks, control or non-ASCII characters");
+  return url;
+}
+
+const refuse = (text: string, why: string) =>
+  new HupwatchError("usage", `the target '${text}' ${why}`, { exitCode: 2, hint: FORMS });

@@ -1,0 +1,64 @@
+/**
+ * Which versions answered, by the X-Version field: counts, first and last answer, and answers that went back in time.
+ * A version is *newer* than those that answered before it. A regression is an answer from an older version to a request
+ * that was sent after the newest one's first answer had arrived: some client saw new, then old.
+ */
+import { latin1 } from "../http/bytes.ts";
+
+export interface VersionSeen {
+  version: string;
+  count: number;
+  /** Milliseconds since the run began. */
+  firstMs: number;
+  lastMs: number;
+  /** Of `count`, those that came after a newer version for good. */
+  regressions: number;
+}
+
+const VERSION_MAX_BYTES = 256;
+/** Beyond it something else than a version is in that field; further ones are counted as the last. */
+const VERSIONS_MAX = 4096;
+
+export class VersionLog {
+  readonly seen: VersionSeen[] = [];
+  #byText = new Map<string, number>();
+  /** The version that answered last, as bytes, so that the usual case decodes nothing. */
+  #currentBytes: Uint8Array = new Uint8Array();
+  #current = -1;
+
+  get regressions(): number {
+    return this.seen.reduce((sum, v) => sum + v.regressions, 0);
+  }
+
+  /** An answer came at `nowMs` to a request sent at `sentMs`. Returns the newer version's name if it is a regression. */
+  note(bytes: Uint8Array, from: number, to: number, sentMs: number, nowMs: number): string | undefined {
+    const version = this.seen[this.#indexOf(bytes, from, to, nowMs)] as VersionSeen;
+    version.count++;
+    version.lastMs = nowMs;
+    const newest = this.seen[this.seen.length - 1] as VersionSeen;
+    if (newest === version || sentMs <= newest.firstMs) return undefined;
+    version.regressions++;
+    return newest.version;
+  }
+
+  #indexOf(bytes: Uint8Array, from: number, to: number, nowMs: number): number {
+    if (this.#current >= 0 && same(bytes, from, to, this.#currentBytes)) return this.#current;
+    const end = Math.min(to, from + VERSION_MAX_BYTES);
+    const text = latin1(bytes, from, end);
+    let index = this.#byText.get(text);
+    if (index === undefined) {
+      if (this.seen.length >= VERSIONS_MAX) return this.seen.length - 1;
+      index = this.seen.push({ version: text, count: 0, firstMs: nowMs, lastMs: nowMs, regressions: 0 }) - 1;
+      this.#byText.set(text, index);
+    }
+    this.#current = index;
+    this.#currentBytes = bytes.slice(from, to);
+    return index;
+  }
+}
+
+function same(bytes: Uint8Array, from: number, to: number, other: Uint8Array): boolean {
+  if (to - from !== other.length) return false;
+  for (let i = 0; i < other.length; i++) if (bytes[from + i] !== other[i]) return false;
+  return true;
+}

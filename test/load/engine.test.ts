@@ -1,0 +1,226 @@
+import { describe, expect, test } from "bun:test";
+import { type LoadOptions, startLoad } from "../../src/load/engine.ts";
+import { isKeepAliveRace } from "../../src/load/outcome.ts";
+import { makePlan } from "../../src/load/plan.ts";
+import { parseTarget } from "../../src/load/target.ts";
+import { verdictOf } from "../../src/load/verdict.ts";
+import { type Fault, FaultServer } from "../faults/server.ts";
+
+type Given = Parameters<typeof makePlan>[1];
+
+const start = (server: FaultServer, given: Given, options?: LoadOptions) =>
+  startLoad(makePlan(parseTarget(server.target, "/"), { failureRecordsMax: 1000, ...given }), options);
+
+const none: Fault = () => {};
+
+/** A fault that strikes the first time only, and then answers as if nothing were. */
+function once(fault: Fault): Fault {
+  let struck = false;
+  return (ask) => {
+    if (struck) return void ask.socket.write(ask.good);
+    struck = true;
+    fault(ask);
+  };
+}
+
+describe("a clean server", () => {
+  const CASES: [transport: "unix" | "tcp", given: Given][] = [
+    ["unix", { mode: "keepalive", requests: 30_000, connections: 20 }],
+    ["unix", { mode: "fresh", requests: 10_000, connections: 20 }],
+    ["unix", { mode: "post", requests: 5000, connections: 20 }],
+    ["unix", { mode: "mix", requests: 1000, connections: 20, uploadBytes: 500_000 }],
+    ["tcp", { mode: "keepalive", requests: 5000, connections: 20 }],
+    ["tcp", { mode: "fresh", requests: 2000, connections: 20 }],
+  ];
+  for (const [transport, given] of CASES)
+    test(`no false alarm, nothing sent twice: ${transport} ${given?.mode} ${given?.requests}`, async () => {
+      using server = new FaultServer(transport, none, 0);
+      const result = await start(server, given).done;
+      expect(result.failures).toEqual([]);
+      expect(result).toMatchObject({ started: given?.requests, ok: given?.requests, failed: 0, missed: 0 });
+      expect(server.received.length).toBe(result.started);
+      const expected = Array.from(
+        { length: result.ids.count },
+        (_, n) => result.ids.prefix + String(n).padStart(10, "0"),
+      );
+      expect(server.received.toSorted()).toEqual(expected);
+      expect(result.versionRegressions).toBe(0);
+      expect(verdictOf(result)).toBe("clean");
+    });
+
+  test("fresh means a connection each, kept ones are kept", async () => {
+    using server = new FaultServer("unix", none, 0);
+    const fresh = await start(server, { mode: "fresh", requests: 50, connections: 5 }).done;
+    expect(fresh.connectionsOpened).toBe(50);
+    const kept = await start(server, { mode: "keepalive", requests: 50, connections: 5 }).done;
+    expect(kept.connectionsOpened).toBe(5);
+  });
+});
+
+describe("open loop", () => {
+  test("a stall is seen by all who would have waited in it, not by the one request alone", async () => {
+    const stall: Fault = ({ socket, good }) => void setTimeout(() => socket.write(good), 400);
+    using server = new FaultServer("unix", once(stall), 10);
+    const result = await start(server, { rate: 200, requests: 100, connections: 1 }).done;
+    expect(result).toMatchObject({ started: 100, ok: 100, missed: 0 });
+    expect(result.latency.p90Us).toBeGreaterThan(150_000);
+    expect(result.rawLatency.p90Us).toBeLessThan(result.latency.p90Us / 2);
+    expect(result.longestGapMs).toBeGreaterThan(300);
+  });
+
+  test("slots that find no connection in time are missed: counted, and the run is inconclusive", async () => {
+    const late: Fault = ({ socket, good }) => void setTimeout(() => socket.write(good), 30);
+    using server = new FaultServer("unix", late, 1);
+    const result = await start(server, { rate: 200, requests: 60, connections: 1, timeoutMs: 100 }).done;
+    expect(result.missed).toBeGreaterThan(0);
+    expect(result).toMatchObject({ scheduled: 60, started: 60 - result.missed, failed: 0 });
+    expect(result.generator.limited).toBe(true);
+    expect(result.generator.reasons[0]).toContain("none of the 1 connections free");
+    expect(verdictOf(result)).toBe("limited");
+    // A server's failure is proven, whatever the generator was.
+    const lost = { class: "timeout", phase: "body", kind: "keepalive", reused: true, count: 1 } as const;
+    expect(verdictOf({ ...result, failures: [lost] })).toBe("failures");
+    expect(verdictOf({ ...result, failures: [{ ...lost, class: "local-limit" }] })).toBe("limited");
+  });
+
+  test("paced as asked", async () => {
+    using server = new FaultServer("unix", none, 0);
+    const result = await start(server, { rate: 500, durationMs: 300, connections: 5 }).done;
+    expect(result.started).toBe(150);
+    expect(result.elapsedMs).toBeGreaterThanOrEqual(298);
+  });
+});
+
+describe("the end", () => {
+  test("aborted: nothing new starts, what is in flight ends, nothing is left open", async () => {
+    using server = new FaultServer("unix", none, 0);
+    const abort = new AbortController();
+    const options: LoadOptions = {
+      signal: abort.signal,
+      tickMs: 5,
+      onTick: ({ ok }) => ok > 0 && abort.abort(),
+    };
+    const result = await start(server, { durationMs: 60_000, connections: 5 }, options).done;
+    expect(result.started).toBe(result.ok);
+    expect(server.received.length).toBe(result.started);
+    const already = await start(server, { durationMs: 60_000 }, { signal: AbortSignal.abort() }).done;
+    expect(already.started).toBe(0);
+  });
+
+  test("aborted in an open loop: what is not due was never scheduled", async () => {
+    using server = new FaultServer("unix", none, 0);
+    const abort = new AbortController();
+    const options: LoadOptions = {
+      signal: abort.signal,
+      tickMs: 5,
+      onTick: ({ ok }) => ok > 5 && abort.abort(),
+    };
+    const result = await start(server, { rate: 300, durationMs: 60_000 }, options).done;
+    expect(result.scheduled).toBeLessThan(18_000);
+    expect(result.scheduled).toBe(result.ok + result.failed + result.missed);
+  });
+
+  test("silence ends by the time limit, with the phase", async () => {
+    using server = new FaultServer("tcp", none, 1);
+    const result = await start(server, { mode: "fresh", requests: 3, timeoutMs: 50 }).done;
+    expect(result.failures).toMatchObject([{ class: "timeout", phase: "before-byte", count: 3 }]);
+    expect(result.failureRecords[0]?.endedMs).toBeGreaterThanOrEqual(50);
+  });
+});
+
+describe("kept connections", () => {
+  test("closed by the server while idle: no failure, a new one is opened", async () => {
+    const closeLater: Fault = ({ socket, good }) => {
+      socket.write(good);
+      setTimeout(() => socket.end(), 1);
+    };
+    using server = new FaultServer("unix", closeLater, 5);
+    const result = await start(server, { rate: 40, requests: 12, connections: 1 }).done;
+    expect(result).toMatchObject({ ok: 12, failed: 0, idleCloses: 2, connectionsOpened: 3 });
+  });
+
+  test("bytes that nobody asked for are noted, and the connection is not used again", async () => {
+    const chatter: Fault = ({ socket, good }) => {
+      socket.write(good);
+      setTimeout(() => socket.write("HTTP/1.1 200 OK\r\n"), 1);
+    };
+    using server = new FaultServer("unix", chatter, 5);
+    const result = await start(server, { rate: 40, requests: 12, connections: 1 }).done;
+    expect(result).toMatchObject({ ok: 12, unaskedBytes: 2, connectionsOpened: 3 });
+    expect(verdictOf(result)).toBe("failures");
+  });
+
+  test("closed under an idempotent request: the keep-alive race, on a reused connection", async () => {
+    using server = new FaultServer("unix", ({ socket }) => void socket.end(), 5);
+    const get = await start(server, { requests: 10, connections: 1 }).done;
+    expect(get.failureRecords).toMatchObject([
+      { class: "fin-before-byte", reused: true, kind: "keepalive", receivedBytes: 0 },
+      { class: "fin-before-byte", reused: true, kind: "keepalive", receivedBytes: 0 },
+    ]);
+    expect(get.failureRecords.every(isKeepAliveRace)).toBe(true);
+    const post = await start(server, { mode: "post", requests: 10, connections: 1 }).done;
+    expect(post.failed).toBe(2);
+    expect(post.failureRecords.some(isKeepAliveRace)).toBe(false);
+  });
+});
+
+describe("books", () => {
+  test("failures are kept in full up to the cap, and counted beyond it", async () => {
+    using server = new FaultServer("unix", ({ socket }) => void socket.end(), 1);
+    const seen: string[] = [];
+    const onFailure: LoadOptions["onFailure"] = ({ id }) => seen.push(id);
+    const given: Given = { mode: "fresh", requests: 20, failureRecordsMax: 5 };
+    const result = await start(server, given, { onFailure }).done;
+    expect(result.failed).toBe(20);
+    expect(result.failureRecords.length).toBe(5);
+    expect(result.failureRecordsDropped).toBe(15);
+    expect(seen).toEqual(result.failureRecords.map((f) => f.id));
+  });
+
+  test("a burst: beyond rate and connections, each on a connection of its own, conserved", async () => {
+    using server = new FaultServer("unix", none, 0);
+    const run = start(server, { rate: 20, requests: 5, connections: 1 });
+    run.burst(40);
+    const result = await run.done;
+    expect(result).toMatchObject({ scheduled: 45, started: 45, ok: 45 });
+    expect(result.connectionsOpened).toBe(41);
+    expect(new Set(server.received).size).toBe(45);
+    run.burst(1);
+    expect(server.received.length).toBe(45);
+  });
+
+  test("segments: a request belongs to the stretch it touched, and the base is the rest", async () => {
+    const slow: Fault = ({ socket, good }) => void setTimeout(() => socket.write(good), 60);
+    using server = new FaultServer("unix", once(slow), 10);
+    const run = start(
+      server,
+      { rate: 100, requests: 30, connections: 5 },
+      {
+        tickMs: 2,
+        onTick: ({ ok, inFlight }) => run.segment(ok >= 9 && inFlight > 0 ? "swap" : "base"),
+      },
+    );
+    const result = await run.done;
+    const [base, swap] = result.segments;
+    expect([base?.name, swap?.name]).toEqual(["base", "swap"]);
+    expect((base?.ok ?? 0) + (swap?.ok ?? 0)).toBe(30);
+    expect(swap?.latency.maxUs).toBeGreaterThanOrEqual(55_000);
+    expect(base?.latency.maxUs).toBeLessThan(55_000);
+  });
+
+  test("the series holds every request once", async () => {
+    using server = new FaultServer("unix", ({ socket }) => void socket.end(), 10);
+    const { series, ok, failed, latency } = await start(server, { requests: 500, connections: 4 }).done;
+    const sum = (cells: number[]) => cells.reduce((a, b) => a + b, 0);
+    expect([sum(series.ok), sum(series.failed)]).toEqual([ok, failed]);
+    expect(Math.max(...series.maxUs)).toBe(latency.maxUs);
+  });
+
+  test("ticks say where the run stands", async () => {
+    using server = new FaultServer("unix", none, 0);
+    let last = { ok: 0, started: 0, inFlight: -1 };
+    const options: LoadOptions = { tickMs: 5, onTick: (snapshot) => (last = snapshot) };
+    const result = await start(server, { requests: 2000 }, options).done;
+    expect(last).toMatchObject({ ok: result.ok, started: 2000, inFlight: 0 });
+  });
+});
