@@ -1,0 +1,27 @@
+/** How a run ended, as an exit code: the command's own, 128+n for a signal, and env(1)'s for hupwatch's own failures. */
+import { constants } from "node:os";
+import { EXIT } from "../error.ts";
+import type { ExitStatus } from "../os/spawn.ts";
+import type { Ending } from "../swap/machine.ts";
+import type { StopStep } from "../swap/stop-sequence.ts";
+
+export function exitCodeOf(ending: Ending, stopSequence: readonly StopStep[]): number {
+  switch (ending.kind) {
+    case "left":
+      return 0;
+    case "stopped": {
+      // uvicorn and puma end by the very signal they were asked with: that is success.
+      const asked = stopSequence.some((s) => s.signal !== "SIGKILL" && s.signal === ending.exit?.signal);
+      return ending.exit === undefined || asked ? 0 : statusCode(ending.exit);
+    }
+    case "failed": {
+      const { exit, exitCode } = ending.failure;
+      return exitCode ?? (exit ? statusCode(exit) : EXIT.failed);
+    }
+  }
+}
+
+function statusCode({ code, signal }: ExitStatus): number {
+  if (signal === undefined) return code ?? EXIT.failed;
+  return 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
+}

@@ -1,0 +1,146 @@
+/** From the words on the command line to a RunPlan: every value is checked here, once, before anything is touched. */
+import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { parseDuration } from "../duration.ts";
+import { HupwatchError } from "../error.ts";
+import { type Check, parseCheck } from "../ready/check.ts";
+import type { ServerTraits } from "../servers/adapter.ts";
+import { traitsOf } from "../servers/adapters.ts";
+import { type Handover, hasPlaceholder } from "../sockets/handover.ts";
+import type { SocketOptions } from "../sockets/held.ts";
+import { maxBacklog } from "../sockets/open.ts";
+import { parseSpec, rejectDuplicates, type SocketSpec } from "../sockets/spec.ts";
+import { commandEnvironment } from "../swap/environment.ts";
+import type { RunPlan } from "../swap/plan.ts";
+import { parseStopSequence } from "../swap/stop-sequence.ts";
+import type { Values } from "./command.ts";
+import { ownerOf } from "./owner.ts";
+import type { RUN_OPTIONS } from "./run-options.ts";
+
+export type RunValues = Values<typeof RUN_OPTIONS>;
+
+export interface Surroundings {
+  env: Record<string, string | undefined>;
+  /** The physical working directory. */
+  cwd: string;
+  pid: number;
+  ppid: number;
+}
+
+export interface Planned {
+  plan: RunPlan;
+  traits: ServerTraits;
+}
+
+/** Throws HupwatchError that names the option and the value. */
+export function planRun(values: RunValues, words: readonly string[], around: Surroundings): Planned {
+  if (words.length === 0)
+    throw usage(
+      "no command to run",
+      "put it behind --, e.g. hupwatch -- gunicorn app:app --bind unix:/tmp/app.sock",
+    );
+  const here = logicalDirectory(around);
+  const directory = resolve(here, values.chdir ?? ".");
+  const environment = commandEnvironment(around.env);
+  const traits = traitsOf({ words, env: environment, directory });
+  const sockets = (values.bind ?? traits.binds).map((text) => parseSpec(text, here));
+  rejectDuplicates(sockets);
+  const handover = chooseHandover(values.handover ?? "auto", traits, sockets);
+  const plan: RunPlan = {
+    name: nameOf(values.name, directory, words),
+    words: traits.words,
+    directory,
+    environment,
+    envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
+    sockets: handover === "none" ? [] : sockets,
+    socketOptions: socketOptions(values, traits),
+    cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
+    handover,
+    checks: chooseChecks(values.ready, traits, handover === "none" ? [] : sockets),
+    readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
+    warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
+    stopSequence: parseStopSequence(values["stop-signal"] ?? traits.stop),
+    maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),
+    killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
+  };
+  return { plan, traits };
+}
+
+const usage = (message: string, hint: string) => new HupwatchError("usage", message, { hint });
+
+/** `$PWD` where it names the same directory as the physical one: a symlink in it is then followed anew each time. */
+function logicalDirectory({ env, cwd }: Surroundings): string {
+  const logical = env.PWD;
+  if (!logical?.startsWith("/")) return cwd;
+  const [a, b] = [logical, cwd].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return a && b && a.ino === b.ino && a.dev === b.dev ? logical : cwd;
+}
+
+function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly SocketSpec[]): Handover {
+  const mode = oneOf("--handover", wanted, ["auto", "systemd", "argv", "none"]);
+  if (mode !== "auto") return mode;
+  if (sockets.length === 0) return "none";
+  return hasPlaceholder(traits.words, "fd") ? "argv" : traits.handover;
+}
+
+function chooseChecks(
+  asked: string[] | undefined,
+  traits: ServerTraits,
+  sockets: readonly SocketSpec[],
+): Check[] {
+  if (asked === undefined) return [parseCheck(sockets.length > 0 ? traits.ready : "delay:0")];
+  const checks = asked.map(parseCheck);
+  const stranded = checks.find((c) => c.needsSocket && sockets.length === 0);
+  if (stranded)
+    throw usage(
+      `--ready ${stranded.label} has no socket to ask`,
+      "hold one with --bind, or use --ready delay:SEC",
+    );
+  return checks;
+}
+
+function socketOptions(values: RunValues, traits: ServerTraits): SocketOptions {
+  const owner = values["socket-owner"] ?? (values.bind ? undefined : traits.socketOwner);
+  return {
+    backlog:
+      values.backlog === undefined ? maxBacklog() : wholeNumber("--backlog", values.backlog, 1, 1_000_000),
+    mode:
+      values["socket-mode"] === undefined ? traits.socketMode : octal("--socket-mode", values["socket-mode"]),
+    owner: owner === undefined ? undefined : ownerOf(owner, "--socket-owner"),
+  };
+}
+
+/** Letters that are safe in a file name; the hash keeps two commands of one directory apart. */
+function nameOf(given: string | undefined, directory: string, words: readonly string[]): string {
+  if (given !== undefined) {
+    if (/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/.test(given)) return given;
+    throw usage(`--name '${given}' is not a name`, "use up to 64 letters, digits and . _ @ -");
+  }
+  const hash = createHash("sha256")
+    .update(JSON.stringify([directory, words]))
+    .digest("hex")
+    .slice(0, 6);
+  const readable = `${basename(directory)}-${basename(words[0] ?? "")}`.replace(/[^A-Za-z0-9_.-]/g, "_");
+  return `${readable.replace(/^[^A-Za-z0-9_]+/, "").slice(0, 48)}-${hash}`;
+}
+
+export function oneOf<const T extends string>(option: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((a) => a === value);
+  if (found === undefined) throw usage(`${option} '${value}' is not known`, `use ${allowed.join(", ")}`);
+  return found;
+}
+
+export function wholeNumber(option: string, text: string, min: number, max: number): number {
+  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (n >= min && n <= max) return n;
+  throw usage(
+    `${option} '${text}' is not a number from ${min} to ${max}`,
+    "give a whole number in that range",
+  );
+}
+
+function octal(option: string, text: string): number {
+  if (/^0?o?[0-7]{3}$/.test(text)) return Number.parseInt(text.slice(-3), 8);
+  throw usage(`${option} '${text}' is not a file mode`, "give it in octal, e.g. 0660");
+}

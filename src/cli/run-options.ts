@@ -1,0 +1,75 @@
+/** The options of `hupwatch run`, also those that `explain` and `verify` pass on. */
+import type { OptionTable } from "./command.ts";
+
+export const RUN_OPTIONS = {
+  "warmup-time": {
+    type: "string",
+    short: "w",
+    value: "SEC",
+    help: "both generations serve this long before the old one stops",
+    default: "1",
+  },
+  "kill-at-exit": {
+    type: "boolean",
+    short: "k",
+    help: "the command never outlives hupwatch",
+    default: "on as or below PID 1",
+  },
+  verbose: { type: "boolean", short: "v", multiple: true, help: "log debug lines; twice: trace" },
+  quiet: { type: "boolean", short: "q", help: "log errors only" },
+  bind: {
+    type: "string",
+    short: "b",
+    multiple: true,
+    value: "SPEC",
+    help: "hold unix:/path, host:port, [v6]:port or fd://N",
+    default: "the server's own",
+  },
+  backlog: { type: "string", value: "N", help: "accept-queue length", default: "net.core.somaxconn" },
+  "socket-mode": {
+    type: "string",
+    value: "0660",
+    help: "mode of Unix sockets",
+    default: "the server's, or umask",
+  },
+  "socket-owner": { type: "string", value: "USER:GROUP", help: "owner of Unix sockets", default: "caller" },
+  handover: { type: "string", value: "MODE", help: "auto, systemd, argv or none", default: "auto" },
+  cutover: { type: "string", value: "MODE", help: "steer or share", default: "steer where it can be" },
+  ready: {
+    type: "string",
+    multiple: true,
+    value: "CHECK",
+    help: "http[:/path], connect or delay:SEC; all must pass",
+    default: "the server's own",
+  },
+  "ready-timeout": { type: "string", value: "DUR", help: "roll back when not ready by then", default: "60s" },
+  "stop-signal": {
+    type: "string",
+    value: "SPEC",
+    help: "TERM, TERM/30s/KILL, ...",
+    default: "the server's own",
+  },
+  "max-draining": {
+    type: "string",
+    value: "N",
+    help: "older generations that may drain at once",
+    default: "4",
+  },
+  chdir: {
+    type: "string",
+    value: "DIR",
+    help: "directory, looked up anew for each generation",
+    default: "$PWD",
+  },
+  "env-file": { type: "string", value: "FILE", help: "variables, read anew for each generation" },
+  name: { type: "string", value: "NAME", help: "name of this instance", default: "directory and command" },
+  "run-dir": {
+    type: "string",
+    value: "DIR",
+    help: "where runtime files live",
+    default: "$XDG_RUNTIME_DIR/hupwatch",
+  },
+  pidfile: { type: "string", value: "FILE", help: "write hupwatch's own pid there" },
+  "log-format": { type: "string", value: "FORMAT", help: "text or json", default: "text" },
+  version: { type: "boolean", help: "show the version and exit" },
+} as const satisfies OptionTable;

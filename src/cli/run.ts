@@ -1,0 +1,98 @@
+/** `hupwatch run`: wraps a command and swaps it on SIGHUP. Reads the words, wires the parts, waits, says how it ended. */
+import { resolve } from "node:path";
+import { chooseRunDir, InstanceLock, openRunDir } from "../control/run-dir.ts";
+import { HupwatchError } from "../error.ts";
+import { createLog, type Log, logLevel } from "../log.ts";
+import { realOs } from "../os/os.ts";
+import { locate } from "../os/spawn.ts";
+import { holdAll } from "../sockets/open.ts";
+import { generationEnvironment } from "../swap/environment.ts";
+import { Supervisor } from "../swap/supervisor.ts";
+import { type Command, command } from "./command.ts";
+import { exitCodeOf } from "./exit-code.ts";
+import { logging } from "./narrator.ts";
+import { PidFile } from "./pidfile.ts";
+import { oneOf, planRun, type RunValues } from "./plan.ts";
+import { RUN_OPTIONS } from "./run-options.ts";
+import { listenToSignals } from "./signals.ts";
+
+const run: Command<typeof RUN_OPTIONS> = command({
+  name: "run",
+  summary: "Wrap a command; on SIGHUP replace it by a fresh copy of itself and drop not one request.",
+  usage: "[options] [--] command [args...]",
+  options: RUN_OPTIONS,
+  examples: [
+    {
+      command: "hupwatch -- gunicorn app:app --bind unix:/tmp/app.sock",
+      meaning: "then 'kill -HUP <pid>' after each deploy",
+    },
+    {
+      command: "hupwatch -b :8080 -- ./server --listen-fd {fd}",
+      meaning: "a server that takes its listener as a descriptor",
+    },
+  ],
+  epilogue: [
+    "SIGNALS",
+    "",
+    "  HUP              swap",
+    "  TERM, INT        leave, the service goes on; with -k stop it gracefully first; a second one hurries",
+    "  QUIT             stop the command at once, then exit",
+    "  USR1 USR2 WINCH TTIN TTOU   passed on to the serving generation",
+    "",
+    "EXIT CODES",
+    "",
+    "  the command's own; 128+n if signal n killed it; 125 hupwatch failed, 126 not executable, 127 not found",
+  ].join("\n"),
+  usageExitCode: 125,
+  wraps: true,
+  run: ({ values, positionals }) => wrap(values, positionals),
+});
+
+export default run;
+
+async function wrap(values: RunValues, words: readonly string[]): Promise<number> {
+  const { env, pid, ppid } = process;
+  const uid = process.getuid?.() ?? 0;
+  const log = createLog({
+    level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
+    format: oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]),
+    color: process.stderr.isTTY && !env.NO_COLOR,
+  });
+  const { plan, traits } = planRun(values, words, { env, cwd: process.cwd(), pid, ppid });
+  for (const note of traits.notes) log.warn("server.note", note);
+
+  using _lock = lockInstance(plan.name, chooseRunDir(values["run-dir"], env, uid), uid, log);
+  // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
+  locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
+  const held = await holdAll({
+    specs: plan.sockets,
+    options: plan.socketOptions,
+    cutover: plan.cutover,
+    onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
+  });
+  const narrator = logging(log, plan, held);
+  using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
+  const supervisor = new Supervisor(plan, held, realOs, narrator);
+  using _signals = listenToSignals(supervisor.post, plan.killAtExit, env.HUPWATCH_SIGHUP === "nohup", log);
+  narrator.begin(traits.server);
+  const ending = await supervisor.run();
+  narrator.end(ending);
+  return exitCodeOf(ending, plan.stopSequence);
+}
+
+/** Without a run dir the service still runs; only what needs one is lost, and that is said. */
+function lockInstance(
+  name: string,
+  runDir: { path: string; asked: boolean },
+  uid: number,
+  log: Log,
+): Disposable | undefined {
+  try {
+    openRunDir(runDir.path, uid);
+    return InstanceLock.take(runDir.path, name, process.pid);
+  } catch (error) {
+    if (runDir.asked || !(error instanceof HupwatchError) || error.code === "instance.running") throw error;
+    log.warn("run-dir.unusable", `${error.message}; a later start cannot take over from this one`);
+    return undefined;
+  }
+}

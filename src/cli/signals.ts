@@ -1,0 +1,37 @@
+/** The design's table of signals: each becomes an event for the one queue. */
+import type { Log } from "../log.ts";
+import type { Event } from "../swap/machine.ts";
+
+const FORWARDED = ["SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU"] as const;
+
+/** Until disposed of. `nohup`: SIGHUP was ignored when hupwatch started, and stays ignored. */
+export function listenToSignals(
+  post: (event: Event) => void,
+  killAtExit: boolean,
+  nohup: boolean,
+  log: Log,
+): Disposable {
+  const handlers = new Map<NodeJS.Signals, () => void>();
+  const on = (signal: NodeJS.Signals, event: Event) =>
+    handlers.set(signal, () => {
+      log.debug("signal", `received ${signal}`, { signal });
+      post(event);
+    });
+  if (nohup)
+    log.warn(
+      "signal.nohup",
+      "SIGHUP was ignored when hupwatch started (nohup), so a closing terminal swaps nothing, and neither does kill -HUP: start it with setsid instead of nohup to swap by signal",
+    );
+  else on("SIGHUP", { kind: "swap" });
+  const end: Event = { kind: killAtExit ? "stop" : "leave" };
+  on("SIGTERM", end);
+  on("SIGINT", end);
+  on("SIGQUIT", { kind: "quit" });
+  for (const signal of FORWARDED) on(signal, { kind: "forward", signal });
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  return {
+    [Symbol.dispose]: () => {
+      for (const [signal, handler] of handlers) process.off(signal, handler);
+    },
+  };
+}

@@ -1,0 +1,91 @@
+/**
+ * The log: one line per life-cycle event on stderr (stdout belongs to the server). The only user of consola, and only
+ * of its core: the fancy reporters would cost 10 MB of memory. Lines are written with one synchronous write each, so
+ * that they stay whole between the server's own.
+ */
+import { writeSync } from "node:fs";
+import { type ConsolaInstance, createConsola, LogLevels, type LogObject } from "consola/core";
+
+export type LogFormat = "text" | "json";
+
+export interface LogOptions {
+  /** 0 errors only, 3 life-cycle events, 4 debug, 5 trace. */
+  level: number;
+  format: LogFormat;
+  color: boolean;
+  write?: (line: string) => void;
+}
+
+export type Facts = Record<string, string | number | boolean | readonly (string | number)[] | undefined>;
+
+/** `event` is a stable name for scripts, `text` is for people, `facts` are the JSON line's further fields. */
+export interface Log {
+  error(event: string, text: string, facts?: Facts): void;
+  warn(event: string, text: string, facts?: Facts): void;
+  info(event: string, text: string, facts?: Facts): void;
+  debug(event: string, text: string, facts?: Facts): void;
+}
+
+/** -q is errors, no flag is events, -v is debug, -vv is trace. */
+export const logLevel = (verbose: number, quiet: boolean): number =>
+  quiet ? LogLevels.error : Math.min(LogLevels.info + verbose, LogLevels.trace);
+
+export function createLog(options: LogOptions): Log {
+  const write = options.write ?? writeLine;
+  const render = options.format === "json" ? asJson : options.color ? asColouredText : asText;
+  const consola = createConsola({
+    level: options.level,
+    throttle: 0, // consola folds repeated lines; two equal events are two events
+    reporters: [{ log: (entry) => write(`${render(entry)}\n`) }],
+  });
+  return {
+    error: emit(consola, "error"),
+    warn: emit(consola, "warn"),
+    info: emit(consola, "info"),
+    debug: emit(consola, "debug"),
+  };
+}
+
+const emit =
+  (consola: ConsolaInstance, type: "error" | "warn" | "info" | "debug") =>
+  (event: string, text: string, facts: Facts = {}) =>
+    consola[type]({ message: text, event, facts });
+
+interface Entry extends LogObject {
+  event?: string;
+  facts?: Facts;
+}
+
+const asText = (entry: Entry): string => {
+  const mark = entry.type === "error" || entry.type === "warn" ? `${entry.type}: ` : "";
+  return `${entry.date.toISOString()} hupwatch[${process.pid}] ${mark}${text(entry)}`;
+};
+
+const DIM = "\x1b[2m";
+const RESET = "\x1b[0m";
+const COLOURS: Record<string, string> = { error: "\x1b[31m", warn: "\x1b[33m", debug: "\x1b[2m" };
+
+const asColouredText = (entry: Entry): string => {
+  const time = entry.date.toISOString().slice(11, 23);
+  return `${DIM}${time} hupwatch[${process.pid}]${RESET} ${COLOURS[entry.type] ?? ""}${text(entry)}${RESET}`;
+};
+
+const asJson = (entry: Entry): string =>
+  JSON.stringify({
+    time: entry.date.toISOString(),
+    level: entry.type,
+    event: entry.event,
+    pid: process.pid,
+    message: text(entry),
+    ...entry.facts,
+  });
+
+const text = (entry: Entry): string => entry.message ?? entry.args.join(" ");
+
+function writeLine(line: string): void {
+  try {
+    writeSync(2, line);
+  } catch {
+    // stderr is closed or its disk is full: the service matters more than its log.
+  }
+}

@@ -1,0 +1,31 @@
+/** Time as the swap sees it: a monotonic now and one-shot timers. Tests turn a clock of their own. */
+export interface Clock {
+  /** Milliseconds since some moment; never goes back, whatever happens to the wall clock. */
+  now(): number;
+  /** Calls `then` once after `ms` milliseconds, unless disposed of before. */
+  after(ms: number, then: () => void): Disposable;
+}
+
+export const realClock: Clock = {
+  now: () => performance.now(),
+  after(ms, then) {
+    const timer = setTimeout(then, ms);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+};
+
+/** Calls `ask` soon (never from within this call) and then every `ms` until it says "enough". Never overlaps. */
+export function poll(clock: Clock, ms: number, ask: () => "more" | "enough"): Disposable {
+  let ended = false;
+  const round = () => {
+    if (ended || ask() === "enough" || ended) return;
+    timer = clock.after(ms, round);
+  };
+  let timer = clock.after(0, round);
+  return {
+    [Symbol.dispose]: () => {
+      ended = true;
+      timer[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,245 @@
+/**
+ * The only user of bun:ffi: thin, typed calls into libc for what the runtime does not offer: listeners that nobody
+ * accepts from, SO_REUSEPORT selectors, raw non-blocking connects, flock, subreaper, pidfd.
+ * No policy here. Every call throws SystemError with the errno's name; EAGAIN is a result, not an error, where
+ * waiting is normal. Numbers are those of Linux on x86-64, arm64 and riscv64 (asm-generic).
+ */
+import { CString, dlopen, type Pointer, ptr, read } from "bun:ffi";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
+
+const AF = { unix: 1, inet: 2, inet6: 10 } as const;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO = {
+  reuseaddr: 2,
+  error: 4,
+  reuseport: 15,
+  peercred: 17,
+  acceptconn: 30,
+  attachReuseportCbpf: 51,
+} as const;
+const F_DUPFD_CLOEXEC = 1030;
+const MSG_NOSIGNAL = 0x4000;
+const POLLIN = 1;
+const POLLOUT = 4;
+const LOCK_EX_NB = 2 | 4;
+const PR_SET_CHILD_SUBREAPER = 36;
+const P_ALL = 0;
+const WNOHANG = 1;
+const WEXITED = 4;
+const WNOWAIT = 0x01000000;
+const SYS_PIDFD_OPEN = 434;
+const SYS_PIDFD_GETFD = 438;
+
+export type Family = keyof typeof AF;
+
+/** A failed system call: `errno` is the symbolic name, e.g. `EADDRINUSE`. */
+export class SystemError extends Error {
+  override readonly name = "SystemError";
+  constructor(
+    readonly syscall: string,
+    readonly errno: string,
+  ) {
+    super(`${syscall}: ${errno} (${strerror(errno)})`);
+  }
+}
+
+const C = dlopen(libcName(), {
+  socket: { args: ["int", "int", "int"], returns: "int" },
+  bind: { args: ["int", "ptr", "u32"], returns: "int" },
+  listen: { args: ["int", "int"], returns: "int" },
+  connect: { args: ["int", "ptr", "u32"], returns: "int" },
+  getsockname: { args: ["int", "ptr", "ptr"], returns: "int" },
+  getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
+  setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
+  fcntl: { args: ["int", "int", "int"], returns: "int" },
+  poll: { args: ["ptr", "u64", "int"], returns: "int" },
+  send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
+  recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
+  close: { args: ["int"], returns: "int" },
+  flock: { args: ["int", "int"], returns: "int" },
+  prctl: { args: ["int", "u64", "u64", "u64", "u64"], returns: "int" },
+  waitid: { args: ["int", "u32", "ptr", "int"], returns: "int" },
+  waitpid: { args: ["int", "ptr", "int"], returns: "int" },
+  syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
+  strerror: { args: ["int"], returns: "ptr" },
+  __errno_location: { args: [], returns: "ptr" },
+}).symbols;
+
+function libcName(): string {
+  const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
+  const musl = `/lib/libc.musl-${machine}.so.1`;
+  return existsSync(musl) ? musl : "libc.so.6";
+}
+
+let errnoNames: Map<number, string> | undefined;
+
+function errno(): string {
+  const number = read.i32(C.__errno_location() as Pointer, 0);
+  // EWOULDBLOCK is Linux's second name of EAGAIN; the callers know the first.
+  errnoNames ??= new Map(
+    Object.entries(constants.errno)
+      .filter(([name]) => name !== "EWOULDBLOCK")
+      .map(([name, n]) => [n, name]),
+  );
+  return errnoNames.get(number) ?? `E${number}`;
+}
+
+function strerror(name: string): string {
+  const number = constants.errno[name as keyof typeof constants.errno];
+  return number === undefined ? "unknown error" : new CString(C.strerror(number) as Pointer).toString();
+}
+
+function check(syscall: string, result: number | bigint): number {
+  if (result < 0) throw new SystemError(syscall, errno());
+  return Number(result);
+}
+
+/** socket(2): a stream socket, close-on-exec. */
+export const socket = (family: Family, nonblocking: boolean): number =>
+  check("socket", C.socket(AF[family], SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0));
+
+export const bind = (fd: number, address: Uint8Array): void =>
+  void check("bind", C.bind(fd, ptr(address), address.length));
+
+export const listen = (fd: number, backlog: number): void => void check("listen", C.listen(fd, backlog));
+
+/** connect(2) on a non-blocking socket. EAGAIN (full Unix backlog) and the rest are thrown. */
+export function connect(fd: number, address: Uint8Array): "connected" | "in-progress" {
+  if (C.connect(fd, ptr(address), address.length) === 0) return "connected";
+  const name = errno();
+  if (name === "EINPROGRESS") return "in-progress";
+  throw new SystemError("connect", name);
+}
+
+/** getsockname(2): the raw sockaddr. */
+export function getsockname(fd: number): Uint8Array {
+  const address = new Uint8Array(128);
+  const length = new Uint32Array([address.length]);
+  check("getsockname", C.getsockname(fd, ptr(address), ptr(length)));
+  return address.subarray(0, length[0]);
+}
+
+export function setFlag(fd: number, option: "reuseaddr" | "reuseport"): void {
+  const on = new Int32Array([1]);
+  check(`setsockopt(SO_${option.toUpperCase()})`, C.setsockopt(fd, SOL_SOCKET, SO[option], ptr(on), 4));
+}
+
+function getInt(fd: number, option: number): number {
+  const value = new Int32Array(1);
+  const length = new Uint32Array([4]);
+  check("getsockopt", C.getsockopt(fd, SOL_SOCKET, option, ptr(value), ptr(length)));
+  return value[0] ?? 0;
+}
+
+/** True while the description is in the listening state (SO_ACCEPTCONN): false after somebody's shutdown(2). */
+export const isListening = (fd: number): boolean => getInt(fd, SO.acceptconn) === 1;
+
+/** The pending error of a connect in progress (SO_ERROR), as an errno name. */
+export function socketError(fd: number): string | undefined {
+  const number = getInt(fd, SO.error);
+  if (number === 0) return undefined;
+  return Object.entries(constants.errno).find(([, n]) => n === number)?.[0] ?? `E${number}`;
+}
+
+/** SO_PEERCRED of a connected Unix socket: for a client, the process that called listen(2). */
+export function peerCredentials(fd: number): { pid: number; uid: number } {
+  const value = new Int32Array(3);
+  const length = new Uint32Array([12]);
+  check("getsockopt(SO_PEERCRED)", C.getsockopt(fd, SOL_SOCKET, SO.peercred, ptr(value), ptr(length)));
+  return { pid: value[0] ?? 0, uid: value[1] ?? 0 };
+}
+
+/** One classic-BPF instruction: [code, jump if true, jump if false, k] (struct sock_filter). */
+export type BpfInstruction = readonly [code: number, jt: number, jf: number, k: number];
+
+/** SO_ATTACH_REUSEPORT_CBPF (Linux 4.6): replaces the selector of the whole group `fd` is in. Unprivileged. */
+export function attachReuseportSelector(fd: number, program: readonly BpfInstruction[]): void {
+  const filters = new DataView(new ArrayBuffer(8 * program.length));
+  for (const [i, [code, jt, jf, k]] of program.entries()) {
+    filters.setUint16(8 * i, code, true);
+    filters.setUint8(8 * i + 2, jt);
+    filters.setUint8(8 * i + 3, jf);
+    filters.setUint32(8 * i + 4, k >>> 0, true);
+  }
+  const fprog = new DataView(new ArrayBuffer(16));
+  fprog.setUint16(0, program.length, true);
+  fprog.setBigUint64(8, BigInt(ptr(filters)), true);
+  check(
+    "setsockopt(SO_ATTACH_REUSEPORT_CBPF)",
+    C.setsockopt(fd, SOL_SOCKET, SO.attachReuseportCbpf, ptr(fprog), 16),
+  );
+}
+
+function poll(fd: number, events: number): number {
+  const pollfd = new DataView(new ArrayBuffer(8));
+  pollfd.setInt32(0, fd, true);
+  pollfd.setInt16(4, events, true);
+  check("poll", C.poll(ptr(pollfd), 1, 0));
+  return pollfd.getInt16(6, true);
+}
+
+/** For a listener: its accept queue is not empty. For a connection: bytes, EOF or an error wait. Never blocks. */
+export const isReadable = (fd: number): boolean => (poll(fd, POLLIN) & POLLIN) !== 0;
+
+/** A connect in progress has ended, well or badly (see socketError). */
+export const isWritable = (fd: number): boolean => poll(fd, POLLOUT) !== 0;
+
+/** send(2) without SIGPIPE: the number of bytes taken, 0 when the buffer is full. */
+export function send(fd: number, bytes: Uint8Array): number {
+  const n = Number(C.send(fd, ptr(bytes), bytes.length, MSG_NOSIGNAL));
+  if (n >= 0) return n;
+  const name = errno();
+  if (name === "EAGAIN") return 0;
+  throw new SystemError("send", name);
+}
+
+/** recv(2) into `buffer`: the number of bytes, 0 at EOF, undefined when nothing is there yet. */
+export function recv(fd: number, buffer: Uint8Array): number | undefined {
+  const n = Number(C.recv(fd, ptr(buffer), buffer.length, 0));
+  if (n >= 0) return n;
+  const name = errno();
+  if (name === "EAGAIN") return undefined;
+  throw new SystemError("recv", name);
+}
+
+export const close = (fd: number): void => void check("close", C.close(fd));
+
+/** A second descriptor of the same open file, close-on-exec, numbered 10 or higher (0-9 stay free for handover). */
+export const dup = (fd: number): number => check("fcntl(F_DUPFD_CLOEXEC)", C.fcntl(fd, F_DUPFD_CLOEXEC, 10));
+
+/** flock(2), exclusive, without waiting: false where somebody else holds it. */
+export function tryLock(fd: number): boolean {
+  if (C.flock(fd, LOCK_EX_NB) === 0) return true;
+  const name = errno();
+  if (name === "EAGAIN") return false;
+  throw new SystemError("flock", name);
+}
+
+/** Orphans below this process become its children instead of init's (prctl(2), PR_SET_CHILD_SUBREAPER). */
+export const becomeSubreaper = (): void =>
+  void check("prctl", C.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n));
+
+/** The pid of a child that has ended and was not waited for yet, without taking it; 0 where there is none. */
+export function peekEndedChild(): number {
+  const info = new DataView(new ArrayBuffer(128));
+  if (C.waitid(P_ALL, 0, ptr(info), WEXITED | WNOHANG | WNOWAIT) < 0) {
+    const name = errno();
+    if (name === "ECHILD") return 0;
+    throw new SystemError("waitid", name);
+  }
+  return info.getInt32(16, true);
+}
+
+/** Takes the status of one ended child by its pid. */
+export const reap = (pid: number): void => void C.waitpid(pid, null, WNOHANG);
+
+/** pidfd_open(2), Linux 5.3. */
+export const pidfdOpen = (pid: number): number => check("pidfd_open", C.syscall(SYS_PIDFD_OPEN, pid, 0, 0));
+
+/** pidfd_getfd(2), Linux 5.6: a duplicate of another process's descriptor; needs ptrace permission over it. */
+export const pidfdGetfd = (pidfd: number, fd: number): number =>
+  check("pidfd_getfd", C.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0));

@@ -1,0 +1,31 @@
+/** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
+import { type Clock, realClock } from "./clock.ts";
+import { isSame, type Process, type TreeQuery, treeOf } from "./procfs.ts";
+import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
+
+export interface Os {
+  readonly pid: number;
+  readonly clock: Clock;
+  /** Throws HupwatchError where the command cannot be started. */
+  spawn(request: SpawnRequest): Child;
+  /** Everybody of a generation that still runs. */
+  tree(query: Omit<TreeQuery, "self">): Process[];
+  /** False where that very process (pid and start time) is gone. */
+  kill(target: Process, signal: NodeJS.Signals): boolean;
+}
+
+export const realOs: Os = {
+  pid: process.pid,
+  clock: realClock,
+  spawn,
+  tree: (query) => treeOf({ ...query, self: process.pid }),
+  kill(target, signal) {
+    if (!isSame(target)) return false;
+    try {
+      process.kill(target.pid, signal);
+      return true;
+    } catch {
+      return false; // ended between the look and the signal
+    }
+  },
+};

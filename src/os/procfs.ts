@@ -1,0 +1,96 @@
+/** What /proc knows of other processes: identity (pid and start time), parents, sessions, environment. proc(5). */
+import { readdirSync, readFileSync } from "node:fs";
+
+/** A pid alone may be a stranger's tomorrow; with the start time it names one process for ever. */
+export interface Identity {
+  pid: number;
+  /** Clock ticks since boot. */
+  startTime: number;
+}
+
+export interface Process extends Identity {
+  ppid: number;
+  session: number;
+  /** One letter: R, S, D, Z ... */
+  state: string;
+  command: string;
+}
+
+export function processOf(pid: number): Process | undefined {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, "latin1");
+  } catch {
+    return undefined;
+  }
+  // The name may hold blanks and parentheses; its end is the last ')'.
+  const end = text.lastIndexOf(")");
+  const fields = text.slice(end + 2).split(" ");
+  return {
+    pid,
+    command: text.slice(text.indexOf("(") + 1, end),
+    state: fields[0] ?? "?",
+    ppid: Number(fields[1]),
+    session: Number(fields[3]),
+    startTime: Number(fields[19]),
+  };
+}
+
+export const isSame = (a: Identity): boolean => processOf(a.pid)?.startTime === a.startTime;
+
+export function allProcesses(): Process[] {
+  const found: Process[] = [];
+  for (const name of readdirSync("/proc")) {
+    const first = name.charCodeAt(0);
+    if (first < 48 || first > 57) continue;
+    const process = processOf(Number(name));
+    if (process) found.push(process);
+  }
+  return found;
+}
+
+/** The value of a variable in the environment a process was started with; undefined where it is unreadable. */
+export function environmentOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
+  } catch {
+    return [];
+  }
+}
+
+export interface TreeQuery {
+  leader: Identity;
+  /** Lines that mark the environment of everybody in the tree, e.g. `HUPWATCH_GENERATION=3`. All must be there. */
+  marks: readonly string[];
+  /** Never in a tree, nor anything above it. */
+  self: number;
+}
+
+/**
+ * Everybody who belongs to a generation: its leader, what descends from it, its session, and orphans that were taken in
+ * by us (subreaper) or by init and still carry the marks. Zombies are not counted: they run no more.
+ */
+export function treeOf({ leader, marks, self }: TreeQuery): Process[] {
+  const all = allProcesses();
+  const members = new Set<number>();
+  for (const p of all) {
+    const isLeader = p.pid === leader.pid && p.startTime === leader.startTime;
+    const sameSession = p.session === leader.pid && p.startTime >= leader.startTime;
+    if (isLeader || sameSession || isMarkedOrphan(p, marks, self)) members.add(p.pid);
+  }
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const p of all)
+      if (!members.has(p.pid) && members.has(p.ppid)) {
+        members.add(p.pid);
+        grew = true;
+      }
+  }
+  return all.filter((p) => members.has(p.pid) && p.pid !== self && p.state !== "Z" && p.state !== "X");
+}
+
+function isMarkedOrphan(p: Process, marks: readonly string[], self: number): boolean {
+  if (p.ppid !== self && p.ppid !== 1) return false;
+  const environment = environmentOf(p.pid);
+  return marks.every((mark) => environment.includes(mark));
+}

@@ -1,0 +1,134 @@
+/**
+ * Starts a generation's command: in a session of its own, with listeners from descriptor 3 on, and LISTEN_PID being
+ * its true pid. A pid is known only after the fork, so `sh` sets the variable and replaces itself by the command:
+ * no shell ever reads the command's words, and none stays between us and it.
+ */
+import { accessSync, constants, type Stats, statSync } from "node:fs";
+import { delimiter, resolve } from "node:path";
+import { EXIT, HupwatchError } from "../error.ts";
+import { processOf } from "./procfs.ts";
+
+export interface SpawnRequest {
+  argv: readonly string[];
+  env: Record<string, string>;
+  cwd: string;
+  /** Passed as 3, 4, ... in this order. */
+  descriptors: readonly number[];
+  /** Set LISTEN_PID. */
+  listenPid: boolean;
+  /** The kernel sends the command SIGKILL when this process ends (prctl(2), PR_SET_PDEATHSIG). */
+  dieWithParent: boolean;
+}
+
+export interface ExitStatus {
+  /** Undefined where a signal ended it. */
+  code: number | undefined;
+  signal: string | undefined;
+}
+
+export interface Child {
+  readonly pid: number;
+  readonly startTime: number;
+  readonly exited: Promise<ExitStatus>;
+  /** False where it is gone already. */
+  kill(signal: string): boolean;
+}
+
+/** Throws HupwatchError with 127 where the command is not found and 126 where it cannot be run. */
+export function spawn(request: SpawnRequest): Child {
+  locate(request);
+  const child = Bun.spawn(trampoline(request), {
+    cwd: request.cwd,
+    env: request.env,
+    stdio: ["inherit", "inherit", "inherit", ...request.descriptors],
+    detached: true,
+  });
+  return {
+    pid: child.pid,
+    startTime: processOf(child.pid)?.startTime ?? 0,
+    exited: child.exited.then(
+      (): ExitStatus => ({
+        code: child.exitCode ?? undefined,
+        signal: child.signalCode === null ? undefined : String(child.signalCode),
+      }),
+    ),
+    kill(signal) {
+      if (child.exitCode !== null || child.signalCode !== null) return false;
+      child.kill(signal as NodeJS.Signals);
+      return true;
+    },
+  };
+}
+
+/** The words that really start. Without a need for the true pid or the parent's death signal: the command itself. */
+function trampoline({ argv, env, listenPid, dieWithParent }: SpawnRequest): string[] {
+  if (!listenPid && !dieWithParent) return [...argv];
+  const steps = [
+    // The parent may have died before the death signal was set: then nobody would ever send it.
+    dieWithParent ? '[ "$PPID" = "$1" ] || kill -9 $$; shift;' : "shift;",
+    listenPid ? "LISTEN_PID=$$; export LISTEN_PID;" : "",
+    'exec "$@"',
+  ];
+  const shell = ["/bin/sh", "-c", steps.filter(Boolean).join(" "), "sh", String(process.pid)];
+  const prefix = dieWithParent ? ["setpriv", "--pdeathsig", "KILL", "--"] : [];
+  return [...prefix, ...shell, ...restoreDroppedNames(env), ...argv];
+}
+
+/** dash forgets variables whose names are no shell identifiers (`spring.profile=x`): env(1) brings them back. */
+function restoreDroppedNames(env: Record<string, string>): string[] {
+  const odd = Object.entries(env).filter(([name]) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
+  return odd.length === 0 ? [] : ["env", "--", ...odd.map(([name, value]) => `${name}=${value}`)];
+}
+
+/** Looks the command up as execvp(3) would, from the child's directory and in the child's PATH. */
+export function locate({ argv, env, cwd }: Pick<SpawnRequest, "argv" | "env" | "cwd">): string {
+  const word = argv[0] ?? "";
+  if (!isDirectory(cwd))
+    throw new HupwatchError("command.no-directory", `cannot start '${word}': no directory ${cwd}`, {
+      exitCode: EXIT.failed,
+      hint: "create it, or point --chdir to one that exists",
+    });
+  const absolute = word.includes("/") ? [resolve(cwd, word)] : searchPath(word, env, cwd);
+  const files = absolute.filter(isFile);
+  const runnable = files.find(isExecutable);
+  if (runnable) return runnable;
+  if (files[0])
+    throw new HupwatchError("command.not-executable", `cannot run '${word}': ${files[0]} is not executable`, {
+      exitCode: EXIT.notExecutable,
+      hint: `chmod +x ${files[0]}, or put its interpreter before it`,
+    });
+  if (absolute.some(isDirectory))
+    throw new HupwatchError("command.not-executable", `cannot run '${word}': it is a directory`, {
+      exitCode: EXIT.notExecutable,
+      hint: "name a program",
+    });
+  throw new HupwatchError("command.not-found", `command not found: '${word}'`, {
+    exitCode: EXIT.notFound,
+    hint: word.includes("/")
+      ? `there is no such file below ${cwd}`
+      : "install it, or give its path; the PATH has it not",
+  });
+}
+
+const searchPath = (word: string, env: Record<string, string>, cwd: string): string[] =>
+  (env.PATH ?? "/usr/local/bin:/usr/bin:/bin").split(delimiter).map((dir) => resolve(cwd, dir, word));
+
+const isFile = (path: string) => stat(path)?.isFile() ?? false;
+const isDirectory = (path: string) => stat(path)?.isDirectory() ?? false;
+
+function stat(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined; // missing, a loop of links, or a file where a directory should be: not runnable either way
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * A readiness check: asks the new generation until it passes. It never gives up by itself (the generation's deadline
+ * does) and never asks anybody but the new generation, where the listener makes that possible.
+ *
+ * A new check is a file beside this one, a line in `parseCheck`, and a row in the README.
+ */
+import { parseDuration } from "../duration.ts";
+import { HupwatchError } from "../error.ts";
+import type { Clock } from "../os/clock.ts";
+import type { Listener } from "../sockets/held.ts";
+import { connectCheck } from "./connect.ts";
+import { delayCheck } from "./delay.ts";
+import { httpCheck } from "./http.ts";
+
+export interface CheckContext {
+  clock: Clock;
+  /** The new generation's listeners, in the order of the binds. */
+  listeners: readonly Listener[];
+  /** What stands in the way at present, for the message when time runs out. */
+  note(obstacle: string): void;
+}
+
+export interface Check {
+  /** As the user would write it. */
+  readonly label: string;
+  /** It talks to a held socket and cannot work without one. */
+  readonly needsSocket: boolean;
+  /** Starts asking; calls `passed` once. Disposing ends it. */
+  start(context: CheckContext, passed: () => void): Disposable;
+}
+
+export const CHECK_FORMS = "http, http:/path, connect, delay:SEC";
+
+/** Throws a usage error that names the value. */
+export function parseCheck(text: string): Check {
+  const [, kind = text, argument] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
+  switch (kind) {
+    case "http":
+      if (argument === undefined || argument.startsWith("/")) return httpCheck(argument);
+      break;
+    case "connect":
+      if (argument === undefined) return connectCheck();
+      break;
+    case "delay":
+      if (argument) return delayCheck(parseDuration(argument, `--ready ${text}`));
+      break;
+  }
+  throw new HupwatchError("check.invalid", `--ready '${text}' is not a readiness check`, {
+    hint: `use one of ${CHECK_FORMS}`,
+  });
+}

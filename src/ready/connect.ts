@@ -1,0 +1,55 @@
+/**
+ * `connect`: every listener of the generation accepts. A finished connect proves nothing, since the kernel completes it
+ * for a listener that nobody reads; the proof is that the connection leaves the accept queue.
+ */
+import { poll } from "../os/clock.ts";
+import { SystemError } from "../os/libc.ts";
+import type { Listener } from "../sockets/held.ts";
+import type { Probe } from "../sockets/probe.ts";
+import type { Check } from "./check.ts";
+
+const POLL_MS = 5;
+
+export const connectCheck = (): Check => ({
+  label: "connect",
+  needsSocket: true,
+  start({ clock, listeners, note }, passed) {
+    const waiting = new Map<Listener, Probe | undefined>(listeners.map((l) => [l, undefined]));
+    const polling = poll(clock, POLL_MS, () => {
+      for (const listener of [...waiting.keys()]) {
+        if (!isAccepted(listener, waiting, note)) continue;
+        waiting.get(listener)?.[Symbol.dispose]();
+        waiting.delete(listener);
+      }
+      if (waiting.size > 0) return "more";
+      passed();
+      return "enough";
+    });
+    return {
+      [Symbol.dispose]: () => {
+        polling[Symbol.dispose]();
+        for (const probe of waiting.values()) probe?.[Symbol.dispose]();
+      },
+    };
+  },
+});
+
+function isAccepted(
+  listener: Listener,
+  probes: Map<Listener, Probe | undefined>,
+  note: (obstacle: string) => void,
+): boolean {
+  try {
+    const probe = probes.get(listener) ?? listener.connect();
+    probes.set(listener, probe);
+    if (!probe.connected()) return false;
+    note("it has not accepted a connection");
+    return !listener.hasQueued();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    probes.get(listener)?.[Symbol.dispose]();
+    probes.set(listener, undefined);
+    note(error.message);
+    return false;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * gunicorn. Handover is LISTEN_FDS: only then does it leave Unix paths alone at its exit, while an inherited `fd://`
+ * or its own `unix:` is unlinked from under the next copy (arbiter.py stop(), `unlink = ... not self.systemd`). With
+ * LISTEN_FDS it ignores its own binds (sock.py create_sockets), so the words stay as they are.
+ */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { CommandLine, ServerAdapter, ServerTraits } from "./adapter.ts";
+import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
+import { hasFlag, lastValueOf, valuesOf } from "./options.ts";
+import { type Program, programOf } from "./program.ts";
+
+export const gunicorn: ServerAdapter = {
+  name: "gunicorn",
+  read(command) {
+    const program = programOf(command.words);
+    if (!program || !/^gunicorn3?$/.test(program.name)) return undefined;
+    const args = command.words.slice(program.argsFrom);
+    const settings = needsAsking(command, args)
+      ? askGunicorn(command, program, args)
+      : fromWords(command, args);
+    return traits(command, program, settings);
+  },
+};
+
+/** A config file is Python, and quoted words are shlex's business: then gunicorn itself says what it would do. */
+function needsAsking({ env, directory }: CommandLine, args: readonly string[]): boolean {
+  const fromEnv = env.GUNICORN_CMD_ARGS ?? "";
+  if (/["'\\]/.test(fromEnv)) return true;
+  const all = [...fromEnv.split(/\s+/), ...args];
+  return lastValueOf(all, "--config", "-c") !== undefined || existsSync(join(directory, "gunicorn.conf.py"));
+}
+
+/** The words beat GUNICORN_CMD_ARGS, both beat the defaults (docs: settings, "configuration overview"). */
+function fromWords({ env }: CommandLine, args: readonly string[]): GunicornSettings {
+  const envArgs = (env.GUNICORN_CMD_ARGS ?? "").split(/\s+/).filter(Boolean);
+  const last = (long: string, short?: string) =>
+    lastValueOf(args, long, short) ?? lastValueOf(envArgs, long, short);
+  const flag = (long: string, short?: string) => hasFlag([...envArgs, ...args], long, short);
+  const lists = [valuesOf(args, "--bind", "-b"), valuesOf(envArgs, "--bind", "-b")];
+  const binds = lists.find((list) => list.length > 0) ?? [
+    env.PORT ? `0.0.0.0:${env.PORT}` : "127.0.0.1:8000",
+  ];
+  return {
+    bind: binds.flatMap((b) => b.split(",")).map((b) => b.trim()),
+    umask: Number(last("--umask", "-m") ?? 0),
+    user: last("--user", "-u"),
+    group: last("--group", "-g"),
+    pidfile: last("--pid", "-p"),
+    chdir: last("--chdir"),
+    tls: last("--certfile") !== undefined,
+    reusePort: flag("--reuse-port"),
+    daemon: flag("--daemon", "-D"),
+    reload: flag("--reload"),
+    gracefulTimeout: Number(last("--graceful-timeout") ?? 30),
+  };
+}
+
+function traits(command: CommandLine, program: Program, settings: GunicornSettings): ServerTraits {
+  const base = settings.chdir ? resolve(command.directory, settings.chdir) : command.directory;
+  const owner = [settings.user ?? "", settings.group ?? ""].join(":");
+  return {
+    server: `gunicorn (${command.words.slice(0, program.argsFrom).join(" ")})`,
+    binds: settings.bind.map((b) => asSpec(b, base)),
+    handover: "systemd",
+    // Its READY=1 and "Booting worker" both come before the app is imported: only an answer is proof. A TLS port
+    // answers no plain HTTP.
+    ready: settings.tls ? "connect" : "http",
+    // Its own limit comes first, so that it is gunicorn that ends its workers, and not we.
+    stop: `TERM/${settings.gracefulTimeout + 30}s/KILL`,
+    words: settings.reusePort ? command.words.filter((w) => w !== "--reuse-port") : command.words,
+    // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
+    socketMode: 0o777 & ~settings.umask,
+    ...(owner === ":" ? {} : { socketOwner: owner }),
+    notes: notes(program, settings),
+  };
+}
+
+/** util.parse_address: a bare host has port 8000, a relative Unix path is taken from --chdir. */
+function asSpec(bind: string, base: string): string {
+  const unix = /^unix:(?:\/\/)?(.*)$/.exec(bind);
+  if (unix) return `unix:${resolve(base, unix[1] ?? "")}`;
+  if (bind.startsWith("fd://")) return bind;
+  const tcp = bind.replace(/^tcp:\/\//, "");
+  if (tcp === "") return "0.0.0.0:8000";
+  return /^(\[[^\]]*\]|[^:]*)$/.test(tcp) ? `${tcp}:8000` : tcp;
+}
+
+function notes(program: Program, s: GunicornSettings): string[] {
+  const told: string[] = [];
+  if (program.runner)
+    told.push(
+      `'${program.runner}' stays as a process of its own, and gunicorn takes sockets only for its own pid: run gunicorn by its path (.venv/bin/gunicorn) instead`,
+    );
+  if (s.daemon)
+    told.push("--daemon makes gunicorn leave hupwatch: drop it, hupwatch's supervisor does that part");
+  if (s.pidfile)
+    told.push(
+      `two copies fight over the pid file ${s.pidfile} ("Already running"): drop it and use hupwatch's --pidfile`,
+    );
+  if (s.reusePort) told.push("--reuse-port is left out: with it gunicorn ignores the sockets it is given");
+  if (s.reload) told.push("--reload restarts workers on file changes, past hupwatch: for development only");
+  return told;
+}

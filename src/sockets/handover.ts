@@ -1,0 +1,81 @@
+/**
+ * How a generation learns of its listeners. Pure: words and variables in, words and variables out.
+ *
+ * `systemd` is sd_listen_fds(3): LISTEN_FDS and LISTEN_FDNAMES here, LISTEN_PID at the fork (os/spawn.ts).
+ * Placeholders in the command's words work with every mode: {fd}, {fd:NAME}, {socket}, {socket:NAME}, {gen}.
+ */
+import { HupwatchError } from "../error.ts";
+
+export type Handover = "systemd" | "argv" | "path" | "none";
+
+export const FIRST_DESCRIPTOR = 3;
+
+export interface HandoverSocket {
+  name: string;
+  /** The generation's own path (Unix, steer), else how the public address is written. */
+  socket: string;
+}
+
+export interface HandoverInput {
+  mode: Handover;
+  words: readonly string[];
+  sockets: readonly HandoverSocket[];
+  generation: number;
+}
+
+export interface HandedOver {
+  words: string[];
+  env: Record<string, string>;
+  /** LISTEN_PID is wanted. */
+  listenPid: boolean;
+  /** The descriptors are passed at all. */
+  passesDescriptors: boolean;
+}
+
+export function handOver(input: HandoverInput): HandedOver {
+  const { mode, words, sockets } = input;
+  const passesDescriptors = mode === "systemd" || mode === "argv";
+  const systemd = mode === "systemd" && sockets.length > 0;
+  return {
+    words: words.map((word) => fill(word, input, passesDescriptors)),
+    env: systemd
+      ? { LISTEN_FDS: String(sockets.length), LISTEN_FDNAMES: sockets.map((s) => s.name).join(":") }
+      : {},
+    listenPid: systemd,
+    passesDescriptors,
+  };
+}
+
+const PLACEHOLDER = /\{(fd|socket|gen)(?::([A-Za-z0-9_.-]+))?\}/g;
+
+/** The words hold a placeholder that only `kind` makes sense for. */
+export const hasPlaceholder = (words: readonly string[], kind: "fd" | "socket" | "gen"): boolean =>
+  words.some((word) => [...word.matchAll(PLACEHOLDER)].some((m) => m[1] === kind));
+
+function fill(word: string, { sockets, generation }: HandoverInput, passesDescriptors: boolean): string {
+  return word.replace(PLACEHOLDER, (placeholder, kind: string, name: string | undefined) => {
+    if (kind === "gen") return name === undefined ? String(generation) : placeholder;
+    const index = name === undefined ? 0 : sockets.findIndex((s) => s.name === name);
+    const socket = sockets[index];
+    if (!socket) throw unknown(placeholder, sockets);
+    if (kind === "socket") return socket.socket;
+    if (!passesDescriptors)
+      throw new HupwatchError(
+        "handover.no-descriptor",
+        `${placeholder} needs a handover that passes descriptors`,
+        {
+          hint: "use --handover argv or systemd",
+        },
+      );
+    return String(FIRST_DESCRIPTOR + index);
+  });
+}
+
+const unknown = (placeholder: string, sockets: readonly HandoverSocket[]) =>
+  new HupwatchError(
+    "handover.unknown-socket",
+    sockets.length === 0
+      ? `${placeholder} stands in the command, but no socket is held`
+      : `${placeholder} names no held socket (there are: ${sockets.map((s) => s.name).join(", ")})`,
+    { hint: "give the socket with --bind NAME=SPEC" },
+  );

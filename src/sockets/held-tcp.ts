@@ -1,0 +1,201 @@
+/**
+ * A TCP port whose new connections are steered: one SO_REUSEPORT group with a listener per generation, and a
+ * classic-BPF selector that names the one that gets new connections (socket(7); net/core/sock_reuseport.c).
+ *
+ * The group's order is the order of listen(2), and a listener that leaves makes the last one jump into its place. So
+ * none ever leaves: a listener whose generation is gone waits here, empty, for the next generation, and every index
+ * stays what it was.
+ */
+import { HupwatchError } from "../error.ts";
+import {
+  attachReuseportSelector,
+  type BpfInstruction,
+  bind,
+  close,
+  getsockname,
+  isListening,
+  isReadable,
+  listen,
+  SystemError,
+  setFlag,
+  socket,
+} from "../os/libc.ts";
+import type { Cutover, HeldSocket, Listener, SocketOptions } from "./held.ts";
+import { type InetAddress, Probe } from "./probe.ts";
+import { decode, encode, format, hostBytes } from "./sockaddr.ts";
+import type { SocketSpec } from "./spec.ts";
+
+/** linux/bpf_common.h, linux/filter.h */
+const LD_ABS = { word: 0x20, half: 0x28, byte: 0x30 } as const;
+const AND_K = 0x54;
+const JEQ_K = 0x15;
+const RET_K = 0x06;
+const SKF_NET_OFF = -0x100000;
+
+interface Slot {
+  fd: number;
+  taken: boolean;
+}
+
+export class HeldTcp implements HeldSocket {
+  readonly cutover: Cutover = { mode: "steer" };
+  readonly address: InetAddress;
+  /** In the kernel's order. */
+  readonly #slots: Slot[] = [];
+  #current = 0;
+  readonly #options: SocketOptions;
+
+  /** Takes the port. Throws HupwatchError where it is taken or forbidden. */
+  constructor(
+    readonly spec: SocketSpec,
+    wanted: InetAddress,
+    options: SocketOptions,
+  ) {
+    this.#options = options;
+    this.address = this.#claim(wanted);
+  }
+
+  /**
+   * Bound without SO_REUSEPORT, so that the kernel refuses a port that anybody listens on, then marked: joining a
+   * stranger's group of the same user unasked would steal half of its connections.
+   */
+  #claim(wanted: InetAddress): InetAddress {
+    const fd = socket(wanted.family, false);
+    try {
+      setFlag(fd, "reuseaddr");
+      bind(fd, encode(wanted));
+      setFlag(fd, "reuseport");
+      listen(fd, this.#options.backlog);
+    } catch (error) {
+      close(fd);
+      throw explain(error, this.spec, wanted);
+    }
+    this.#slots.push({ fd, taken: false });
+    this.#select();
+    return decode(getsockname(fd)) as InetAddress;
+  }
+
+  listenFor(_generation: number): Listener {
+    const index = this.#freeSlot();
+    const slot = this.#slots[index] as Slot;
+    slot.taken = true;
+    return {
+      fd: slot.fd,
+      proof: true,
+      hasQueued: () => isReadable(slot.fd),
+      connect: () => Probe.tcp(probeTarget(this.address), (source) => this.#route(source, index)),
+      [Symbol.dispose]: () => {
+        slot.taken = false;
+      },
+    };
+  }
+
+  #freeSlot(): number {
+    const free = this.#slots.findIndex((s) => !s.taken && isListening(s.fd));
+    return free >= 0 ? free : this.#join();
+  }
+
+  /** The selector stands already, so the new member gets nothing from its first moment on. */
+  #join(): number {
+    const fd = socket(this.address.family, false);
+    try {
+      setFlag(fd, "reuseaddr");
+      setFlag(fd, "reuseport");
+      bind(fd, encode(this.address));
+      listen(fd, this.#options.backlog);
+    } catch (error) {
+      close(fd);
+      throw explain(error, this.spec, this.address);
+    }
+    return this.#slots.push({ fd, taken: false }) - 1;
+  }
+
+  steerTo(listener: Listener): void {
+    const index = this.#slots.findIndex((s) => s.fd === listener.fd);
+    if (index < 0) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
+    this.#current = index;
+    this.#select();
+  }
+
+  #select(): void {
+    this.#attach([ret(this.#current)]);
+  }
+
+  /** Everybody to the serving listener, this one source to slot `index`, until the returned function is called. */
+  #route(source: InetAddress, index: number): () => void {
+    this.#attach(selectorFor(source, index, this.#current));
+    return () => this.#select();
+  }
+
+  #attach(program: readonly BpfInstruction[]): void {
+    const member = this.#slots[0] as Slot;
+    attachReuseportSelector(member.fd, program);
+  }
+
+  leave(): void {
+    for (const slot of this.#slots) close(slot.fd);
+    this.#slots.length = 0;
+  }
+
+  [Symbol.dispose](): void {
+    this.leave();
+  }
+}
+
+const ret = (k: number): BpfInstruction => [RET_K, 0, 0, k];
+
+/**
+ * Compares the IP version, source address and source port of a SYN: `index` for the one source, `others` for all
+ * else. The version goes first: a load beyond the end of a packet would end the program with 0.
+ */
+export function selectorFor(source: InetAddress, index: number, others: number): BpfInstruction[] {
+  const v6 = source.family === "inet6";
+  const words = new DataView(Uint8Array.from(hostBytes(source)).buffer);
+  const tests: { load: BpfInstruction[]; equals: number }[] = [
+    {
+      load: [
+        [LD_ABS.byte, 0, 0, SKF_NET_OFF],
+        [AND_K, 0, 0, 0xf0],
+      ],
+      equals: v6 ? 0x60 : 0x40,
+    },
+  ];
+  for (let i = 0; i < words.byteLength; i += 4)
+    tests.push({ load: [[LD_ABS.word, 0, 0, SKF_NET_OFF + (v6 ? 8 : 12) + i]], equals: words.getUint32(i) });
+  // Packets of a connect over loopback carry no IP options: the ports follow at once (RFC 791: 20 bytes, RFC 8200: 40).
+  tests.push({ load: [[LD_ABS.half, 0, 0, SKF_NET_OFF + (v6 ? 40 : 20)]], equals: source.port });
+
+  const length = tests.reduce((n, t) => n + t.load.length + 1, 0);
+  const program: BpfInstruction[] = [];
+  for (const { load, equals } of tests) {
+    program.push(...load);
+    const toOthers = length - program.length;
+    program.push([JEQ_K, 0, toOthers, equals]);
+  }
+  return [...program, ret(index), ret(others)];
+}
+
+/** Wildcard listeners are reached over loopback, others at their own address. */
+function probeTarget(address: InetAddress): InetAddress {
+  if (address.family === "inet" && address.host === "0.0.0.0") return { ...address, host: "127.0.0.1" };
+  if (address.family === "inet6" && address.host === "::") return { ...address, host: "::1" };
+  return address;
+}
+
+function explain(error: unknown, spec: SocketSpec, address: InetAddress): unknown {
+  if (!(error instanceof SystemError)) return error;
+  const where = spec.text === format(address) ? `'${spec.text}'` : `'${spec.text}' (${format(address)})`;
+  const hints: Record<string, [string, string]> = {
+    EADDRINUSE: [
+      "the port is taken",
+      `end what listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
+    ],
+    EACCES: [
+      "ports below 1024 need a right that this user has not",
+      "run as root or with CAP_NET_BIND_SERVICE, lower net.ipv4.ip_unprivileged_port_start, or choose another port",
+    ],
+    EADDRNOTAVAIL: ["this machine has no such address", "'ip addr' lists those it has; 0.0.0.0 takes all"],
+  };
+  const [why, hint] = hints[error.errno] ?? [error.message, "see socket(7) for this error"];
+  return new HupwatchError("bind.failed", `cannot bind ${where}: ${why}`, { hint, cause: error });
+}

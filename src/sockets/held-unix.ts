@@ -1,0 +1,254 @@
+/**
+ * A Unix socket path whose new connections are steered. Each generation's listener is bound to a private name beside
+ * the public one, and `rename(2)` puts a hard link of it onto the public path: one atomic step, the path never vanishes.
+ *
+ * The private name stays as long as its generation: probes go there, and the public path can be put back from it when
+ * some process unlinks it at its own exit. Only what carries our inode is ever unlinked.
+ */
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  type FSWatcher,
+  linkSync,
+  lstatSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  type Stats,
+  unlinkSync,
+  watch,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { HupwatchError } from "../error.ts";
+import { bind, close, isReadable, listen, SystemError, socket, tryLock } from "../os/libc.ts";
+import type { Cutover, HeldSocket, Listener, SocketOptions } from "./held.ts";
+import { Probe } from "./probe.ts";
+import { encode, MAX_UNIX_PATH_BYTES, type SocketAddress } from "./sockaddr.ts";
+import type { SocketSpec } from "./spec.ts";
+
+interface PrivateListener extends Listener {
+  readonly privatePath: string;
+  readonly inode: number;
+}
+
+export class HeldUnix implements HeldSocket {
+  readonly cutover: Cutover = { mode: "steer" };
+  readonly address: SocketAddress;
+  /** What the public path leads to; its inode tells our name from anybody else's. */
+  #current: PrivateListener | undefined;
+  #watcher: FSWatcher | undefined;
+  readonly #live = new Set<PrivateListener>();
+
+  /** Checks the place; the path itself is taken by the first `steerTo`. `onRestored` hears when it had to be put back. */
+  constructor(
+    readonly spec: SocketSpec,
+    readonly path: string,
+    private readonly options: SocketOptions,
+    private readonly onRestored: (path: string) => void = () => {},
+  ) {
+    this.address = { family: "unix", path };
+    checkDirectory(spec, dirname(path));
+    rejectOccupied(spec, path);
+  }
+
+  listenFor(generation: number): PrivateListener {
+    const privatePath = privateName(this.path, generation);
+    removeStale(privatePath);
+    const fd = socket("unix", false);
+    try {
+      bindBeside(fd, privatePath);
+      if (this.options.mode !== undefined) chmodSync(privatePath, this.options.mode);
+      if (this.options.owner) chownSync(privatePath, this.options.owner.uid, this.options.owner.gid);
+      listen(fd, this.options.backlog);
+    } catch (error) {
+      close(fd);
+      throw cannotBind(this.spec, error);
+    }
+    const inode = lstatSync(privatePath).ino;
+    const listener: PrivateListener = {
+      fd,
+      privatePath,
+      inode,
+      proof: true,
+      hasQueued: () => isReadable(fd),
+      connect: () => connectBeside(privatePath),
+      [Symbol.dispose]: () => {
+        if (!this.#live.delete(listener)) return;
+        unlinkIfOurs(privatePath, inode);
+        close(fd);
+      },
+    };
+    this.#live.add(listener);
+    return listener;
+  }
+
+  steerTo(listener: Listener): void {
+    const next = [...this.#live].find((l) => l === listener);
+    if (!next) throw new RangeError(`not a listener of ${this.path}`);
+    if (this.#current) this.#replace(next);
+    else this.#claim(next);
+    this.#current = next;
+    this.#watch(next);
+  }
+
+  /** The first time: link(2) fails where something stands at the path, so two starters cannot both have it. */
+  #claim(listener: PrivateListener): void {
+    using _lock = lockDirectory(dirname(this.path));
+    rejectOccupied(this.spec, this.path);
+    removeStale(this.path);
+    try {
+      linkSync(listener.privatePath, this.path);
+    } catch (error) {
+      throw cannotBind(this.spec, error);
+    }
+  }
+
+  #replace(listener: PrivateListener): void {
+    const there = statOrUndefined(this.path);
+    if (there && ![...this.#live].some((l) => l.inode === there.ino)) rejectOccupied(this.spec, this.path);
+    if (there?.ino === listener.inode) return; // rename(2) between two names of one inode would do nothing
+    const link = `${listener.privatePath}~`;
+    removeStale(link);
+    linkSync(listener.privatePath, link);
+    renameSync(link, this.path);
+  }
+
+  /**
+   * inotify on the inode itself (not its busy directory) wakes us when one of its names goes. A path that vanished is
+   * put back; one where another live listener stands is left alone, and the next swap reports it.
+   */
+  #watch(listener: PrivateListener): void {
+    this.#watcher?.close();
+    this.#watcher = watch(listener.privatePath, { persistent: false }, () => {
+      if (this.#current !== listener || statOrUndefined(this.path)?.ino === listener.inode) return;
+      try {
+        this.#replace(listener);
+        this.onRestored(this.path);
+      } catch {
+        // Somebody else's live listener: steerTo says so at the next swap.
+      }
+    });
+  }
+
+  leave(): void {
+    this.#watcher?.close();
+    for (const listener of this.#live) close(listener.fd);
+    this.#live.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.#watcher?.close();
+    if (this.#current) unlinkIfOurs(this.path, this.#current.inode);
+    for (const listener of [...this.#live]) listener[Symbol.dispose]();
+  }
+}
+
+/** Follows a symlink at the path itself, so that it goes on pointing at the socket; directories stay as written. */
+export function throughLink(path: string): string {
+  try {
+    return lstatSync(path).isSymbolicLink() ? realpathSync(path) : path;
+  } catch {
+    return path;
+  }
+}
+
+/** Hidden, in the same directory (rename must not cross file systems), and ours by our pid. */
+function privateName(path: string, generation: number): string {
+  const tag = `${process.pid.toString(36)}-${generation}`;
+  const long = join(dirname(path), `.${basename(path)}.hupwatch-${tag}`);
+  // One byte is kept for the `~` of the link that rename moves.
+  return Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES ? long : join(dirname(path), `.hw${tag}`);
+}
+
+/** A directory too deep for sun_path is reached through its descriptor (/proc/self/fd, proc(5)). */
+function viaShortPath<T>(path: string, use: (path: string) => T): T {
+  if (Buffer.byteLength(path) <= MAX_UNIX_PATH_BYTES) return use(path);
+  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    return use(`/proc/self/fd/${directory}/${basename(path)}`);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+const bindBeside = (fd: number, path: string) =>
+  viaShortPath(path, (short) => bind(fd, encode({ family: "unix", path: short })));
+
+const connectBeside = (path: string) => viaShortPath(path, (short) => Probe.unix(short));
+
+function checkDirectory(spec: SocketSpec, directory: string): void {
+  const stat = statOrUndefined(`${directory}/.`);
+  if (!stat)
+    throw new HupwatchError("bind.no-directory", `cannot bind '${spec.text}': no directory ${directory}`, {
+      hint: `mkdir -p ${directory}`,
+    });
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new HupwatchError("bind.forbidden", `cannot bind '${spec.text}': ${directory} is not writable`, {
+      hint: `let user ${process.getuid?.()} write to ${directory}, or choose another directory`,
+      cause,
+    });
+  }
+}
+
+/** Throws where the path is no socket, or a live one of somebody else. Finding out costs one connect. */
+function rejectOccupied(spec: SocketSpec, path: string): void {
+  const stat = statOrUndefined(path);
+  if (!stat) return;
+  if (!stat.isSocket())
+    throw new HupwatchError(
+      "bind.not-a-socket",
+      `cannot bind '${spec.text}': ${path} exists and is no socket`,
+      {
+        hint: "remove it or choose another path",
+      },
+    );
+  const owner = liveListener(path);
+  if (owner)
+    throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${owner} listens on it`, {
+      hint: "end that process or choose another path; hupwatch never takes a live socket away from anybody",
+    });
+}
+
+/** "process 4711" where somebody listens, undefined where the socket is a dead leftover. */
+function liveListener(path: string): string | undefined {
+  try {
+    using probe = connectBeside(path);
+    return `process ${probe.peerPid()}`;
+  } catch (error) {
+    const dead = error instanceof SystemError && (error.errno === "ECONNREFUSED" || error.errno === "ENOENT");
+    return dead ? undefined : "a process";
+  }
+}
+
+function lockDirectory(directory: string): Disposable {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  // Held by another starter for the few calls between its check and its link: waiting longer would mean a stranger's.
+  const deadline = performance.now() + 1000;
+  while (!tryLock(fd) && performance.now() < deadline) Bun.sleepSync(2);
+  return { [Symbol.dispose]: () => closeSync(fd) };
+}
+
+function removeStale(path: string): void {
+  if (statOrUndefined(path)?.isSocket()) unlinkSync(path);
+}
+
+function unlinkIfOurs(path: string, inode: number): void {
+  if (statOrUndefined(path)?.ino === inode) unlinkSync(path);
+}
+
+function statOrUndefined(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+function cannotBind(spec: SocketSpec, cause: unknown): HupwatchError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${why}`, {
+    hint: "check the directory's owner, mode and free space",
+    cause,
+  });
+}

@@ -1,0 +1,43 @@
+/**
+ * A held socket: a public address that hupwatch owns from start to exit and never accepts from. Every generation gets
+ * a listener of its own behind it (steer), or all share one (share).
+ *
+ * Used by the swap alone; the three kinds stand beside this file. Whoever opens one disposes of it.
+ */
+import type { Probe } from "./probe.ts";
+import type { SocketAddress } from "./sockaddr.ts";
+import type { SocketSpec } from "./spec.ts";
+
+export type Cutover = { mode: "steer" } | { mode: "share"; why: string };
+
+/** One generation's way in. `fd` is hupwatch's own: the generation gets a duplicate. */
+export interface Listener extends Disposable {
+  readonly fd: number;
+  /** Where only this listener answers (Unix, steer), for `{socket}` and for probes. */
+  readonly privatePath?: string;
+  /** Somebody waits in the accept queue. */
+  hasQueued(): boolean;
+  /** A connection that only this listener can get; `proof: false` where another generation might answer. */
+  connect(): Probe;
+  readonly proof: boolean;
+}
+
+export interface HeldSocket extends Disposable {
+  readonly spec: SocketSpec;
+  readonly address: SocketAddress;
+  readonly cutover: Cutover;
+  /** A listener for a new generation; the public cannot reach it before `steerTo`, except the very first. */
+  listenFor(generation: number): Listener;
+  /** New connections go to `listener` from this call on, in one atomic step. */
+  steerTo(listener: Listener): void;
+  /** Lets go without taking anything away from the generations that go on living. */
+  leave(): void;
+}
+
+export interface SocketOptions {
+  /** Accept-queue length; the kernel caps it at net.core.somaxconn. */
+  backlog: number;
+  /** Permission bits of a Unix socket; undefined leaves them to the umask. */
+  mode?: number | undefined;
+  owner?: { uid: number; gid: number } | undefined;
+}

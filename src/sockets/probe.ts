@@ -1,0 +1,115 @@
+/**
+ * A non-blocking connection for readiness checks, made with raw system calls so that its source port is known before
+ * it connects. It is polled, never waited for: a boot may ask every few milliseconds, and nothing runs afterwards.
+ */
+import {
+  bind,
+  close,
+  connect,
+  getsockname,
+  isReadable,
+  isWritable,
+  peerCredentials,
+  recv,
+  SystemError,
+  send,
+  socket,
+  socketError,
+} from "../os/libc.ts";
+import { decode, encode, type SocketAddress } from "./sockaddr.ts";
+
+export class Probe implements Disposable {
+  #fd: number;
+  #connected = false;
+  readonly #release: () => void;
+  readonly #buffer = new Uint8Array(16 * 1024);
+
+  private constructor(fd: number, release: () => void) {
+    this.#fd = fd;
+    this.#release = release;
+  }
+
+  /** Throws SystemError, e.g. EAGAIN for a full Unix backlog. */
+  static unix(path: string, release = () => {}): Probe {
+    const fd = socket("unix", true);
+    return Probe.#guard(fd, release, () => {
+      connect(fd, encode({ family: "unix", path }));
+    });
+  }
+
+  static abstract(name: string): Probe {
+    const fd = socket("unix", true);
+    return Probe.#guard(
+      fd,
+      () => {},
+      () => connect(fd, encode({ family: "abstract", name })),
+    );
+  }
+
+  /**
+   * `claim` learns the source address before the first packet leaves and may install a selector for it; what it
+   * returns is called when the probe is closed, while the port is still ours. An explicitly bound port is passed over
+   * by the kernel's choice of ephemeral ports (inet_hash_connect), so no stranger can have it meanwhile.
+   */
+  static tcp(target: InetAddress, claim?: (source: InetAddress) => () => void): Probe {
+    const fd = socket(target.family, true);
+    let release = () => {};
+    return Probe.#guard(
+      fd,
+      () => release(),
+      () => {
+        bind(fd, encode({ ...target, port: 0 }));
+        if (claim) release = claim(decode(getsockname(fd)) as InetAddress);
+        connect(fd, encode(target));
+      },
+    );
+  }
+
+  static #guard(fd: number, release: () => void, open: () => void): Probe {
+    const probe = new Probe(fd, release);
+    try {
+      open();
+      return probe;
+    } catch (error) {
+      probe[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Throws SystemError where the connect failed. */
+  connected(): boolean {
+    if (this.#connected) return true;
+    if (!isWritable(this.#fd)) return false;
+    const error = socketError(this.#fd);
+    if (error) throw new SystemError("connect", error);
+    this.#connected = true;
+    return true;
+  }
+
+  /** Unix only: the process that called listen(2) on the other end. */
+  peerPid(): number {
+    return peerCredentials(this.#fd).pid;
+  }
+
+  /** The number of bytes the kernel took. */
+  write(bytes: Uint8Array): number {
+    return send(this.#fd, bytes);
+  }
+
+  /** What has come since: bytes, "eof", or undefined when nothing is there yet. The bytes hold until the next call. */
+  read(): Uint8Array | "eof" | undefined {
+    if (!isReadable(this.#fd)) return undefined;
+    const n = recv(this.#fd, this.#buffer);
+    if (n === undefined) return undefined;
+    return n === 0 ? "eof" : this.#buffer.subarray(0, n);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd < 0) return;
+    this.#release();
+    close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+export type InetAddress = Extract<SocketAddress, { port: number }>;

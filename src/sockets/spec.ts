@@ -1,0 +1,92 @@
+/** What a `--bind` says, as data. Parsing only: nothing is resolved, opened or looked at. */
+import { isIPv6 } from "node:net";
+import { join } from "node:path";
+import { HupwatchError } from "../error.ts";
+import { MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
+
+export type SpecAddress =
+  | { kind: "unix"; path: string }
+  | { kind: "abstract"; name: string }
+  /** `host` may still be a name; "" is every IPv4 address. */
+  | { kind: "tcp"; host: string; port: number }
+  /** Inherited from whoever started hupwatch. */
+  | { kind: "fd"; fd: number };
+
+export interface SocketSpec {
+  /** What LISTEN_FDNAMES and `{fd:NAME}` call it. */
+  name: string;
+  address: SpecAddress;
+  /** As the user wrote it, for messages. */
+  text: string;
+}
+
+const FORMS =
+  "use unix:/path, host:port, [v6]:port, :port or fd://N, with NAME= before it where it needs a name";
+
+/** Reads one SPEC. A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
+export function parseSpec(text: string, cwd: string): SocketSpec {
+  const named = /^([A-Za-z0-9_.-]+)=(.*)$/.exec(text);
+  const rest = named?.[2] ?? text;
+  const address = parseAddress(rest, cwd, text);
+  return { name: named?.[1] ?? defaultName(address), address, text };
+}
+
+function parseAddress(rest: string, cwd: string, text: string): SpecAddress {
+  if (rest.startsWith("unix:")) return parseUnix(rest.slice(5), cwd, text);
+  const inherited = /^fd:\/\/(\d+)$/.exec(rest);
+  if (inherited) return { kind: "fd", fd: Number(inherited[1]) };
+  const tcp = /^(?:tcp:\/\/)?(?:\[([^\]]*)\]|([^:[\]/]*)):(\d+)$/.exec(rest);
+  if (!tcp) throw invalid(text, FORMS);
+  const [, v6, host = "", digits = ""] = tcp;
+  const port = Number(digits);
+  if (port > 65535) throw invalid(text, "a port is a number from 0 to 65535 (0 takes a free one)");
+  if (v6 !== undefined && !isIPv6(v6.split("%")[0] ?? ""))
+    throw invalid(text, `[${v6}] is not an IPv6 address`);
+  return { kind: "tcp", host: v6 ?? host, port };
+}
+
+function parseUnix(written: string, cwd: string, text: string): SpecAddress {
+  if (written.startsWith("@")) return { kind: "abstract", name: written.slice(1) };
+  const path = written.replace(/^\/{2,}/, "/");
+  if (path === "" || path.endsWith("/")) throw invalid(text, "a Unix socket needs the path of a file");
+  const absolute = path.startsWith("/") ? path : join(cwd, path);
+  const bytes = Buffer.byteLength(absolute);
+  if (bytes > MAX_UNIX_PATH_BYTES)
+    throw invalid(
+      text,
+      `the path has ${bytes} bytes and the kernel takes ${MAX_UNIX_PATH_BYTES} (unix(7)): choose a shorter one`,
+    );
+  return { kind: "unix", path: absolute };
+}
+
+const invalid = (text: string, hint: string) =>
+  new HupwatchError("bind.invalid", `cannot bind '${text}': not a socket that can be held`, { hint });
+
+/** systemd's own default for an unnamed socket is "unknown"; a path or port says more in a log. */
+function defaultName(address: SpecAddress): string {
+  switch (address.kind) {
+    case "unix":
+      return (address.path.split("/").pop() ?? "unix").replace(/[^A-Za-z0-9_.-]/g, "_");
+    case "abstract":
+      return address.name.replace(/[^A-Za-z0-9_.-]/g, "_");
+    case "tcp":
+      return `port-${address.port}`;
+    case "fd":
+      return `fd-${address.fd}`;
+  }
+}
+
+/** Two specs under one name could not be told apart by `{fd:NAME}`; two of one address would fight. */
+export function rejectDuplicates(specs: readonly SocketSpec[]): void {
+  const seen = new Map<string, string>();
+  for (const spec of specs) {
+    for (const key of [`name ${spec.name}`, `address ${JSON.stringify(spec.address)}`]) {
+      const earlier = seen.get(key);
+      if (earlier !== undefined && !(spec.address.kind === "tcp" && spec.address.port === 0))
+        throw new HupwatchError("bind.duplicate", `'${earlier}' and '${spec.text}' have the same ${key}`, {
+          hint: "give each socket once, and a NAME= of its own where the names clash",
+        });
+      seen.set(key, spec.text);
+    }
+  }
+}

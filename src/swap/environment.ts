@@ -1,0 +1,47 @@
+/** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
+import { readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
+import { HupwatchError } from "../error.ts";
+import type { RunPlan } from "./plan.ts";
+
+/**
+ * Variables that were meant for hupwatch, not for the command: a supervisor's notify socket and descriptors would be
+ * answered by the wrong process, and a server that sees a stranger's LISTEN_FDS takes them for its own.
+ */
+const OWN = /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(FDS|PID|FDNAMES|PIDFDID)|HUPWATCH_.*)$/;
+
+/** The caller's environment without hupwatch's own part. */
+export function commandEnvironment(env: Record<string, string | undefined>): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env))
+    if (value !== undefined && !OWN.test(name)) kept[name] = value;
+  return kept;
+}
+
+/** Throws HupwatchError where the env file cannot be read. */
+export function generationEnvironment(
+  plan: RunPlan,
+  generation: number,
+  hupwatchPid: number,
+): Record<string, string> {
+  return {
+    ...plan.environment,
+    PWD: plan.directory,
+    ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile)),
+    HUPWATCH_GENERATION: String(generation),
+    HUPWATCH_NAME: plan.name,
+    HUPWATCH_PID: String(hupwatchPid),
+  };
+}
+
+function readEnvFile(path: string): Record<string, string> {
+  try {
+    return parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {
+      hint: "create it or correct the path; it is looked up again for every generation",
+      cause,
+    });
+  }
+}

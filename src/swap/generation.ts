@@ -1,0 +1,244 @@
+/**
+ * One run of the command: its process, its listeners, its readiness, its end. It owns all of them from `boot` until it
+ * posts `gone`, and only ever posts events; what they mean is the machine's business.
+ */
+import { formatDuration } from "../duration.ts";
+import { HupwatchError } from "../error.ts";
+import { poll } from "../os/clock.ts";
+import type { Os } from "../os/os.ts";
+import type { Process } from "../os/procfs.ts";
+import type { Child, ExitStatus } from "../os/spawn.ts";
+import { handOver } from "../sockets/handover.ts";
+import type { HeldSocket, Listener } from "../sockets/held.ts";
+import { format } from "../sockets/sockaddr.ts";
+import { generationEnvironment } from "./environment.ts";
+import type { Event, Failure, Gen, Retirement } from "./machine.ts";
+import type { RunPlan } from "./plan.ts";
+import { type StopStep, shortened } from "./stop-sequence.ts";
+
+/** What is given to processes that a dead leader left behind, before they are asked (TERM) and then killed. */
+const LEFTOVER: readonly StopStep[] = [
+  { signal: "SIGTERM", waitMs: 3000 },
+  { signal: "SIGKILL", waitMs: 5000 },
+];
+/** A generation that never served has no clients that would wait for it. */
+const ABANDON_CAP_MS = 5000;
+/** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
+const LEFTOVER_GRACE_MS = 1500;
+const SWEEP_POLL_MS = 50;
+
+/** What a generation tells besides events: facts for the log. */
+export interface Observer {
+  started(gen: Gen, pid: number): void;
+  signalled(gen: Gen, signal: string, pids: number[]): void;
+  leftBehind(gen: Gen, processes: Process[]): void;
+}
+
+export class Generation {
+  readonly listeners: Listener[] = [];
+  #child: Child | undefined;
+  #exit: ExitStatus | undefined;
+  #startedAt = 0;
+  /** Timers and checks that the present stage of its life needs; replaced as a whole. */
+  #pending = new DisposableStack();
+  #how: Retirement | undefined;
+  #gone = false;
+
+  constructor(
+    readonly number: Gen,
+    private readonly plan: RunPlan,
+    private readonly held: readonly HeldSocket[],
+    private readonly os: Os,
+    private readonly post: (event: Event) => void,
+    private readonly observer: Observer,
+  ) {}
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get startTime(): number | undefined {
+    return this.#child?.startTime;
+  }
+
+  /** Milliseconds since its start. */
+  get age(): number {
+    return this.os.clock.now() - this.#startedAt;
+  }
+
+  /** Opens its listeners. Throws HupwatchError. */
+  listen(): void {
+    for (const socket of this.held) this.listeners.push(socket.listenFor(this.number));
+  }
+
+  /** Starts the command and asks it until it is ready. Posts `ready`, `failed` or `exited`. */
+  boot(): void {
+    try {
+      this.#child = this.#spawn();
+    } catch (error) {
+      if (!(error instanceof HupwatchError)) throw error;
+      this.post({
+        kind: "failed",
+        gen: this.number,
+        failure: { reason: error.message, exitCode: error.exitCode },
+      });
+      return;
+    }
+    this.#startedAt = this.os.clock.now();
+    this.observer.started(this.number, this.#child.pid);
+    void this.#child.exited.then((status) => this.#onExit(status));
+    this.#awaitReadiness();
+  }
+
+  #spawn(): Child {
+    const { plan } = this;
+    const sockets = this.held.map((h, i) => ({
+      name: h.spec.name,
+      socket: this.listeners[i]?.privatePath ?? format(h.address),
+    }));
+    const handed = handOver({ mode: plan.handover, words: plan.words, sockets, generation: this.number });
+    return this.os.spawn({
+      argv: handed.words,
+      env: { ...generationEnvironment(plan, this.number, this.os.pid), ...handed.env },
+      cwd: plan.directory,
+      descriptors: handed.passesDescriptors ? this.listeners.map((l) => l.fd) : [],
+      listenPid: handed.listenPid,
+      dieWithParent: plan.killAtExit,
+    });
+  }
+
+  #awaitReadiness(): void {
+    const missing = new Map(this.plan.checks.map((check) => [check, "it has not been asked yet"]));
+    const { clock } = this.os;
+    const stage = this.#nextStage();
+    stage.use(
+      clock.after(this.plan.readyTimeoutMs, () => {
+        const open = [...missing].map(([check, obstacle]) => `${check.label}: ${obstacle}`).join("; ");
+        this.#fail({ reason: `not ready within ${formatDuration(this.plan.readyTimeoutMs)} (${open})` });
+      }),
+    );
+    for (const check of [...missing.keys()]) {
+      const context = { clock, listeners: this.listeners, note: (o: string) => void missing.set(check, o) };
+      const passed = () => {
+        missing.delete(check);
+        if (missing.size > 0 || stage.disposed) return;
+        this.#nextStage();
+        this.post({ kind: "ready", gen: this.number });
+      };
+      stage.use(check.start(context, passed));
+    }
+  }
+
+  #fail(failure: Failure): void {
+    this.#nextStage();
+    this.post({ kind: "failed", gen: this.number, failure });
+  }
+
+  #onExit(status: ExitStatus): void {
+    this.#exit = status;
+    this.#nextStage();
+    const wasRetiring = this.#how !== undefined;
+    this.post({
+      kind: "exited",
+      gen: this.number,
+      failure: { reason: describeExit(status, this.age), exit: status },
+    });
+    if (wasRetiring) this.#sweep();
+  }
+
+  /** A signal for the leader alone: servers pass on to their workers what those should have. */
+  forward(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  /** Takes it down; posts `gone` when its whole tree has ended. Asked again, only "kill" changes anything. */
+  retire(how: Retirement): void {
+    if (this.#gone || this.#how === "kill" || (this.#how && how !== "kill")) return;
+    this.#how = how;
+    if (!this.#child || this.#exit) this.#sweep();
+    else if (how === "kill") this.#take([{ signal: "SIGKILL", waitMs: 5000 }]);
+    else if (how === "abandon") this.#take(shortened(this.plan.stopSequence, ABANDON_CAP_MS));
+    else this.#take(this.plan.stopSequence);
+  }
+
+  /** One signal after the other to the leader; the last, KILL, to everybody. The leader's exit ends it. */
+  #take(steps: readonly StopStep[]): void {
+    const [step, ...rest] = steps;
+    if (!step) {
+      this.#sweep();
+      return;
+    }
+    if (step.signal === "SIGKILL") this.#signalTree("SIGKILL");
+    else {
+      this.#child?.kill(step.signal);
+      this.observer.signalled(this.number, step.signal, [this.#child?.pid ?? 0]);
+    }
+    this.#nextStage().use(this.os.clock.after(step.waitMs, () => this.#take(rest)));
+  }
+
+  #signalTree(signal: NodeJS.Signals): void {
+    const tree = this.#tree();
+    for (const process of tree) this.os.kill(process, signal);
+    const pids = tree.map((p) => p.pid);
+    if (pids.length > 0) this.observer.signalled(this.number, signal, pids);
+  }
+
+  #tree(): Process[] {
+    if (!this.#child) return [];
+    return this.os.tree({
+      leader: { pid: this.#child.pid, startTime: this.#child.startTime },
+      marks: [`HUPWATCH_PID=${this.os.pid}`, `HUPWATCH_GENERATION=${this.number}`],
+    });
+  }
+
+  /** The leader is dead: whoever is left gets a moment, then TERM, then KILL. */
+  #sweep(): void {
+    if (this.#tree().length === 0) {
+      this.#finish();
+      return;
+    }
+    const { clock } = this.os;
+    const urgent = this.#how === "kill";
+    const steps = [...(urgent ? LEFTOVER.slice(-1) : LEFTOVER)];
+    let nextAt = clock.now() + (urgent ? 0 : LEFTOVER_GRACE_MS);
+    const look = () => {
+      const left = this.#tree();
+      const step = steps[0];
+      if (left.length > 0 && clock.now() < nextAt) return "more";
+      if (left.length === 0 || !step) {
+        if (left.length > 0) this.observer.leftBehind(this.number, left);
+        this.#finish();
+        return "enough";
+      }
+      steps.shift();
+      nextAt = clock.now() + step.waitMs;
+      this.#signalTree(step.signal);
+      return "more";
+    };
+    this.#nextStage().use(poll(clock, SWEEP_POLL_MS, look));
+  }
+
+  #finish(): void {
+    this.#gone = true;
+    this.#nextStage();
+    for (const listener of this.listeners) listener[Symbol.dispose]();
+    this.post({ kind: "gone", gen: this.number });
+  }
+
+  #nextStage(): DisposableStack {
+    this.#pending.dispose();
+    this.#pending = new DisposableStack();
+    return this.#pending;
+  }
+
+  /** Clients of this generation that nobody has accepted yet. */
+  hasQueued(): boolean {
+    return this.listeners.some((l) => l.hasQueued());
+  }
+}
+
+/** One sentence for logs and reasons. */
+export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {
+  const how = signal ? `was killed by ${signal}` : `exited with code ${code}`;
+  return `${how} after ${formatDuration(ageMs)}`;
+}

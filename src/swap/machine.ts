@@ -1,0 +1,435 @@
+/**
+ * The swap as a pure, total table: phase x event -> next state and effects. No clock, no I/O, no log: the supervisor
+ * feeds events one by one and carries the effects out.
+ *
+ *                     ready                  swap (HUP)              ready(next)
+ *    starting ─────────────────▶ serving ───────────────▶ booting ───────────────▶ warming
+ *       │                         ▲  ▲  ▲                    │                      │   │
+ *       │ exited, failed          │  │  └──── gone(failed) ── undoing ◀─────────────┘   │ settled:
+ *       ▼                         │  │                       ▲ exited(next), failed     │ retire the old one
+ *    stopping ──▶ over            │  └───────────────────────┘                          │
+ *    (stop, quit, leave, crash)   └─────────────────────────────────────────────────────┘
+ *
+ * The flip to a new generation's listener happens on entering `warming`; on the way to `undoing` it is taken back.
+ * A HUP that comes meanwhile sets `again`: exactly one more swap follows, whatever the outcome of this one.
+ *
+ * Invariants (assertState and the tests carry their numbers; see the README):
+ * I1 one generation at most is not ready · I2 nobody who serves is asked to stop before the successor has settled
+ * I4 no HUP is lost · I8 a failed swap leaves the old one untouched.
+ */
+import type { ExitStatus } from "../os/spawn.ts";
+
+export type Gen = number;
+
+/** How a generation is taken down: by the stop sequence, shortened (it never served), swept (its leader is dead), at once. */
+export type Retirement = "graceful" | "abandon" | "sweep" | "kill";
+
+export interface Failure {
+  /** One sentence: which check, which exit code, which limit. */
+  reason: string;
+  exit?: ExitStatus;
+  /** Exit code of hupwatch where this was the first generation and it is all that is known. */
+  exitCode?: number;
+}
+
+/** How hupwatch itself ends. */
+export type Ending =
+  /** Ordered: how the serving generation took it decides the exit code. */
+  | { kind: "stopped"; serving: Gen; exit?: ExitStatus }
+  /** The serving generation died by itself, or the first one never became ready. */
+  | { kind: "failed"; failure: Failure }
+  /** The service goes on without hupwatch. */
+  | { kind: "left"; serving: Gen };
+
+interface Common {
+  /** The highest number given to a generation so far. */
+  last: Gen;
+  /** Retired generations whose processes are not all gone yet, oldest first. */
+  draining: Gen[];
+}
+
+export type State = Common &
+  (
+    | { phase: "starting"; next: Gen; again: boolean; fallen?: Failure }
+    | { phase: "serving"; current: Gen }
+    | { phase: "booting"; current: Gen; next: Gen; again: boolean }
+    | { phase: "warming"; current: Gen; next: Gen; again: boolean; leaving: boolean }
+    | { phase: "undoing"; current: Gen; failed: Gen; again: boolean }
+    | { phase: "stopping"; ending: Ending }
+    | { phase: "over"; ending: Ending }
+  );
+
+export type Phase = State["phase"];
+type In<P extends Phase> = Extract<State, { phase: P }>;
+
+export type Event =
+  | { kind: "swap" }
+  /** Go and leave the service running (TERM, INT without -k). */
+  | { kind: "leave" }
+  /** Stop the service, then go (TERM, INT with -k). */
+  | { kind: "stop" }
+  /** Stop the service at once (QUIT). */
+  | { kind: "quit" }
+  | { kind: "forward"; signal: string }
+  | { kind: "ready"; gen: Gen }
+  /** Not started, not ready in time, or its listener could not be put in place. */
+  | { kind: "failed"; gen: Gen; failure: Failure }
+  /** The leader has ended; parts of its tree may live on. */
+  | { kind: "exited"; gen: Gen; failure: Failure }
+  /** The warm-up is over and the old one's accept queue is empty. */
+  | { kind: "settled"; gen: Gen }
+  /** The whole tree of a retired generation has ended. */
+  | { kind: "gone"; gen: Gen };
+
+export type EventKind = Event["kind"];
+type Of<K extends EventKind> = Extract<Event, { kind: K }>;
+
+export type Report =
+  | { event: "swap-queued"; behind: Gen }
+  | { event: "ready"; gen: Gen }
+  | { event: "serving"; gen: Gen }
+  | { event: "swapped"; gen: Gen; from: Gen }
+  | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
+  | { event: "crashed"; gen: Gen; failure: Failure }
+  | { event: "start-failed"; gen: Gen; failure: Failure }
+  | { event: "stopping"; gens: Gen[] }
+  | { event: "ignored"; what: string; why: string }
+  | { event: "gone"; gen: Gen };
+
+export type Effect =
+  /** `public`: clients reach its listener from the start, since nobody else serves. */
+  | { do: "boot"; gen: Gen; public: boolean }
+  | { do: "steer"; to: Gen }
+  /** Wait for the warm-up and the settling of `old`, then post `settled`. */
+  | { do: "settle"; old: Gen; next: Gen }
+  | { do: "retire"; gen: Gen; how: Retirement }
+  | { do: "forward"; gen: Gen; signal: string }
+  | { do: "report"; report: Report }
+  | { do: "end"; ending: Ending };
+
+export interface Limits {
+  /** Older generations allowed to drain at once; the oldest is killed beyond it. */
+  maxDraining: number;
+}
+
+export interface Step {
+  state: State;
+  effects: Effect[];
+}
+
+type Cell<P extends Phase, K extends EventKind> = (state: In<P>, event: Of<K>, limits: Limits) => Step;
+type Table = { [P in Phase]: { [K in EventKind]: Cell<P, K> } };
+
+/** The first step of all. */
+export const begin = (): Step => ({
+  state: { phase: "starting", next: 1, again: false, last: 1, draining: [] },
+  effects: [{ do: "boot", gen: 1, public: true }],
+});
+
+/** Total: every phase has an answer to every event. Never throws for an event that could really come. */
+export function step(state: State, event: Event, limits: Limits): Step {
+  if (event.kind === "gone" && state.draining.includes(event.gen)) {
+    const rest = { ...state, draining: state.draining.filter((g) => g !== event.gen) };
+    return withEffects(finishIfEmpty(rest), say({ event: "gone", gen: event.gen }));
+  }
+  const cell = TABLE[state.phase][event.kind] as Cell<Phase, EventKind>;
+  return cell(state, event, limits);
+}
+
+// ---- the cells' words ------------------------------------------------------------------------------------------------
+
+const boot = (gen: Gen): Effect => ({ do: "boot", gen, public: false });
+const steer = (to: Gen): Effect => ({ do: "steer", to });
+const retire = (gen: Gen, how: Retirement): Effect => ({ do: "retire", gen, how });
+const say = (report: Report): Effect => ({ do: "report", report });
+const stay = (state: State, ...effects: Effect[]): Step => ({ state, effects });
+const common = ({ last, draining }: Common): Common => ({ last, draining });
+const withEffects = (s: Step, ...first: Effect[]): Step => ({
+  state: s.state,
+  effects: [...first, ...s.effects],
+});
+
+const nothing = (state: State): Step => stay(state);
+const ignore = (what: string, why: string) => (state: State) =>
+  stay(state, say({ event: "ignored", what, why }));
+
+/** Serving, and on to the next swap where a HUP waits. */
+function serve(base: Common, current: Gen, again: boolean, ...effects: Effect[]): Step {
+  if (!again) return stay({ phase: "serving", current, ...common(base) }, ...effects);
+  const next = base.last + 1;
+  return stay(
+    { phase: "booting", current, next, again: false, last: next, draining: base.draining },
+    ...effects,
+    boot(next),
+  );
+}
+
+/** Puts a generation among the draining ones, hurrying the oldest where there are too many. */
+function drain(base: Common, gen: Gen, how: Retirement, limits: Limits): { base: Common; effects: Effect[] } {
+  const draining = [...base.draining, gen];
+  const tooMany =
+    draining.length > limits.maxDraining ? draining.slice(0, draining.length - limits.maxDraining) : [];
+  return {
+    base: { ...common(base), draining },
+    effects: [retire(gen, how), ...tooMany.filter((g) => g !== gen).map((g) => retire(g, "kill"))],
+  };
+}
+
+/** Everybody goes, each in its way; then hupwatch does. */
+function end(base: Common, ending: Ending, leaving: [Gen, Retirement][]): Step {
+  const gens = leaving.map(([gen]) => gen);
+  const state: State = { phase: "stopping", ending, last: base.last, draining: [...base.draining, ...gens] };
+  return withEffects(
+    finishIfEmpty(state),
+    ...(ending.kind === "failed" ? [] : [say({ event: "stopping", gens })]),
+    ...leaving.map(([gen, how]) => retire(gen, how)),
+  );
+}
+
+/** QUIT: nobody is asked, everybody is killed, those that still drain included. */
+function endAtOnce(base: Common, serving: Gen, gens: Gen[]): Step {
+  const killed = gens.map((gen): [Gen, Retirement] => [gen, "kill"]);
+  const hurried = base.draining.map((gen) => retire(gen, "kill"));
+  return withEffects(end(base, { kind: "stopped", serving }, killed), ...hurried);
+}
+
+function finishIfEmpty(state: State): Step {
+  if (state.phase !== "stopping" || state.draining.length > 0) return stay(state);
+  return stay({ ...state, phase: "over" }, { do: "end", ending: state.ending });
+}
+
+/** The serving generation died by itself: what remains of it is swept and what still drains is hurried. */
+function crash(base: Common, gen: Gen, failure: Failure): Step {
+  const hurried = base.draining.map((g) => retire(g, "kill"));
+  const ended = end(base, { kind: "failed", failure }, [[gen, "sweep"]]);
+  return withEffects(ended, say({ event: "crashed", gen, failure }), ...hurried);
+}
+
+/** The new generation is no good: the old one goes on, and the failed one is taken down before anything else starts. */
+function undo(
+  state: In<"booting"> | In<"warming">,
+  how: Retirement,
+  failure: Failure,
+  ...first: Effect[]
+): Step {
+  const { current, next, again } = state;
+  const told = [...first, say({ event: "rolled-back", gen: next, to: current, failure })];
+  if (state.phase === "warming" && state.leaving)
+    return withEffects(end(state, { kind: "left", serving: current }, [[next, how]]), ...told);
+  return stay(
+    { phase: "undoing", current, failed: next, again, ...common(state) },
+    ...told,
+    retire(next, how),
+  );
+}
+
+/** The new generation stays and the old one goes. */
+function cutOver(state: In<"warming">, how: Retirement, limits: Limits): Step {
+  const { base, effects } = drain(state, state.current, how, limits);
+  const done = say({ event: "swapped", gen: state.next, from: state.current });
+  if (state.leaving) {
+    const ending: Ending = { kind: "left", serving: state.next };
+    return stay({ phase: "over", ending, ...base }, done, ...effects, { do: "end", ending });
+  }
+  return serve(base, state.next, state.again, done, ...effects);
+}
+
+/** The serving one died while its successor was booting: the successor is all there is, so it gets the clients now. */
+function promote(state: In<"booting">, failure: Failure, limits: Limits): Step {
+  const { base, effects } = drain(state, state.current, "sweep", limits);
+  return stay(
+    { phase: "starting", next: state.next, again: state.again, fallen: failure, ...base },
+    say({ event: "crashed", gen: state.current, failure }),
+    steer(state.next),
+    ...effects,
+  );
+}
+
+/** TERM without -k while one generation serves: the unfinished one is taken down first, the serving one stays. */
+function leaveKeeping(state: In<"booting"> | In<"undoing">, unfinished: Gen): Step {
+  const ending: Ending = { kind: "left", serving: state.current };
+  return end(state, ending, [[unfinished, "kill"]]);
+}
+
+const mine = (gen: Gen, event: { gen: Gen }) => event.gen === gen;
+
+// ---- the table -------------------------------------------------------------------------------------------------------
+
+const TABLE: Table = {
+  starting: {
+    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
+    // Nothing serves yet that could be left behind.
+    leave: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
+    stop: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
+    quit: (s) => endAtOnce(s, s.next, [s.next]),
+    forward: ignoreForward,
+    ready: (s, e) =>
+      mine(s.next, e)
+        ? serve(
+            s,
+            s.next,
+            s.again,
+            say({ event: "ready", gen: s.next }),
+            say({ event: "serving", gen: s.next }),
+          )
+        : nothing(s),
+    failed: (s, e) => (mine(s.next, e) ? startFailed(s, e.failure, "abandon") : nothing(s)),
+    exited: (s, e) => (mine(s.next, e) ? startFailed(s, e.failure, "sweep") : nothing(s)),
+    settled: nothing,
+    gone: nothing,
+  },
+  serving: {
+    swap: (s) => serve(s, s.current, true),
+    leave: (s) => {
+      const ending: Ending = { kind: "left", serving: s.current };
+      return stay({ phase: "over", ending, ...common(s) }, { do: "end", ending });
+    },
+    stop: (s) => end(s, { kind: "stopped", serving: s.current }, [[s.current, "graceful"]]),
+    quit: (s) => endAtOnce(s, s.current, [s.current]),
+    forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
+    ready: nothing,
+    failed: nothing,
+    exited: (s, e) => (mine(s.current, e) ? crash(s, s.current, e.failure) : nothing(s)),
+    settled: nothing,
+    gone: nothing,
+  },
+  booting: {
+    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
+    leave: (s) => leaveKeeping(s, s.next),
+    stop: (s) =>
+      end(s, { kind: "stopped", serving: s.current }, [
+        [s.next, "abandon"],
+        [s.current, "graceful"],
+      ]),
+    quit: (s) => endAtOnce(s, s.current, [s.next, s.current]),
+    forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
+    ready: (s, e) => {
+      if (!mine(s.next, e)) return nothing(s);
+      const { current, next, again } = s;
+      return stay(
+        { phase: "warming", current, next, again, leaving: false, ...common(s) },
+        say({ event: "ready", gen: next }),
+        steer(next),
+        { do: "settle", old: current, next },
+      );
+    },
+    failed: (s, e) => (mine(s.next, e) ? undo(s, "abandon", e.failure) : nothing(s)),
+    exited: (s, e, limits) => {
+      if (mine(s.next, e)) return undo(s, "sweep", e.failure);
+      return mine(s.current, e) ? promote(s, e.failure, limits) : nothing(s);
+    },
+    settled: nothing,
+    gone: nothing,
+  },
+  warming: {
+    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
+    // Both serve clients now: the cutover is due within the warm-up, then we go. Whoever asks twice is obeyed at once.
+    leave: (s, _, limits) => {
+      if (s.leaving) return cutOver(s, "graceful", limits);
+      return stay({ ...s, leaving: true });
+    },
+    stop: (s) =>
+      end(s, { kind: "stopped", serving: s.next }, [
+        [s.current, "graceful"],
+        [s.next, "graceful"],
+      ]),
+    quit: (s) => endAtOnce(s, s.next, [s.current, s.next]),
+    forward: (s, e) => stay(s, { do: "forward", gen: s.next, signal: e.signal }),
+    ready: nothing,
+    failed: (s, e) => (mine(s.next, e) ? undo(s, "abandon", e.failure, steer(s.current)) : nothing(s)),
+    exited: (s, e, limits) => {
+      if (mine(s.next, e)) return undo(s, "sweep", e.failure, steer(s.current));
+      return mine(s.current, e) ? cutOver(s, "sweep", limits) : nothing(s);
+    },
+    settled: (s, e, limits) => (mine(s.next, e) ? cutOver(s, "graceful", limits) : nothing(s)),
+    gone: nothing,
+  },
+  undoing: {
+    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed })),
+    leave: (s) => leaveKeeping(s, s.failed),
+    stop: (s) =>
+      end(s, { kind: "stopped", serving: s.current }, [
+        [s.failed, "kill"],
+        [s.current, "graceful"],
+      ]),
+    quit: (s) => endAtOnce(s, s.current, [s.failed, s.current]),
+    forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
+    ready: nothing,
+    failed: nothing,
+    exited: (s, e) => {
+      if (!mine(s.current, e)) return nothing(s);
+      const swept = { ...s, draining: [...s.draining, s.failed] };
+      return crash(swept, s.current, e.failure);
+    },
+    settled: nothing,
+    gone: (s, e) =>
+      mine(s.failed, e) ? serve(s, s.current, s.again, say({ event: "gone", gen: e.gen })) : nothing(s),
+  },
+  stopping: {
+    swap: ignore("swap", "hupwatch is stopping"),
+    leave: hurry,
+    stop: hurry,
+    quit: hurry,
+    forward: ignoreForward,
+    ready: nothing,
+    failed: nothing,
+    exited: (s, e) => {
+      if (s.ending.kind === "left" && mine(s.ending.serving, e))
+        return crash({ last: s.last, draining: s.draining }, e.gen, e.failure);
+      if (s.ending.kind !== "stopped" || !mine(s.ending.serving, e) || !e.failure.exit) return nothing(s);
+      return stay({ ...s, ending: { ...s.ending, exit: e.failure.exit } });
+    },
+    settled: nothing,
+    gone: nothing,
+  },
+  over: {
+    swap: ignore("swap", "hupwatch is ending"),
+    leave: nothing,
+    stop: nothing,
+    quit: nothing,
+    forward: nothing,
+    ready: nothing,
+    failed: nothing,
+    exited: nothing,
+    settled: nothing,
+    gone: nothing,
+  },
+};
+
+function ignoreForward(state: State, event: Of<"forward">): Step {
+  return stay(state, say({ event: "ignored", what: event.signal, why: "no generation serves" }));
+}
+
+/** The second request to stop: nobody waits any longer. */
+function hurry(state: In<"stopping">): Step {
+  return stay(state, ...state.draining.map((g) => retire(g, "kill")));
+}
+
+function startFailed(state: In<"starting">, failure: Failure, how: Retirement): Step {
+  const first = state.fallen ?? failure;
+  const ended = end(state, { kind: "failed", failure: first }, [[state.next, how]]);
+  return withEffects(ended, say({ event: "start-failed", gen: state.next, failure }));
+}
+
+/** What must hold in every state; throws a plain Error (a bug) where it does not. */
+export function assertState(state: State): void {
+  const { last, draining } = state;
+  const demand = (ok: boolean, what: string) => {
+    if (!ok) throw new Error(`impossible state, ${what}: ${JSON.stringify(state)}`);
+  };
+  demand(new Set(draining).size === draining.length, "a generation drains twice");
+  const named = "next" in state ? [state.next] : [];
+  if ("current" in state) named.push(state.current);
+  if ("failed" in state) named.push(state.failed);
+  demand(new Set(named).size === named.length, "one generation in two roles");
+  demand(
+    named.every((g) => !draining.includes(g)),
+    "a generation in use is also draining",
+  );
+  demand(
+    [...named, ...draining].every((g) => g >= 1 && g <= last),
+    "a generation beyond the last number",
+  );
+  if (state.phase === "booting" || state.phase === "warming")
+    demand(state.next > state.current, "I4: the successor is not newer");
+}

@@ -1,0 +1,30 @@
+/** Everything a run needs to know, decided once at the start. The swap reads it; only cli/ and servers/ write it. */
+import type { Check } from "../ready/check.ts";
+import type { Handover } from "../sockets/handover.ts";
+import type { SocketOptions } from "../sockets/held.ts";
+import type { SocketSpec } from "../sockets/spec.ts";
+import type { StopStep } from "./stop-sequence.ts";
+
+export interface RunPlan {
+  /** What people and the run dir call this instance. */
+  name: string;
+  /** The command's words as given; placeholders are filled for each generation. */
+  words: readonly string[];
+  /** Absolute, and logical: symlinks in it are followed anew by every generation. */
+  directory: string;
+  /** Without hupwatch's own variables. */
+  environment: Record<string, string>;
+  /** Read anew for every generation. */
+  envFile: string | undefined;
+  sockets: readonly SocketSpec[];
+  socketOptions: SocketOptions;
+  cutover: "steer" | "share";
+  handover: Handover;
+  checks: readonly Check[];
+  readyTimeoutMs: number;
+  /** Both serve for so long; at least the settle time, where there is a socket to settle. */
+  warmupMs: number;
+  stopSequence: readonly StopStep[];
+  maxDraining: number;
+  killAtExit: boolean;
+}

@@ -1,0 +1,183 @@
+/**
+ * Runs the machine: one queue of events, one loop that steps and carries effects out. Signals, exits, checks, timers
+ * and control requests only ever post. Owns the generations and the held sockets.
+ */
+import { HupwatchError } from "../error.ts";
+import { poll } from "../os/clock.ts";
+import type { Os } from "../os/os.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import { Generation, type Observer } from "./generation.ts";
+import type { Report } from "./machine.ts";
+import {
+  assertState,
+  begin,
+  type Effect,
+  type Ending,
+  type Event,
+  type Gen,
+  type State,
+  step,
+} from "./machine.ts";
+import type { RunPlan } from "./plan.ts";
+
+/** Between the flip and the stop signal at least: connections that were on their way, accepted but not yet read. */
+export const SETTLE_MS = 500;
+/** An accept queue that does not empty belongs to a server that hangs: waiting longer would help nobody. */
+const MAX_QUEUE_WAIT_MS = 5000;
+const QUEUE_POLL_MS = 10;
+
+/** What the supervisor tells the outside; the log and the control plane listen. */
+export interface Listener extends Observer {
+  report(report: Report, facts: GenerationFacts): void;
+}
+
+/** Looks up a generation that is known at that moment. */
+export type GenerationFacts = (gen: Gen) => Generation | undefined;
+
+export class Supervisor {
+  #state: State;
+  readonly #queue: Event[] = [];
+  #busy = false;
+  readonly #generations = new Map<Gen, Generation>();
+  #settling: Disposable | undefined;
+  readonly #ended = Promise.withResolvers<Ending>();
+
+  constructor(
+    private readonly plan: RunPlan,
+    private readonly held: readonly HeldSocket[],
+    private readonly os: Os,
+    private readonly listener: Listener,
+  ) {
+    this.#state = begin().state;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Starts the first generation. Resolves when hupwatch has nothing left to do; rejects on a bug, and only then. */
+  run(): Promise<Ending> {
+    this.#work(begin().effects);
+    return this.#ended.promise;
+  }
+
+  /** Safe from anywhere, also from within an effect: events are taken in the order they came. */
+  readonly post = (event: Event): void => {
+    this.#queue.push(event);
+    if (!this.#busy) this.#work([]);
+  };
+
+  #work(first: readonly Effect[]): void {
+    this.#busy = true;
+    try {
+      for (const effect of first) this.#carryOut(effect);
+      for (let event = this.#queue.shift(); event; event = this.#queue.shift()) this.#take(event);
+    } catch (bug) {
+      this.#ended.reject(bug);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #take(event: Event): void {
+    const { state, effects } = step(this.#state, event, { maxDraining: this.plan.maxDraining });
+    assertState(state);
+    this.#state = state;
+    if (state.phase !== "warming") this.#stopSettling();
+    for (const effect of effects) this.#carryOut(effect);
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.do) {
+      case "boot":
+        this.#boot(effect.gen, effect.public);
+        break;
+      case "steer":
+        this.#steer(effect.to);
+        break;
+      case "settle":
+        this.#settle(effect.old, effect.next);
+        break;
+      case "retire":
+        this.#generations.get(effect.gen)?.retire(effect.how);
+        break;
+      case "forward":
+        this.#generations.get(effect.gen)?.forward(effect.signal as NodeJS.Signals);
+        break;
+      case "report":
+        this.listener.report(effect.report, (gen) => this.#generations.get(gen));
+        if (effect.report.event === "gone") this.#generations.delete(effect.report.gen);
+        break;
+      case "end":
+        this.#end(effect.ending);
+    }
+  }
+
+  #boot(gen: Gen, isPublic: boolean): void {
+    const generation = new Generation(gen, this.plan, this.held, this.os, this.post, this.listener);
+    this.#generations.set(gen, generation);
+    try {
+      generation.listen();
+      if (isPublic) this.#steerAll(generation);
+    } catch (error) {
+      this.#failed(gen, error);
+      return;
+    }
+    generation.boot();
+  }
+
+  #steer(to: Gen): void {
+    const generation = this.#generations.get(to);
+    if (!generation) return;
+    try {
+      this.#steerAll(generation);
+    } catch (error) {
+      this.#failed(to, error);
+    }
+  }
+
+  #steerAll(generation: Generation): void {
+    for (const [i, socket] of this.held.entries()) {
+      const listener = generation.listeners[i];
+      if (listener) socket.steerTo(listener);
+    }
+  }
+
+  /** Trouble with sockets is this generation's failure, not the end of the service; bugs go up. */
+  #failed(gen: Gen, error: unknown): void {
+    const known = error instanceof HupwatchError || (error instanceof Error && "syscall" in error);
+    if (!known) throw error;
+    const { message } = error as Error;
+    const hint = error instanceof HupwatchError && error.hint ? ` (to fix: ${error.hint})` : "";
+    const exitCode = error instanceof HupwatchError ? error.exitCode : 125;
+    this.post({ kind: "failed", gen, failure: { reason: `${message}${hint}`, exitCode } });
+  }
+
+  #settle(old: Gen, next: Gen): void {
+    const { clock } = this.os;
+    const steered = this.held.some((h) => h.cutover.mode === "steer");
+    const settled = () => this.post({ kind: "settled", gen: next });
+    const untilEmpty = () => {
+      const giveUpAt = clock.now() + MAX_QUEUE_WAIT_MS;
+      this.#settling = poll(clock, QUEUE_POLL_MS, () => {
+        if (steered && this.#generations.get(old)?.hasQueued() && clock.now() < giveUpAt) return "more";
+        settled();
+        return "enough";
+      });
+    };
+    this.#settling = clock.after(Math.max(this.plan.warmupMs, steered ? SETTLE_MS : 0), untilEmpty);
+  }
+
+  #stopSettling(): void {
+    this.#settling?.[Symbol.dispose]();
+    this.#settling = undefined;
+  }
+
+  #end(ending: Ending): void {
+    for (const socket of this.held) {
+      if (ending.kind === "left") socket.leave();
+      else socket[Symbol.dispose]();
+    }
+    this.#ended.resolve(ending);
+  }
+}
