@@ -129,7 +129,13 @@ export class Hupwatch implements AsyncDisposable {
 
   /** Waits until nothing that it started is left. Fails with what is. */
   async assertTreeGone(timeoutMs = 5000): Promise<void> {
-    const left = () => this.tree().map((entry) => `${entry.pid} ${entry.state} ${entry.command}`);
+    const left = () => {
+      const tree = this.tree();
+      const ours = new Set(tree.map(({ pid }) => pid));
+      // A zombie whose parent is none of ours is for init to reap, in its own time.
+      const owed = tree.filter((entry) => entry.state !== "Z" || ours.has(entry.ppid));
+      return owed.map((entry) => `${entry.pid} ${entry.state} ${entry.command}`);
+    };
     await until(() => left().length === 0, {
       timeoutMs,
       what: "hupwatch's whole process tree to be gone",

@@ -1,0 +1,107 @@
+/**
+ * I3 with real gunicorn, the distribution's and the newest: swaps under load of fresh connections drop nothing, no
+ * client sees an older version after a newer one, and after any number of swaps all is as it was after the start.
+ */
+import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { sameStock, takeStock } from "../harness/leftovers.ts";
+import { startLoad } from "../harness/load.ts";
+import { allImported, bindFor, gunicorn, gunicornSite, TRANSPORTS, WORKERS } from "../harness/site.ts";
+import { GUNICORNS } from "../setup/places.ts";
+
+const LAST_VERSION = 5;
+const TIMEOUT_MS = 120_000;
+/** hupwatch, the master, two workers. */
+const PROCESSES = 4;
+
+const whiches = Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[];
+const matrix = whiches.flatMap((which) =>
+  WORKERS.flatMap((worker) => TRANSPORTS.map((transport) => ({ which, worker, transport }))),
+);
+
+describe("I3: swaps under fresh connections drop nothing", () => {
+  test.each(matrix)(
+    "gunicorn of $which, $worker workers, $transport",
+    async ({ which, worker, transport }) => {
+      using site = gunicornSite();
+      const bind = await bindFor(transport, site);
+      const command = gunicorn(bind, { which, worker });
+      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], { cwd: site.path });
+      await using load = await startLoad({ target: bind, afterFirstOk: true });
+      await allImported(hupwatch, "1");
+      const swapTo = async (version: number) => {
+        site.deploy(`${version}`);
+        await hupwatch.swap(version);
+        await load.version(`${version}`);
+        await allImported(hupwatch, `${version}`);
+      };
+      // The stock is taken after a swap: over TCP the first one adds a listener that every later one uses again.
+      await swapTo(2);
+      const before = takeStock(hupwatch, site.path);
+      expect(before.processes).toBe(PROCESSES);
+      for (let version = 3; version <= LAST_VERSION; version++) await swapTo(version);
+      await load.more(50);
+      const report = await load.stop();
+      expect(report).toMatchObject({ failures: {}, examples: [], failed: 0, wentBack: 0 });
+      expect(report.lastVersion).toBe(`${LAST_VERSION}`);
+      expect(Object.keys(report.versions)).toEqual(["1", "2", "3", "4", "5"]);
+      await sameStock(hupwatch, site.path, before);
+
+      hupwatch.signal("SIGTERM");
+      expect(await hupwatch.exited).toBe(0);
+      await hupwatch.assertTreeGone();
+      expect(readdirSync(site.path).filter((name) => name.includes("sock"))).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("swaps under other loads", () => {
+  test.each(TRANSPORTS)(
+    "uploads and slow requests are answered whole (%s)",
+    async (transport) => {
+      using site = gunicornSite();
+      const bind = await bindFor(transport, site);
+      const command = gunicorn(bind, { worker: "gthread" });
+      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], { cwd: site.path });
+      await using uploads = await startLoad({ target: bind, mode: "post", concurrency: 2 });
+      await using slow = await startLoad({ target: bind, path: "/slow?ms=300", concurrency: 3 });
+      await using streams = await startLoad({ target: bind, path: "/stream?chunks=5&ms=50", concurrency: 2 });
+      const loads = [uploads, slow, streams];
+      await allImported(hupwatch, "1");
+      for (const version of [2, 3, 4]) {
+        site.deploy(`${version}`);
+        await hupwatch.swap(version);
+        for (const load of loads) await load.version(`${version}`);
+        await allImported(hupwatch, `${version}`);
+      }
+      for (const load of loads)
+        expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "4" });
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "a kept connection is at worst closed instead of an answer, never within one",
+    async () => {
+      using site = gunicornSite();
+      const bind = await bindFor("unix", site);
+      const command = gunicorn(bind, { worker: "gthread" });
+      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], { cwd: site.path });
+      await using load = await startLoad({ target: bind, mode: "keep-alive", afterFirstOk: true });
+      await allImported(hupwatch, "1");
+      for (const version of [2, 3, 4]) {
+        site.deploy(`${version}`);
+        await hupwatch.swap(version);
+        await load.version(`${version}`);
+        await allImported(hupwatch, `${version}`);
+      }
+      const report = await load.stop();
+      const others = Object.keys(report.failures).filter((what) => !/^first-byte \w+ \(reused\)$/.test(what));
+      expect(others).toEqual([]);
+      expect(report).toMatchObject({ wentBack: 0, lastVersion: "4" });
+    },
+    TIMEOUT_MS,
+  );
+});
