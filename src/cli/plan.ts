@@ -1,5 +1,4 @@
 /** From the words on the command line to a RunPlan: every value is checked here, once, before anything is touched. */
-import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { parseDuration } from "../duration.ts";
@@ -117,9 +116,9 @@ function nameOf(given: string | undefined, directory: string, words: readonly st
     if (/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/.test(given)) return given;
     throw usage(`--name '${given}' is not a name`, "use up to 64 letters, digits and . _ @ -");
   }
-  const hash = createHash("sha256")
-    .update(JSON.stringify([directory, words]))
-    .digest("hex")
+  const hash = Bun.hash(JSON.stringify([directory, words]))
+    .toString(16)
+    .padStart(16, "0")
     .slice(0, 6);
   const readable = `${basename(directory)}-${basename(words[0] ?? "")}`.replace(/[^A-Za-z0-9_.-]/g, "_");
   return `${readable.replace(/^[^A-Za-z0-9_]+/, "").slice(0, 48)}-${hash}`;

@@ -2,13 +2,13 @@
 
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
-import { isIPv4, isIPv6 } from "node:net";
 import { HupwatchError } from "../error.ts";
 import { getsockname, isListening, SystemError } from "../os/libc.ts";
 import type { HeldSocket, SocketOptions } from "./held.ts";
 import { HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix, throughLink } from "./held-unix.ts";
+import { isIPv4, isIPv6 } from "./ip.ts";
 import type { InetAddress } from "./probe.ts";
 import { hasSelectors } from "./selectors.ts";
 import { decode } from "./sockaddr.ts";

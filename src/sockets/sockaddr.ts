@@ -1,5 +1,5 @@
 /** struct sockaddr_un, sockaddr_in and sockaddr_in6 as bytes, both ways. Pure. unix(7), ip(7), ipv6(7). */
-import { isIPv6 } from "node:net";
+import { isIPv6 } from "./ip.ts";
 
 const AF_UNIX = 1;
 const AF_INET = 2;

@@ -1,7 +1,8 @@
 /** What a `--bind` says, as data. Parsing only: nothing is resolved, opened or looked at. */
-import { isIPv6 } from "node:net";
+
 import { join } from "node:path";
 import { HupwatchError } from "../error.ts";
+import { isIPv6 } from "./ip.ts";
 import { MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
 
 export type SpecAddress =
