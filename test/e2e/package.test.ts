@@ -1,0 +1,90 @@
+/** The package as it is published, installed into a project, and started by the two package runners. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { readProcess } from "../harness/processes.ts";
+import { tempDir, until } from "../harness/until.ts";
+import { ROOT } from "../setup/places.ts";
+
+const TIMEOUT_MS = 60_000;
+const dir = tempDir();
+const project = `${dir.path}/project`;
+/** Says what it got and stays. */
+const COMMAND = ["sh", "-c", 'echo "args: $*"; exec sleep 1000', "sh", "a", "--", "b"];
+
+function run(command: string[], cwd: string): void {
+  const done = Bun.spawnSync(command, { cwd });
+  if (!done.success) throw new Error(`${command.join(" ")}\n${done.stdout}\n${done.stderr}`);
+}
+
+beforeAll(async () => {
+  run([process.execPath, "pm", "pack", "--quiet", "--destination", dir.path], ROOT);
+  const tarball = readdirSync(dir.path).find((name) => name.endsWith(".tgz"));
+  await Bun.write(`${project}/package.json`, '{"name":"project","private":true}');
+  run([process.execPath, "add", "--silent", `${dir.path}/${tarball}`], project);
+}, TIMEOUT_MS);
+afterAll(() => dir[Symbol.dispose]());
+
+/** The pid that hupwatch gives in its lines: the runner's pid is another. */
+async function ownPid(hupwatch: Hupwatch): Promise<number> {
+  const [, pid] = await hupwatch.until(/hupwatch\[(\d+)\]/);
+  return Number(pid);
+}
+
+test("the installed bin is hupwatch itself: its pid is the one to HUP", async () => {
+  const launcher = `${project}/node_modules/.bin/hupwatch`;
+  await using hupwatch = await startHupwatch(["-w", "0", "--", ...COMMAND], { cwd: project, launcher });
+  await hupwatch.until(/args: a -- b\n/, { stream: "output" });
+  expect(await ownPid(hupwatch)).toBe(hupwatch.pid);
+  await hupwatch.swap(2);
+});
+
+test(
+  "bunx is a parent that passes --, HUP and TERM on",
+  async () => {
+    const args = ["x", "hupwatch", "-k", "-w", "0", "--", ...COMMAND];
+    await using runner = spawnHupwatch(args, { cwd: project, launcher: process.execPath });
+    await runner.until(LOG.serves(1));
+    await runner.until(/args: a -- b\n/, { stream: "output" });
+    expect(readProcess(await ownPid(runner))?.ppid).toBe(runner.pid);
+    await runner.swap(2);
+    runner.signal("SIGTERM");
+    await runner.exited;
+    await runner.assertTreeGone();
+  },
+  TIMEOUT_MS,
+);
+
+describe.skipIf(Bun.which("npx") === null)("npx", () => {
+  test(
+    "passes -- on, and hupwatch takes the HUP that is sent to hupwatch's pid",
+    async () => {
+      const args = ["hupwatch", "-k", "-w", "0", "--", ...COMMAND];
+      await using runner = spawnHupwatch(args, { cwd: project, launcher: "npx" });
+      await runner.until(LOG.serves(1));
+      await runner.until(/args: a -- b\n/, { stream: "output" });
+      const pid = await ownPid(runner);
+      expect(pid).not.toBe(runner.pid);
+      process.kill(pid, "SIGHUP");
+      await runner.until(LOG.gone(1));
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "dies of a HUP to its own pid, and the service lives on",
+    async () => {
+      const args = ["hupwatch", "-w", "0", "--", ...COMMAND];
+      await using runner = spawnHupwatch(args, { cwd: project, launcher: "npx" });
+      await runner.until(LOG.serves(1));
+      const pid = await ownPid(runner);
+      runner.hup();
+      expect(await runner.exited).toBe(129);
+      process.kill(pid, "SIGHUP");
+      await until(() => LOG.gone(1).test(runner.log), { what: "the swap", context: () => runner.log });
+      expect(readProcess(pid)?.pid).toBe(pid);
+    },
+    TIMEOUT_MS,
+  );
+});
