@@ -9,6 +9,7 @@ export function listenToSignals(
   post: (event: Event) => void,
   killAtExit: boolean,
   nohup: boolean,
+  onChildEnd: () => void,
   log: Log,
 ): Disposable {
   const handlers = new Map<NodeJS.Signals, () => void>();
@@ -28,6 +29,8 @@ export function listenToSignals(
   on("SIGINT", end);
   on("SIGQUIT", { kind: "quit" });
   for (const signal of FORWARDED) on(signal, { kind: "forward", signal });
+  // Says only that some child changed: stopping and going on again are no death, and the reaper looks for itself.
+  handlers.set("SIGCHLD", onChildEnd);
   for (const [signal, handler] of handlers) process.on(signal, handler);
   return {
     [Symbol.dispose]: () => {

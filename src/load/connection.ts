@@ -134,7 +134,7 @@ export class Connection {
   refused(errno: string): void {
     if (this.state !== "connecting") return;
     this.state = "closed";
-    const real = errno === "ECONNREFUSED" && this.address.kind === "unix" ? this.owner.refusalErrno() : errno;
+    const real = errno === "ECONNREFUSED" ? this.owner.refusalErrno() : errno;
     this.owner.failed(this, connectFailure(real));
   }
 

@@ -6,49 +6,18 @@
  * with nothing in flight. A request that got lost in here would be our bug, and must not pass as a clean run.
  */
 import type { Connection, ConnectionOwner, Exchange } from "./connection.ts";
-import type { Failure, FailureRecord } from "./outcome.ts";
+import type { Failure } from "./outcome.ts";
 import type { LoadPlan } from "./plan.ts";
 import { Pool } from "./pool.ts";
 import { RefusalOracle } from "./refusal.ts";
 import { Requests } from "./requests.ts";
-import { type LoadResult, makeResult, type Percentiles, percentiles } from "./result.ts";
-import { EagerSchedule, PacedSchedule, type Schedule } from "./schedule.ts";
+import { type LoadResult, makeResult, percentiles } from "./result.ts";
+import type { LoadOptions, LoadRun } from "./run.ts";
+import { type Schedule, scheduleOf } from "./schedule.ts";
 import { newHistogram, Tally } from "./tally.ts";
 import { VersionLog } from "./versions.ts";
 
-export interface LoadOptions {
-  /** Aborting ends the run in good order: nothing new starts, what is in flight gets its time limit. */
-  signal?: AbortSignal;
-  onTick?: (snapshot: LoadSnapshot) => void;
-  /** Default 200. */
-  tickMs?: number;
-  /** Called for each failure that is kept in full, as it happens. */
-  onFailure?: (failure: FailureRecord) => void;
-}
-
-/** Where a run stands. */
-export interface LoadSnapshot {
-  elapsedMs: number;
-  started: number;
-  ok: number;
-  failed: number;
-  missed: number;
-  inFlight: number;
-  /** Good answers since the last tick, from their intended start. */
-  interval: Percentiles;
-  intervalMs: number;
-}
-
-export interface LoadRun {
-  /** The result, when everything has ended. Rejects only for a bug in here. */
-  readonly done: Promise<LoadResult>;
-  /** performance.now() of the run's zero: what the result's milliseconds count from. */
-  readonly originMs: number;
-  /** Sends so many requests at once, each on a new connection, beyond the plan's rate and connections. */
-  burst(requests: number): void;
-  /** Names the stretch that begins now, e.g. "swap"; "base" is the rest. The result has percentiles for each. */
-  segment(name: string): void;
-}
+export type { LoadOptions, LoadRun, LoadSnapshot } from "./run.ts";
 
 /**
  * How long a closed loop leaves a connection alone whose connect failed. Asking again at once would turn half a second
@@ -71,7 +40,7 @@ class Engine implements LoadRun, ConnectionOwner {
   readonly #tally: Tally;
   readonly #versions = new VersionLog();
   readonly #pool: Pool;
-  readonly #oracle: RefusalOracle | undefined;
+  readonly #oracle: RefusalOracle;
   readonly #lag = newHistogram();
   /** Requests in flight: those of the plan, and those of bursts. */
   #active = 0;
@@ -102,7 +71,7 @@ class Engine implements LoadRun, ConnectionOwner {
     this.#requests = new Requests(plan);
     this.#tally = new Tally(plan.failureRecordsMax, (n) => this.#requests.idOf(n));
     this.#pool = new Pool(address, this);
-    this.#oracle = address.kind === "unix" ? new RefusalOracle(address.path) : undefined;
+    this.#oracle = new RefusalOracle(address);
     const sweepMs = Math.min(250, Math.max(5, plan.timeoutMs / 20));
     this.#sweeper = setInterval(() => this.#pool.timeOut(this.#clock() - plan.timeoutMs), sweepMs);
     if (options.onTick) this.#ticker = setInterval(() => this.#tick(), options.tickMs ?? 200);
@@ -159,7 +128,7 @@ class Engine implements LoadRun, ConnectionOwner {
   }
 
   refusalErrno(): string {
-    return this.#oracle?.errno(performance.now()) ?? "ECONNREFUSED";
+    return this.#oracle.errno(performance.now());
   }
 
   // The loop
@@ -318,11 +287,4 @@ class Engine implements LoadRun, ConnectionOwner {
     this.#now = performance.now() - this.originMs;
     return this.#now;
   }
-}
-
-function scheduleOf({ rate, durationMs, requests, timeoutMs }: LoadPlan): Schedule {
-  const most = requests ?? Number.POSITIVE_INFINITY;
-  if (rate === undefined) return new EagerSchedule(durationMs ?? Number.POSITIVE_INFINITY, most);
-  const inTime = durationMs === undefined ? most : Math.max(1, Math.floor((durationMs * rate) / 1000));
-  return new PacedSchedule({ startMs: 0, rate, slots: Math.min(most, inTime), maxWaitMs: timeoutMs });
 }

@@ -30,7 +30,7 @@ export async function preflight({ target, connections, mode }: LoadPlan): Promis
 
 /** Undefined where a connection came about. EAGAIN: a listener with a full queue. */
 async function connectErrno(address: Address): Promise<string | undefined> {
-  if (address.kind === "unix") return new RefusalOracle(address.path).look();
+  if (address.kind === "unix") return new RefusalOracle(address).look();
   const outcome = Promise.withResolvers<string | undefined>();
   const limit = setTimeout(() => outcome.resolve("ETIMEDOUT"), CONNECT_LIMIT_MS);
   const socket = {

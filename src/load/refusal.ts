@@ -1,11 +1,12 @@
 /**
- * Bun reports every failed Unix connect but ENOENT as ECONNREFUSED: a full queue (EAGAIN), a path it may not enter
- * (EACCES), no descriptor left (EMFILE). They mean different things, so the kernel is asked again, at once, by a
- * connect of our own that is closed without a byte. That is no retry: it carries no request and its result changes
- * only the name of the failure.
+ * Bun calls nearly every failed connect ECONNREFUSED: on a Unix socket also a full queue (EAGAIN) and a path it may not
+ * enter (EACCES), anywhere a process that has no descriptor left (EMFILE). They mean different things, so the kernel is
+ * asked again, at once: over TCP for a socket only, for a Unix path by a connect of our own that is closed without a
+ * byte. That is no retry: it carries no request and its result changes only the name of the failure.
  */
 import { close, connect, SystemError, socket } from "../os/libc.ts";
 import { encode, type SocketAddress } from "../sockets/sockaddr.ts";
+import type { Address } from "./target.ts";
 
 /** One look answers for all refusals within it, so that an outage is not met with twice the connects. */
 const SHARED_FOR_MS = 1;
@@ -13,14 +14,10 @@ const SHARED_FOR_MS = 1;
 export class RefusalOracle {
   #askedAt = Number.NEGATIVE_INFINITY;
   #errno = "ECONNREFUSED";
-  readonly #address: Uint8Array;
+  readonly #unix: Uint8Array | undefined;
 
-  /** `path` begins with NUL for an abstract name. */
-  constructor(path: string) {
-    const address: SocketAddress = path.startsWith("\0")
-      ? { family: "abstract", name: path.slice(1) }
-      : { family: "unix", path };
-    this.#address = encode(address);
+  constructor(address: Address) {
+    this.#unix = address.kind === "unix" ? encode(unixAddress(address.path)) : undefined;
   }
 
   /** The errno behind an ECONNREFUSED that was reported at `now`. */
@@ -32,12 +29,12 @@ export class RefusalOracle {
     return this.#errno;
   }
 
-  /** What connect(2) says right now; undefined where it lets us in. */
+  /** What the kernel says right now; undefined where it has no objection. */
   look(): string | undefined {
     let fd: number | undefined;
     try {
-      fd = socket("unix", true);
-      connect(fd, this.#address);
+      fd = socket(this.#unix ? "unix" : "inet", true);
+      if (this.#unix) connect(fd, this.#unix);
       return undefined;
     } catch (error) {
       // One number, two names: which one is found depends on who looked it up.
@@ -48,3 +45,7 @@ export class RefusalOracle {
     }
   }
 }
+
+/** `path` begins with NUL for an abstract name. */
+const unixAddress = (path: string): SocketAddress =>
+  path.startsWith("\0") ? { family: "abstract", name: path.slice(1) } : { family: "unix", path };

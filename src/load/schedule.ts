@@ -6,6 +6,8 @@
  * must not slow its own judge down). One that has waited longer than a client would is *missed*: counted, never
  * absorbed. Eager is the closed loop: always due, so it measures speed and cannot measure waiting.
  */
+import type { LoadPlan } from "./plan.ts";
+
 export interface Schedule {
   /** When the next request was due, if it is due by now: the caller sends it. Slots given up on the way are counted. */
   take(now: number): number | undefined;
@@ -114,4 +116,12 @@ export class EagerSchedule implements Schedule {
   stop(): void {
     this.#ended = true;
   }
+}
+
+/** Starts at zero. */
+export function scheduleOf({ rate, durationMs, requests, timeoutMs }: LoadPlan): Schedule {
+  const most = requests ?? Number.POSITIVE_INFINITY;
+  if (rate === undefined) return new EagerSchedule(durationMs ?? Number.POSITIVE_INFINITY, most);
+  const inTime = durationMs === undefined ? most : Math.max(1, Math.floor((durationMs * rate) / 1000));
+  return new PacedSchedule({ startMs: 0, rate, slots: Math.min(most, inTime), maxWaitMs: timeoutMs });
 }

@@ -67,8 +67,8 @@ export interface TreeQuery {
 }
 
 /**
- * Everybody who belongs to a generation: its leader, what descends from it, its session, and orphans that were taken in
- * by us (subreaper) or by init and still carry the marks. Zombies are not counted: they run no more.
+ * Everybody who belongs to a generation: its leader, what descends from it, its session, and whoever went off on its own
+ * (setsid, double fork) but still carries the marks in its environment. Zombies are not counted: they run no more.
  */
 export function treeOf({ leader, marks, self }: TreeQuery): Process[] {
   const all = allProcesses();
@@ -76,7 +76,8 @@ export function treeOf({ leader, marks, self }: TreeQuery): Process[] {
   for (const p of all) {
     const isLeader = p.pid === leader.pid && p.startTime === leader.startTime;
     const sameSession = p.session === leader.pid && p.startTime >= leader.startTime;
-    if (isLeader || sameSession || isMarkedOrphan(p, marks, self)) members.add(p.pid);
+    if (isLeader || sameSession || (p.startTime >= leader.startTime && isMarked(p, marks)))
+      members.add(p.pid);
   }
   for (let grew = true; grew; ) {
     grew = false;
@@ -89,8 +90,7 @@ export function treeOf({ leader, marks, self }: TreeQuery): Process[] {
   return all.filter((p) => members.has(p.pid) && p.pid !== self && p.state !== "Z" && p.state !== "X");
 }
 
-function isMarkedOrphan(p: Process, marks: readonly string[], self: number): boolean {
-  if (p.ppid !== self && p.ppid !== 1) return false;
+function isMarked(p: Process, marks: readonly string[]): boolean {
   const environment = environmentOf(p.pid);
   return marks.every((mark) => environment.includes(mark));
 }

@@ -34,6 +34,11 @@ export interface Child {
   kill(signal: string): boolean;
 }
 
+const ownChildren = new Set<number>();
+
+/** A child that the runtime waits for: nobody else may take its status. */
+export const isOwnChild = (pid: number): boolean => ownChildren.has(pid);
+
 /** Throws HupwatchError with 127 where the command is not found and 126 where it cannot be run. */
 export function spawn(request: SpawnRequest): Child {
   locate(request);
@@ -43,15 +48,17 @@ export function spawn(request: SpawnRequest): Child {
     stdio: ["inherit", "inherit", "inherit", ...request.descriptors],
     detached: true,
   });
+  ownChildren.add(child.pid);
   return {
     pid: child.pid,
     startTime: processOf(child.pid)?.startTime ?? 0,
-    exited: child.exited.then(
-      (): ExitStatus => ({
+    exited: child.exited.then((): ExitStatus => {
+      ownChildren.delete(child.pid);
+      return {
         code: child.exitCode ?? undefined,
         signal: child.signalCode === null ? undefined : String(child.signalCode),
-      }),
-    ),
+      };
+    }),
     kill(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return false;
       child.kill(signal as NodeJS.Signals);

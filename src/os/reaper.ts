@@ -1,0 +1,34 @@
+/**
+ * Takes the status of ended children that this process never started: orphans that came to us because we are PID 1 or a
+ * subreaper. The runtime waits only for its own children, and taking one of those from under it would break its promise,
+ * so the ended one is looked at first (waitid with WNOWAIT) and taken only if it is a stranger.
+ */
+import type { Clock } from "./clock.ts";
+import { peekEndedChild, reap } from "./libc.ts";
+import { isOwnChild } from "./spawn.ts";
+
+/** The runtime takes its own dead within one turn of its event loop; a stranger may be hidden behind one until then. */
+const AGAIN_MS = 20;
+
+export class Reaper implements Disposable {
+  #again: Disposable | undefined;
+
+  constructor(private readonly clock: Clock) {}
+
+  /** To be called on every SIGCHLD. */
+  readonly look = (): void => {
+    this.#again?.[Symbol.dispose]();
+    this.#again = undefined;
+    for (let pid = peekEndedChild(); pid > 0; pid = peekEndedChild()) {
+      if (isOwnChild(pid)) {
+        this.#again = this.clock.after(AGAIN_MS, this.look);
+        return;
+      }
+      reap(pid);
+    }
+  };
+
+  [Symbol.dispose](): void {
+    this.#again?.[Symbol.dispose]();
+  }
+}
