@@ -1,9 +1,11 @@
 /** The tester is tested: every fault we know is found, under its own name, and nothing else is. */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { FAILURE_CLASSES } from "../../src/load/outcome.ts";
 import { detect, detectAtListener } from "../faults/detect.ts";
 import { FAULTS } from "../faults/faults.ts";
 import { LISTENER_FAULTS } from "../faults/listeners.ts";
+import { FaultServer } from "../faults/server.ts";
 
 describe("faults of the answer", () => {
   for (const [name, fault] of Object.entries(FAULTS))
@@ -32,9 +34,23 @@ describe("faults of the listener", () => {
     });
 });
 
+describe("a generator without descriptors blames itself, not the server", () => {
+  for (const transport of ["unix", "tcp"] as const)
+    test(transport, async () => {
+      using server = new FaultServer(transport, () => {}, 1);
+      const starved = join(import.meta.dir, "../faults/starved.ts");
+      const run = Bun.spawn(["sh", "-c", `ulimit -n 40; exec bun "$0" "$1"`, starved, server.target], {
+        stdout: "pipe",
+      });
+      const { verdict, classes } = JSON.parse(await run.stdout.text());
+      expect(classes).toEqual(["local-limit", "timeout"]);
+      expect(verdict).toBe("limited");
+    });
+});
+
 test("no class is without a fault that must be found", () => {
   const tried = new Set([...Object.values(FAULTS), ...Object.values(LISTENER_FAULTS)].map((f) => f.class));
-  // No fault here can take this machine's last descriptor away; preflight looks at the limit instead.
   const untried = Object.keys(FAILURE_CLASSES).filter((name) => !tried.has(name as never));
+  // It has a test of its own above.
   expect(untried).toEqual(["local-limit"]);
 });
