@@ -93,6 +93,13 @@ function narrate(log: Log, report: Report, look: GenerationFacts): void {
       );
       break;
     }
+    case "respawning":
+      log.warn(
+        "generation.respawning",
+        `generation ${report.gen} takes its place${report.afterMs > 0 ? ` in ${formatDuration(report.afterMs)}` : ""}`,
+        { generation: report.gen, afterMs: report.afterMs },
+      );
+      break;
     case "stopping":
       log.info("stopping", `stopping generation ${report.gens.join(" and ")}`, { generations: report.gens });
       break;

@@ -61,6 +61,10 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
     stopSequence: parseStopSequence(values["stop-signal"] ?? traits.stop),
     maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),
+    respawn:
+      oneOf("--on-crash", values["on-crash"] ?? "exit", ["exit", "respawn"]) === "respawn"
+        ? respawnLimit(values["respawn-limit"] ?? "5/60s")
+        : undefined,
     killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
   };
   return { plan, traits };
@@ -137,6 +141,19 @@ export function wholeNumber(option: string, text: string, min: number, max: numb
     `${option} '${text}' is not a number from ${min} to ${max}`,
     "give a whole number in that range",
   );
+}
+
+function respawnLimit(text: string): { times: number; withinMs: number } {
+  const [times, within] = text.split("/");
+  if (!times || !within)
+    throw usage(
+      `--respawn-limit '${text}' is not a limit`,
+      "write it like 5/60s: five deaths within a minute",
+    );
+  return {
+    times: wholeNumber("--respawn-limit", times, 1, 100_000),
+    withinMs: parseDuration(within, `--respawn-limit ${text}`),
+  };
 }
 
 function octal(option: string, text: string): number {

@@ -55,6 +55,18 @@ export const RUN_OPTIONS = {
     help: "older generations that may drain at once",
     default: "4",
   },
+  "on-crash": {
+    type: "string",
+    value: "WHAT",
+    help: "exit or respawn, when the serving one dies",
+    default: "exit",
+  },
+  "respawn-limit": {
+    type: "string",
+    value: "N/DUR",
+    help: "exit after more deaths than that",
+    default: "5/60s",
+  },
   chdir: {
     type: "string",
     value: "DIR",

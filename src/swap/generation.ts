@@ -36,6 +36,7 @@ export interface Observer {
 
 export class Generation {
   readonly listeners: Listener[] = [];
+  #ownsListeners = true;
   #child: Child | undefined;
   #exit: ExitStatus | undefined;
   #startedAt = 0;
@@ -66,8 +67,13 @@ export class Generation {
     return this.os.clock.now() - this.#startedAt;
   }
 
-  /** Opens its listeners. Throws HupwatchError. */
-  listen(): void {
+  /** Opens its listeners, or inherits those of a dead generation, open as they are. Throws HupwatchError. */
+  listen(predecessor?: Generation): void {
+    if (predecessor) {
+      this.listeners.push(...predecessor.listeners);
+      predecessor.#ownsListeners = false;
+      return;
+    }
     for (const socket of this.held) this.listeners.push(socket.listenFor(this.number));
   }
 
@@ -77,17 +83,18 @@ export class Generation {
       this.#child = this.#spawn();
     } catch (error) {
       if (!(error instanceof HupwatchError)) throw error;
-      this.post({
-        kind: "failed",
-        gen: this.number,
-        failure: { reason: error.message, exitCode: error.exitCode },
-      });
+      this.#fail({ reason: error.message, exitCode: error.exitCode });
       return;
     }
     this.#startedAt = this.os.clock.now();
     this.observer.started(this.number, this.#child.pid);
     void this.#child.exited.then((status) => this.#onExit(status));
     this.#awaitReadiness();
+  }
+
+  /** Boots later, unless it is retired before. */
+  bootAfter(ms: number): void {
+    this.#nextStage().use(this.os.clock.after(ms, () => this.boot()));
   }
 
   #spawn(): Child {
@@ -131,7 +138,7 @@ export class Generation {
 
   #fail(failure: Failure): void {
     this.#nextStage();
-    this.post({ kind: "failed", gen: this.number, failure });
+    this.post({ kind: "failed", gen: this.number, failure, at: this.os.clock.now() });
   }
 
   #onExit(status: ExitStatus): void {
@@ -142,6 +149,7 @@ export class Generation {
       kind: "exited",
       gen: this.number,
       failure: { reason: describeExit(status, this.age), exit: status },
+      at: this.os.clock.now(),
     });
     if (wasRetiring) this.#sweep();
   }
@@ -221,7 +229,7 @@ export class Generation {
   #finish(): void {
     this.#gone = true;
     this.#nextStage();
-    for (const listener of this.listeners) listener[Symbol.dispose]();
+    if (this.#ownsListeners) for (const listener of this.listeners) listener[Symbol.dispose]();
     this.post({ kind: "gone", gen: this.number });
   }
 

@@ -46,11 +46,13 @@ interface Common {
   last: Gen;
   /** Retired generations whose processes are not all gone yet, oldest first. */
   draining: Gen[];
+  /** When the serving generation died by itself, oldest first, as far back as the respawn limit looks. */
+  crashes: number[];
 }
 
 export type State = Common &
   (
-    | { phase: "starting"; next: Gen; again: boolean; fallen?: Failure }
+    | { phase: "starting"; next: Gen; again: boolean; fallen?: Fall }
     | { phase: "serving"; current: Gen }
     | { phase: "booting"; current: Gen; next: Gen; again: boolean }
     | { phase: "warming"; current: Gen; next: Gen; again: boolean; leaving: boolean }
@@ -60,6 +62,13 @@ export type State = Common &
   );
 
 export type Phase = State["phase"];
+/** Why nobody serves although somebody did. */
+export interface Fall {
+  failure: Failure;
+  /** `next` was started in its place, and another one may be if it fails, too. */
+  respawned: boolean;
+}
+
 type In<P extends Phase> = Extract<State, { phase: P }>;
 
 export type Event =
@@ -73,9 +82,9 @@ export type Event =
   | { kind: "forward"; signal: string }
   | { kind: "ready"; gen: Gen }
   /** Not started, not ready in time, or its listener could not be put in place. */
-  | { kind: "failed"; gen: Gen; failure: Failure }
-  /** The leader has ended; parts of its tree may live on. */
-  | { kind: "exited"; gen: Gen; failure: Failure }
+  | { kind: "failed"; gen: Gen; failure: Failure; at: number }
+  /** The leader has ended; parts of its tree may live on. `at` is a monotonic clock's milliseconds. */
+  | { kind: "exited"; gen: Gen; failure: Failure; at: number }
   /** The warm-up is over and the old one's accept queue is empty. */
   | { kind: "settled"; gen: Gen }
   /** The whole tree of a retired generation has ended. */
@@ -91,14 +100,18 @@ export type Report =
   | { event: "swapped"; gen: Gen; from: Gen }
   | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
   | { event: "crashed"; gen: Gen; failure: Failure }
+  | { event: "respawning"; gen: Gen; afterMs: number }
   | { event: "start-failed"; gen: Gen; failure: Failure }
   | { event: "stopping"; gens: Gen[] }
   | { event: "ignored"; what: string; why: string }
   | { event: "gone"; gen: Gen };
 
 export type Effect =
-  /** `public`: clients reach its listener from the start, since nobody else serves. */
-  | { do: "boot"; gen: Gen; public: boolean }
+  /**
+   * `public`: clients reach its listener from the start, since nobody else serves. `heirOf`: it gets the very listeners
+   * of a dead generation, with the clients that wait in them.
+   */
+  | { do: "boot"; gen: Gen; public: boolean; heirOf?: Gen; afterMs?: number }
   | { do: "steer"; to: Gen }
   /** Wait for the warm-up and the settling of `old`, then post `settled`. */
   | { do: "settle"; old: Gen; next: Gen }
@@ -110,6 +123,8 @@ export type Effect =
 export interface Limits {
   /** Older generations allowed to drain at once; the oldest is killed beyond it. */
   maxDraining: number;
+  /** Undefined: when the serving generation dies, hupwatch ends. */
+  respawn?: { times: number; withinMs: number } | undefined;
 }
 
 export interface Step {
@@ -122,7 +137,7 @@ type Table = { [P in Phase]: { [K in EventKind]: Cell<P, K> } };
 
 /** The first step of all. */
 export const begin = (): Step => ({
-  state: { phase: "starting", next: 1, again: false, last: 1, draining: [] },
+  state: { phase: "starting", next: 1, again: false, last: 1, draining: [], crashes: [] },
   effects: [{ do: "boot", gen: 1, public: true }],
 });
 
@@ -143,7 +158,7 @@ const steer = (to: Gen): Effect => ({ do: "steer", to });
 const retire = (gen: Gen, how: Retirement): Effect => ({ do: "retire", gen, how });
 const say = (report: Report): Effect => ({ do: "report", report });
 const stay = (state: State, ...effects: Effect[]): Step => ({ state, effects });
-const common = ({ last, draining }: Common): Common => ({ last, draining });
+const common = ({ last, draining, crashes }: Common): Common => ({ last, draining, crashes });
 const withEffects = (s: Step, ...first: Effect[]): Step => ({
   state: s.state,
   effects: [...first, ...s.effects],
@@ -158,7 +173,7 @@ function serve(base: Common, current: Gen, again: boolean, ...effects: Effect[])
   if (!again) return stay({ phase: "serving", current, ...common(base) }, ...effects);
   const next = base.last + 1;
   return stay(
-    { phase: "booting", current, next, again: false, last: next, draining: base.draining },
+    { phase: "booting", current, next, again: false, ...common(base), last: next },
     ...effects,
     boot(next),
   );
@@ -178,7 +193,7 @@ function drain(base: Common, gen: Gen, how: Retirement, limits: Limits): { base:
 /** Everybody goes, each in its way; then hupwatch does. */
 function end(base: Common, ending: Ending, leaving: [Gen, Retirement][]): Step {
   const gens = leaving.map(([gen]) => gen);
-  const state: State = { phase: "stopping", ending, last: base.last, draining: [...base.draining, ...gens] };
+  const state: State = { phase: "stopping", ending, ...common(base), draining: [...base.draining, ...gens] };
   return withEffects(
     finishIfEmpty(state),
     ...(ending.kind === "failed" ? [] : [say({ event: "stopping", gens })]),
@@ -198,11 +213,50 @@ function finishIfEmpty(state: State): Step {
   return stay({ ...state, phase: "over" }, { do: "end", ending: state.ending });
 }
 
-/** The serving generation died by itself: what remains of it is swept and what still drains is hurried. */
-function crash(base: Common, gen: Gen, failure: Failure): Step {
+/** The serving generation died by itself: another one takes its place, or hupwatch ends. */
+function crash(base: Common, gen: Gen, { failure, at }: Died, again: boolean, limits: Limits): Step {
+  return respawn(base, gen, failure, at, again, limits) ?? endByCrash(base, gen, failure);
+}
+
+/** What remains of it is swept and what still drains is hurried. */
+function endByCrash(base: Common, gen: Gen, failure: Failure): Step {
   const hurried = base.draining.map((g) => retire(g, "kill"));
   const ended = end(base, { kind: "failed", failure }, [[gen, "sweep"]]);
   return withEffects(ended, say({ event: "crashed", gen, failure }), ...hurried);
+}
+
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5000;
+
+/** A new generation on the dead one's listeners, later after each death; undefined where the limit is reached. */
+function respawn(
+  base: Common,
+  dead: Gen,
+  failure: Failure,
+  at: number,
+  again: boolean,
+  { respawn: limit }: Limits,
+): Step | undefined {
+  const crashes = [...base.crashes, at].filter((t) => limit && t > at - limit.withinMs);
+  if (!limit || crashes.length > limit.times) return undefined;
+  const next = base.last + 1;
+  const afterMs =
+    crashes.length === 1 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (crashes.length - 2), MAX_PAUSE_MS);
+  return stay(
+    {
+      phase: "starting",
+      next,
+      again,
+      fallen: { failure, respawned: true },
+      last: next,
+      draining: [...base.draining, dead],
+      crashes,
+    },
+    say({ event: "crashed", gen: dead, failure }),
+    say({ event: "respawning", gen: next, afterMs }),
+    { do: "boot", gen: next, public: true, heirOf: dead, afterMs },
+    retire(dead, "sweep"),
+  );
 }
 
 /** The new generation is no good: the old one goes on, and the failed one is taken down before anything else starts. */
@@ -238,7 +292,13 @@ function cutOver(state: In<"warming">, how: Retirement, limits: Limits): Step {
 function promote(state: In<"booting">, failure: Failure, limits: Limits): Step {
   const { base, effects } = drain(state, state.current, "sweep", limits);
   return stay(
-    { phase: "starting", next: state.next, again: state.again, fallen: failure, ...base },
+    {
+      phase: "starting",
+      next: state.next,
+      again: state.again,
+      fallen: { failure, respawned: false },
+      ...base,
+    },
     say({ event: "crashed", gen: state.current, failure }),
     steer(state.next),
     ...effects,
@@ -248,8 +308,14 @@ function promote(state: In<"booting">, failure: Failure, limits: Limits): Step {
 /** TERM without -k while one generation serves: the unfinished one is taken down first, the serving one stays. */
 function leaveKeeping(state: In<"booting"> | In<"undoing">, unfinished: Gen): Step {
   const ending: Ending = { kind: "left", serving: state.current };
-  return end(state, ending, [[unfinished, "kill"]]);
+  const unanswered = state.phase === "booting" || state.again;
+  return withEffects(end(state, ending, [[unfinished, "kill"]]), ...(unanswered ? [tooLate()] : []));
 }
+
+/** I4: a HUP that nobody will carry out any more is at least refused aloud. */
+const tooLate = () => say({ event: "ignored", what: "swap", why: "hupwatch is leaving" });
+
+type Died = { failure: Failure; at: number };
 
 const mine = (gen: Gen, event: { gen: Gen }) => event.gen === gen;
 
@@ -273,8 +339,8 @@ const TABLE: Table = {
             say({ event: "serving", gen: s.next }),
           )
         : nothing(s),
-    failed: (s, e) => (mine(s.next, e) ? startFailed(s, e.failure, "abandon") : nothing(s)),
-    exited: (s, e) => (mine(s.next, e) ? startFailed(s, e.failure, "sweep") : nothing(s)),
+    failed: (s, e, limits) => (mine(s.next, e) ? startFailed(s, e, "abandon", limits) : nothing(s)),
+    exited: (s, e, limits) => (mine(s.next, e) ? startFailed(s, e, "sweep", limits) : nothing(s)),
     settled: nothing,
     gone: nothing,
   },
@@ -289,7 +355,7 @@ const TABLE: Table = {
     forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
     ready: nothing,
     failed: nothing,
-    exited: (s, e) => (mine(s.current, e) ? crash(s, s.current, e.failure) : nothing(s)),
+    exited: (s, e, limits) => (mine(s.current, e) ? crash(s, s.current, e, false, limits) : nothing(s)),
     settled: nothing,
     gone: nothing,
   },
@@ -322,11 +388,14 @@ const TABLE: Table = {
     gone: nothing,
   },
   warming: {
-    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
+    swap: (s) => {
+      if (s.leaving) return stay(s, tooLate());
+      return stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next }));
+    },
     // Both serve clients now: the cutover is due within the warm-up, then we go. Whoever asks twice is obeyed at once.
     leave: (s, _, limits) => {
       if (s.leaving) return cutOver(s, "graceful", limits);
-      return stay({ ...s, leaving: true });
+      return stay({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
     },
     stop: (s) =>
       end(s, { kind: "stopped", serving: s.next }, [
@@ -356,10 +425,9 @@ const TABLE: Table = {
     forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
     ready: nothing,
     failed: nothing,
-    exited: (s, e) => {
+    exited: (s, e, limits) => {
       if (!mine(s.current, e)) return nothing(s);
-      const swept = { ...s, draining: [...s.draining, s.failed] };
-      return crash(swept, s.current, e.failure);
+      return crash({ ...common(s), draining: [...s.draining, s.failed] }, s.current, e, s.again, limits);
     },
     settled: nothing,
     gone: (s, e) =>
@@ -368,14 +436,18 @@ const TABLE: Table = {
   stopping: {
     swap: ignore("swap", "hupwatch is stopping"),
     leave: hurry,
-    stop: hurry,
-    quit: hurry,
+    // Who was to be left running is stopped after all.
+    stop: (s) => {
+      if (s.ending.kind !== "left") return hurry(s);
+      const { serving } = s.ending;
+      return end(s, { kind: "stopped", serving }, [[serving, "graceful"]]);
+    },
+    quit: (s) => (s.ending.kind === "left" ? endAtOnce(s, s.ending.serving, [s.ending.serving]) : hurry(s)),
     forward: ignoreForward,
     ready: nothing,
     failed: nothing,
     exited: (s, e) => {
-      if (s.ending.kind === "left" && mine(s.ending.serving, e))
-        return crash({ last: s.last, draining: s.draining }, e.gen, e.failure);
+      if (s.ending.kind === "left" && mine(s.ending.serving, e)) return endByCrash(s, e.gen, e.failure);
       if (s.ending.kind !== "stopped" || !mine(s.ending.serving, e) || !e.failure.exit) return nothing(s);
       return stay({ ...s, ending: { ...s.ending, exit: e.failure.exit } });
     },
@@ -405,8 +477,12 @@ function hurry(state: In<"stopping">): Step {
   return stay(state, ...state.draining.map((g) => retire(g, "kill")));
 }
 
-function startFailed(state: In<"starting">, failure: Failure, how: Retirement): Step {
-  const first = state.fallen ?? failure;
+function startFailed(state: In<"starting">, { failure, at }: Died, how: Retirement, limits: Limits): Step {
+  if (state.fallen?.respawned) {
+    const another = respawn(state, state.next, failure, at, state.again, limits);
+    if (another) return another;
+  }
+  const first = state.fallen?.failure ?? failure;
   const ended = end(state, { kind: "failed", failure: first }, [[state.next, how]]);
   return withEffects(ended, say({ event: "start-failed", gen: state.next, failure }));
 }

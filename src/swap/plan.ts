@@ -26,5 +26,7 @@ export interface RunPlan {
   warmupMs: number;
   stopSequence: readonly StopStep[];
   maxDraining: number;
+  /** Undefined: hupwatch ends with the serving generation. */
+  respawn: { times: number; withinMs: number } | undefined;
   killAtExit: boolean;
 }

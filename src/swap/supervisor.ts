@@ -80,7 +80,7 @@ export class Supervisor {
   }
 
   #take(event: Event): void {
-    const { state, effects } = step(this.#state, event, { maxDraining: this.plan.maxDraining });
+    const { state, effects } = step(this.#state, event, this.plan);
     assertState(state);
     this.#state = state;
     if (state.phase !== "warming") this.#stopSettling();
@@ -90,7 +90,7 @@ export class Supervisor {
   #carryOut(effect: Effect): void {
     switch (effect.do) {
       case "boot":
-        this.#boot(effect.gen, effect.public);
+        this.#boot(effect);
         break;
       case "steer":
         this.#steer(effect.to);
@@ -113,17 +113,18 @@ export class Supervisor {
     }
   }
 
-  #boot(gen: Gen, isPublic: boolean): void {
+  #boot({ gen, public: isPublic, heirOf, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
     const generation = new Generation(gen, this.plan, this.held, this.os, this.post, this.listener);
     this.#generations.set(gen, generation);
     try {
-      generation.listen();
+      generation.listen(heirOf === undefined ? undefined : this.#generations.get(heirOf));
       if (isPublic) this.#steerAll(generation);
     } catch (error) {
       this.#failed(gen, error);
       return;
     }
-    generation.boot();
+    if (afterMs === 0) generation.boot();
+    else generation.bootAfter(afterMs);
   }
 
   #steer(to: Gen): void {
@@ -150,7 +151,8 @@ export class Supervisor {
     const { message } = error as Error;
     const hint = error instanceof HupwatchError && error.hint ? ` (to fix: ${error.hint})` : "";
     const exitCode = error instanceof HupwatchError ? error.exitCode : 125;
-    this.post({ kind: "failed", gen, failure: { reason: `${message}${hint}`, exitCode } });
+    const failure = { reason: `${message}${hint}`, exitCode };
+    this.post({ kind: "failed", gen, failure, at: this.os.clock.now() });
   }
 
   #settle(old: Gen, next: Gen): void {
