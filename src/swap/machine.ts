@@ -97,6 +97,7 @@ export type Report =
   | { event: "swap-queued"; behind: Gen }
   | { event: "ready"; gen: Gen }
   | { event: "serving"; gen: Gen }
+  | { event: "taken-over"; gen: Gen }
   | { event: "swapped"; gen: Gen; from: Gen }
   | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
   | { event: "crashed"; gen: Gen; failure: Failure }
@@ -134,6 +135,10 @@ export interface Step {
 
 type Cell<P extends Phase, K extends EventKind> = (state: In<P>, event: Of<K>, limits: Limits) => Step;
 type Table = { [P in Phase]: { [K in EventKind]: Cell<P, K> } };
+
+/** The first step over a survivor of an earlier hupwatch: a swap from it. */
+export const takeOver = (survivor: Gen, last: Gen): Step =>
+  serve({ last, draining: [], crashes: [] }, survivor, true, say({ event: "taken-over", gen: survivor }));
 
 /** The first step of all. */
 export const begin = (): Step => ({
@@ -215,7 +220,7 @@ function finishIfEmpty(state: State): Step {
 
 /** The serving generation died by itself: another one takes its place, or hupwatch ends. */
 function crash(base: Common, gen: Gen, { failure, at }: Died, again: boolean, limits: Limits): Step {
-  return respawn(base, gen, failure, at, again, limits) ?? endByCrash(base, gen, failure);
+  return respawn(base, gen, "sweep", { failure, at }, again, limits) ?? endByCrash(base, gen, failure);
 }
 
 /** What remains of it is swept and what still drains is hurried. */
@@ -228,12 +233,15 @@ function endByCrash(base: Common, gen: Gen, failure: Failure): Step {
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5000;
 
-/** A new generation on the dead one's listeners, later after each death; undefined where the limit is reached. */
+/**
+ * A new generation on the dead one's listeners, later after each death; undefined where the limit is reached. One that
+ * was not ready in time still lives: it is killed first, so that it neither answers in the heir's place nor breaks I1.
+ */
 function respawn(
   base: Common,
   dead: Gen,
-  failure: Failure,
-  at: number,
+  how: "sweep" | "kill",
+  { failure, at }: Died,
   again: boolean,
   { respawn: limit }: Limits,
 ): Step | undefined {
@@ -254,8 +262,9 @@ function respawn(
     },
     say({ event: "crashed", gen: dead, failure }),
     say({ event: "respawning", gen: next, afterMs }),
+    ...(how === "kill" ? [retire(dead, how)] : []),
     { do: "boot", gen: next, public: true, heirOf: dead, afterMs },
-    retire(dead, "sweep"),
+    ...(how === "sweep" ? [retire(dead, how)] : []),
   );
 }
 
@@ -427,7 +436,11 @@ const TABLE: Table = {
     failed: nothing,
     exited: (s, e, limits) => {
       if (!mine(s.current, e)) return nothing(s);
-      return crash({ ...common(s), draining: [...s.draining, s.failed] }, s.current, e, s.again, limits);
+      const base = { ...common(s), draining: [...s.draining, s.failed] };
+      const another = respawn(base, s.current, "sweep", e, s.again, limits);
+      return another
+        ? withEffects(another, retire(s.failed, "kill"))
+        : endByCrash(base, s.current, e.failure);
     },
     settled: nothing,
     gone: (s, e) =>
@@ -479,7 +492,8 @@ function hurry(state: In<"stopping">): Step {
 
 function startFailed(state: In<"starting">, { failure, at }: Died, how: Retirement, limits: Limits): Step {
   if (state.fallen?.respawned) {
-    const another = respawn(state, state.next, failure, at, state.again, limits);
+    const rest = how === "sweep" ? how : "kill";
+    const another = respawn(state, state.next, rest, { failure, at }, state.again, limits);
     if (another) return another;
   }
   const first = state.fallen?.failure ?? failure;
