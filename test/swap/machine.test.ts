@@ -1,0 +1,184 @@
+/** The swap machine's table, cell by cell where a cell is worth a name. Its invariants: machine.invariants.test.ts. */
+import { describe, expect, test } from "bun:test";
+import type { Event, Gen, Phase } from "../../src/swap/machine.ts";
+import {
+  after,
+  DEATH,
+  exited,
+  failed,
+  gone,
+  leave,
+  play,
+  quit,
+  ready,
+  settled,
+  stop,
+  swap,
+  TIMEOUT,
+  usr1,
+  WAY_TO,
+} from "./play.ts";
+
+type Row = [what: string, in_: Phase, event: Event, effects: string[], phase: Phase];
+
+const TABLE: Row[] = [
+  ["the first is ready", "starting", ready(1), ["say ready", "say serving"], "serving"],
+  ["the first is not", "starting", failed(1), ["say start-failed", "retire 1 abandon"], "stopping"],
+  ["the first dies", "starting", exited(1), ["say start-failed", "retire 1 sweep"], "stopping"],
+  ["nothing to leave yet", "starting", leave, ["say stopping", "retire 1 abandon"], "stopping"],
+  ["stop before it serves", "starting", stop, ["say stopping", "retire 1 abandon"], "stopping"],
+  ["quit before it serves", "starting", quit, ["say stopping", "retire 1 kill"], "stopping"],
+  ["nobody takes a signal yet", "starting", usr1, ["say ignored"], "starting"],
+
+  ["HUP", "serving", swap, ["boot 2"], "booting"],
+  ["the serving one crashes", "serving", exited(1), ["say crashed", "retire 1 sweep"], "stopping"],
+  ["leave", "serving", leave, ["end left"], "over"],
+  ["stop", "serving", stop, ["say stopping", "retire 1 graceful"], "stopping"],
+  ["quit", "serving", quit, ["say stopping", "retire 1 kill"], "stopping"],
+  ["a signal to pass on", "serving", usr1, ["forward SIGUSR1 to 1"], "serving"],
+
+  ["the successor is ready", "booting", ready(2), ["say ready", "steer 2", "settle 1 -> 2"], "warming"],
+  ["the successor is not", "booting", failed(2), ["say rolled-back", "retire 2 abandon"], "undoing"],
+  ["the successor dies", "booting", exited(2), ["say rolled-back", "retire 2 sweep"], "undoing"],
+  [
+    "the serving one dies: its successor gets the clients",
+    "booting",
+    exited(1),
+    ["say crashed", "steer 2", "retire 1 sweep"],
+    "starting",
+  ],
+  ["stop takes both", "booting", stop, ["say stopping", "retire 2 abandon", "retire 1 graceful"], "stopping"],
+  ["quit takes both", "booting", quit, ["say stopping", "retire 2 kill", "retire 1 kill"], "stopping"],
+  ["signals go to the old one", "booting", usr1, ["forward SIGUSR1 to 1"], "booting"],
+
+  ["settled: cutover", "warming", settled(2), ["say swapped", "retire 1 graceful"], "serving"],
+  [
+    "the new one dies: flip back first",
+    "warming",
+    exited(2),
+    ["steer 1", "say rolled-back", "retire 2 sweep"],
+    "undoing",
+  ],
+  [
+    "its listener could not be put in place",
+    "warming",
+    failed(2),
+    ["steer 1", "say rolled-back", "retire 2 abandon"],
+    "undoing",
+  ],
+  ["the old one dies by itself", "warming", exited(1), ["say swapped", "retire 1 sweep"], "serving"],
+  ["leave waits for the cutover", "warming", leave, [], "warming"],
+  [
+    "stop takes both",
+    "warming",
+    stop,
+    ["say stopping", "retire 1 graceful", "retire 2 graceful"],
+    "stopping",
+  ],
+  ["quit takes both", "warming", quit, ["say stopping", "retire 1 kill", "retire 2 kill"], "stopping"],
+  ["signals go to the new one", "warming", usr1, ["forward SIGUSR1 to 2"], "warming"],
+
+  ["the failed one is gone", "undoing", gone(2), ["say gone"], "serving"],
+  [
+    "the old one dies too",
+    "undoing",
+    exited(1),
+    ["say crashed", "retire 2 kill", "retire 1 sweep"],
+    "stopping",
+  ],
+  ["stop", "undoing", stop, ["say stopping", "retire 2 kill", "retire 1 graceful"], "stopping"],
+  ["signals go to the old one", "undoing", usr1, ["forward SIGUSR1 to 1"], "undoing"],
+
+  ["gone: the end", "stopping", gone(1), ["say gone", "end stopped"], "over"],
+  ["too late for a swap", "stopping", swap, ["say ignored"], "stopping"],
+  ["a second request hurries", "stopping", stop, ["retire 1 kill"], "stopping"],
+  ["so does quit", "stopping", quit, ["retire 1 kill"], "stopping"],
+  ["nobody takes a signal any more", "stopping", usr1, ["say ignored"], "stopping"],
+
+  ["too late for a swap", "over", swap, ["say ignored"], "over"],
+];
+
+test.each(TABLE)("%s (%s)", (_, phase, event, effects, next) => {
+  expect(after(...WAY_TO[phase], event)).toEqual(effects);
+  expect(play([...WAY_TO[phase], event]).state.phase).toBe(next);
+});
+
+describe("words of the dead, of strangers and of those who come too late change nothing", () => {
+  const stale: [Phase, Event[]][] = [
+    ["starting", [ready(7), failed(7), exited(7), settled(1), gone(7)]],
+    ["serving", [ready(1), failed(1), exited(7), settled(1), gone(1)]],
+    ["booting", [ready(1), failed(1), exited(7), settled(2), gone(1)]],
+    ["warming", [ready(2), failed(1), exited(7), settled(1), gone(2)]],
+    ["undoing", [ready(2), failed(2), exited(2), settled(2), gone(1)]],
+    ["stopping", [ready(1), failed(1), settled(2), gone(7)]],
+    ["over", [ready(1), failed(1), exited(1), settled(2), gone(7), leave, stop, quit, usr1]],
+  ];
+  for (const [phase, events] of stale)
+    test.each(events.map((event) => [event.kind, event]))(`${phase}: %s`, (_, event) => {
+      const before = play(WAY_TO[phase]).state;
+      expect(play([...WAY_TO[phase], event as Event])).toMatchObject({ state: before, effects: [] });
+    });
+});
+
+describe("how it ends", () => {
+  const ending = (...events: Event[]) => {
+    const { state } = play(events);
+    if (state.phase !== "over") throw new Error(`not over but ${state.phase}`);
+    return state.ending;
+  };
+  const done: Event = exited(1, { reason: "exited with code 0", exit: { code: 0, signal: undefined } });
+
+  test("stopped: with the exit of the one that served", () => {
+    expect(ending(ready(1), stop, done, gone(1))).toEqual({
+      kind: "stopped",
+      serving: 1,
+      exit: { code: 0, signal: undefined },
+    });
+  });
+  test("stopped in the warm-up: with the exit of the new one, which served", () => {
+    const end = ending(...WAY_TO.warming, stop, done, gone(1), exited(2), gone(2));
+    expect(end).toEqual({ kind: "stopped", serving: 2, exit: { code: 3, signal: undefined } });
+  });
+  test("crashed: with the failure of the one that served", () => {
+    expect(ending(ready(1), exited(1), gone(1))).toEqual({ kind: "failed", failure: DEATH });
+  });
+  test("both died in the boot: with the failure of the one that had served", () => {
+    const end = ending(...WAY_TO.booting, exited(1), gone(1), failed(2, TIMEOUT), gone(2));
+    expect(end).toEqual({ kind: "failed", failure: DEATH });
+  });
+  test("left in the boot: when the unfinished one is gone", () => {
+    const { state, effects } = play([...WAY_TO.booting, leave]);
+    expect(state.phase).toBe("stopping");
+    expect(effects).toContainEqual({ do: "retire", gen: 2, how: "kill" });
+    expect(ending(...WAY_TO.booting, leave, gone(2))).toEqual({ kind: "left", serving: 1 });
+  });
+  test("left in the boot, but the one that was to stay dies: a crash", () => {
+    expect(ending(...WAY_TO.booting, leave, exited(1), gone(2), gone(1))).toMatchObject({ kind: "failed" });
+  });
+  test.each<[string, Event, Gen]>([
+    ["left in the warm-up: after the cutover", settled(2), 2],
+    ["asked twice: at once", leave, 2],
+    ["the old one dies meanwhile: the new one stays", exited(1), 2],
+  ])("%s", (_, event, serving) => {
+    expect(ending(...WAY_TO.warming, leave, event)).toEqual({ kind: "left", serving });
+  });
+  test("left in the warm-up, and the new one dies: the old one stays and gets the clients back", () => {
+    const { effects } = play([...WAY_TO.warming, leave, exited(2)]);
+    expect(effects[0]).toEqual({ do: "steer", to: 1 });
+    expect(ending(...WAY_TO.warming, leave, exited(2), gone(2))).toEqual({ kind: "left", serving: 1 });
+  });
+  test("TERM, then QUIT: what was to be left running is stopped as well", () => {
+    const played = play([...WAY_TO.booting, leave, quit]);
+    expect(played.all).toContainEqual({ do: "retire", gen: 1, how: "kill" });
+    expect(ending(...WAY_TO.booting, leave, quit, gone(2), gone(1))).toMatchObject({ kind: "stopped" });
+  });
+});
+
+test("the oldest is hurried when too many drain", () => {
+  const cutover = (to: Gen): Event[] => [swap, ready(to), settled(to)];
+  const events = [ready(1), ...cutover(2), ...cutover(3), ...cutover(4)];
+  expect(play(events, { maxDraining: 2 }).effects.filter((e) => e.do === "retire")).toEqual([
+    { do: "retire", gen: 3, how: "graceful" },
+    { do: "retire", gen: 1, how: "kill" },
+  ]);
+});

@@ -1,0 +1,80 @@
+/** Feeds the swap machine events from its first step on, and keeps what it wanted done. */
+import {
+  assertState,
+  begin,
+  type Effect,
+  type Event,
+  type Failure,
+  type Gen,
+  type Limits,
+  type Phase,
+  type State,
+  step,
+} from "../../src/swap/machine.ts";
+
+export const swap: Event = { kind: "swap" };
+export const leave: Event = { kind: "leave" };
+export const stop: Event = { kind: "stop" };
+export const quit: Event = { kind: "quit" };
+export const usr1: Event = { kind: "forward", signal: "SIGUSR1" };
+export const ready = (gen: Gen): Event => ({ kind: "ready", gen });
+export const settled = (gen: Gen): Event => ({ kind: "settled", gen });
+export const gone = (gen: Gen): Event => ({ kind: "gone", gen });
+export const TIMEOUT: Failure = { reason: "not ready within 60 s" };
+export const DEATH: Failure = { reason: "exited with code 3", exit: { code: 3, signal: undefined } };
+export const failed = (gen: Gen, failure = TIMEOUT, at = 0): Event => ({ kind: "failed", gen, failure, at });
+export const exited = (gen: Gen, failure = DEATH, at = 0): Event => ({ kind: "exited", gen, failure, at });
+
+/** The shortest way into each phase: generation 1 serves, 2 is the successor. */
+export const WAY_TO: Record<Phase, Event[]> = {
+  starting: [],
+  serving: [ready(1)],
+  booting: [ready(1), swap],
+  warming: [ready(1), swap, ready(2)],
+  undoing: [ready(1), swap, failed(2)],
+  stopping: [ready(1), stop],
+  over: [ready(1), leave],
+};
+export const PHASES = Object.keys(WAY_TO) as Phase[];
+
+export interface Played {
+  state: State;
+  /** What the last event led to. */
+  effects: Effect[];
+  /** What all of them led to, the first boot included. */
+  all: Effect[];
+}
+
+export function play(events: readonly Event[], limits: Limits = { maxDraining: 4 }): Played {
+  let { state, effects } = begin();
+  const all = [...effects];
+  for (const event of events) {
+    ({ state, effects } = step(state, event, limits));
+    assertState(state);
+    all.push(...effects);
+  }
+  return { state, effects, all };
+}
+
+/** `retire 1 graceful`, `steer 2`, `boot 3 public`, `say swapped`: short enough to compare whole lists. */
+export function wording(effect: Effect): string {
+  switch (effect.do) {
+    case "boot":
+      return `boot ${effect.gen}${effect.public ? " public" : ""}`;
+    case "steer":
+      return `steer ${effect.to}`;
+    case "settle":
+      return `settle ${effect.old} -> ${effect.next}`;
+    case "retire":
+      return `retire ${effect.gen} ${effect.how}`;
+    case "forward":
+      return `forward ${effect.signal} to ${effect.gen}`;
+    case "report":
+      return `say ${effect.report.event}`;
+    case "end":
+      return `end ${effect.ending.kind}`;
+  }
+}
+
+/** The effects of the last event. */
+export const after = (...events: Event[]): string[] => play(events).effects.map(wording);

@@ -1,0 +1,53 @@
+/** `--on-crash respawn` in the machine's table: who takes the place of the dead, when, and when nobody does any more. */
+import { expect, test } from "bun:test";
+import type { Effect, Event } from "../../src/swap/machine.ts";
+import { DEATH, exited, failed, leave, play, ready, swap, TIMEOUT, WAY_TO, wording } from "./play.ts";
+
+const limits = { maxDraining: 4, respawn: { times: 3, withinMs: 60_000 } };
+const dies = (gen: number, at = 0): Event => exited(gen, DEATH, at);
+const after = (...events: Event[]) => play(events, limits).effects.map(wording);
+const pauses = (effects: Effect[]) => effects.flatMap((e) => (e.do === "boot" ? [e.afterMs ?? 0] : []));
+
+test("the heir boots in public on the very listeners of the dead one, and only that one's rest is swept", () => {
+  const { effects } = play([ready(1), dies(1)], limits);
+  expect(effects.map(wording)).toEqual(["say crashed", "say respawning", "boot 2 public", "retire 1 sweep"]);
+  expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, heirOf: 1, afterMs: 0 });
+});
+
+test("later after each death within the window, at once after a quiet one", () => {
+  const quick = [ready(1), dies(1), ready(2), dies(2), ready(3), dies(3)];
+  expect(pauses(play(quick, limits).all)).toEqual([0, 0, 100, 200]);
+  const slow = [ready(1), dies(1), ready(2), dies(2, 60_000), ready(3), dies(3, 120_000)];
+  expect(pauses(play(slow, limits).all)).toEqual([0, 0, 0, 0]);
+});
+
+test("beyond the limit hupwatch ends as if there were no respawn", () => {
+  const deaths = [1, 2, 3].flatMap((gen) => [ready(gen), dies(gen)]);
+  const { state, effects } = play([...deaths, ready(4), dies(4)], limits);
+  expect(effects.map(wording)).toContain("say crashed");
+  expect(state).toMatchObject({ phase: "stopping", ending: { kind: "failed", failure: DEATH } });
+});
+
+test("the first generation is not tried again: a wrong command stays wrong", () => {
+  expect(play([dies(1)], limits).state.phase).toBe("stopping");
+});
+
+test("I1: an heir that is not ready in time is killed before the next one boots", () => {
+  const wordings = after(ready(1), dies(1), failed(2, TIMEOUT));
+  expect(wordings).toContain("retire 2 kill");
+  expect(wordings.indexOf("retire 2 kill")).toBeLessThan(wordings.indexOf("boot 3 public"));
+});
+
+test("I1: a failed successor that still goes is killed before the heir of the serving one boots", () => {
+  const wordings = after(...WAY_TO.undoing, dies(1));
+  expect(wordings.indexOf("retire 2 kill")).toBeLessThan(wordings.indexOf("boot 3 public"));
+});
+
+test("I4: a HUP that waited is carried out by way of the heir", () => {
+  const { state } = play([...WAY_TO.undoing, swap, dies(1), ready(3)], limits);
+  expect(state).toMatchObject({ phase: "booting", current: 3, next: 4 });
+});
+
+test("who was asked to leave respawns nobody", () => {
+  expect(after(...WAY_TO.booting, leave, dies(1))).not.toContain("say respawning");
+});

@@ -1,0 +1,210 @@
+/**
+ * The world outside the swap machine, played by a model: generations boot, become ready, die and end as real ones do,
+ * and every effect is checked against the invariants at the moment it is asked for.
+ */
+import {
+  assertState,
+  begin,
+  type Effect,
+  type Event,
+  type Gen,
+  type Limits,
+  type State,
+  step,
+} from "../../src/swap/machine.ts";
+import { exited, failed, gone, ready, settled } from "./play.ts";
+
+interface Actor {
+  /** Its leader runs; a generation that could not be started never had one. */
+  alive: boolean;
+  ready: boolean;
+  /** Its checks are over, well or badly. */
+  judged: boolean;
+  /** How it was asked to go, in order. */
+  retired: string[];
+  /** Its whole tree has ended. */
+  over: boolean;
+}
+
+interface Hup {
+  at: number;
+  /** A later generation was tried, or somebody was told why not. */
+  answered: boolean;
+}
+
+export class World {
+  state: State;
+  readonly history: Event[] = [];
+  readonly actors = new Map<Gen, Actor>();
+  readonly ends: Effect[] = [];
+  readonly #hups: Hup[] = [];
+  #target: Gen = 0;
+  #settling: Gen | undefined;
+  #settled = new Set<Gen>();
+  #ordered = false;
+  #now = 0;
+
+  constructor(readonly limits: Limits) {
+    const { state, effects } = begin();
+    this.state = state;
+    for (const effect of effects) this.#observe(effect, undefined);
+  }
+
+  /** Takes one event; throws where the machine breaks an invariant. */
+  take(event: Event): void {
+    this.history.push(event);
+    this.#now += 1;
+    this.#happen(event);
+    const { state, effects } = step(this.state, event, this.limits);
+    assertState(state);
+    for (const effect of effects) this.#observe(effect, event);
+    this.state = state;
+    if (state.phase !== "warming") this.#settling = undefined;
+    this.#checkEverything();
+  }
+
+  /** What really may happen next without anybody asking for it. */
+  possible(): { good: Event[]; bad: Event[] } {
+    const good: Event[] = [];
+    const bad: Event[] = [];
+    if (this.state.phase === "over") return { good, bad };
+    for (const [gen, actor] of this.actors) {
+      const busy = actor.alive && actor.retired.length === 0;
+      if (busy && !actor.judged) {
+        good.push(ready(gen));
+        bad.push(failed(gen, undefined, this.#now));
+      }
+      if (busy) bad.push(exited(gen, undefined, this.#now));
+      if (actor.retired.length > 0 && actor.alive) good.push(exited(gen, undefined, this.#now));
+      if (actor.retired.length > 0 && !actor.alive && !actor.over) good.push(gone(gen));
+    }
+    if (this.#settling !== undefined) {
+      good.push(settled(this.#settling));
+      // Its listener could not be put in place: known only after the machine has gone on.
+      bad.push(failed(this.#settling, undefined, this.#now));
+    }
+    return { good, bad };
+  }
+
+  /** Anybody may ask for anything at any time, but nobody dies twice and no dead tree ends again. */
+  allows(event: Event): boolean {
+    if (!("gen" in event) || event.kind === "settled") return true;
+    if (event.kind !== "gone" && event.kind !== "exited" && this.actors.get(event.gen)?.alive !== true)
+      return true;
+    const { good, bad } = this.possible();
+    return [...good, ...bad].some((e) => "gen" in e && e.kind === event.kind && e.gen === event.gen);
+  }
+
+  /** When nothing more happens by itself: what must be true of everything that was asked for. */
+  checkRest(): void {
+    for (const hup of this.#hups)
+      if (!hup.answered && !this.#ordered) throw new Error(`I4: the HUP at step ${hup.at} was lost`);
+    const { state } = this;
+    if (state.phase !== "serving" && state.phase !== "over") throw new Error(`stuck in ${state.phase}`);
+    if (this.ends.length !== (state.phase === "over" ? 1 : 0))
+      throw new Error(`ended ${this.ends.length} times`);
+    const left = state.phase === "over" && state.ending.kind === "left" ? state.ending.serving : undefined;
+    for (const [gen, actor] of this.actors) {
+      const stays = gen === left || (state.phase === "serving" && gen === state.current);
+      if (stays && (!actor.alive || actor.retired.length > 0))
+        throw new Error(`${gen} serves and was retired`);
+      if (!stays && left === undefined && !actor.over) throw new Error(`I6: ${gen} was forgotten`);
+      if (!stays && actor.retired.length === 0) throw new Error(`I6: ${gen} was never retired`);
+    }
+  }
+
+  #happen(event: Event): void {
+    if (event.kind === "swap") this.#hups.push({ at: this.#now, answered: false });
+    // With nobody to leave behind, leaving is stopping.
+    const nobody = event.kind === "leave" && this.state.phase === "starting";
+    if (event.kind === "stop" || event.kind === "quit" || nobody) this.#ordered = true;
+    if (event.kind === "settled" && event.gen === this.#settling) this.#settled.add(event.gen);
+    const actor = "gen" in event ? this.actors.get(event.gen) : undefined;
+    if (!actor) return;
+    if (event.kind === "ready") Object.assign(actor, { ready: actor.alive && !actor.judged, judged: true });
+    if (event.kind === "failed") actor.judged = true;
+    if (event.kind === "exited") Object.assign(actor, { alive: false, judged: true });
+    if (event.kind === "gone") actor.over = true;
+  }
+
+  #observe(effect: Effect, event: Event | undefined): void {
+    switch (effect.do) {
+      case "boot": {
+        this.actors.set(effect.gen, { alive: true, ready: false, judged: false, retired: [], over: false });
+        if (effect.public) this.#target = effect.gen;
+        for (const hup of this.#hups) hup.answered = true;
+        this.#oneUnready();
+        break;
+      }
+      case "steer":
+        this.#target = effect.to;
+        break;
+      case "settle":
+        this.#settling = effect.next;
+        break;
+      case "retire":
+        this.#retire(effect.gen, effect.how, event);
+        break;
+      case "forward":
+        if (!this.#actor(effect.gen).ready)
+          throw new Error(`a signal for ${effect.gen}, which does not serve`);
+        break;
+      case "report":
+        if (effect.report.event === "rolled-back") this.#rolledBack(effect.report.to);
+        if (["ignored", "crashed", "start-failed"].includes(effect.report.event))
+          for (const hup of this.#hups) hup.answered = true;
+        break;
+      case "end":
+        this.ends.push(effect);
+    }
+  }
+
+  #retire(gen: Gen, how: string, event: Event | undefined): void {
+    const actor = this.#actor(gen);
+    const order = event?.kind === "leave" || event?.kind === "stop" || event?.kind === "quit";
+    if (actor.alive && gen === this.#target && !order && this.#othersCould(gen))
+      throw new Error(`I3: ${gen} is retired (${how}) while clients are sent to it`);
+    if (how === "graceful" && !order) {
+      if (![...this.#settled].some((successor) => successor > gen))
+        throw new Error(`I2: ${gen} was asked to stop before a successor had settled`);
+    }
+    if (how === "sweep" && actor.alive) throw new Error(`I2: ${gen} is swept, but its leader lives`);
+    if (how === "abandon" && actor.ready && !order && event?.kind !== "failed")
+      throw new Error(`I2: ${gen} was ready and is given up`);
+    if (how === "kill" && !order && actor.retired.length === 0)
+      throw new Error(`I2: ${gen} is killed and was never asked`);
+    actor.retired.push(how);
+  }
+
+  /** The first generation fails with nobody to turn to. */
+  #othersCould(gen: Gen): boolean {
+    return [...this.actors].some(([g, a]) => g !== gen && a.alive && a.ready && a.retired.length === 0);
+  }
+
+  #rolledBack(to: Gen): void {
+    if (this.#actor(to).retired.length > 0) throw new Error(`I8: rolled back to ${to}, which was retired`);
+    if (this.#target !== to) throw new Error(`I8: rolled back to ${to}, but clients go to ${this.#target}`);
+  }
+
+  #checkEverything(): void {
+    // The dead are only swept: they do not count.
+    const draining = this.state.draining.filter((gen) => this.#actor(gen).alive);
+    for (const gen of draining.slice(0, -this.limits.maxDraining))
+      if (this.state.phase !== "stopping" && !this.#actor(gen).retired.includes("kill"))
+        throw new Error(`${gen} drains beyond the limit and was not hurried`);
+  }
+
+  /** Who was killed is as good as gone. */
+  #oneUnready(): void {
+    const unready = [...this.actors].filter(
+      ([, a]) => !a.over && !a.ready && (a.alive || a.retired.length === 0) && !a.retired.includes("kill"),
+    );
+    if (unready.length > 1) throw new Error(`I1: not ready are ${unready.map(([gen]) => gen).join(" and ")}`);
+  }
+
+  #actor(gen: Gen): Actor {
+    const actor = this.actors.get(gen);
+    if (!actor) throw new Error(`there is no generation ${gen}`);
+    return actor;
+  }
+}
