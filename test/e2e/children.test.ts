@@ -63,9 +63,9 @@ test.each(["unix", "tcp"])(
     await load.more(200);
     const report = await load.stop();
     expect(report.lastVersion).toBe("0");
-    // What it had accepted when it died is lost with it: at most one request of each of the four loops, and its
-    // client is told at once. A connection that waits in a queue that nobody reads any more would time out.
-    expect(report.failed).toBeLessThanOrEqual(4);
+    // What it had accepted when it died is lost with it, and what came between its death and the flip back waits in
+    // its queue: for each of the four loops one of either. But nobody may be left waiting for a dead one's answer.
+    expect(report.failed).toBeLessThanOrEqual(8);
     expect(Object.keys(report.failures).filter((what) => what.includes("ETIMEDOUT"))).toEqual([]);
   },
   TIMEOUT_MS,
