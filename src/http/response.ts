@@ -102,8 +102,7 @@ export class ResponseReader {
     const before = this.#partial.length;
     const bytes = before === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
     let from = 0;
-    // The empty line may lie across the seam: three bytes back.
-    let searchFrom = Math.max(0, before - 3);
+    let searchFrom = before;
     for (;;) {
       const end = endOfHead(bytes, searchFrom);
       if ((end < 0 ? bytes.length : end) - from > MAX_HEAD_BYTES)
