@@ -12,6 +12,7 @@ export type SocketAddress =
   | { family: "unix"; path: string }
   /** Linux's abstract namespace: a name without a file. */
   | { family: "abstract"; name: string }
+  /** An IPv6 host may end in its zone, `%2`: the number of an interface. */
   | { family: "inet" | "inet6"; host: string; port: number };
 
 export function encode(address: SocketAddress): Uint8Array {
@@ -40,7 +41,9 @@ export function decode(bytes: Uint8Array): SocketAddress {
       return { family: "inet", host: bytes.subarray(4, 8).join("."), port: view.getUint16(2) };
     case AF_INET6: {
       const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(8 + 2 * i).toString(16));
-      return { family: "inet6", host: compressed(groups), port: view.getUint16(2) };
+      const zone = view.getUint32(24, true);
+      const host = zone === 0 ? compressed(groups) : `${compressed(groups)}%${zone}`;
+      return { family: "inet6", host, port: view.getUint16(2) };
     }
     default:
       throw new RangeError(`socket family ${view.getUint16(0, true)} is neither Unix, IPv4 nor IPv6`);

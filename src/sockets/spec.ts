@@ -47,17 +47,25 @@ function parseAddress(rest: string, cwd: string, text: string): SpecAddress {
 }
 
 function parseUnix(written: string, cwd: string, text: string): SpecAddress {
-  if (written.startsWith("@")) return { kind: "abstract", name: written.slice(1) };
+  if (written.startsWith("@")) {
+    const name = written.slice(1);
+    // An empty one would mean "any free name" to the kernel (unix(7), autobind).
+    if (name === "") throw invalid(text, "an abstract socket needs a name behind the @");
+    return { kind: "abstract", name: fitting(name, "name", text) };
+  }
   const path = written.replace(/^\/{2,}/, "/");
   if (path === "" || path.endsWith("/")) throw invalid(text, "a Unix socket needs the path of a file");
   const absolute = path.startsWith("/") ? path : join(cwd, path);
-  const bytes = Buffer.byteLength(absolute);
-  if (bytes > MAX_UNIX_PATH_BYTES)
-    throw invalid(
-      text,
-      `the path has ${bytes} bytes and the kernel takes ${MAX_UNIX_PATH_BYTES} (unix(7)): choose a shorter one`,
-    );
-  return { kind: "unix", path: absolute };
+  return { kind: "unix", path: fitting(absolute, "path", text) };
+}
+
+function fitting(value: string, what: string, text: string): string {
+  const bytes = Buffer.byteLength(value);
+  if (bytes <= MAX_UNIX_PATH_BYTES) return value;
+  throw invalid(
+    text,
+    `the ${what} has ${bytes} bytes and the kernel takes ${MAX_UNIX_PATH_BYTES} (unix(7)): choose a shorter one`,
+  );
 }
 
 const invalid = (text: string, hint: string) =>
@@ -81,9 +89,13 @@ function defaultName(address: SpecAddress): string {
 export function rejectDuplicates(specs: readonly SocketSpec[]): void {
   const seen = new Map<string, string>();
   for (const spec of specs) {
-    for (const key of [`name ${spec.name}`, `address ${JSON.stringify(spec.address)}`]) {
+    const keys = [`name ${spec.name}`];
+    // Port 0 is another free port each time.
+    if (spec.address.kind !== "tcp" || spec.address.port !== 0)
+      keys.push(`address ${JSON.stringify(spec.address)}`);
+    for (const key of keys) {
       const earlier = seen.get(key);
-      if (earlier !== undefined && !(spec.address.kind === "tcp" && spec.address.port === 0))
+      if (earlier !== undefined)
         throw new HupwatchError("bind.duplicate", `'${earlier}' and '${spec.text}' have the same ${key}`, {
           hint: "give each socket once, and a NAME= of its own where the names clash",
         });
