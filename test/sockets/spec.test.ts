@@ -1,0 +1,108 @@
+/** What `--bind` takes and what it refuses. */
+import { describe, expect, test } from "bun:test";
+import { HupwatchError } from "../../src/error.ts";
+import { parseSpec, rejectDuplicates, type SpecAddress } from "../../src/sockets/spec.ts";
+
+const tcp = (host: string, port: number): SpecAddress => ({ kind: "tcp", host, port });
+const unix = (path: string): SpecAddress => ({ kind: "unix", path });
+
+const FORMS: [text: string, name: string, address: SpecAddress][] = [
+  ["unix:/run/app.sock", "app.sock", unix("/run/app.sock")],
+  ["unix:app.sock", "app.sock", unix("/srv/site/app.sock")],
+  ["unix:../app.sock", "app.sock", unix("/srv/app.sock")],
+  ["unix:///run/app.sock", "app.sock", unix("/run/app.sock")],
+  ["unix:/run/a b:c.sock", "a_b_c.sock", unix("/run/a b:c.sock")],
+  ["unix:@app", "app", { kind: "abstract", name: "app" }],
+  ["127.0.0.1:8000", "port-8000", tcp("127.0.0.1", 8000)],
+  [":8000", "port-8000", tcp("", 8000)],
+  ["*:8000", "port-8000", tcp("*", 8000)],
+  ["localhost:0", "port-0", tcp("localhost", 0)],
+  ["tcp://localhost:80", "port-80", tcp("localhost", 80)],
+  ["[::1]:8000", "port-8000", tcp("::1", 8000)],
+  ["[::]:65535", "port-65535", tcp("::", 65535)],
+  ["[fe80::1%eth0]:80", "port-80", tcp("fe80::1%eth0", 80)],
+  ["[::ffff:127.0.0.1]:80", "port-80", tcp("::ffff:127.0.0.1", 80)],
+  ["fd://3", "fd-3", { kind: "fd", fd: 3 }],
+  ["web=:8000", "web", tcp("", 8000)],
+  ["admin.api=unix:/run/a.sock", "admin.api", unix("/run/a.sock")],
+];
+
+test.each(FORMS)("%s", (text, name, address) => {
+  expect(parseSpec(text, "/srv/site")).toEqual({ name, address, text });
+});
+
+/** The longest path that the kernel takes: 107 bytes. */
+const LONGEST = `/${"x".repeat(106)}`;
+
+test("a path of 107 bytes is taken, and counted in bytes", () => {
+  expect(parseSpec(`unix:${LONGEST}`, "/").address).toEqual(unix(LONGEST));
+  expect(() => parseSpec(`unix:${LONGEST.replace("xx", "xé")}`, "/")).toThrow(HupwatchError);
+});
+
+const REFUSED: [text: string, hint: string][] = [
+  ["", "use unix:/path"],
+  ["nonsense", "use unix:/path"],
+  ["8000", "use unix:/path"],
+  ["127.0.0.1", "use unix:/path"],
+  ["127.0.0.1:http", "use unix:/path"],
+  ["127.0.0.1:-1", "use unix:/path"],
+  ["::1:8000", "use unix:/path"],
+  ["/run/app.sock", "use unix:/path"],
+  ["http://127.0.0.1:80", "use unix:/path"],
+  ["fd://x", "use unix:/path"],
+  ["127.0.0.1:65536", "from 0 to 65535"],
+  ["[127.0.0.1]:80", "not an IPv6 address"],
+  ["[::g]:80", "not an IPv6 address"],
+  ["[]:80", "not an IPv6 address"],
+  ["unix:", "the path of a file"],
+  ["unix:/run/", "the path of a file"],
+  ["unix:@", "a name"],
+  [`unix:${LONGEST}x`, "108 bytes and the kernel takes 107"],
+  [`unix:@${LONGEST}x`, "108 bytes and the kernel takes 107"],
+];
+
+test.each(REFUSED)("refuses '%s'", (text, hint) => {
+  const error = thrownBy(() => parseSpec(text, "/srv"));
+  expect(error.message).toContain(`'${text}'`);
+  expect(error.hint).toContain(hint);
+  expect(error.exitCode).toBe(125);
+});
+
+describe("duplicates", () => {
+  const reject = (...texts: string[]) => rejectDuplicates(texts.map((text) => parseSpec(text, "/srv")));
+
+  test.each([
+    [["web=:80", "web=:81"], "name web"],
+    [[":80", "a=:80"], "address"],
+    [["unix:/a/x.sock", "unix:/b/x.sock"], "name x.sock"],
+    [["fd://3", "other=fd://3"], "address"],
+    [["a=unix:x.sock", "b=unix:/srv/x.sock"], "address"],
+  ])("%j are refused", (texts, what) => {
+    const error = thrownBy(() => reject(...texts));
+    for (const text of texts) expect(error.message).toContain(`'${text}'`);
+    expect(error.message).toContain(what);
+    expect(error.hint).toContain("NAME=");
+  });
+
+  test.each([
+    [["127.0.0.1:80", "web=127.0.0.2:80"]],
+    [["a=unix:/a/x.sock", "b=unix:/b/x.sock"]],
+    [["a=:0", "b=:0"]],
+  ])("%j are two", (texts) => {
+    expect(() => reject(...texts)).not.toThrow();
+  });
+
+  test("two of one name stay one name, also where each takes a free port", () => {
+    expect(() => reject("web=:0", "web=127.0.0.1:0")).toThrow("name web");
+  });
+});
+
+function thrownBy(act: () => unknown): HupwatchError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof HupwatchError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
