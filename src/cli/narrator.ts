@@ -1,20 +1,25 @@
 /** Tells the log what happens: one line per life-cycle event, with facts for the JSON form. */
 import { formatDuration } from "../duration.ts";
 import type { Facts, Log } from "../log.ts";
+import { processOf } from "../os/procfs.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
 import type { Ending, Report } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
+import type { StateFile } from "../swap/state-file.ts";
 import type { GenerationFacts, Listener } from "../swap/supervisor.ts";
 
 export interface Narrator extends Listener {
-  begin(server: string): void;
+  begin(server: string, held: readonly HeldSocket[]): void;
   end(ending: Ending): void;
 }
 
-export function logging(log: Log, plan: RunPlan, held: readonly HeldSocket[]): Narrator {
+export function logging(log: Log, plan: RunPlan, state: StateFile | undefined): Narrator {
+  const hupwatch = { pid: process.pid, startTime: processOf(process.pid)?.startTime ?? 0 };
   return {
-    begin(server) {
+    changed: ({ last, generations }) =>
+      state?.write({ version: 1, name: plan.name, hupwatch, last, generations }),
+    begin(server, held) {
       log.debug("run.plan", `${plan.name}: ${server}`, { name: plan.name, server });
       for (const socket of held) {
         const how = socket.cutover.mode === "steer" ? "steered" : `shared: ${socket.cutover.why}`;
@@ -61,6 +66,15 @@ function narrate(log: Log, report: Report, look: GenerationFacts): void {
       });
       break;
     }
+    case "taken-over":
+      log.info(
+        "generation.taken-over",
+        `took over generation ${report.gen}, which serves: swapping from it`,
+        {
+          generation: report.gen,
+        },
+      );
+      break;
     case "serving":
       log.info("generation.serves", `generation ${report.gen} serves`, { generation: report.gen });
       break;

@@ -9,7 +9,9 @@ import { Reaper } from "../os/reaper.ts";
 import { locate } from "../os/spawn.ts";
 import { holdAll } from "../sockets/open.ts";
 import { generationEnvironment } from "../swap/environment.ts";
+import { readState, StateFile } from "../swap/state-file.ts";
 import { Supervisor } from "../swap/supervisor.ts";
+import { prepareTakeover } from "../swap/takeover.ts";
 import { type Command, command } from "./command.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { logging } from "./narrator.ts";
@@ -63,25 +65,31 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const { plan, traits } = planRun(values, words, { env, cwd: process.cwd(), pid, ppid });
   for (const note of traits.notes) log.warn("server.note", note);
 
-  using _lock = lockInstance(plan.name, chooseRunDir(values["run-dir"], env, uid), uid, log);
+  const runDir = chooseRunDir(values["run-dir"], env, uid);
+  using lock = lockInstance(plan.name, runDir, uid, log);
+  const told = (why: string) => log.warn("state.unwritable", `cannot write to ${runDir.path}: ${why}`);
+  const state = lock && new StateFile(runDir.path, plan.name, told);
+  const narrator = logging(log, plan, state);
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
   locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
+  const takeover = lock && (await prepareTakeover(readState(runDir.path, plan.name), plan, realOs, narrator));
   const held = await holdAll({
     specs: plan.sockets,
     options: plan.socketOptions,
     cutover: plan.cutover,
+    ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
-  const narrator = logging(log, plan, held);
   using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
-  const supervisor = new Supervisor(plan, held, realOs, narrator);
+  const supervisor = new Supervisor(plan, held, realOs, narrator, takeover);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
   const nohup = env.HUPWATCH_SIGHUP === "nohup";
   using _signals = listenToSignals(supervisor.post, plan.killAtExit, nohup, reaper.look, log);
-  narrator.begin(traits.server);
+  narrator.begin(traits.server, held);
   const ending = await supervisor.run();
   narrator.end(ending);
+  if (ending.kind !== "left") state?.remove();
   return exitCodeOf(ending, plan.stopSequence);
 }
 

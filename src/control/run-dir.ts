@@ -2,11 +2,13 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
+  rmSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -58,23 +60,17 @@ export function openRunDir(path: string, uid: number): void {
 export class InstanceLock implements Disposable {
   readonly #fd: number;
 
-  private constructor(fd: number) {
+  readonly #path: string;
+
+  private constructor(fd: number, path: string) {
     this.#fd = fd;
+    this.#path = path;
   }
 
   /** Throws HupwatchError where a living hupwatch of that name has it, with its pid. */
   static take(runDir: string, name: string, pid: number): InstanceLock {
     const path = join(runDir, `${name}.lock`);
-    let fd: number;
-    try {
-      fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new HupwatchError("run-dir.unusable", `cannot write to the run directory ${runDir}: ${why}`, {
-        hint: "make it writable, or choose another one with --run-dir",
-        cause,
-      });
-    }
+    const fd = openLockFile(path, runDir);
     if (!tryLock(fd)) {
       const holder = readFileSync(path, "latin1").trim() || "?";
       closeSync(fd);
@@ -82,16 +78,34 @@ export class InstanceLock implements Disposable {
         hint: `kill -HUP ${holder} swaps it, kill -TERM ${holder} ends it; --name starts another one beside it`,
       });
     }
+    // The one before removed the file between our open and our lock: what we hold now is a lock on nothing.
+    if (lstatSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) {
+      closeSync(fd);
+      return InstanceLock.take(runDir, name, pid);
+    }
     try {
       ftruncateSync(fd, 0);
       writeSync(fd, `${pid}\n`, 0);
     } catch {
       // A full disk costs the next starter the pid in its message, nothing else.
     }
-    return new InstanceLock(fd);
+    return new InstanceLock(fd, path);
   }
 
   [Symbol.dispose](): void {
+    rmSync(this.#path, { force: true });
     closeSync(this.#fd);
+  }
+}
+
+function openLockFile(path: string, runDir: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new HupwatchError("run-dir.unusable", `cannot write to the run directory ${runDir}: ${why}`, {
+      hint: "make it writable, or choose another one with --run-dir",
+      cause,
+    });
   }
 }

@@ -1,6 +1,7 @@
 /** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
 import { type Clock, realClock } from "./clock.ts";
-import { isSame, type Process, type TreeQuery, treeOf } from "./procfs.ts";
+import { watchForeign } from "./foreign.ts";
+import { type Identity, isSame, type Process, type TreeQuery, treeOf } from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 
 export interface Os {
@@ -8,6 +9,8 @@ export interface Os {
   readonly clock: Clock;
   /** Throws HupwatchError where the command cannot be started. */
   spawn(request: SpawnRequest): Child;
+  /** Somebody else's child, watched: how it ended is not ours to know. */
+  adopt(identity: Identity): Child;
   /** Everybody of a generation that still runs. */
   tree(query: Omit<TreeQuery, "self">): Process[];
   /** False where that very process (pid and start time) is gone. */
@@ -18,6 +21,7 @@ export const realOs: Os = {
   pid: process.pid,
   clock: realClock,
   spawn,
+  adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),
   kill(target, signal) {
     if (!isSame(target)) return false;

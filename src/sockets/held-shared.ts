@@ -12,6 +12,7 @@ import type { SocketSpec } from "./spec.ts";
 export class HeldShared implements HeldSocket {
   readonly #fd: number;
   readonly #holder: HeldSocket | undefined;
+  readonly adopted: Listener | undefined;
 
   /** `holder` owns the descriptor where another held socket opened it. */
   constructor(
@@ -20,9 +21,11 @@ export class HeldShared implements HeldSocket {
     fd: number,
     readonly cutover: Cutover & { mode: "share" },
     holder?: HeldSocket,
+    isAdopted = false,
   ) {
     this.#fd = fd;
     this.#holder = holder;
+    if (isAdopted) this.adopted = this.listenFor(0);
   }
 
   /** Binds and listens on an address of this process's own. */

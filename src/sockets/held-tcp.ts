@@ -20,7 +20,8 @@ import {
   setFlag,
   socket,
 } from "../os/libc.ts";
-import type { Cutover, HeldSocket, Listener, SocketOptions } from "./held.ts";
+import { listeningOn } from "../os/netstat.ts";
+import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
 import { type InetAddress, Probe } from "./probe.ts";
 import { decode, encode, format, hostBytes } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -45,14 +46,40 @@ export class HeldTcp implements HeldSocket {
   #current = 0;
   readonly #options: SocketOptions;
 
-  /** Takes the port. Throws HupwatchError where it is taken or forbidden. */
+  readonly adopted: Listener | undefined;
+
+  /** Takes the port, or goes on with a survivor's listener. Throws HupwatchError where it is taken or forbidden. */
   constructor(
     readonly spec: SocketSpec,
     wanted: InetAddress,
     options: SocketOptions,
+    inherited?: InheritedListener,
   ) {
     this.#options = options;
-    this.address = this.#claim(wanted);
+    this.address = inherited ? this.#adopt(wanted, inherited) : this.#claim(wanted);
+    this.adopted = inherited && this.listenFor(0);
+  }
+
+  /** Alone in its group it has index 0, whatever it was before the others left. */
+  #adopt(wanted: InetAddress, { fd }: InheritedListener): InetAddress {
+    if (fd === undefined)
+      throw new HupwatchError(
+        "takeover.forbidden",
+        `cannot take over '${this.spec.text}': the kernel does not hand out the listener of the running generation`,
+        {
+          hint: "run as the same user with kernel.yama.ptrace_scope=0 or CAP_SYS_PTRACE, or end that generation",
+        },
+      );
+    const others = listeningOn(hostBytes(wanted), wanted.port).length - 1;
+    if (others > 0)
+      throw new HupwatchError(
+        "takeover.busy",
+        `cannot take over '${this.spec.text}': ${others} more sockets listen there`,
+        { hint: `'ss -ltnp sport = :${wanted.port}' names their processes; end all but the serving one` },
+      );
+    this.#slots.push({ fd, taken: false });
+    this.#select();
+    return wanted;
   }
 
   /**

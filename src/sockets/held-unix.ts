@@ -24,7 +24,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { bind, close, isReadable, listen, SystemError, socket, tryLock } from "../os/libc.ts";
-import type { Cutover, HeldSocket, Listener, SocketOptions } from "./held.ts";
+import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode, MAX_UNIX_PATH_BYTES, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -41,6 +41,7 @@ export class HeldUnix implements HeldSocket {
   #current: PrivateListener | undefined;
   #watcher: FSWatcher | undefined;
   readonly #live = new Set<PrivateListener>();
+  readonly adopted: PrivateListener | undefined;
 
   /** Checks the place; the path itself is taken by the first `steerTo`. `onRestored` hears when it had to be put back. */
   constructor(
@@ -48,10 +49,22 @@ export class HeldUnix implements HeldSocket {
     readonly path: string,
     private readonly options: SocketOptions,
     private readonly onRestored: (path: string) => void = () => {},
+    inherited?: InheritedListener,
   ) {
     this.address = { family: "unix", path };
     checkDirectory(spec, dirname(path));
-    rejectOccupied(spec, path);
+    if (inherited?.privatePath && statOrUndefined(inherited.privatePath)) {
+      this.adopted = this.#adopt(inherited.privatePath, inherited.fd);
+      this.steerTo(this.adopted);
+    } else rejectOccupied(spec, path);
+  }
+
+  /** Without its descriptor all works but a look into its accept queue. */
+  #adopt(privatePath: string, fd: number | undefined): PrivateListener {
+    const listener = this.#listener(fd ?? -1, privatePath);
+    // Whatever stands at the public path is replaced: the survivor's own link, or nothing.
+    this.#current = listener;
+    return listener;
   }
 
   listenFor(generation: number): PrivateListener {
@@ -67,18 +80,22 @@ export class HeldUnix implements HeldSocket {
       close(fd);
       throw cannotBind(this.spec, error);
     }
+    return this.#listener(fd, privatePath);
+  }
+
+  #listener(fd: number, privatePath: string): PrivateListener {
     const inode = lstatSync(privatePath).ino;
     const listener: PrivateListener = {
       fd,
       privatePath,
       inode,
       proof: true,
-      hasQueued: () => isReadable(fd),
+      hasQueued: () => fd >= 0 && isReadable(fd),
       connect: () => connectBeside(privatePath),
       [Symbol.dispose]: () => {
         if (!this.#live.delete(listener)) return;
         unlinkIfOurs(privatePath, inode);
-        close(fd);
+        if (fd >= 0) close(fd);
       },
     };
     this.#live.add(listener);
@@ -135,7 +152,7 @@ export class HeldUnix implements HeldSocket {
 
   leave(): void {
     this.#watcher?.close();
-    for (const listener of this.#live) close(listener.fd);
+    for (const { fd } of this.#live) if (fd >= 0) close(fd);
     this.#live.clear();
   }
 

@@ -22,10 +22,19 @@ export interface Listener extends Disposable {
   readonly proof: boolean;
 }
 
+/** What a generation of an earlier hupwatch holds of a public address. */
+export interface InheritedListener {
+  /** A duplicate of its listener, ours to close; undefined where the kernel would not give us one. */
+  fd: number | undefined;
+  privatePath?: string | undefined;
+}
+
 export interface HeldSocket extends Disposable {
   readonly spec: SocketSpec;
   readonly address: SocketAddress;
   readonly cutover: Cutover;
+  /** The listener of the generation that was taken over, where it has one for this address. */
+  readonly adopted?: Listener | undefined;
   /** A listener for a new generation; the public cannot reach it before `steerTo`, except the very first. */
   listenFor(generation: number): Listener;
   /** New connections go to `listener` from this call on, in one atomic step. */

@@ -4,20 +4,22 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { getsockname, isListening, SystemError } from "../os/libc.ts";
-import type { HeldSocket, SocketOptions } from "./held.ts";
+import type { HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
 import { HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix, throughLink } from "./held-unix.ts";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import type { InetAddress } from "./probe.ts";
 import { hasSelectors } from "./selectors.ts";
-import { decode } from "./sockaddr.ts";
+import { decode, format, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 
 export interface HoldRequest {
   specs: readonly SocketSpec[];
   options: SocketOptions;
   cutover: "steer" | "share";
+  /** What a survivor holds of an address, written as `format` does. */
+  inherited?: (address: string) => InheritedListener | undefined;
   /** A public Unix path had vanished and was put back. */
   onRestored?: (path: string) => void;
 }
@@ -35,36 +37,59 @@ export async function holdAll(request: HoldRequest): Promise<HeldSocket[]> {
 
 async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket> {
   const { options, onRestored } = request;
+  const inheritedOf = (address: SocketAddress) => request.inherited?.(format(address));
   const share = request.cutover === "share" ? "asked for by --cutover share" : undefined;
   const { address } = spec;
   switch (address.kind) {
     case "fd":
       return inherited(spec, address.fd);
-    case "abstract":
-      return HeldShared.open(
-        spec,
-        { family: "abstract", name: address.name },
-        options,
-        "an abstract socket has no path that could be renamed",
-      );
+    case "abstract": {
+      const wanted = { family: "abstract", name: address.name } as const;
+      const why = "an abstract socket has no path that could be renamed";
+      return shared(spec, wanted, options, why, inheritedOf(wanted));
+    }
     case "unix": {
-      const steered = new HeldUnix(spec, throughLink(address.path), options, onRestored);
+      const path = throughLink(address.path);
+      const steered = new HeldUnix(spec, path, options, onRestored, inheritedOf({ family: "unix", path }));
       return share ? shareOne(steered, share) : steered;
     }
     case "tcp": {
       const wanted = await resolve(spec, address.host, address.port);
       const why =
         share ?? (hasSelectors() ? undefined : "this kernel has no SO_ATTACH_REUSEPORT_CBPF (Linux 4.6)");
-      return why ? HeldShared.open(spec, wanted, options, why) : new HeldTcp(spec, wanted, options);
+      const inherited = inheritedOf(wanted);
+      return why
+        ? shared(spec, wanted, options, why, inherited)
+        : new HeldTcp(spec, wanted, options, inherited);
     }
   }
 }
 
 /** A path is shared by giving every generation the first one's listener. */
 function shareOne(steered: HeldUnix, why: string): HeldSocket {
-  const listener = steered.listenFor(0);
-  steered.steerTo(listener);
-  return new HeldShared(steered.spec, steered.address, listener.fd, { mode: "share", why }, steered);
+  const { adopted } = steered;
+  const listener = adopted && adopted.fd >= 0 ? adopted : steered.listenFor(0);
+  if (listener !== adopted) steered.steerTo(listener);
+  return new HeldShared(
+    steered.spec,
+    steered.address,
+    listener.fd,
+    { mode: "share", why },
+    steered,
+    adopted !== undefined,
+  );
+}
+
+/** A survivor's listener where there is one, else one of our own. */
+function shared(
+  spec: SocketSpec,
+  address: Exclude<SocketAddress, { family: "unix" }>,
+  options: SocketOptions,
+  why: string,
+  inherited: InheritedListener | undefined,
+): HeldSocket {
+  if (inherited?.fd === undefined) return HeldShared.open(spec, address, options, why);
+  return new HeldShared(spec, address, inherited.fd, { mode: "share", why }, undefined, true);
 }
 
 function inherited(spec: SocketSpec, fd: number): HeldSocket {
@@ -97,7 +122,7 @@ function inherited(spec: SocketSpec, fd: number): HeldSocket {
 async function resolve(spec: SocketSpec, host: string, port: number): Promise<InetAddress> {
   if (host === "" || host === "*") return { family: "inet", host: "0.0.0.0", port };
   if (isIPv4(host)) return { family: "inet", host, port };
-  if (isIPv6(host.split("%")[0] ?? "")) return { family: "inet6", host, port };
+  if (isIPv6(host.split("%")[0] ?? "")) return { family: "inet6", host: withZoneNumber(spec, host), port };
   try {
     const found = await lookup(host, { all: true });
     const chosen = found.find((a) => a.family === 4) ?? found[0];
@@ -112,6 +137,20 @@ async function resolve(spec: SocketSpec, host: string, port: number): Promise<In
       hint: "give a numeric address, or put the name into /etc/hosts",
     },
   );
+}
+
+/** `fe80::1%eth0`: the kernel knows interfaces by number (if_nametoindex(3)). */
+function withZoneNumber(spec: SocketSpec, host: string): string {
+  const [address, zone] = host.split("%");
+  if (zone === undefined || /^\d+$/.test(zone)) return host;
+  try {
+    return `${address}%${readFileSync(`/sys/class/net/${zone}/ifindex`, "utf8").trim()}`;
+  } catch (cause) {
+    throw new HupwatchError("bind.unknown-zone", `cannot bind '${spec.text}': no network interface ${zone}`, {
+      hint: "'ip link' lists their names",
+      cause,
+    });
+  }
 }
 
 /** The longest accept queue the kernel grants (net.core.somaxconn; 4096 since Linux 5.4). */

@@ -2,6 +2,7 @@
  * One run of the command: its process, its listeners, its readiness, its end. It owns all of them from `boot` until it
  * posts `gone`, and only ever posts events; what they mean is the machine's business.
  */
+import { fstatSync } from "node:fs";
 import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { poll } from "../os/clock.ts";
@@ -14,7 +15,9 @@ import { format } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
+import type { RecordedGeneration, Role } from "./state-file.ts";
 import { type StopStep, shortened } from "./stop-sequence.ts";
+import type { Survivor } from "./survivors.ts";
 
 /** What is given to processes that a dead leader left behind, before they are asked (TERM) and then killed. */
 const LEFTOVER: readonly StopStep[] = [
@@ -35,7 +38,8 @@ export interface Observer {
 }
 
 export class Generation {
-  readonly listeners: Listener[] = [];
+  /** By bind; a survivor may have none for an address that is new. */
+  readonly listeners: (Listener | undefined)[] = [];
   #ownsListeners = true;
   #child: Child | undefined;
   #exit: ExitStatus | undefined;
@@ -44,6 +48,8 @@ export class Generation {
   #pending = new DisposableStack();
   #how: Retirement | undefined;
   #gone = false;
+  /** What its environment says: an adopted one was started by somebody else. */
+  #hupwatchPid: number;
 
   constructor(
     readonly number: Gen,
@@ -52,7 +58,9 @@ export class Generation {
     private readonly os: Os,
     private readonly post: (event: Event) => void,
     private readonly observer: Observer,
-  ) {}
+  ) {
+    this.#hupwatchPid = os.pid;
+  }
 
   get pid(): number | undefined {
     return this.#child?.pid;
@@ -60,6 +68,18 @@ export class Generation {
 
   get startTime(): number | undefined {
     return this.#child?.startTime;
+  }
+
+  /** What a later hupwatch has to know of it; undefined before it runs. */
+  record(role: Role): RecordedGeneration | undefined {
+    if (!this.#child || this.#gone) return undefined;
+    const { pid, startTime } = this.#child;
+    const listeners = this.listeners.flatMap((l, i) => {
+      const held = this.held[i];
+      if (!l || !held || l.fd < 0) return [];
+      return [{ address: format(held.address), inode: fstatSync(l.fd).ino, privatePath: l.privatePath }];
+    });
+    return { number: this.number, pid, startTime, role, listeners };
   }
 
   /** Milliseconds since its start. */
@@ -75,6 +95,15 @@ export class Generation {
       return;
     }
     for (const socket of this.held) this.listeners.push(socket.listenFor(this.number));
+  }
+
+  /** Takes charge of a survivor: a running generation that this process did not start. */
+  adopt(survivor: Survivor): void {
+    this.#hupwatchPid = survivor.hupwatchPid;
+    this.listeners.push(...this.held.map((h) => h.adopted));
+    this.#startedAt = this.os.clock.now();
+    this.#child = this.os.adopt(survivor);
+    void this.#child.exited.then((status) => this.#onExit(status));
   }
 
   /** Starts the command and asks it until it is ready. Posts `ready`, `failed` or `exited`. */
@@ -97,6 +126,10 @@ export class Generation {
     this.#nextStage().use(this.os.clock.after(ms, () => this.boot()));
   }
 
+  get #opened(): Listener[] {
+    return this.listeners.filter((l) => l !== undefined);
+  }
+
   #spawn(): Child {
     const { plan } = this;
     const sockets = this.held.map((h, i) => ({
@@ -108,7 +141,7 @@ export class Generation {
       argv: handed.words,
       env: { ...generationEnvironment(plan, this.number, this.os.pid), ...handed.env },
       cwd: plan.directory,
-      descriptors: handed.passesDescriptors ? this.listeners.map((l) => l.fd) : [],
+      descriptors: handed.passesDescriptors ? this.#opened.map((l) => l.fd) : [],
       listenPid: handed.listenPid,
       dieWithParent: plan.killAtExit,
     });
@@ -125,7 +158,7 @@ export class Generation {
       }),
     );
     for (const check of [...missing.keys()]) {
-      const context = { clock, listeners: this.listeners, note: (o: string) => void missing.set(check, o) };
+      const context = { clock, listeners: this.#opened, note: (o: string) => void missing.set(check, o) };
       const passed = () => {
         missing.delete(check);
         if (missing.size > 0 || stage.disposed) return;
@@ -195,7 +228,7 @@ export class Generation {
     if (!this.#child) return [];
     return this.os.tree({
       leader: { pid: this.#child.pid, startTime: this.#child.startTime },
-      marks: [`HUPWATCH_PID=${this.os.pid}`, `HUPWATCH_GENERATION=${this.number}`],
+      marks: [`HUPWATCH_PID=${this.#hupwatchPid}`, `HUPWATCH_GENERATION=${this.number}`],
     });
   }
 
@@ -229,7 +262,7 @@ export class Generation {
   #finish(): void {
     this.#gone = true;
     this.#nextStage();
-    if (this.#ownsListeners) for (const listener of this.listeners) listener[Symbol.dispose]();
+    if (this.#ownsListeners) for (const listener of this.listeners) listener?.[Symbol.dispose]();
     this.post({ kind: "gone", gen: this.number });
   }
 
@@ -241,12 +274,12 @@ export class Generation {
 
   /** Clients of this generation that nobody has accepted yet. */
   hasQueued(): boolean {
-    return this.listeners.some((l) => l.hasQueued());
+    return this.listeners.some((l) => l?.hasQueued());
   }
 }
 
 /** One sentence for logs and reasons. */
 export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {
-  const how = signal ? `was killed by ${signal}` : `exited with code ${code}`;
+  const how = signal ? `was killed by ${signal}` : code === undefined ? "ended" : `exited with code ${code}`;
   return `${how} after ${formatDuration(ageMs)}`;
 }

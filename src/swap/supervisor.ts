@@ -16,9 +16,13 @@ import {
   type Event,
   type Gen,
   type State,
+  type Step,
   step,
+  takeOver,
 } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
+import type { RecordedState, Role } from "./state-file.ts";
+import type { Survivor } from "./survivors.ts";
 
 /** Between the flip and the stop signal at least: connections that were on their way, accepted but not yet read. */
 export const SETTLE_MS = 500;
@@ -29,6 +33,29 @@ const QUEUE_POLL_MS = 10;
 /** What the supervisor tells the outside; the log and the control plane listen. */
 export interface Listener extends Observer {
   report(report: Report, facts: GenerationFacts): void;
+  /** After every round of events. */
+  changed(snapshot: Snapshot): void;
+}
+
+export type Snapshot = Pick<RecordedState, "last" | "generations">;
+
+/** The role of a generation, as the state file has it. */
+function roleOf(gen: Gen, state: State): Role {
+  if (state.draining.includes(gen)) return "retiring";
+  switch (state.phase) {
+    case "serving":
+    case "undoing":
+      return gen === state.current ? "serving" : "retiring";
+    case "starting":
+      return "starting";
+    case "booting":
+      return gen === state.current ? "serving" : "starting";
+    case "warming":
+      return gen === state.next ? "serving" : "retiring";
+    case "stopping":
+    case "over":
+      return "serving";
+  }
 }
 
 /** Looks up a generation that is known at that moment. */
@@ -41,14 +68,24 @@ export class Supervisor {
   readonly #generations = new Map<Gen, Generation>();
   #settling: Disposable | undefined;
   readonly #ended = Promise.withResolvers<Ending>();
+  readonly #first: Step;
 
   constructor(
     private readonly plan: RunPlan,
     private readonly held: readonly HeldSocket[],
     private readonly os: Os,
     private readonly listener: Listener,
+    survivors?: { current: Survivor; last: Gen },
   ) {
-    this.#state = begin().state;
+    this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
+    this.#state = this.#first.state;
+    if (survivors) this.#generation(survivors.current.number).adopt(survivors.current);
+  }
+
+  #generation(gen: Gen): Generation {
+    const generation = new Generation(gen, this.plan, this.held, this.os, this.post, this.listener);
+    this.#generations.set(gen, generation);
+    return generation;
   }
 
   get state(): State {
@@ -57,7 +94,7 @@ export class Supervisor {
 
   /** Starts the first generation. Resolves when hupwatch has nothing left to do; rejects on a bug, and only then. */
   run(): Promise<Ending> {
-    this.#work(begin().effects);
+    this.#work(this.#first.effects);
     return this.#ended.promise;
   }
 
@@ -72,6 +109,7 @@ export class Supervisor {
     try {
       for (const effect of first) this.#carryOut(effect);
       for (let event = this.#queue.shift(); event; event = this.#queue.shift()) this.#take(event);
+      if (this.#state.phase !== "over") this.listener.changed(this.snapshot());
     } catch (bug) {
       this.#ended.reject(bug);
     } finally {
@@ -114,8 +152,7 @@ export class Supervisor {
   }
 
   #boot({ gen, public: isPublic, heirOf, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
-    const generation = new Generation(gen, this.plan, this.held, this.os, this.post, this.listener);
-    this.#generations.set(gen, generation);
+    const generation = this.#generation(gen);
     try {
       generation.listen(heirOf === undefined ? undefined : this.#generations.get(heirOf));
       if (isPublic) this.#steerAll(generation);
@@ -175,7 +212,17 @@ export class Supervisor {
     this.#settling = undefined;
   }
 
+  /** Who runs and what they hold, for whoever has to take over. */
+  snapshot(): Snapshot {
+    const { last } = this.#state;
+    const generations = [...this.#generations.values()].flatMap(
+      (g) => g.record(roleOf(g.number, this.#state)) ?? [],
+    );
+    return { last, generations };
+  }
+
   #end(ending: Ending): void {
+    this.listener.changed(this.snapshot());
     for (const socket of this.held) {
       if (ending.kind === "left") socket.leave();
       else socket[Symbol.dispose]();

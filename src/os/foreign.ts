@@ -1,0 +1,31 @@
+/** A process that somebody else started and that outlived them: it cannot be waited for, only looked at. */
+import { type Clock, poll } from "./clock.ts";
+import { type Identity, isSame, processOf } from "./procfs.ts";
+import type { Child, ExitStatus } from "./spawn.ts";
+
+/** Only survivors of another hupwatch are watched so, and only until the swap from them is done. */
+const LOOK_MS = 50;
+
+export function watchForeign(identity: Identity, clock: Clock): Child {
+  const exited = Promise.withResolvers<ExitStatus>();
+  poll(clock, LOOK_MS, () => {
+    if (isRunning(identity)) return "more";
+    exited.resolve({ code: undefined, signal: undefined });
+    return "enough";
+  });
+  return {
+    pid: identity.pid,
+    startTime: identity.startTime,
+    exited: exited.promise,
+    kill(signal) {
+      if (!isSame(identity)) return false;
+      process.kill(identity.pid, signal);
+      return true;
+    },
+  };
+}
+
+function isRunning(identity: Identity): boolean {
+  const process = processOf(identity.pid);
+  return process?.startTime === identity.startTime && process.state !== "Z";
+}

@@ -1,0 +1,39 @@
+/** The kernel's table of listening TCP sockets, /proc/net/tcp and tcp6 (proc(5), net/ipv4/tcp_ipv4.c get_tcp4_sock). */
+import { readFileSync } from "node:fs";
+
+export interface ListeningSocket {
+  inode: number;
+  /** Connections that wait in the accept queue. */
+  queued: number;
+}
+
+/** The kernel's LISTEN state in hexadecimal. */
+const TCP_LISTEN = "0A";
+
+/** Everybody who listens on exactly this address; `hostBytes` are its 4 or 16 bytes in network order. */
+export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocket[] {
+  const local = `${kernelHex(hostBytes)}:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const rows = readFileSync(hostBytes.length === 4 ? "/proc/net/tcp" : "/proc/net/tcp6", "latin1").split(
+    "\n",
+  );
+  return rows
+    .slice(1)
+    .map((row) => row.trim().split(/\s+/))
+    .filter((fields) => fields[1] === local && fields[3] === TCP_LISTEN)
+    .map((fields) => ({
+      inode: Number(fields[9]),
+      queued: Number.parseInt(fields[4]?.split(":")[1] ?? "0", 16),
+    }));
+}
+
+/** Each 32-bit word is printed as the machine holds it: little-endian on every machine Bun runs on. */
+function kernelHex(bytes: Uint8Array): string {
+  const words: string[] = [];
+  for (let i = 0; i < bytes.length; i += 4)
+    words.push(
+      Buffer.from(bytes.subarray(i, i + 4))
+        .reverse()
+        .toString("hex"),
+    );
+  return words.join("").toUpperCase();
+}

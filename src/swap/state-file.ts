@@ -1,0 +1,78 @@
+/**
+ * What a later start must know to take over: who runs, and which listeners they hold. Written beside the lock after
+ * every change, in one step; only the holder of the lock writes it. A failed write is told once and harms nothing.
+ */
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Identity } from "../os/procfs.ts";
+
+export type Role = "serving" | "starting" | "retiring";
+
+export interface RecordedListener {
+  /** As `format` writes it: `unix:/path`, `127.0.0.1:8000`. */
+  address: string;
+  /** The socket's number in /proc/PID/fd, `socket:[inode]`. */
+  inode: number;
+  /** The generation's own name beside a Unix path. */
+  privatePath?: string | undefined;
+}
+
+export interface RecordedGeneration extends Identity {
+  number: number;
+  role: Role;
+  listeners: RecordedListener[];
+}
+
+export interface RecordedState {
+  version: 1;
+  name: string;
+  hupwatch: Identity;
+  /** The highest number given to a generation so far. */
+  last: number;
+  generations: RecordedGeneration[];
+}
+
+const pathOf = (runDir: string, name: string) => join(runDir, `${name}.json`);
+
+export class StateFile {
+  readonly #path: string;
+  #written = "";
+  #failing = false;
+
+  constructor(
+    runDir: string,
+    name: string,
+    private readonly onFailure: (why: string) => void,
+  ) {
+    this.#path = pathOf(runDir, name);
+  }
+
+  write(state: RecordedState): void {
+    const text = JSON.stringify(state);
+    if (text === this.#written) return;
+    try {
+      const beside = `${this.#path}.new`;
+      writeFileSync(beside, text, { mode: 0o600 });
+      renameSync(beside, this.#path);
+      this.#written = text;
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) this.onFailure(error instanceof Error ? error.message : String(error));
+      this.#failing = true;
+    }
+  }
+
+  remove(): void {
+    rmSync(this.#path, { force: true });
+  }
+}
+
+/** Undefined where there is none, or none that this version can read: then there is nothing to take over. */
+export function readState(runDir: string, name: string): RecordedState | undefined {
+  try {
+    const state = JSON.parse(readFileSync(pathOf(runDir, name), "utf8")) as RecordedState;
+    return state.version === 1 && Array.isArray(state.generations) ? state : undefined;
+  } catch {
+    return undefined;
+  }
+}

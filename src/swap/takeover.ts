@@ -1,0 +1,76 @@
+/**
+ * The start over survivors: who lives of an earlier hupwatch's generations, which one clients reach, and what it holds.
+ * Everybody but that one is ended first, so that the swap from it begins in a known place: one generation, one listener.
+ */
+import { lstatSync, unlinkSync } from "node:fs";
+import type { Os } from "../os/os.ts";
+import { isSame } from "../os/procfs.ts";
+import type { InheritedListener } from "../sockets/held.ts";
+import { Generation, type Observer } from "./generation.ts";
+import type { RunPlan } from "./plan.ts";
+import type { RecordedGeneration, RecordedState } from "./state-file.ts";
+import { findSurvivors, type Survivor, takeListener } from "./survivors.ts";
+
+export interface Takeover {
+  current: Survivor;
+  last: number;
+  /** What the current one holds of an address; each call makes a new duplicate. */
+  inherited(address: string): InheritedListener | undefined;
+}
+
+/** Undefined where nothing of that state lives; what the dead left on disk is removed then. */
+export async function prepareTakeover(
+  state: RecordedState | undefined,
+  plan: RunPlan,
+  os: Os,
+  observer: Observer,
+): Promise<Takeover | undefined> {
+  const survivors = findSurvivors(state, isPublic);
+  const others = survivors?.others ?? [];
+  await Promise.all(others.map((survivor) => endOne(survivor, plan, os, observer)));
+  const living = survivors?.current;
+  for (const generation of state?.generations ?? [])
+    if (generation.number !== living?.number && !isSame(generation)) removePrivatePaths(generation);
+  if (!survivors || !living) return undefined;
+  return {
+    current: living,
+    last: survivors.last,
+    inherited(address) {
+      const listener = living.listeners.find((l) => l.address === address);
+      return listener && { fd: takeListener(living, listener), privatePath: listener.privatePath };
+    },
+  };
+}
+
+/** The public path is a name of its private listener: that is what clients reach, whatever the state file says. */
+function isPublic(generation: Survivor): boolean {
+  return generation.listeners.some(({ address, privatePath }) => {
+    if (!privatePath || !address.startsWith("unix:")) return false;
+    const inode = inodeOf(privatePath);
+    return inode !== undefined && inode === inodeOf(address.slice("unix:".length));
+  });
+}
+
+function endOne(survivor: Survivor, plan: RunPlan, os: Os, observer: Observer): Promise<void> {
+  const gone = Promise.withResolvers<void>();
+  const generation = new Generation(
+    survivor.number,
+    plan,
+    [],
+    os,
+    (event) => {
+      if (event.kind === "gone") gone.resolve();
+    },
+    observer,
+  );
+  generation.adopt(survivor);
+  generation.retire(survivor.role === "starting" ? "abandon" : "graceful");
+  return gone.promise;
+}
+
+function removePrivatePaths(generation: RecordedGeneration): void {
+  for (const { privatePath } of generation.listeners)
+    if (privatePath && inodeOf(privatePath) !== undefined) unlinkSync(privatePath);
+}
+
+const inodeOf = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.ino;
