@@ -177,7 +177,9 @@ function privateName(path: string, generation: number): string {
   const tag = `${process.pid.toString(36)}-${generation}`;
   const long = join(dirname(path), `.${basename(path)}.hupwatch-${tag}`);
   // One byte is kept for the `~` of the link that rename moves.
-  return Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES ? long : join(dirname(path), `.hw${tag}`);
+  if (Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES) return long;
+  // Several sockets of one directory still need a name each.
+  return join(dirname(path), `.hw${Bun.hash.crc32(basename(path)).toString(36)}-${tag}`);
 }
 
 /** A directory too deep for sun_path is reached through its descriptor (/proc/self/fd, proc(5)). */
@@ -197,14 +199,14 @@ const bindBeside = (fd: number, path: string) =>
 const connectBeside = (path: string) => viaShortPath(path, (short) => Probe.unix(short));
 
 function checkDirectory(spec: SocketSpec, directory: string): void {
-  const stat = statOrUndefined(`${directory}/.`);
-  if (!stat)
-    throw new HupwatchError("bind.no-directory", `cannot bind '${spec.text}': no directory ${directory}`, {
-      hint: `mkdir -p ${directory}`,
-    });
   try {
+    if (!statOrUndefined(`${directory}/.`))
+      throw new HupwatchError("bind.no-directory", `cannot bind '${spec.text}': no directory ${directory}`, {
+        hint: `mkdir -p ${directory}`,
+      });
     accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (cause) {
+    if (cause instanceof HupwatchError) throw cause;
     throw new HupwatchError("bind.forbidden", `cannot bind '${spec.text}': ${directory} is not writable`, {
       hint: `let user ${process.getuid?.()} write to ${directory}, or choose another directory`,
       cause,
@@ -259,7 +261,14 @@ function unlinkIfOurs(path: string, inode: number): void {
 }
 
 function statOrUndefined(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // ENOTDIR: a file stands where a directory should be.
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
 }
 
 function cannotBind(spec: SocketSpec, cause: unknown): HupwatchError {
