@@ -51,6 +51,12 @@ export function logging(log: Log, plan: RunPlan, state: StateFile | undefined): 
         `generation ${generation} left processes that would not end: ${processes.map((p) => `${p.pid} (${p.command})`).join(", ")}`,
         { generation, pids: processes.map((p) => p.pid) },
       ),
+    rescued: (generation, connections) =>
+      log.info(
+        "generation.rescued",
+        `${connections} connections that waited for generation ${generation} were passed on`,
+        { generation, connections },
+      ),
     report: (report, facts) => narrate(log, report, facts),
     end: (ending) => conclude(log, ending),
   };

@@ -21,6 +21,8 @@ const SO = {
   acceptconn: 30,
   attachReuseportCbpf: 51,
 } as const;
+const F_GETFL = 3;
+const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const MSG_NOSIGNAL = 0x4000;
 const POLLIN = 1;
@@ -210,6 +212,14 @@ export const close = (fd: number): void => void check("close", C.close(fd));
 
 /** A second descriptor of the same open file, close-on-exec, numbered 10 or higher (0-9 stay free for handover). */
 export const dup = (fd: number): number => check("fcntl(F_DUPFD_CLOEXEC)", C.fcntl(fd, F_DUPFD_CLOEXEC, 10));
+
+/** Sets or clears O_NONBLOCK on the open file, which all its duplicates share; returns what it was. */
+export function setNonblocking(fd: number, on: boolean): boolean {
+  const flags = check("fcntl(F_GETFL)", C.fcntl(fd, F_GETFL, 0));
+  const was = (flags & SOCK_NONBLOCK) !== 0;
+  if (was !== on) check("fcntl(F_SETFL)", C.fcntl(fd, F_SETFL, flags ^ SOCK_NONBLOCK));
+  return was;
+}
 
 /** flock(2), exclusive, without waiting: false where somebody else holds it. */
 export function tryLock(fd: number): boolean {

@@ -262,7 +262,6 @@ export class Generation {
   #finish(): void {
     this.#gone = true;
     this.#nextStage();
-    if (this.#ownsListeners) for (const listener of this.listeners) listener?.[Symbol.dispose]();
     this.post({ kind: "gone", gen: this.number });
   }
 
@@ -270,6 +269,17 @@ export class Generation {
     this.#pending.dispose();
     this.#pending = new DisposableStack();
     return this.#pending;
+  }
+
+  /** Lets go of its listeners, unless an heir has them. For whoever knows that no client waits in them. */
+  releaseListeners(): void {
+    if (this.#ownsListeners) for (const listener of this.listeners) listener?.[Symbol.dispose]();
+    this.listeners.length = 0;
+  }
+
+  /** An heir has its listeners, or will have: nobody else is to touch them. */
+  get isInherited(): boolean {
+    return !this.#ownsListeners;
   }
 
   /** Clients of this generation that nobody has accepted yet. */

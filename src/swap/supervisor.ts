@@ -5,7 +5,8 @@
 import { HupwatchError } from "../error.ts";
 import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
-import type { HeldSocket } from "../sockets/held.ts";
+import type { HeldSocket, Listener as SocketListener } from "../sockets/held.ts";
+import { Rescue } from "../sockets/rescue.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { Report } from "./machine.ts";
 import {
@@ -33,6 +34,8 @@ const QUEUE_POLL_MS = 10;
 /** What the supervisor tells the outside; the log and the control plane listen. */
 export interface Listener extends Observer {
   report(report: Report, facts: GenerationFacts): void;
+  /** So many connections were taken out of a dead generation's queue and passed on. */
+  rescued(gen: Gen, connections: number): void;
   /** After every round of events. */
   changed(snapshot: Snapshot): void;
 }
@@ -67,6 +70,9 @@ export class Supervisor {
   #busy = false;
   readonly #generations = new Map<Gen, Generation>();
   #settling: Disposable | undefined;
+  /** To whom new connections go. */
+  #public: Gen | undefined;
+  readonly #rescues = new Map<SocketListener, Promise<Rescue>>();
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
 
@@ -79,7 +85,10 @@ export class Supervisor {
   ) {
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
     this.#state = this.#first.state;
-    if (survivors) this.#generation(survivors.current.number).adopt(survivors.current);
+    if (survivors) {
+      this.#generation(survivors.current.number).adopt(survivors.current);
+      this.#public = survivors.current.number;
+    }
   }
 
   #generation(gen: Gen): Generation {
@@ -123,6 +132,38 @@ export class Supervisor {
     this.#state = state;
     if (state.phase !== "warming") this.#stopSettling();
     for (const effect of effects) this.#carryOut(effect);
+    if (event.kind === "exited") this.#rescueFrom(event.gen);
+  }
+
+  /** A dead generation's queue is emptied by us, if another one serves to whom its clients can be passed on. */
+  #rescueFrom(gen: Gen): void {
+    const generation = this.#generations.get(gen);
+    if (!generation || generation.isInherited || gen === this.#public || this.#state.phase === "over") return;
+    for (const [i, listener] of generation.listeners.entries()) {
+      const address = this.held[i]?.address;
+      if (!listener || !address || this.#rescues.has(listener) || !listener.hasQueued()) continue;
+      this.#rescues.set(listener, Rescue.start(listener.fd, address));
+    }
+  }
+
+  /** Its tree is gone: the listeners follow when the last waiting client has been taken out of them. */
+  #release(gen: Gen): void {
+    const generation = this.#generations.get(gen);
+    this.#rescueFrom(gen);
+    this.#generations.delete(gen);
+    const pending = (generation?.listeners ?? []).flatMap((l) => (l && this.#rescues.get(l)) ?? []);
+    if (pending.length === 0) {
+      generation?.releaseListeners();
+      return;
+    }
+    void Promise.all(pending.map(async (rescue) => (await rescue).finish())).then((counts) => {
+      for (const listener of generation?.listeners ?? []) if (listener) this.#rescues.delete(listener);
+      generation?.releaseListeners();
+      this.listener.rescued(
+        gen,
+        counts.reduce((a, b) => a + b, 0),
+      );
+    });
   }
 
   #carryOut(effect: Effect): void {
@@ -144,7 +185,7 @@ export class Supervisor {
         break;
       case "report":
         this.listener.report(effect.report, (gen) => this.#generations.get(gen));
-        if (effect.report.event === "gone") this.#generations.delete(effect.report.gen);
+        if (effect.report.event === "gone") this.#release(effect.report.gen);
         break;
       case "end":
         this.#end(effect.ending);
@@ -179,6 +220,7 @@ export class Supervisor {
       const listener = generation.listeners[i];
       if (listener) socket.steerTo(listener);
     }
+    this.#public = generation.number;
   }
 
   /** Trouble with sockets is this generation's failure, not the end of the service; bugs go up. */

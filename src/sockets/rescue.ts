@@ -1,0 +1,63 @@
+/**
+ * Saves the connections that wait in the queue of a listener whose generation died: accepts them here and passes their
+ * bytes on to the public address, which by then leads to a living generation. What the dead one had accepted is lost
+ * with it; what it had not is not. Rare, so node:net is loaded only then.
+ */
+import type { Server, Socket } from "node:net";
+import { dup, isReadable, setNonblocking } from "../os/libc.ts";
+import type { SocketAddress } from "./sockaddr.ts";
+
+const CLOSE_POLL_MS = 5;
+
+export class Rescue {
+  #server: Server | undefined;
+  #wasNonblocking = true;
+  #saved = 0;
+
+  private constructor(private readonly fd: number) {}
+
+  /** `fd` stays the caller's; `to` is where the rescued connections go. */
+  static async start(fd: number, to: SocketAddress): Promise<Rescue> {
+    const { createServer, connect } = await import("node:net");
+    const rescue = new Rescue(fd);
+    // The listener may get a new generation later, whose accept(2) is a blocking one.
+    rescue.#wasNonblocking = setNonblocking(fd, true);
+    const target = connectOptions(to);
+    rescue.#server = createServer({ allowHalfOpen: true }, (client) => {
+      rescue.#saved += 1;
+      join(client, connect({ ...target, allowHalfOpen: true }));
+    });
+    rescue.#server.on("error", () => {}); // what cannot be accepted here was lost already
+    rescue.#server.listen({ fd: dup(fd) });
+    return rescue;
+  }
+
+  /** Stops once nobody waits any more; the connections that were passed on live as long as they like. */
+  async finish(): Promise<number> {
+    while (isReadable(this.fd)) await Bun.sleep(CLOSE_POLL_MS);
+    this.#server?.close();
+    setNonblocking(this.fd, this.#wasNonblocking);
+    return this.#saved;
+  }
+}
+
+/** Both directions; an end of one side is passed on as such, trouble on one ends the other. */
+function join(client: Socket, server: Socket): void {
+  client.pipe(server);
+  server.pipe(client);
+  client.on("error", () => server.destroy());
+  server.on("error", () => client.destroy());
+}
+
+function connectOptions(to: SocketAddress): { path: string } | { host: string; port: number } {
+  switch (to.family) {
+    case "unix":
+      return { path: to.path };
+    case "abstract":
+      return { path: `\0${to.name}` };
+    case "inet":
+      return { host: to.host === "0.0.0.0" ? "127.0.0.1" : to.host, port: to.port };
+    case "inet6":
+      return { host: to.host === "::" ? "::1" : to.host, port: to.port };
+  }
+}
