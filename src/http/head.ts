@@ -35,7 +35,7 @@ export class ResponseHead {
   /** Whether the connection may carry another request (RFC 9112, 9.3). */
   keepAlive = false;
 
-  #bytes = new Uint8Array();
+  #bytes: Uint8Array = new Uint8Array();
   #fields = 0;
   readonly #offsets = new Int32Array(MAX_FIELDS * STRIDE);
 
