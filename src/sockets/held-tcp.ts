@@ -4,7 +4,7 @@
  *
  * The group's order is the order of listen(2), and a listener that leaves makes the last one jump into its place. So
  * none ever leaves: a listener whose generation is gone waits here, empty, for the next generation, and every index
- * stays what it was.
+ * stays what it was. The exception is one that its own server shut down (uWSGI does at its exit): see #follow.
  */
 import { HupwatchError } from "../error.ts";
 import {
@@ -43,7 +43,7 @@ export class HeldTcp implements HeldSocket {
   readonly address: InetAddress;
   /** In the kernel's order. */
   readonly #slots: Slot[] = [];
-  #current = 0;
+  #current: Slot | undefined;
   readonly #options: SocketOptions;
 
   readonly adopted: Listener | undefined;
@@ -103,27 +103,40 @@ export class HeldTcp implements HeldSocket {
   }
 
   listenFor(_generation: number): Listener {
-    const index = this.#freeSlot();
-    const slot = this.#slots[index] as Slot;
+    this.#follow();
+    const slot = this.#slots.find((s) => !s.taken) ?? this.#join();
     slot.taken = true;
     return {
       fd: slot.fd,
       proof: true,
       hasQueued: () => isReadable(slot.fd),
-      connect: () => Probe.tcp(probeTarget(this.address), (source) => this.#route(source, index)),
+      connect: () => Probe.tcp(probeTarget(this.address), (source) => this.#route(source, slot)),
       [Symbol.dispose]: () => {
+        this.#follow();
         slot.taken = false;
+        if (!this.#slots.includes(slot)) close(slot.fd);
       },
     };
   }
 
-  #freeSlot(): number {
-    const free = this.#slots.findIndex((s) => !s.taken && isListening(s.fd));
-    return free >= 0 ? free : this.#join();
+  /**
+   * Does what the kernel has done: a listener that was shut down has left the group and the last one has its place
+   * (reuseport_stop_listen_sock). The selector that stood meanwhile may have named nobody; then the kernel hashes.
+   */
+  #follow(): void {
+    let at = this.#slots.findIndex((s) => !isListening(s.fd));
+    if (at < 0) return;
+    for (; at >= 0; at = this.#slots.findIndex((s) => !isListening(s.fd))) {
+      const shut = this.#slots[at] as Slot;
+      const last = this.#slots.pop() as Slot;
+      if (last !== shut) this.#slots[at] = last;
+      if (!shut.taken) close(shut.fd);
+    }
+    this.#select();
   }
 
   /** The selector stands already, so the new member gets nothing from its first moment on. */
-  #join(): number {
+  #join(): Slot {
     const fd = socket(this.address.family, false);
     try {
       setFlag(fd, "reuseaddr");
@@ -134,29 +147,44 @@ export class HeldTcp implements HeldSocket {
       close(fd);
       throw explain(error, this.spec, this.address);
     }
-    return this.#slots.push({ fd, taken: false }) - 1;
+    const slot = { fd, taken: false };
+    // The first member of a new group finds no selector.
+    if (this.#slots.push(slot) === 1) this.#select();
+    return slot;
   }
 
   steerTo(listener: Listener): void {
-    const index = this.#slots.findIndex((s) => s.fd === listener.fd);
-    if (index < 0) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
-    this.#current = index;
+    this.#follow();
+    const slot = this.#slots.find((s) => s.fd === listener.fd);
+    if (!isListening(listener.fd))
+      throw new HupwatchError(
+        "socket.shut-down",
+        `'${this.spec.text}' no longer listens: a generation shut it down`,
+        { hint: "keep the server from calling shutdown(2) on a socket it was given" },
+      );
+    if (!slot) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
+    this.#current = slot;
     this.#select();
   }
 
   #select(): void {
-    this.#attach([ret(this.#current)]);
+    this.#attach([ret(this.#serving())]);
   }
 
-  /** Everybody to the serving listener, this one source to slot `index`, until the returned function is called. */
-  #route(source: InetAddress, index: number): () => void {
-    this.#attach(selectorFor(source, index, this.#current));
+  /** Its index in the kernel's order; the first one before anybody was steered to. */
+  #serving(): number {
+    return this.#current ? this.#slots.indexOf(this.#current) : 0;
+  }
+
+  /** Everybody to the serving listener, this one source to `slot`, until the returned function is called. */
+  #route(source: InetAddress, slot: Slot): () => void {
+    this.#attach(selectorFor(source, this.#slots.indexOf(slot), this.#serving()));
     return () => this.#select();
   }
 
   #attach(program: readonly BpfInstruction[]): void {
-    const member = this.#slots[0] as Slot;
-    attachReuseportSelector(member.fd, program);
+    const member = this.#slots[0];
+    if (member) attachReuseportSelector(member.fd, program);
   }
 
   leave(): void {
@@ -176,8 +204,11 @@ const ret = (k: number): BpfInstruction => [RET_K, 0, 0, k];
  * else. The version goes first: a load beyond the end of a packet would end the program with 0.
  */
 export function selectorFor(source: InetAddress, index: number, others: number): BpfInstruction[] {
-  const v6 = source.family === "inet6";
-  const words = new DataView(Uint8Array.from(hostBytes(source)).buffer);
+  const bytes = hostBytes(source);
+  // An IPv4-mapped address (::ffff:a.b.c.d) is spoken to in IPv4 packets.
+  const mapped = bytes.length === 16 && bytes.findIndex((b) => b !== 0) === 10 && bytes[10] === 0xff;
+  const v6 = bytes.length === 16 && !mapped;
+  const words = new DataView(Uint8Array.from(mapped ? bytes.subarray(12) : bytes).buffer);
   const tests: { load: BpfInstruction[]; equals: number }[] = [
     {
       load: [
