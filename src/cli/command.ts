@@ -123,6 +123,11 @@ const nodeOptions = (table: OptionTable) =>
 /** Node's texts are right but long-winded: their first sentence names the option. */
 function usageMessage(cause: unknown): string {
   const text = cause instanceof Error ? cause.message : String(cause);
+  const dashed = /^Option '(--?[\w-]+).*' argument is ambiguous/.exec(text)?.[1];
+  if (dashed) {
+    const written = dashed.startsWith("--") ? `${dashed}=VALUE` : `${dashed}VALUE`;
+    return `option ${dashed} has no value, or one that begins with a dash: that is written ${written}`;
+  }
   const first = text.split("\n")[0]?.split(". To specify")[0] ?? text;
   return `${first.charAt(0).toLowerCase()}${first.slice(1)}`;
 }

@@ -6,7 +6,7 @@ import { HupwatchError } from "../error.ts";
 import { type Check, parseCheck } from "../ready/check.ts";
 import type { ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
-import { type Handover, hasPlaceholder } from "../sockets/handover.ts";
+import { type Handover, handOver, hasPlaceholder } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
 import { parseSpec, rejectDuplicates, type SocketSpec } from "../sockets/spec.ts";
@@ -46,6 +46,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   const sockets = (values.bind ?? traits.binds).map((text) => parseSpec(text, here));
   rejectDuplicates(sockets);
   const handover = chooseHandover(values.handover ?? "auto", traits, sockets);
+  rejectStrandedPlaceholders(handover, traits.words, handover === "none" ? [] : sockets);
   const plan: RunPlan = {
     name: nameOf(values.name, directory, words),
     words: traits.words,
@@ -87,6 +88,15 @@ function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly 
   return hasPlaceholder(traits.words, "fd") ? "argv" : traits.handover;
 }
 
+/** Filled for each generation; whether they can be is known now. */
+function rejectStrandedPlaceholders(
+  mode: Handover,
+  words: readonly string[],
+  sockets: readonly SocketSpec[],
+): void {
+  handOver({ mode, words, sockets: sockets.map(({ name }) => ({ name, socket: "" })), generation: 1 });
+}
+
 function chooseChecks(
   asked: string[] | undefined,
   traits: ServerTraits,
@@ -94,7 +104,7 @@ function chooseChecks(
 ): Check[] {
   if (asked === undefined) return [parseCheck(sockets.length > 0 ? traits.ready : "delay:0")];
   const checks = asked.map(parseCheck);
-  const stranded = checks.find((c) => c.needsSocket && sockets.length === 0);
+  const stranded = checks.find((c) => c.needs.includes("socket") && sockets.length === 0);
   if (stranded)
     throw usage(
       `--ready ${stranded.label} has no socket to ask`,

@@ -73,6 +73,8 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
   locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
   const takeover = lock && (await prepareTakeover(readState(runDir.path, plan.name), plan, realOs, narrator));
+  // Before the sockets: what fails from here on would have to let go of them.
+  using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
   const held = await holdAll({
     specs: plan.sockets,
     options: plan.socketOptions,
@@ -80,7 +82,6 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
-  using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
   const supervisor = new Supervisor(plan, held, realOs, narrator, takeover);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);

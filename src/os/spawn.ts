@@ -5,6 +5,7 @@
  */
 import { accessSync, constants, type Stats, statSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
+import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
 import { processOf } from "./procfs.ts";
 
@@ -16,6 +17,9 @@ export interface SpawnRequest {
   descriptors: readonly number[];
   /** Set LISTEN_PID. */
   listenPid: boolean;
+  /** Instead of our own stdout and stderr. */
+  stdout?: number | undefined;
+  stderr?: number | undefined;
   /** The kernel sends the command SIGKILL when this process ends (prctl(2), PR_SET_PDEATHSIG). */
   dieWithParent: boolean;
 }
@@ -36,29 +40,43 @@ export interface Child {
 
 const ownChildren = new Set<number>();
 
+type Stdio = number | "inherit" | "ignore";
+
+/** Bun.spawn in a session of its own, known to the reaper. */
+export function startOwn(
+  words: string[],
+  options: { cwd?: string; env: Record<string, string>; stdio: readonly Stdio[] },
+): Subprocess {
+  const { stdio, ...rest } = options;
+  const child = Bun.spawn(words, { ...rest, stdio: [...stdio] as never, detached: true });
+  ownChildren.add(child.pid);
+  const forget = () => ownChildren.delete(child.pid);
+  void child.exited.then(forget, forget);
+  return child;
+}
+
 /** A child that the runtime waits for: nobody else may take its status. */
 export const isOwnChild = (pid: number): boolean => ownChildren.has(pid);
 
 /** Throws HupwatchError with 127 where the command is not found and 126 where it cannot be run. */
 export function spawn(request: SpawnRequest): Child {
   locate(request);
-  const child = Bun.spawn(trampoline(request), {
-    cwd: request.cwd,
-    env: request.env,
-    stdio: ["inherit", "inherit", "inherit", ...request.descriptors],
-    detached: true,
-  });
-  ownChildren.add(child.pid);
+  const stdio = [
+    "inherit",
+    request.stdout ?? "inherit",
+    request.stderr ?? "inherit",
+    ...request.descriptors,
+  ] as const;
+  const child = startOwn(trampoline(request), { cwd: request.cwd, env: request.env, stdio });
   return {
     pid: child.pid,
     startTime: processOf(child.pid)?.startTime ?? 0,
-    exited: child.exited.then((): ExitStatus => {
-      ownChildren.delete(child.pid);
-      return {
+    exited: child.exited.then(
+      (): ExitStatus => ({
         code: child.exitCode ?? undefined,
         signal: child.signalCode === null ? undefined : String(child.signalCode),
-      };
-    }),
+      }),
+    ),
     kill(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return false;
       child.kill(signal as NodeJS.Signals);
@@ -95,7 +113,9 @@ export function locate({ argv, env, cwd }: Pick<SpawnRequest, "argv" | "env" | "
       exitCode: EXIT.failed,
       hint: "create it, or point --chdir to one that exists",
     });
-  const absolute = word.includes("/") ? [resolve(cwd, word)] : searchPath(word, env, cwd);
+  // An empty word would name the directories of the PATH themselves.
+  const paths = word === "" ? [] : searchPath(word, env, cwd);
+  const absolute = word.includes("/") ? [resolve(cwd, word)] : paths;
   const files = absolute.filter(isFile);
   const runnable = files.find(isExecutable);
   if (runnable) return runnable;
