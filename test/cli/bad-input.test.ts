@@ -1,0 +1,261 @@
+/**
+ * Bad input, as a user types it, through the launcher: one sentence that names the value, the way out, the right exit
+ * code, and nothing left behind.
+ */
+import { describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { LAUNCHER, type StartOptions, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { freePort, tempDir, until } from "../harness/until.ts";
+import { canBePowerless, makeUnwritable, powerless } from "../sockets/powerless.ts";
+
+interface Refusal {
+  exitCode: number;
+  message: string;
+  hint: string;
+}
+
+/** Starts it in an empty directory, where it has to fail with two lines and leave all as it was. */
+async function refused(
+  args: string[],
+  { prepare = () => {}, ...options }: StartOptions & { prepare?: (dir: string) => unknown } = {},
+): Promise<Refusal> {
+  using dir = tempDir();
+  await prepare(dir.path);
+  const before = readdirSync(dir.path, { recursive: true }).sort();
+  await using hupwatch = spawnHupwatch(args, { cwd: dir.path, ...options });
+  const exitCode = await hupwatch.exited;
+  await hupwatch.assertTreeGone();
+  expect(readdirSync(dir.path, { recursive: true }).sort()).toEqual(before);
+  expect(hupwatch.output).toBe("");
+  const lines = hupwatch.log.trimEnd().split("\n");
+  expect(lines).toHaveLength(2);
+  const [message = "", hint = ""] = lines;
+  expect(message).toStartWith("hupwatch: ");
+  expect(hint).toStartWith("To fix: ");
+  return { exitCode, message: message.slice("hupwatch: ".length), hint: hint.slice("To fix: ".length) };
+}
+
+const LONG = `/${"x".repeat(107)}`;
+const TRUE = ["--", "true"];
+
+describe("options", () => {
+  const rows: [words: string[], message: string, hint: string][] = [
+    [["--nonsense", ...TRUE], "'--nonsense'", "--help"],
+    [["-z", ...TRUE], "'-z'", "--help"],
+    [["--no-bind", ...TRUE], "bind", "--help"],
+    [["--bind"], "bind", "--help"],
+    [[], "no command to run", "hupwatch -- "],
+    [["--"], "no command to run", "hupwatch -- "],
+    [["-w", "soon", ...TRUE], "--warmup-time: 'soon' is not a duration", "200ms"],
+    [
+      ["--warmup-time", "-1", ...TRUE],
+      "one that begins with a dash: that is written --warmup-time=VALUE",
+      "",
+    ],
+    [["--warmup-time=-1", ...TRUE], "--warmup-time: '-1' is not a duration", "200ms"],
+    [["-w", "", ...TRUE], "--warmup-time: '' is not a duration", "200ms"],
+    [["--ready-timeout", "1d", ...TRUE], "--ready-timeout: '1d' is not a duration", "1h"],
+    [["--ready-timeout", "9999h", ...TRUE], "'9999h'", "24 days"],
+    [["--stop-signal", "FOO", ...TRUE], "--stop-signal 'FOO': 'FOO' is not a signal", "TERM/30s/KILL"],
+    [["--stop-signal", "TERM/x", ...TRUE], "--stop-signal TERM/x: 'x' is not a duration", "5s"],
+    [["--stop-signal", "", ...TRUE], "--stop-signal ''", "TERM"],
+    [["--ready", "nonsense", ...TRUE], "--ready 'nonsense' is not a readiness check", "connect"],
+    [["--ready", "http:x", ...TRUE], "--ready 'http:x'", "http:/path"],
+    [["--ready", "delay:x", ...TRUE], "'x' is not a duration", "5s"],
+    [["--ready", "connect", ...TRUE], "--ready connect has no socket to ask", "--bind"],
+    [["--socket-mode", "9", ...TRUE], "--socket-mode '9' is not a file mode", "0660"],
+    [["--socket-owner", "no-such-user", ...TRUE], "--socket-owner 'no-such-user'", "getent"],
+    [["--socket-owner", ":no-such-group", ...TRUE], "--socket-owner ':no-such-group'", "getent"],
+    [["--backlog", "many", ...TRUE], "--backlog 'many'", "whole number"],
+    [["--backlog", "0", ...TRUE], "--backlog '0' is not a number from 1", "whole number"],
+    [["--max-draining", "0", ...TRUE], "--max-draining '0' is not a number from 1", "whole number"],
+    [["--handover", "magic", ...TRUE], "--handover 'magic' is not known", "systemd"],
+    [["--cutover", "hard", ...TRUE], "--cutover 'hard' is not known", "steer, share"],
+    [["--log-format", "xml", ...TRUE], "--log-format 'xml' is not known", "text, json"],
+    [["--name", "a b", ...TRUE], "--name 'a b' is not a name", "letters"],
+    [["--name", "../x", ...TRUE], "--name '../x' is not a name", "letters"],
+    [["--chdir", "/no/such", ...TRUE], "no directory /no/such", "--chdir"],
+    [["--env-file", "no.env", ...TRUE], "no.env", "correct the path"],
+    [["--pidfile", "/no/such/pid", ...TRUE], "/no/such/pid", "directory"],
+    [["--run-dir", "/dev/null", ...TRUE], "/dev/null", "--run-dir"],
+    [["--run-dir", "/dev/null/x", ...TRUE], "/dev/null/x", "--run-dir"],
+  ];
+  test.each(rows)("%j", async (words, message, hint) => {
+    const refusal = await refused(words);
+    expect(refusal.exitCode).toBe(125);
+    expect(refusal.message).toContain(message);
+    expect(refusal.hint).toContain(hint);
+  });
+
+  test("a run directory that is open to others", async () => {
+    using dir = tempDir();
+    chmodSync(dir.path, 0o755);
+    const { message, hint } = await refused(["--run-dir", dir.path, ...TRUE]);
+    expect(message).toBe(`the run directory ${dir.path} is open to others`);
+    expect(hint).toBe(`chmod 700 ${dir.path}`);
+  });
+});
+
+describe("binds", () => {
+  const rows: [bind: string, message: string, hint: string, prepare?: (dir: string) => unknown][] = [
+    ["nonsense", "not a socket that can be held", "unix:/path"],
+    [`unix:${LONG}`, "not a socket that can be held", "108 bytes and the kernel takes 107"],
+    ["unix:app.sock", "exists and is no socket", "remove it", (dir) => writeFileSync(`${dir}/app.sock`, "x")],
+    ["unix:app.sock", "exists and is no socket", "remove it", (dir) => mkdirSync(`${dir}/app.sock`)],
+    ["unix:a/b.sock", "no directory", "mkdir -p"],
+    ["unix:a/b.sock", "no directory", "mkdir -p", (dir) => writeFileSync(`${dir}/a`, "")],
+    ["127.0.0.1:65536", "not a socket that can be held", "65535"],
+    ["203.0.113.1:80", "no such address", "ip addr"],
+    ["fd://77", "descriptor 77", "--bind"],
+  ];
+  test.each(rows)("%s: %s", async (bind, message, hint, prepare = () => {}) => {
+    const refusal = await refused(["-b", bind, ...TRUE], { prepare });
+    expect(refusal.exitCode).toBe(125);
+    expect(refusal.message).toContain(`'${bind}'`);
+    expect(refusal.message).toContain(message);
+    expect(refusal.hint).toContain(hint);
+  });
+
+  test("two of one name", async () => {
+    const { exitCode, message } = await refused(["-b", "a=:1", "-b", "a=:2", ...TRUE]);
+    expect([exitCode, message]).toEqual([125, "'a=:1' and 'a=:2' have the same name a"]);
+  });
+
+  test("a port that is taken", async () => {
+    const port = await freePort();
+    using _stranger = Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } });
+    const refusal = await refused(["-b", `127.0.0.1:${port}`, ...TRUE]);
+    expect(refusal).toMatchObject({
+      exitCode: 125,
+      message: `cannot bind '127.0.0.1:${port}': the port is taken`,
+    });
+  });
+
+  test("a live Unix socket of somebody else", async () => {
+    using dir = tempDir();
+    using _stranger = Bun.listen({ unix: `${dir.path}/live.sock`, socket: { data() {} } });
+    const refusal = await refused(["-b", `unix:${dir.path}/live.sock`, ...TRUE]);
+    expect(refusal).toMatchObject({
+      exitCode: 125,
+      message: `cannot bind 'unix:${dir.path}/live.sock': process ${process.pid} listens on it`,
+    });
+    expect(readdirSync(dir.path)).toEqual(["live.sock"]);
+  });
+
+  test("a shared path is let go where something behind it fails", async () => {
+    const words = ["--cutover", "share", "-b", "unix:app.sock", "--pidfile", "/no/such/pid", ...TRUE];
+    expect((await refused(words)).message).toContain("/no/such/pid");
+  });
+
+  test("a placeholder that names no socket", async () => {
+    const refusal = await refused(["-b", "web=127.0.0.1:0", "--", "true", "{fd:api}"]);
+    expect(refusal.exitCode).toBe(125);
+    expect(refusal.message).toContain("{fd:api} names no held socket");
+  });
+
+  describe.skipIf(!canBePowerless)("without root's rights", () => {
+    /** The harness starts a file. */
+    function weakLauncher(dir: string): string {
+      const path = `${dir}/weak`;
+      writeFileSync(path, `#!/bin/sh\nexec ${powerless([LAUNCHER]).join(" ")} "$@"\n`, { mode: 0o755 });
+      return path;
+    }
+
+    test("port 80", async () => {
+      using dir = tempDir();
+      const refusal = await refused(["-b", ":80", ...TRUE], { launcher: weakLauncher(dir.path) });
+      expect(refusal).toMatchObject({
+        exitCode: 125,
+        message: "cannot bind ':80' (0.0.0.0:80): ports below 1024 need a right that this user has not",
+      });
+      expect(refusal.hint).toContain("CAP_NET_BIND_SERVICE");
+    });
+
+    test("a directory that is not writable", async () => {
+      using dir = tempDir();
+      const refusal = await refused(["-b", "unix:theirs/app.sock", ...TRUE], {
+        launcher: weakLauncher(dir.path),
+        prepare: (cwd) => makeUnwritable(`${cwd}/theirs`),
+      });
+      expect(refusal.exitCode).toBe(125);
+      expect(refusal.message).toMatch(/^cannot bind 'unix:theirs\/app.sock': .*\/theirs is not writable$/);
+    });
+
+    test("a directory that may not be looked into", async () => {
+      using dir = tempDir();
+      const refusal = await refused(["-b", "unix:shut/app.sock", ...TRUE], {
+        launcher: weakLauncher(dir.path),
+        prepare: (cwd) => {
+          makeUnwritable(`${cwd}/shut`);
+          chmodSync(`${cwd}/shut`, 0o444);
+        },
+      });
+      expect(refusal.exitCode).toBe(125);
+      expect(refusal.message).toContain("'unix:shut/app.sock'");
+    });
+  });
+});
+
+describe("commands", () => {
+  const rows: [command: string[], exitCode: number, message: string, prepare?: (dir: string) => unknown][] = [
+    [["no-such-command"], 127, "command not found: 'no-such-command'"],
+    [["./no-such-file"], 127, "command not found: './no-such-file'"],
+    [["/no/such/file"], 127, "command not found: '/no/such/file'"],
+    [["./plain"], 126, "cannot run './plain'", (dir) => writeFileSync(`${dir}/plain`, "")],
+    [["./dir"], 126, "cannot run './dir': it is a directory", (dir) => mkdirSync(`${dir}/dir`)],
+    [[""], 127, "command not found: ''"],
+    [
+      ["./file/x"],
+      127,
+      "command not found: './file/x'",
+      (dir) => writeFileSync(`${dir}/file`, "", { mode: 0o755 }),
+    ],
+  ];
+  test.each(rows)("%j: %d", async (command, exitCode, message, prepare = () => {}) => {
+    for (const options of [[], ["-b", "unix:app.sock"]]) {
+      const refusal = await refused([...options, "--", ...command], { prepare });
+      expect(refusal.exitCode).toBe(exitCode);
+      expect(refusal.message).toContain(message);
+    }
+  });
+});
+
+describe("a second hupwatch", () => {
+  test("of the same name fails at once with the first one's pid; the first goes on", async () => {
+    using dir = tempDir();
+    const words = ["-k", "--name", "twin", "--run-dir", dir.path, "--", "sleep", "1000"];
+    await using first = await startHupwatch(words, { cwd: dir.path });
+    await using second = spawnHupwatch(words, { cwd: dir.path });
+    expect(await second.exited).toBe(125);
+    expect(second.log).toStartWith(
+      `hupwatch: hupwatch 'twin' runs already as process ${first.pid}\nTo fix: kill -HUP`,
+    );
+    expect(first.alive).toBe(true);
+    first.signal("SIGTERM");
+    await first.exited;
+    await first.assertTreeGone();
+  });
+
+  test("on the same socket is told who has it, and nothing happens to the first one's clients", async () => {
+    using dir = tempDir();
+    const bind = `unix:${dir.path}/app.sock`;
+    const server = [process.execPath, `${import.meta.dir}/../../fixtures/apps/tiny.ts`];
+    await using first = await startHupwatch(["-k", "-b", bind, "--", ...server], {
+      cwd: dir.path,
+      env: { APP_VERSION: "1" },
+    });
+    const before = readdirSync(dir.path);
+    await using second = spawnHupwatch(["-k", "--name", "other", "-b", bind, "--", ...server], {
+      cwd: dir.path,
+    });
+    expect(await second.exited).toBe(125);
+    const pid = Number(/process (\d+) listens on it\nTo fix: /.exec(second.log)?.[1]);
+    expect(first.tree().map((entry) => entry.pid)).toContain(pid);
+    expect(readdirSync(dir.path)).toEqual(before);
+    const answer = await fetch("http://x/", { unix: `${dir.path}/app.sock` });
+    expect(answer.status).toBe(200);
+    first.signal("SIGTERM");
+    await first.exited;
+    await until(() => readdirSync(dir.path).length === 0, { what: "the socket files to go" });
+  });
+});
