@@ -1,0 +1,231 @@
+/** The supervisor's swaps on a fake machine: in which order, after which time, and what happens when they fail. */
+import { describe, expect, test } from "bun:test";
+import { HupwatchError } from "../../src/error.ts";
+import { FakeHeld } from "./sockets.ts";
+import { Stage } from "./stage.ts";
+
+/** Generation 1 serves. */
+async function serving(...args: ConstructorParameters<typeof Stage>): Promise<Stage> {
+  const stage = await new Stage(...args).begin();
+  await stage.ready(1);
+  stage.news();
+  return stage;
+}
+
+/** Generation 2 is ready and both serve. */
+async function warming(...args: ConstructorParameters<typeof Stage>): Promise<Stage> {
+  const stage = await serving(...args);
+  await stage.post("swap");
+  await stage.ready(2);
+  stage.news();
+  return stage;
+}
+
+describe("a good swap", () => {
+  test("the flip, the warm-up, the stop signal, in this order", async () => {
+    const stage = await serving({ warmupMs: 1000 });
+    await stage.post("swap");
+    await stage.turn(5000);
+    expect(stage.news()).toEqual(["start 2"]);
+    await stage.ready(2);
+    expect(stage.news()).toEqual(["ready 2", "steer 2"]);
+    await stage.turn(999);
+    expect(stage.news()).toEqual([]);
+    await stage.turn(1);
+    expect(stage.news()).toEqual(["swapped 2", "SIGTERM 1"]);
+    stage.child(1).exits(0);
+    await stage.turn(0);
+    expect(stage.news()).toEqual(["gone 1"]);
+    expect(stage.held.open).toEqual(new Set([2]));
+    expect(stage.os.clock.idle).toBe(true);
+  });
+
+  test("without a warm-up the settle time of 0.5 s is kept all the same", async () => {
+    const stage = await warming({ warmupMs: 0 });
+    await stage.turn(499);
+    expect(stage.child(1).signals).toEqual([]);
+    await stage.turn(1);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+
+  test("where nothing is steered there is nothing to settle", async () => {
+    const shared = (note: (what: string) => void) => new FakeHeld(note, { mode: "share", why: "a test" });
+    const stage = await warming({ warmupMs: 0 }, shared);
+    await stage.turn(0);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+
+  test("who waits in the old accept queue delays the stop signal", async () => {
+    const stage = await serving();
+    stage.held.queued.add(1);
+    await stage.post("swap");
+    await stage.ready(2);
+    await stage.turn(3000);
+    expect(stage.child(1).signals).toEqual([]);
+    stage.held.queued.delete(1);
+    await stage.turn(10);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+
+  test("I5: a queue that never empties delays it by five seconds and no more", async () => {
+    const stage = await serving();
+    stage.held.queued.add(1);
+    await stage.post("swap");
+    await stage.ready(2);
+    await stage.turn(1000 + 4990);
+    expect(stage.child(1).signals).toEqual([]);
+    await stage.turn(20);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+
+  test("the new generation learns who it is", async () => {
+    const stage = await warming();
+    expect(stage.child(2).request.env).toMatchObject({
+      HUPWATCH_GENERATION: "2",
+      HUPWATCH_NAME: "test",
+      HUPWATCH_PID: "1000",
+      LISTEN_FDS: "1",
+      LISTEN_FDNAMES: "web",
+    });
+  });
+
+  test("a hundred swaps leave two listeners at most and no timer", async () => {
+    const stage = await serving({ warmupMs: 0 });
+    for (let generation = 2; generation <= 101; generation++) {
+      await stage.post("swap");
+      await stage.ready(generation);
+      expect(stage.held.open.size).toBe(2);
+      await stage.turn(500);
+      stage.child(generation - 1).exits(0);
+      await stage.turn(0);
+    }
+    expect(stage.held.open).toEqual(new Set([101]));
+    expect(stage.running).toEqual([stage.child(101).pid]);
+    expect(stage.os.clock.idle).toBe(true);
+  });
+});
+
+describe("I8: a swap that fails", () => {
+  async function expectUntouched(stage: Stage): Promise<void> {
+    expect(stage.held.public).toBe(1);
+    expect(stage.child(1)).toMatchObject({ running: true, signals: [] });
+    await stage.turn(60_000);
+    expect(stage.supervisor.state).toMatchObject({ phase: "serving", current: 1, draining: [] });
+    expect(stage.held.open).toEqual(new Set([1]));
+    expect(stage.running).toEqual([stage.child(1).pid]);
+    expect(stage.os.clock.idle).toBe(true);
+  }
+
+  test("not ready in time: it is asked to stop, then killed; it never had a client that would wait", async () => {
+    const stage = await serving({ readyTimeoutMs: 2000 });
+    await stage.post("swap");
+    await stage.turn(1999);
+    expect(stage.news()).toEqual(["start 2"]);
+    await stage.turn(1);
+    expect(stage.news()).toEqual(["rolled-back 2", "SIGTERM 2"]);
+    await stage.turn(5000);
+    expect(stage.news()).toEqual(["SIGKILL 2", "gone 2"]);
+    await expectUntouched(stage);
+  });
+
+  test("dies in the boot", async () => {
+    const stage = await serving();
+    await stage.post("swap");
+    stage.child(2).exits(3);
+    await stage.turn(0);
+    expect(stage.news()).toEqual(["start 2", "rolled-back 2", "gone 2"]);
+    await expectUntouched(stage);
+  });
+
+  test("cannot be started at all", async () => {
+    const stage = await serving();
+    stage.os.refusal = new HupwatchError("command.not-found", "command not found: 'server'", {
+      exitCode: 127,
+    });
+    await stage.post("swap");
+    expect(stage.news()).toEqual(["rolled-back 2", "gone 2"]);
+    await expectUntouched(stage);
+  });
+
+  test("dies in the warm-up: the flip is taken back, and the clients first", async () => {
+    const stage = await warming();
+    await stage.turn(900);
+    stage.child(2).dies("SIGSEGV");
+    await stage.turn(0);
+    expect(stage.news()).toEqual(["steer 1", "rolled-back 2", "gone 2"]);
+    await expectUntouched(stage);
+  });
+
+  test("its listener cannot be put in place", async () => {
+    const stage = await serving();
+    stage.held.unreachable.set(2, new HupwatchError("bind.in-use", "a stranger listens there"));
+    await stage.post("swap");
+    await stage.ready(2);
+    expect(stage.news()).toEqual(["start 2", "ready 2", "steer 1", "rolled-back 2", "SIGTERM 2"]);
+    await stage.turn(5000);
+    await expectUntouched(stage);
+  });
+
+  test("and the next one may be good", async () => {
+    const stage = await serving();
+    await stage.post("swap");
+    stage.child(2).exits(3);
+    await stage.turn(0);
+    await stage.post("swap");
+    await stage.ready(3);
+    await stage.turn(1000);
+    expect(stage.held.public).toBe(3);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+});
+
+describe("I4: HUPs during a swap", () => {
+  test.each([
+    ["while it boots", 0],
+    ["in the warm-up", 1],
+  ])("%s: one more follows", async (_, ready) => {
+    const stage = await serving();
+    await stage.post("swap");
+    if (ready) await stage.ready(2);
+    for (let i = 0; i < 5; i++) await stage.post("swap");
+    if (!ready) await stage.ready(2);
+    await stage.turn(1000);
+    await stage.ready(3);
+    await stage.turn(1000);
+    expect(stage.held.public).toBe(3);
+    expect(stage.os.children).toHaveLength(3);
+  });
+
+  test("I1: while a failed one is taken down: when its last process is gone", async () => {
+    const stage = await serving({ readyTimeoutMs: 1000 });
+    await stage.post("swap");
+    stage.child(2).forks({ endsBy: "SIGTERM" });
+    await stage.turn(1000);
+    await stage.post("swap");
+    stage.child(2).exits(0);
+    await stage.turn(1000);
+    expect(stage.os.children).toHaveLength(2);
+    await stage.turn(600);
+    expect(stage.os.children).toHaveLength(3);
+  });
+});
+
+test("too many drain: the oldest is killed", async () => {
+  const stage = await serving({ maxDraining: 2 });
+  for (const next of [2, 3, 4]) {
+    await stage.post("swap");
+    await stage.ready(next);
+    await stage.turn(1000);
+  }
+  expect(stage.child(1).signals).toEqual(["SIGTERM", "SIGKILL"]);
+  expect(stage.child(2).signals).toEqual(["SIGTERM"]);
+  expect(stage.running).toEqual([2, 3, 4].map((g) => stage.child(g).pid));
+});
+
+test("a bug in a held socket ends the run with its stack, and is not taken for a failed swap", async () => {
+  const stage = await serving();
+  stage.held.unreachable.set(2, new RangeError("not a listener of mine"));
+  await stage.post("swap");
+  await stage.ready(2);
+  expect(stage.bug).toBeInstanceOf(RangeError);
+});
