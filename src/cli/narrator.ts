@@ -4,7 +4,7 @@ import type { Facts, Log } from "../log.ts";
 import { processOf } from "../os/procfs.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
-import type { Ending, Report } from "../swap/machine.ts";
+import type { Ending, Failure, Report } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
 import type { StateFile } from "../swap/state-file.ts";
 import type { GenerationFacts, Listener } from "../swap/supervisor.ts";
@@ -65,10 +65,16 @@ export function logging(log: Log, plan: RunPlan, state: StateFile | undefined): 
 function narrate(log: Log, report: Report, look: GenerationFacts): void {
   switch (report.event) {
     case "ready": {
-      const took = look(report.gen)?.age ?? 0;
-      log.info("generation.ready", `generation ${report.gen} ready in ${formatDuration(took)}`, {
+      const generation = look(report.gen);
+      const took = generation?.age ?? 0;
+      const proven = generation?.isProven ?? true;
+      const doubt = proven
+        ? ""
+        : " (no proof: the listener is shared, and the old generation may have answered)";
+      log.info("generation.ready", `generation ${report.gen} ready in ${formatDuration(took)}${doubt}`, {
         generation: report.gen,
         readyMs: Math.round(took),
+        proven,
       });
       break;
     }
@@ -136,16 +142,11 @@ function narrate(log: Log, report: Report, look: GenerationFacts): void {
   }
 }
 
-const failureFacts = ({
+const failureFacts = ({ reason, exit, stderr }: Failure): Facts => ({
   reason,
-  exit,
-}: {
-  reason: string;
-  exit?: { code?: unknown; signal?: unknown };
-}): Facts => ({
-  reason,
-  exitCode: exit?.code as number | undefined,
-  exitSignal: exit?.signal as string | undefined,
+  exitCode: exit?.code,
+  exitSignal: exit?.signal,
+  stderr,
 });
 
 function conclude(log: Log, ending: Ending): void {

@@ -25,6 +25,8 @@ export interface Surroundings {
   cwd: string;
   pid: number;
   ppid: number;
+  stderrIsTerminal: boolean;
+  runDir: string | undefined;
 }
 
 export interface Planned {
@@ -58,6 +60,10 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
     handover,
     checks: chooseChecks(values.ready, traits, handover === "none" ? [] : sockets),
+    // A server on a terminal keeps its terminal: who sits there has read the lines anyway.
+    watchStderr: !around.stderrIsTerminal,
+    runDir: around.runDir,
+    takesExtraListener: traits.takesExtraListener,
     readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
     stopSequence: parseStopSequence(values["stop-signal"] ?? traits.stop),

@@ -1,6 +1,6 @@
 /** `hupwatch run`: wraps a command and swaps it on SIGHUP. Reads the words, wires the parts, waits, says how it ended. */
 import { resolve } from "node:path";
-import { chooseRunDir, InstanceLock, openRunDir } from "../control/run-dir.ts";
+import { chooseRunDir, InstanceLock, openRunDir, type RunDir } from "../control/run-dir.ts";
 import { HupwatchError } from "../error.ts";
 import { createLog, type Log, logLevel } from "../log.ts";
 import { becomeSubreaper } from "../os/libc.ts";
@@ -62,17 +62,28 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     format: oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]),
     color: process.stderr.isTTY && !env.NO_COLOR,
   });
-  const { plan, traits } = planRun(values, words, { env, cwd: process.cwd(), pid, ppid });
+  const chosen = chooseRunDir(values["run-dir"], env, uid);
+  const runDir = usable(chosen, log, () => openRunDir(chosen.path, uid));
+  const stderrIsTerminal = process.stderr.isTTY === true;
+  const { plan, traits } = planRun(values, words, {
+    env,
+    cwd: process.cwd(),
+    pid,
+    ppid,
+    stderrIsTerminal,
+    runDir,
+  });
   for (const note of traits.notes) log.warn("server.note", note);
 
-  const runDir = chooseRunDir(values["run-dir"], env, uid);
-  using lock = lockInstance(plan.name, runDir, uid, log);
-  const told = (why: string) => log.warn("state.unwritable", `cannot write to ${runDir.path}: ${why}`);
-  const state = lock && new StateFile(runDir.path, plan.name, told);
+  using lock =
+    runDir === undefined ? undefined : usable(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
+  const told = (why: string) => log.warn("state.unwritable", `cannot write to ${runDir}: ${why}`);
+  const state = runDir === undefined || !lock ? undefined : new StateFile(runDir, plan.name, told);
   const narrator = logging(log, plan, state);
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
   locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
-  const takeover = lock && (await prepareTakeover(readState(runDir.path, plan.name), plan, realOs, narrator));
+  const left = runDir === undefined || !lock ? undefined : readState(runDir, plan.name);
+  const takeover = await prepareTakeover(left, plan, realOs, narrator);
   // Before the sockets: what fails from here on would have to let go of them.
   using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
   const held = await holdAll({
@@ -95,17 +106,12 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
 }
 
 /** Without a run dir the service still runs; only what needs one is lost, and that is said. */
-function lockInstance(
-  name: string,
-  runDir: { path: string; asked: boolean },
-  uid: number,
-  log: Log,
-): Disposable | undefined {
+function usable<T>(runDir: RunDir, log: Log, use: () => T): T | undefined {
   try {
-    openRunDir(runDir.path, uid);
-    return InstanceLock.take(runDir.path, name, process.pid);
+    return use();
   } catch (error) {
-    if (runDir.asked || !(error instanceof HupwatchError) || error.code === "instance.running") throw error;
+    const fatal = runDir.asked || !(error instanceof HupwatchError) || error.code === "instance.running";
+    if (fatal) throw error;
     log.warn("run-dir.unusable", `${error.message}; a later start cannot take over from this one`);
     return undefined;
   }

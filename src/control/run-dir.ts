@@ -33,8 +33,8 @@ export function chooseRunDir(
   return { path: uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`, asked: false };
 }
 
-/** Makes it where it is missing. Throws where it is not ours alone: /tmp is everybody's. */
-export function openRunDir(path: string, uid: number): void {
+/** Makes it where it is missing; returns it. Throws where it is not ours alone: /tmp is everybody's. */
+export function openRunDir(path: string, uid: number): string {
   const fix = { hint: "remove it, or choose another one with --run-dir" };
   try {
     mkdirSync(path, { mode: 0o700, recursive: true });
@@ -54,6 +54,7 @@ export function openRunDir(path: string, uid: number): void {
     throw new HupwatchError("run-dir.open", `the run directory ${path} is open to others`, {
       hint: `chmod 700 ${path}`,
     });
+  return path;
 }
 
 /** The lock of one instance; the kernel lets go of it when this process ends, however it ends. */

@@ -7,7 +7,7 @@
  */
 import type { ResponseReader } from "../http/response.ts";
 import type { Failure } from "./outcome.ts";
-import { KINDS, type Kind, type LoadPlan } from "./plan.ts";
+import { KINDS, type Kind, type LoadPlan, type Mode } from "./plan.ts";
 
 const DIGITS = 10;
 /** Bodies per kind: neighbours differ, so an answer to the wrong body is told by its checksum too. */
@@ -24,6 +24,10 @@ const MIX: readonly Kind[] = [
   ...(["keepalive", "fresh", "post", "keepalive", "fresh"] as const),
 ];
 
+/** The kind of a run's n-th request: fixed, so that a ledger can be read without a list of ids. */
+export const kindAt = (mode: Mode, n: number): Kind =>
+  mode === "mix" ? (MIX[n % MIX.length] as Kind) : mode;
+
 interface Encoded {
   bytes: Uint8Array;
   /** Where the digits of the id are. */
@@ -35,21 +39,19 @@ export class Requests {
   /** Begins every id of this run, e.g. `3f9a1c-`; ten digits follow. */
   readonly idPrefix: string;
   readonly #prefixBytes: Uint8Array;
-  readonly #pattern: readonly Kind[];
   readonly #encoded: Record<Kind, Encoded[]>;
 
   constructor(private readonly plan: LoadPlan) {
     this.idPrefix = `${crypto.randomUUID().slice(0, 6)}-`;
     this.#prefixBytes = Buffer.from(this.idPrefix);
-    this.#pattern = plan.mode === "mix" ? MIX : [plan.mode];
+    const used = plan.mode === "mix" ? MIX : [plan.mode];
     this.#encoded = Object.fromEntries(
-      KINDS.map((kind) => [kind, this.#pattern.includes(kind) ? this.#encodeKind(kind) : []]),
+      KINDS.map((kind) => [kind, used.includes(kind) ? this.#encodeKind(kind) : []]),
     ) as Record<Kind, Encoded[]>;
   }
 
-  /** The kind of the n-th request: fixed, so that a ledger can be read without a list of ids. */
   kindOf(n: number): Kind {
-    return this.#pattern[n % this.#pattern.length] as Kind;
+    return kindAt(this.plan.mode, n);
   }
 
   idOf(n: number): string {

@@ -10,6 +10,7 @@ import { constants } from "node:os";
 
 const AF = { unix: 1, inet: 2, inet6: 10 } as const;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -58,6 +59,7 @@ const C = dlopen(libcName(), {
   getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
   setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
   fcntl: { args: ["int", "int", "int"], returns: "int" },
+  pipe2: { args: ["ptr", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
   send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
@@ -103,6 +105,24 @@ function check(syscall: string, result: number | bigint): number {
 /** socket(2): a stream socket, close-on-exec. */
 export const socket = (family: Family, nonblocking: boolean): number =>
   check("socket", C.socket(AF[family], SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0));
+
+/** A non-blocking Unix datagram socket, bound to `path` with mode 0600. */
+export function bindDatagram(path: string): number {
+  const fd = check("socket", C.socket(AF.unix, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const address = new Uint8Array(2 + Buffer.byteLength(path) + 1);
+  address[0] = AF.unix;
+  address.set(Buffer.from(path), 2);
+  const umask = process.umask(0o177);
+  try {
+    bind(fd, address);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  } finally {
+    process.umask(umask);
+  }
+}
 
 export const bind = (fd: number, address: Uint8Array): void =>
   void check("bind", C.bind(fd, ptr(address), address.length));
@@ -206,6 +226,13 @@ export function recv(fd: number, buffer: Uint8Array): number | undefined {
   const name = errno();
   if (name === "EAGAIN") return undefined;
   throw new SystemError("recv", name);
+}
+
+/** pipe2(2), close-on-exec. */
+export function pipe(): { read: number; write: number } {
+  const fds = new Int32Array(2);
+  check("pipe2", C.pipe2(ptr(fds), SOCK_CLOEXEC));
+  return { read: fds[0] as number, write: fds[1] as number };
 }
 
 export const close = (fd: number): void => void check("close", C.close(fd));

@@ -1,6 +1,8 @@
 /** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
 import { type Clock, realClock } from "./clock.ts";
 import { watchForeign } from "./foreign.ts";
+import { NotifySocket } from "./notify-socket.ts";
+import { canTap, openTap, type Tap } from "./output.ts";
 import { type Identity, isSame, type Process, type TreeQuery, treeOf } from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 
@@ -11,6 +13,10 @@ export interface Os {
   spawn(request: SpawnRequest): Child;
   /** Somebody else's child, watched: how it ended is not ours to know. */
   adopt(identity: Identity): Child;
+  /** A look at what a command writes; undefined where it cannot be had. */
+  tap(target: 1 | 2): Tap | undefined;
+  /** A datagram socket at that path. */
+  notifySocket(path: string): NotifySocket;
   /** Everybody of a generation that still runs. */
   tree(query: Omit<TreeQuery, "self">): Process[];
   /** False where that very process (pid and start time) is gone. */
@@ -21,6 +27,8 @@ export const realOs: Os = {
   pid: process.pid,
   clock: realClock,
   spawn,
+  tap: (target) => (canTap() ? openTap(target) : undefined),
+  notifySocket: (path) => new NotifySocket(path, realClock),
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),
   kill(target, signal) {

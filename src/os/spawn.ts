@@ -18,7 +18,7 @@ export interface SpawnRequest {
   /** Set LISTEN_PID. */
   listenPid: boolean;
   /** Instead of our own stdout and stderr. */
-  stdout?: number | undefined;
+  stdout?: number | "ignore" | undefined;
   stderr?: number | undefined;
   /** The kernel sends the command SIGKILL when this process ends (prctl(2), PR_SET_PDEATHSIG). */
   dieWithParent: boolean;

@@ -7,10 +7,15 @@
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import type { Clock } from "../os/clock.ts";
+import type { Notification } from "../os/notify-socket.ts";
+import type { ExitStatus } from "../os/spawn.ts";
 import type { Listener } from "../sockets/held.ts";
 import { connectCheck } from "./connect.ts";
 import { delayCheck } from "./delay.ts";
+import { execCheck } from "./exec.ts";
 import { httpCheck } from "./http.ts";
+import { lineCheck } from "./line.ts";
+import { notifyCheck } from "./notify.ts";
 
 export interface CheckContext {
   clock: Clock;
@@ -18,18 +23,28 @@ export interface CheckContext {
   listeners: readonly Listener[];
   /** What stands in the way at present, for the message when time runs out. */
   note(obstacle: string): void;
+  /** Grants so many milliseconds from now on, if that is later than the present deadline. */
+  extend(ms: number): void;
+  /** Every line that it writes; for checks that need "output". */
+  onLine(ear: (line: string) => void): Disposable;
+  /** Every datagram to its NOTIFY_SOCKET; for checks that need "notify". */
+  onNotify(ear: (message: Notification) => void): Disposable;
+  /** A shell line with its environment. */
+  run(line: string): { exited: Promise<ExitStatus>; kill(): void };
 }
+
+/** What a check cannot work without: a held socket to ask, a look at the output, a NOTIFY_SOCKET. */
+export type Need = "socket" | "output" | "notify";
 
 export interface Check {
   /** As the user would write it. */
   readonly label: string;
-  /** It talks to a held socket and cannot work without one. */
-  readonly needsSocket: boolean;
+  readonly needs: readonly Need[];
   /** Starts asking; calls `passed` once. Disposing ends it. */
   start(context: CheckContext, passed: () => void): Disposable;
 }
 
-export const CHECK_FORMS = "http, http:/path, connect, delay:SEC";
+export const CHECK_FORMS = "http, http:/path, connect, notify, line:REGEX, exec:CMD, delay:SEC";
 
 /** Throws a usage error that names the value. */
 export function parseCheck(text: string): Check {
@@ -40,6 +55,15 @@ export function parseCheck(text: string): Check {
       break;
     case "connect":
       if (argument === undefined) return connectCheck();
+      break;
+    case "notify":
+      if (argument === undefined) return notifyCheck();
+      break;
+    case "line":
+      if (argument) return lineCheck(argument);
+      break;
+    case "exec":
+      if (argument) return execCheck(argument);
       break;
     case "delay":
       if (argument) return delayCheck(parseDuration(argument, `--ready ${text}`));

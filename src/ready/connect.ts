@@ -12,7 +12,7 @@ const POLL_MS = 5;
 
 export const connectCheck = (): Check => ({
   label: "connect",
-  needsSocket: true,
+  needs: ["socket"],
   start({ clock, listeners, note }, passed) {
     const waiting = new Map<Listener, Probe | undefined>(listeners.map((l) => [l, undefined]));
     const polling = poll(clock, POLL_MS, () => {

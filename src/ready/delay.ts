@@ -3,6 +3,6 @@ import type { Check } from "./check.ts";
 
 export const delayCheck = (ms: number): Check => ({
   label: `delay:${ms / 1000}`,
-  needsSocket: false,
+  needs: [],
   start: ({ clock }, passed) => clock.after(ms, passed),
 });

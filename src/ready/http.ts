@@ -17,7 +17,7 @@ const PAUSE_MS = 50;
 
 export const httpCheck = (path?: string): Check => ({
   label: path === undefined ? "http" : `http:${path}`,
-  needsSocket: true,
+  needs: ["socket"],
   start({ clock, listeners, note }, passed) {
     const listener = listeners[0];
     if (!listener) throw new RangeError("an http check needs a listener");

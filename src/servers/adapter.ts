@@ -19,6 +19,8 @@ export interface ServerTraits {
   /** The addresses that it would bind by itself, as `--bind` SPECs. Empty: none are known. */
   binds: readonly string[];
   handover: Handover;
+  /** It serves every descriptor it is given, however many: then one more can prove who answers. */
+  takesExtraListener: boolean;
   /** The readiness check, as `--ready` has it. */
   ready: string;
   /** As `--stop-signal` has it. */

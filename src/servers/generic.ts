@@ -10,6 +10,7 @@ export const generic: ServerAdapter = {
     server: basename(words[0] ?? ""),
     binds: [],
     handover: hasPlaceholder(words, "fd") ? "argv" : "systemd",
+    takesExtraListener: false,
     ready: "connect",
     stop: "TERM/60s/KILL",
     words,

@@ -3,32 +3,28 @@
  * posts `gone`, and only ever posts events; what they mean is the machine's business.
  */
 import { fstatSync } from "node:fs";
+import { join } from "node:path";
 import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
-import { poll } from "../os/clock.ts";
+import { SystemError } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
 import { handOver } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
+import { privateListener } from "../sockets/private-listener.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
+import { Readiness } from "./readiness.ts";
 import type { RecordedGeneration, Role } from "./state-file.ts";
-import { type StopStep, shortened } from "./stop-sequence.ts";
 import type { Survivor } from "./survivors.ts";
+import { Takedown } from "./takedown.ts";
+import { Witness } from "./witness.ts";
 
-/** What is given to processes that a dead leader left behind, before they are asked (TERM) and then killed. */
-const LEFTOVER: readonly StopStep[] = [
-  { signal: "SIGTERM", waitMs: 3000 },
-  { signal: "SIGKILL", waitMs: 5000 },
-];
-/** A generation that never served has no clients that would wait for it. */
-const ABANDON_CAP_MS = 5000;
-/** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
-const LEFTOVER_GRACE_MS = 1500;
-const SWEEP_POLL_MS = 50;
+/** How long the last lines of a generation that died young are waited for. */
+const LAST_LINES_MS = 30;
 
 /** What a generation tells besides events: facts for the log. */
 export interface Observer {
@@ -40,13 +36,16 @@ export interface Observer {
 export class Generation {
   /** By bind; a survivor may have none for an address that is new. */
   readonly listeners: (Listener | undefined)[] = [];
+  /** One more, of its own, where the public ones are shared and an answer there proves nothing. */
+  #extra: Listener | undefined;
   #ownsListeners = true;
   #child: Child | undefined;
   #exit: ExitStatus | undefined;
   #startedAt = 0;
-  /** Timers and checks that the present stage of its life needs; replaced as a whole. */
-  #pending = new DisposableStack();
-  #how: Retirement | undefined;
+  #delay: Disposable | undefined;
+  #readiness: Readiness | undefined;
+  #witness: Witness | undefined;
+  readonly #takedown: Takedown;
   #gone = false;
   /** What its environment says: an adopted one was started by somebody else. */
   #hupwatchPid: number;
@@ -60,14 +59,41 @@ export class Generation {
     private readonly observer: Observer,
   ) {
     this.#hupwatchPid = os.pid;
+    this.#takedown = new Takedown({
+      clock: os.clock,
+      stopSequence: plan.stopSequence,
+      isLeaderAlive: () => this.#child !== undefined && this.#exit === undefined,
+      signalLeader: (signal) => {
+        this.#child?.kill(signal);
+        observer.signalled(number, signal, [this.#child?.pid ?? 0]);
+      },
+      tree: () => this.#tree(),
+      signal: (targets, signal) => {
+        for (const target of targets) os.kill(target, signal);
+        if (targets.length > 0)
+          observer.signalled(
+            number,
+            signal,
+            targets.map((p) => p.pid),
+          );
+      },
+      leftBehind: (processes) => observer.leftBehind(number, processes),
+      gone: () => this.#finish(),
+    });
   }
 
   get pid(): number | undefined {
     return this.#child?.pid;
   }
 
-  get startTime(): number | undefined {
-    return this.#child?.startTime;
+  /** Milliseconds since its start. */
+  get age(): number {
+    return this.os.clock.now() - this.#startedAt;
+  }
+
+  /** Its checks were answered by this generation for sure. */
+  get isProven(): boolean {
+    return this.#asked.every((l) => l.proof);
   }
 
   /** What a later hupwatch has to know of it; undefined before it runs. */
@@ -82,19 +108,19 @@ export class Generation {
     return { number: this.number, pid, startTime, role, listeners };
   }
 
-  /** Milliseconds since its start. */
-  get age(): number {
-    return this.os.clock.now() - this.#startedAt;
-  }
-
   /** Opens its listeners, or inherits those of a dead generation, open as they are. Throws HupwatchError. */
   listen(predecessor?: Generation): void {
     if (predecessor) {
       this.listeners.push(...predecessor.listeners);
+      this.#extra = predecessor.#extra;
       predecessor.#ownsListeners = false;
       return;
     }
     for (const socket of this.held) this.listeners.push(socket.listenFor(this.number));
+    const { runDir, takesExtraListener, handover } = this.plan;
+    const unproven = this.#opened.some((l) => !l.proof);
+    if (unproven && takesExtraListener && handover === "systemd" && runDir)
+      this.#extra = privateListener(join(runDir, `probe-${this.os.pid}-${this.number}`));
   }
 
   /** Takes charge of a survivor: a running generation that this process did not start. */
@@ -106,85 +132,128 @@ export class Generation {
     void this.#child.exited.then((status) => this.#onExit(status));
   }
 
+  /** Boots later, unless it is retired before. */
+  bootAfter(ms: number): void {
+    this.#delay = this.os.clock.after(ms, () => this.boot());
+  }
+
   /** Starts the command and asks it until it is ready. Posts `ready`, `failed` or `exited`. */
   boot(): void {
     try {
-      this.#child = this.#spawn();
+      this.#start();
     } catch (error) {
-      if (!(error instanceof HupwatchError)) throw error;
-      this.#fail({ reason: error.message, exitCode: error.exitCode });
-      return;
+      if (!(error instanceof HupwatchError || error instanceof SystemError)) throw error;
+      const exitCode = error instanceof HupwatchError ? error.exitCode : 125;
+      this.#fail({ reason: `cannot be started: ${error.message}`, exitCode });
     }
-    this.#startedAt = this.os.clock.now();
-    this.observer.started(this.number, this.#child.pid);
-    void this.#child.exited.then((status) => this.#onExit(status));
-    this.#awaitReadiness();
   }
 
-  /** Boots later, unless it is retired before. */
-  bootAfter(ms: number): void {
-    this.#nextStage().use(this.os.clock.after(ms, () => this.boot()));
+  #start(): void {
+    const { plan, os } = this;
+    const needs = new Set(plan.checks.flatMap((c) => c.needs));
+    const notifyPath = plan.runDir && join(plan.runDir, `notify-${os.pid}-${this.number}`);
+    const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
+    this.#witness = witness;
+    const own = generationEnvironment(plan, this.number, os.pid);
+    const handed = this.#handOver();
+    const env = { ...own, ...handed.env, ...witness.environment };
+    const listeners = this.#extra ? [...this.#opened, this.#extra] : this.#opened;
+    const child = os.spawn({
+      argv: handed.words,
+      env,
+      cwd: plan.directory,
+      descriptors: handed.passesDescriptors ? listeners.map((l) => l.fd) : [],
+      listenPid: handed.listenPid,
+      stdout: witness.descriptor(1),
+      stderr: witness.descriptor(2),
+      dieWithParent: plan.killAtExit,
+    });
+    this.#child = child;
+    this.#startedAt = os.clock.now();
+    this.observer.started(this.number, child.pid);
+    void child.exited.then((status) => this.#onExit(status));
+    witness.begin(own);
+    this.#readiness = new Readiness(
+      plan.checks,
+      this.#checkContext(witness, own),
+      plan.readyTimeoutMs,
+      (outcome) => {
+        if (outcome === "ready") this.post({ kind: "ready", gen: this.number });
+        else this.#fail(outcome);
+      },
+    );
+  }
+
+  #handOver() {
+    const sockets = this.held.map((h, i) => ({
+      name: h.spec.name,
+      socket: this.listeners[i]?.privatePath ?? format(h.address),
+    }));
+    if (this.#extra) sockets.push({ name: "hupwatch-probe", socket: this.#extra.privatePath ?? "" });
+    return handOver({ mode: this.plan.handover, words: this.plan.words, sockets, generation: this.number });
+  }
+
+  #checkContext(witness: Witness, own: Record<string, string>) {
+    const socket = this.#asked[0]?.privatePath;
+    const env = { ...own, ...(socket ? { HUPWATCH_SOCKET: socket } : {}) };
+    return {
+      clock: this.os.clock,
+      listeners: this.#asked,
+      onLine: witness.onLine,
+      onNotify: witness.onNotify,
+      run: (line: string) => {
+        const child = this.os.spawn({
+          argv: ["/bin/sh", "-c", line],
+          env,
+          cwd: this.plan.directory,
+          descriptors: [],
+          listenPid: false,
+          dieWithParent: false,
+          stdout: "ignore",
+        });
+        return { exited: child.exited, kill: () => void child.kill("SIGKILL") };
+      },
+    };
   }
 
   get #opened(): Listener[] {
     return this.listeners.filter((l) => l !== undefined);
   }
 
-  #spawn(): Child {
-    const { plan } = this;
-    const sockets = this.held.map((h, i) => ({
-      name: h.spec.name,
-      socket: this.listeners[i]?.privatePath ?? format(h.address),
-    }));
-    const handed = handOver({ mode: plan.handover, words: plan.words, sockets, generation: this.number });
-    return this.os.spawn({
-      argv: handed.words,
-      env: { ...generationEnvironment(plan, this.number, this.os.pid), ...handed.env },
-      cwd: plan.directory,
-      descriptors: handed.passesDescriptors ? this.#opened.map((l) => l.fd) : [],
-      listenPid: handed.listenPid,
-      dieWithParent: plan.killAtExit,
-    });
-  }
-
-  #awaitReadiness(): void {
-    const missing = new Map(this.plan.checks.map((check) => [check, "it has not been asked yet"]));
-    const { clock } = this.os;
-    const stage = this.#nextStage();
-    stage.use(
-      clock.after(this.plan.readyTimeoutMs, () => {
-        const open = [...missing].map(([check, obstacle]) => `${check.label}: ${obstacle}`).join("; ");
-        this.#fail({ reason: `not ready within ${formatDuration(this.plan.readyTimeoutMs)} (${open})` });
-      }),
-    );
-    for (const check of [...missing.keys()]) {
-      const context = { clock, listeners: this.#opened, note: (o: string) => void missing.set(check, o) };
-      const passed = () => {
-        missing.delete(check);
-        if (missing.size > 0 || stage.disposed) return;
-        this.#nextStage();
-        this.post({ kind: "ready", gen: this.number });
-      };
-      stage.use(check.start(context, passed));
-    }
+  /** Where the checks ask: the generation's own listener where there is one. */
+  get #asked(): Listener[] {
+    return this.#extra ? [this.#extra] : this.#opened;
   }
 
   #fail(failure: Failure): void {
-    this.#nextStage();
-    this.post({ kind: "failed", gen: this.number, failure, at: this.os.clock.now() });
+    this.#readiness?.[Symbol.dispose]();
+    this.post({
+      kind: "failed",
+      gen: this.number,
+      failure: this.#withLines(failure),
+      at: this.os.clock.now(),
+    });
+  }
+
+  #withLines(failure: Failure): Failure {
+    const stderr = this.#witness?.lastLines;
+    return stderr === undefined || stderr.length === 0 ? failure : { ...failure, stderr };
   }
 
   #onExit(status: ExitStatus): void {
     this.#exit = status;
-    this.#nextStage();
-    const wasRetiring = this.#how !== undefined;
-    this.post({
-      kind: "exited",
-      gen: this.number,
-      failure: { reason: describeExit(status, this.age), exit: status },
-      at: this.os.clock.now(),
-    });
-    if (wasRetiring) this.#sweep();
+    const diedYoung = this.#readiness !== undefined && !this.#takedown.begun && this.plan.watchStderr;
+    this.#readiness?.[Symbol.dispose]();
+    const reason = describeExit(status, this.age);
+    const tell = () => {
+      const wasBegun = this.#takedown.begun;
+      const failure = this.#withLines({ reason, exit: status });
+      this.post({ kind: "exited", gen: this.number, failure, at: this.os.clock.now() });
+      if (wasBegun) this.#takedown.sweep();
+    };
+    if (diedYoung && this.#witness?.lastLines.length === 0)
+      this.#delay = this.os.clock.after(LAST_LINES_MS, tell);
+    else tell();
   }
 
   /** A signal for the leader alone: servers pass on to their workers what those should have. */
@@ -192,36 +261,18 @@ export class Generation {
     this.#child?.kill(signal);
   }
 
+  /** It has proved itself: nobody looks at what it writes any more. */
+  settleIn(): void {
+    this.#witness?.[Symbol.dispose]();
+    this.#witness = undefined;
+  }
+
   /** Takes it down; posts `gone` when its whole tree has ended. Asked again, only "kill" changes anything. */
   retire(how: Retirement): void {
-    if (this.#gone || this.#how === "kill" || (this.#how && how !== "kill")) return;
-    this.#how = how;
-    if (!this.#child || this.#exit) this.#sweep();
-    else if (how === "kill") this.#take([{ signal: "SIGKILL", waitMs: 5000 }]);
-    else if (how === "abandon") this.#take(shortened(this.plan.stopSequence, ABANDON_CAP_MS));
-    else this.#take(this.plan.stopSequence);
-  }
-
-  /** One signal after the other to the leader; the last, KILL, to everybody. The leader's exit ends it. */
-  #take(steps: readonly StopStep[]): void {
-    const [step, ...rest] = steps;
-    if (!step) {
-      this.#sweep();
-      return;
-    }
-    if (step.signal === "SIGKILL") this.#signalTree("SIGKILL");
-    else {
-      this.#child?.kill(step.signal);
-      this.observer.signalled(this.number, step.signal, [this.#child?.pid ?? 0]);
-    }
-    this.#nextStage().use(this.os.clock.after(step.waitMs, () => this.#take(rest)));
-  }
-
-  #signalTree(signal: NodeJS.Signals): void {
-    const tree = this.#tree();
-    for (const process of tree) this.os.kill(process, signal);
-    const pids = tree.map((p) => p.pid);
-    if (pids.length > 0) this.observer.signalled(this.number, signal, pids);
+    if (this.#gone) return;
+    this.#delay?.[Symbol.dispose]();
+    this.#readiness?.[Symbol.dispose]();
+    this.#takedown.begin(how);
   }
 
   #tree(): Process[] {
@@ -232,48 +283,16 @@ export class Generation {
     });
   }
 
-  /** The leader is dead: whoever is left gets a moment, then TERM, then KILL. */
-  #sweep(): void {
-    if (this.#tree().length === 0) {
-      this.#finish();
-      return;
-    }
-    const { clock } = this.os;
-    const urgent = this.#how === "kill";
-    const steps = [...(urgent ? LEFTOVER.slice(-1) : LEFTOVER)];
-    let nextAt = clock.now() + (urgent ? 0 : LEFTOVER_GRACE_MS);
-    const look = () => {
-      const left = this.#tree();
-      const step = steps[0];
-      if (left.length > 0 && clock.now() < nextAt) return "more";
-      if (left.length === 0 || !step) {
-        if (left.length > 0) this.observer.leftBehind(this.number, left);
-        this.#finish();
-        return "enough";
-      }
-      steps.shift();
-      nextAt = clock.now() + step.waitMs;
-      this.#signalTree(step.signal);
-      return "more";
-    };
-    this.#nextStage().use(poll(clock, SWEEP_POLL_MS, look));
-  }
-
   #finish(): void {
     this.#gone = true;
-    this.#nextStage();
+    this.settleIn();
     this.post({ kind: "gone", gen: this.number });
-  }
-
-  #nextStage(): DisposableStack {
-    this.#pending.dispose();
-    this.#pending = new DisposableStack();
-    return this.#pending;
   }
 
   /** Lets go of its listeners, unless an heir has them. For whoever knows that no client waits in them. */
   releaseListeners(): void {
-    if (this.#ownsListeners) for (const listener of this.listeners) listener?.[Symbol.dispose]();
+    if (this.#ownsListeners)
+      for (const listener of [...this.listeners, this.#extra]) listener?.[Symbol.dispose]();
     this.listeners.length = 0;
   }
 

@@ -28,6 +28,8 @@ export interface Failure {
   /** One sentence: which check, which exit code, which limit. */
   reason: string;
   exit?: ExitStatus;
+  /** The last lines it wrote on stderr; may still grow by what was under way. */
+  stderr?: readonly string[];
   /** Exit code of hupwatch where this was the first generation and it is all that is known. */
   exitCode?: number;
 }

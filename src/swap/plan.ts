@@ -21,6 +21,12 @@ export interface RunPlan {
   cutover: "steer" | "share";
   handover: Handover;
   checks: readonly Check[];
+  /** Keep the last lines of stderr for the reason of a failure. */
+  watchStderr: boolean;
+  /** A private directory for sockets of the generations' own; undefined where there is none. */
+  runDir: string | undefined;
+  /** The server serves any number of descriptors: one more, private, makes its answers a proof where listeners are shared. */
+  takesExtraListener: boolean;
   readyTimeoutMs: number;
   /** Both serve for so long; at least the settle time, where there is a socket to settle. */
   warmupMs: number;

@@ -133,6 +133,7 @@ export class Supervisor {
     if (state.phase !== "warming") this.#stopSettling();
     for (const effect of effects) this.#carryOut(effect);
     if (event.kind === "exited") this.#rescueFrom(event.gen);
+    if (state.phase === "serving") this.#generations.get(state.current)?.settleIn();
   }
 
   /** A dead generation's queue is emptied by us, if another one serves to whom its clients can be passed on. */

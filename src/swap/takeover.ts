@@ -4,11 +4,10 @@
  */
 import { lstatSync, unlinkSync } from "node:fs";
 import type { Os } from "../os/os.ts";
-import { isSame } from "../os/procfs.ts";
 import type { InheritedListener } from "../sockets/held.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { RunPlan } from "./plan.ts";
-import type { RecordedGeneration, RecordedState } from "./state-file.ts";
+import type { RecordedState } from "./state-file.ts";
 import { findSurvivors, type Survivor, takeListener } from "./survivors.ts";
 
 export interface Takeover {
@@ -29,8 +28,10 @@ export async function prepareTakeover(
   const others = survivors?.others ?? [];
   await Promise.all(others.map((survivor) => endOne(survivor, plan, os, observer)));
   const living = survivors?.current;
-  for (const generation of state?.generations ?? [])
-    if (generation.number !== living?.number && !isSame(generation)) removePrivatePaths(generation);
+  // An heir has the very listeners of the generation it replaced: by their names it is still reached.
+  const inUse = new Set(living?.listeners.map((l) => l.privatePath));
+  for (const { privatePath } of (state?.generations ?? []).flatMap((g) => g.listeners))
+    if (privatePath && !inUse.has(privatePath) && inodeOf(privatePath) !== undefined) unlinkSync(privatePath);
   if (!survivors || !living) return undefined;
   return {
     current: living,
@@ -66,11 +67,6 @@ function endOne(survivor: Survivor, plan: RunPlan, os: Os, observer: Observer): 
   generation.adopt(survivor);
   generation.retire(survivor.role === "starting" ? "abandon" : "graceful");
   return gone.promise;
-}
-
-function removePrivatePaths(generation: RecordedGeneration): void {
-  for (const { privatePath } of generation.listeners)
-    if (privatePath && inodeOf(privatePath) !== undefined) unlinkSync(privatePath);
 }
 
 const inodeOf = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.ino;

@@ -1,0 +1,18 @@
+/**
+ * `notify`: the generation sends READY=1 by the protocol of sd_notify(3). No proof that it answers: gunicorn says so before
+ * a worker has imported the app; combine it with `http` where that matters. EXTEND_TIMEOUT_USEC moves the deadline.
+ */
+import type { Check } from "./check.ts";
+
+export const notifyCheck = (): Check => ({
+  label: "notify",
+  needs: ["notify"],
+  start({ onNotify, note, extend }, passed) {
+    note("it has not sent READY=1");
+    return onNotify((message) => {
+      if (message.EXTEND_TIMEOUT_USEC) extend(Number(message.EXTEND_TIMEOUT_USEC) / 1000);
+      if (message.STATUS) note(`it has not sent READY=1 (its status: ${message.STATUS})`);
+      if (message.READY === "1") passed();
+    });
+  },
+});

@@ -1,0 +1,71 @@
+/**
+ * What a generation writes and notifies while it is young: the last lines of stderr for the reason of a failure, and ears for
+ * the checks. It is let go when the generation has proved itself; the output goes on without us.
+ */
+import type { NotifySocket } from "../os/notify-socket.ts";
+import type { Os } from "../os/os.ts";
+import type { Tap } from "../os/output.ts";
+import type { CheckContext, Need } from "../ready/check.ts";
+
+/** Lines of stderr that a reason keeps. */
+const KEPT_LINES = 20;
+
+export interface Wants {
+  stderr: boolean;
+  needs: ReadonlySet<Need>;
+  notifyPath: string | undefined;
+}
+
+export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNotify"> {
+  /** Oldest first; goes on filling while lines come. */
+  readonly lastLines: string[] = [];
+  readonly #taps: { target: 1 | 2; tap: Tap }[] = [];
+  readonly #ears = new Set<(line: string) => void>();
+  readonly #notify: NotifySocket | undefined;
+
+  /** Throws SystemError where the kernel has no pipe or socket for us. */
+  constructor(os: Os, wants: Wants) {
+    const output = wants.needs.has("output");
+    const targets: (1 | 2)[] = output ? [1, 2] : wants.stderr ? [2] : [];
+    for (const target of targets) {
+      const tap = os.tap(target);
+      if (tap) this.#taps.push({ target, tap });
+    }
+    if (wants.needs.has("notify") && wants.notifyPath) this.#notify = os.notifySocket(wants.notifyPath);
+  }
+
+  /** The command's descriptor in place of our own, where we look. */
+  descriptor(target: 1 | 2): number | undefined {
+    return this.#taps.find((t) => t.target === target)?.tap.descriptor;
+  }
+
+  get environment(): Record<string, string> {
+    return this.#notify ? { NOTIFY_SOCKET: this.#notify.path } : {};
+  }
+
+  /** The command has its descriptors; `env` marks the relay as one of its own. */
+  begin(env: Record<string, string>): void {
+    for (const { target, tap } of this.#taps) tap.begin(env, (line) => this.#hear(target, line));
+  }
+
+  #hear(target: 1 | 2, line: string): void {
+    if (target === 2) {
+      this.lastLines.push(line);
+      if (this.lastLines.length > KEPT_LINES) this.lastLines.shift();
+    }
+    for (const ear of [...this.#ears]) ear(line);
+  }
+
+  readonly onLine = (ear: (line: string) => void): Disposable => {
+    this.#ears.add(ear);
+    return { [Symbol.dispose]: () => void this.#ears.delete(ear) };
+  };
+
+  readonly onNotify: CheckContext["onNotify"] = (ear) =>
+    this.#notify?.listen(ear) ?? { [Symbol.dispose]: () => {} };
+
+  [Symbol.dispose](): void {
+    for (const { tap } of this.#taps) tap[Symbol.dispose]();
+    this.#notify?.[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Accidents on purpose. They are done to the new generation's process by signals, at the instant the log tells of, so
+ * that they need nothing of the command: what is killed while it boots is a release that crashes, what is stopped
+ * (SIGSTOP) is one that hangs.
+ */
+import { processOf } from "../os/procfs.ts";
+import type { HupwatchServer } from "./hupwatch.ts";
+import type { Outcome } from "./journal.ts";
+import type { LogEvent } from "./log-tail.ts";
+import type { ChaosKind } from "./plan.ts";
+import { signalProcess } from "./stock.ts";
+
+export interface Accident {
+  /** What happens, and what is to come of it. */
+  title: string;
+  /** Of every swap that it leads to. */
+  expected: Outcome;
+  happen(server: HupwatchServer): Promise<void>;
+}
+
+const STORM_HUPS = 10;
+const STORM_EVERY_MS = 100;
+/** How long a release lives that dies in its warm-up: it has served by then, and half a second is the least there is. */
+const WARM_LIFE_MS = 100;
+const ALONE_MS = 500;
+
+const hasStarted = (e: LogEvent) => e.event === "generation.started";
+
+function signalLeader(started: LogEvent | undefined, signal: NodeJS.Signals): void {
+  const leader = started?.child === undefined ? undefined : processOf(started.child);
+  if (leader) signalProcess(leader, signal);
+}
+
+export const ACCIDENTS: Record<ChaosKind, Accident> = {
+  crash: {
+    title: "a release that crashes while it boots is rolled back",
+    expected: "rolled-back",
+    async happen(server) {
+      const from = server.events.length;
+      server.hup();
+      signalLeader(await server.expect(from, hasStarted), "SIGKILL");
+      await server.settled(from);
+    },
+  },
+  hang: {
+    title: "a release that never becomes ready is rolled back",
+    expected: "rolled-back",
+    async happen(server) {
+      const from = server.events.length;
+      server.hup();
+      const started = await server.expect(from, hasStarted);
+      signalLeader(started, "SIGSTOP");
+      const next = await server.expect(from, (e) => /^(generation\.ready|swap\.rolled-back)$/.test(e.event));
+      // It was faster than we: a stopped process must not be left to serve.
+      if (next?.event !== "swap.rolled-back") signalLeader(started, "SIGCONT");
+      await server.settled(from);
+    },
+  },
+  "warm-up": {
+    title: "a release that dies after it was ready is rolled back",
+    expected: "rolled-back",
+    async happen(server) {
+      const from = server.events.length;
+      server.hup();
+      const started = await server.expect(from, hasStarted);
+      if (await server.expect(from, (e) => e.event === "generation.ready")) {
+        await Bun.sleep(WARM_LIFE_MS);
+        signalLeader(started, "SIGKILL");
+      }
+      await server.settled(from);
+    },
+  },
+  storm: {
+    title: `${STORM_HUPS} HUPs within a second: a generation younger than the last one serves`,
+    expected: "swapped",
+    async happen(server) {
+      const from = server.events.length;
+      for (let i = 0; i < STORM_HUPS; i++) {
+        server.hup();
+        await Bun.sleep(STORM_EVERY_MS);
+      }
+      const last = server.signalsMs.at(-1) as number;
+      await server.until(() => {
+        const swaps = server.swapsSince(from, "storm");
+        const answered = swaps.some((s) => s.outcome === "swapped" && (s.execMs as number) >= last - 1);
+        return (answered && swaps.every((s) => s.endMs !== undefined)) || undefined;
+      });
+    },
+  },
+  kill: {
+    title: "hupwatch is killed (-9): the service goes on, and its next start takes over",
+    expected: "swapped",
+    async happen(server) {
+      await server.killHard();
+      await Bun.sleep(ALONE_MS);
+      const from = server.events.length;
+      server.asks();
+      server.launch();
+      await server.settled(from);
+    },
+  },
+};

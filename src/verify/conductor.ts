@@ -1,0 +1,198 @@
+/**
+ * Leads a verification: starts the subject, loads it, has it swap, stops it, and hands back what was seen. It judges
+ * nothing. The order matters: the load ends before the subject is stopped, for a stop ends requests by right.
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startLoad } from "../load/engine.ts";
+import { type Mode, makePlan } from "../load/plan.ts";
+import { preflight } from "../load/preflight.ts";
+import { parseTarget } from "../load/target.ts";
+import { RunClock } from "./clock.ts";
+import type { Evidence, Stage } from "./evidence.ts";
+import { ForeignServer } from "./foreign.ts";
+import { HupwatchServer } from "./hupwatch.ts";
+import { joinLedger } from "./ledger.ts";
+import type { VerifyPlan } from "./plan.ts";
+import { sampleOf, socketFilesAt } from "./stock.ts";
+import type { Subject } from "./subject.ts";
+import { Traffic } from "./traffic.ts";
+
+export interface Watcher {
+  /** Ends the run in good order after the swap that is going on. */
+  signal: AbortSignal;
+  onProgress(progress: Progress): void;
+}
+
+export interface Progress {
+  /** What goes on, e.g. `swap 3 of 10`. */
+  doing: string;
+  elapsedMs: number;
+  started: number;
+  failed: number;
+  perSecond: number;
+  p99Us: number;
+}
+
+const PROGRESS_EVERY_MS = 200;
+/** What a stopped generation's stragglers may take to be gone from the process table. */
+const REMAINS_GRACE_MS = 3000;
+
+export async function conduct(plan: VerifyPlan, watcher: Watcher): Promise<Evidence> {
+  const clock = new RunClock();
+  const folder = mkdtempSync(join(tmpdir(), "hupwatch-verify-"));
+  using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+  const ledger = plan.ledger ?? join(folder, "ledger");
+  await using subject = subjectOf(plan, clock, folder, ledger);
+  return await new Conductor(plan, subject, clock, watcher, ledger).run();
+}
+
+function subjectOf(plan: VerifyPlan, clock: RunClock, folder: string, ledger: string): Subject {
+  const { subject } = plan;
+  return subject.kind === "hupwatch"
+    ? new HupwatchServer(plan, subject, clock, folder, ledger)
+    : new ForeignServer(subject, plan.target ?? "", plan.swapTimeoutMs, clock, folder);
+}
+
+class Conductor {
+  readonly #evidence: Evidence;
+  #socketPath: string | undefined;
+  #doing = "starting";
+  #traffic: Traffic | undefined;
+  /** Of the stages that are over. */
+  #before = { started: 0, failed: 0 };
+
+  constructor(
+    private readonly plan: VerifyPlan,
+    private readonly subject: Subject,
+    private readonly clock: RunClock,
+    private readonly watcher: Watcher,
+    private readonly ledger: string,
+  ) {
+    this.#evidence = {
+      ...{ plan, target: "", modes: [], steered: undefined, startedAt: clock.startedAt, elapsedMs: 0 },
+      ...{ stages: [], samples: [], ledger: undefined, death: undefined, interrupted: false },
+      ...{ remains: [], socketFilesLeft: [] },
+    };
+  }
+
+  async run(): Promise<Evidence> {
+    const { plan, subject, clock } = this;
+    const evidence = this.#evidence;
+    using _ticker = this.#ticking();
+    evidence.target = await subject.start();
+    const target = parseTarget(evidence.target, process.cwd());
+    const { address } = target;
+    if (address.kind === "unix" && !address.path.startsWith("\0")) this.#socketPath = address.path;
+    await preflight(makePlan(target, { connections: plan.connections }));
+    evidence.steered = subject.steered;
+    evidence.modes = plan.modes ?? (await this.#offeredModes());
+
+    await this.#stage("swaps", plan.swaps, () => subject.swap());
+    for (const kind of plan.chaos) await this.#stage(kind, 1, () => subject.chaos(kind));
+
+    this.#doing = "stopping";
+    evidence.death = subject.death;
+    await subject.stop();
+    await this.#lookForRemains();
+    const results = evidence.stages.flatMap((stage) => stage.runs.map((run) => run.result));
+    evidence.ledger = joinLedger(readIfThere(this.ledger), results);
+    evidence.interrupted = this.watcher.signal.aborted;
+    evidence.elapsedMs = clock.now();
+    return evidence;
+  }
+
+  /** Loads the service anew, and does it so many times: quiet time, act, until its last trace is gone. */
+  async #stage(name: Stage["name"], times: number, act: () => ReturnType<Subject["swap"]>): Promise<void> {
+    const { subject, clock, plan } = this;
+    if (this.#over) return;
+    const stage: Stage = { name, startMs: clock.now(), endMs: 0, asked: times, runs: [], swaps: [] };
+    this.#evidence.stages.push(stage);
+    const traffic = new Traffic(plan, this.#evidence.target, this.#evidence.modes, clock);
+    this.#traffic = traffic;
+    subject.onMoment = () => traffic.burst();
+    for (let i = 1; i <= times && !this.#over; i++) {
+      this.#doing = name === "swaps" ? `swap ${i} of ${times}` : `chaos: ${name}`;
+      await this.#quiet(traffic);
+      if (this.#over) break;
+      traffic.segment("swap");
+      stage.swaps.push(...(await act()));
+      traffic.refill();
+      traffic.segment("base");
+    }
+    await this.#quiet(traffic);
+    subject.onMoment = undefined;
+    stage.runs = await traffic.stop();
+    this.#traffic = undefined;
+    stage.endMs = clock.now();
+    for (const { result } of stage.runs) {
+      this.#before.started += result.started;
+      this.#before.failed += result.failed;
+    }
+  }
+
+  get #over(): boolean {
+    return this.watcher.signal.aborted || this.subject.death !== undefined;
+  }
+
+  /** Quiet, but for as many bursts as a swap gets: else the two would not be comparable. */
+  async #quiet(traffic: Traffic): Promise<void> {
+    const { everyMs } = this.plan;
+    const deadline = performance.now() + everyMs;
+    const bursts = [0.2, 0.4, 0.6, 0.8].map((share) => setTimeout(() => traffic.burst(), everyMs * share));
+    while (performance.now() < deadline && !this.#over)
+      await Bun.sleep(Math.min(100, Math.max(1, deadline - performance.now())));
+    for (const timer of bursts) clearTimeout(timer);
+    this.#sample();
+  }
+
+  #sample(): void {
+    const { pid } = this.subject;
+    const sample = pid === undefined ? undefined : sampleOf(pid, this.#socketPath, this.clock.now());
+    if (sample) this.#evidence.samples.push(sample);
+  }
+
+  /** One POST tells whether the app keeps the contract; a 404 is a good answer to the question. */
+  async #offeredModes(): Promise<Mode[]> {
+    const target = parseTarget(this.#evidence.target, process.cwd());
+    const probe = makePlan({ ...target, url: "/" }, { mode: "post", requests: 1, connections: 1 });
+    const { ok } = await startLoad(probe).done;
+    return ok === 1 ? ["fresh", "keepalive", "post"] : ["fresh", "keepalive"];
+  }
+
+  async #lookForRemains(): Promise<void> {
+    const deadline = performance.now() + REMAINS_GRACE_MS;
+    let remains = this.subject.remains();
+    while (remains.length > 0 && performance.now() < deadline) {
+      await Bun.sleep(100);
+      remains = this.subject.remains();
+    }
+    this.#evidence.remains = remains.map(({ pid, command, state }) => `${pid} ${command} (${state})`);
+    if (this.plan.subject.kind === "hupwatch" && this.#socketPath !== undefined)
+      this.#evidence.socketFilesLeft = socketFilesAt(this.#socketPath);
+  }
+
+  #ticking(): Disposable {
+    const tick = () => {
+      const now = this.#traffic?.progress ?? { started: 0, failed: 0, perSecond: 0, p99Us: 0 };
+      this.watcher.onProgress({
+        ...now,
+        doing: this.#doing,
+        elapsedMs: this.clock.now(),
+        started: this.#before.started + now.started,
+        failed: this.#before.failed + now.failed,
+      });
+    };
+    const timer = setInterval(tick, PROGRESS_EVERY_MS);
+    return { [Symbol.dispose]: () => clearInterval(timer) };
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * hupwatch as a user has it: the launcher, started with a command behind it, watched by its log, led by signals. Owns
+ * that process and everything that comes of it, which it knows by a mark in the environment.
+ */
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { HupwatchError } from "../error.ts";
+import type { Process } from "../os/procfs.ts";
+import { ACCIDENTS } from "./chaos.ts";
+import type { RunClock } from "./clock.ts";
+import { targetOf } from "./held-target.ts";
+import { type Swap, swapsOf } from "./journal.ts";
+import { type LogEvent, LogTail } from "./log-tail.ts";
+import type { ChaosKind, HupwatchSubject, VerifyPlan } from "./plan.ts";
+import { markedProcesses, signalProcess } from "./stock.ts";
+import type { Moment, Subject } from "./subject.ts";
+
+const LAUNCHER = join(import.meta.dir, "../launcher.sh");
+/** In the environment of everything that comes of this run. hupwatch strips HUPWATCH_*, so it is none of those. */
+const MARK = "VERIFY_RUN";
+const STOP_TIMEOUT_MS = 90_000;
+const MOMENTS: Record<string, Moment> = {
+  "generation.ready": "flipped",
+  "swap.done": "decided",
+  "swap.rolled-back": "decided",
+  "generation.gone": "gone",
+};
+
+export class HupwatchServer implements Subject {
+  onMoment: ((moment: Moment) => void) | undefined;
+  onEvent: ((event: LogEvent) => void) | undefined;
+  steered: boolean | undefined;
+  readonly signalsMs: number[] = [];
+  readonly #log: string;
+  readonly #tail: LogTail;
+  readonly #mark = crypto.randomUUID();
+  #process: Bun.Subprocess | undefined;
+  /** Whoever waits for the next event or the end of the process. */
+  #waiting: (() => void)[] = [];
+  #stopping = false;
+  #killed = false;
+
+  constructor(
+    private readonly plan: VerifyPlan,
+    private readonly subject: HupwatchSubject,
+    readonly clock: RunClock,
+    private readonly folder: string,
+    private readonly ledger: string,
+  ) {
+    this.#log = join(folder, "server.log");
+    closeSync(openSync(this.#log, "a"));
+    mkdirSync(join(folder, "run"), { mode: 0o700 });
+    this.#tail = new LogTail(this.#log);
+    this.#tail.onEvent = (event) => {
+      const moment = MOMENTS[event.event];
+      if (moment) this.onMoment?.(moment);
+      this.onEvent?.(event);
+      this.#wake();
+    };
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  get events(): readonly LogEvent[] {
+    return this.#tail.events;
+  }
+
+  get death(): string | undefined {
+    const process = this.#process;
+    if (!process || this.#stopping || this.#killed) return undefined;
+    const { exitCode, signalCode } = process;
+    if (exitCode === null && signalCode === null) return undefined;
+    const how = signalCode ? `was killed by ${signalCode}` : `exited with code ${exitCode}`;
+    return `hupwatch ${how}${this.#lastWords()}`;
+  }
+
+  async start(): Promise<string> {
+    const from = this.events.length;
+    this.launch();
+    const serves = await this.expect(from, (e) => e.event === "generation.serves");
+    if (!serves)
+      throw new HupwatchError(
+        "verify.start",
+        this.death ?? `the command was not ready in time${this.#lastWords()}`,
+        {
+          exitCode: 3,
+          hint: `try it by hand: hupwatch ${[...this.subject.runWords, "--", ...this.subject.words].join(" ")}`,
+        },
+      );
+    const held = this.events.filter((e) => e.event === "socket.held");
+    if (held.length > 0) this.steered = held.every((e) => e.cutover === "steer");
+    return this.plan.target ?? targetOf(held, this.plan.url);
+  }
+
+  /** Starts hupwatch, over survivors if there are any. */
+  launch(): void {
+    const file = openSync(this.#log, "a");
+    this.#killed = false;
+    const { runWords, words } = this.subject;
+    const runDir = runWords.includes("--run-dir") ? [] : ["--run-dir", join(this.folder, "run")];
+    this.#process = Bun.spawn(
+      [LAUNCHER, "run", ...runDir, ...runWords, "--log-format", "json", "--", ...words],
+      {
+        env: {
+          ...process.env,
+          HUPWATCH_BUN: process.execPath,
+          VERIFY_LEDGER: this.ledger,
+          [MARK]: this.#mark,
+        },
+        stdio: ["ignore", file, file],
+        // Ctrl-C is for us: we end the load first, then the service.
+        detached: true,
+        onExit: () => {
+          // What it said last is in the file by now.
+          this.#tail.look();
+          this.#wake();
+        },
+      },
+    );
+    closeSync(file);
+  }
+
+  swap(): Promise<Swap[]> {
+    return this.#during("swap", async () => {
+      const from = this.events.length;
+      this.hup();
+      await this.settled(from);
+    });
+  }
+
+  chaos(kind: ChaosKind): Promise<Swap[]> {
+    return this.#during(kind, () => ACCIDENTS[kind].happen(this));
+  }
+
+  /** Does it, and tells from the log which swaps came of it. */
+  async #during(kind: Swap["kind"], act: () => Promise<void>): Promise<Swap[]> {
+    const from = this.events.length;
+    this.signalsMs.length = 0;
+    await act();
+    return this.swapsSince(from, kind);
+  }
+
+  swapsSince(from: number, kind: Swap["kind"]): Swap[] {
+    const at = (event: LogEvent) => this.clock.at(event.timeMs);
+    return swapsOf(this.events.slice(from), { kind, signalsMs: this.signalsMs, at });
+  }
+
+  hup(): void {
+    this.asks();
+    this.#process?.kill("SIGHUP");
+  }
+
+  /** Notes that a swap is asked for now. */
+  asks(): void {
+    this.signalsMs.push(this.clock.now());
+    this.onMoment?.("asked");
+  }
+
+  /** kill -9, and wait until it is gone: its lock is free then. */
+  async killHard(): Promise<void> {
+    this.#killed = true;
+    this.#process?.kill("SIGKILL");
+    await this.#process?.exited;
+  }
+
+  /** Waits until a swap is decided and whoever lost is gone. False: not in time, or hupwatch is over. */
+  async settled(from: number): Promise<boolean> {
+    const decided = await this.expect(from, (e) => e.event === "swap.done" || e.event === "swap.rolled-back");
+    if (!decided) return false;
+    const loser = decided.event === "swap.done" ? decided.retired : decided.generation;
+    return (
+      (await this.expect(from, (e) => e.event === "generation.gone" && e.generation === loser)) !== undefined
+    );
+  }
+
+  /** The first such event from number `from` on; undefined after the swap timeout, or where hupwatch ends before. */
+  expect(from: number, match: (event: LogEvent) => boolean): Promise<LogEvent | undefined> {
+    return this.until(() => this.events.slice(from).find(match));
+  }
+
+  /** Looks again after every event, until `look` finds something, time is up, or hupwatch is over. */
+  async until<T>(look: () => T | undefined): Promise<T | undefined> {
+    const deadline = performance.now() + this.plan.swapTimeoutMs;
+    for (;;) {
+      const found = look();
+      const left = deadline - performance.now();
+      if (found !== undefined || left <= 0 || this.death !== undefined) return found;
+      const next = Promise.withResolvers<void>();
+      this.#waiting.push(next.resolve);
+      const timer = setTimeout(next.resolve, left);
+      await next.promise;
+      clearTimeout(timer);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const process = this.#process;
+    if (!process || process.exitCode !== null || process.signalCode !== null) return;
+    process.kill(this.subject.killAtExit ? "SIGTERM" : "SIGQUIT");
+    const limit = setTimeout(() => process.kill("SIGQUIT"), STOP_TIMEOUT_MS);
+    await process.exited;
+    clearTimeout(limit);
+  }
+
+  remains(): Process[] {
+    return markedProcesses(`${MARK}=${this.#mark}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping = true;
+    // hupwatch first, or it would put a new generation in the place of a killed one.
+    this.#process?.kill("SIGKILL");
+    await this.#process?.exited;
+    for (const process of this.remains()) signalProcess(process, "SIGKILL");
+    this.#tail[Symbol.dispose]();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  #lastWords(): string {
+    const errors = this.events.filter((e) => e.level === "error").map((e) => e.message);
+    const lines = [...errors, ...this.#tail.others].slice(-8);
+    return lines.length > 0 ? `:\n  ${lines.join("\n  ")}` : "";
+  }
+}

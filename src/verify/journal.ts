@@ -1,0 +1,77 @@
+/**
+ * What became of the swaps, read out of hupwatch's log: each generation after the first is one try to swap. Pure, so
+ * that a storm, in which several HUPs fold into one swap, is told the same way as a single one.
+ */
+import type { LogEvent } from "./log-tail.ts";
+import type { ChaosKind } from "./plan.ts";
+
+export type Outcome = "swapped" | "rolled-back" | "failed";
+
+/** Milliseconds since the run began. */
+export interface Swap {
+  kind: "swap" | ChaosKind;
+  /** The signal; or, where it came during another swap, when that one was over; or the reload command's start. */
+  startMs: number;
+  /** Nobody signalled at `startMs`: it followed on a swap that was going on. */
+  queued: boolean;
+  /** The new generation's process. */
+  execMs: number | undefined;
+  /** Its last readiness check, and with it the flip of new connections. */
+  readyMs: number | undefined;
+  /** The old generation was asked to stop; or the new one was given up. */
+  decidedMs: number | undefined;
+  /** The one that lost has no process left. */
+  endMs: number | undefined;
+  outcome: Outcome;
+  why: string | undefined;
+  from: number | undefined;
+  to: number | undefined;
+}
+
+export interface JournalContext {
+  kind: Swap["kind"];
+  /** When we signalled. */
+  signalsMs: readonly number[];
+  /** A log event's time on the run's clock. */
+  at(event: LogEvent): number;
+}
+
+/** `events`: from before the signal on. */
+export function swapsOf(events: readonly LogEvent[], { kind, signalsMs, at }: JournalContext): Swap[] {
+  const swaps: Swap[] = [];
+  for (const [i, started] of events.entries()) {
+    if (started.event !== "generation.started") continue;
+    const to = started.generation;
+    const after = events.slice(i + 1);
+    const of = (event: string, generation = to) =>
+      after.find((e) => e.event === event && e.generation === generation);
+    const done = of("swap.done");
+    const undone = of("swap.rolled-back");
+    const loser = done ? done.retired : to;
+    const decided = done ?? undone;
+    const gone = loser === undefined ? undefined : of("generation.gone", loser);
+    const ready = of("generation.ready");
+    const execMs = at(started);
+    const before = swaps.at(-1);
+    // The log is stamped in whole milliseconds: a signal may seem to come after what it caused.
+    const signal = signalsMs.findLast((ms) => ms <= execMs + 1);
+    const queued = signal === undefined || (before?.decidedMs !== undefined && signal < before.decidedMs);
+    swaps.push({
+      kind,
+      startMs: queued ? (before?.decidedMs ?? execMs) : Math.min(signal, execMs),
+      queued,
+      execMs,
+      readyMs: ready && at(ready),
+      decidedMs: decided && at(decided),
+      endMs: gone && at(gone),
+      outcome: done ? "swapped" : undone ? "rolled-back" : "failed",
+      why: undone?.message ?? (done ? undefined : lastError(after)),
+      from: done?.retired,
+      to,
+    });
+  }
+  return swaps;
+}
+
+const lastError = (events: readonly LogEvent[]): string =>
+  events.findLast((e) => e.level === "error")?.message ?? "it was not over in time";

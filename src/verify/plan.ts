@@ -1,0 +1,82 @@
+/** What a verification shall do, as data: whom to judge, under which load, how many swaps, by which bounds. */
+import type { Mode } from "../load/plan.ts";
+
+/** Bad releases and accidents, on purpose; see chaos.ts for what each does and what it may cost. */
+export const CHAOS_KINDS = ["crash", "hang", "warm-up", "storm", "kill"] as const;
+export type ChaosKind = (typeof CHAOS_KINDS)[number];
+
+export interface HupwatchSubject {
+  kind: "hupwatch";
+  /** The command that hupwatch wraps. */
+  words: readonly string[];
+  /** Options of `hupwatch run`, passed on as they are. */
+  runWords: readonly string[];
+  /** End it by TERM with `-k`; else, where survivors are wanted, by QUIT. */
+  killAtExit: boolean;
+}
+
+/** Any other way to reload, started by the user beforehand. */
+export interface ReloadSubject {
+  kind: "reload";
+  /** Run by `sh -c` for each swap; ends when the reload has been asked for, or when it is over. */
+  reload: string;
+  /** Asked again and again after `reload`, until it exits 0. */
+  ready: string | undefined;
+  /** A swap counts as going on for so long after the commands have ended. */
+  settleMs: number;
+}
+
+/** Undefined: measured and reported, never a reason to fail. */
+export interface Bounds {
+  maxP99Ratio?: number | undefined;
+  maxP999Ratio?: number | undefined;
+  maxGapMs?: number | undefined;
+  maxMixedMs?: number | undefined;
+  maxReadyMs?: number | undefined;
+  maxRssSlopeKb?: number | undefined;
+  maxFdGrowth?: number | undefined;
+}
+
+export interface VerifyPlan {
+  subject: HupwatchSubject | ReloadSubject;
+  /** Where the load goes; undefined: the socket that hupwatch says it holds. */
+  target: string | undefined;
+  /** Request target of the GETs where `target` is undefined. */
+  url: string;
+  /** Undefined: fresh and keepalive, and post where the app keeps the contract. */
+  modes: readonly Mode[] | undefined;
+  /** Requests a second of each mode; `slow` and `upload` get their share of it (traffic.ts). */
+  rate: number;
+  /** In flight at most, for each mode. */
+  connections: number;
+  swaps: number;
+  /** Quiet time before each swap and after the last: what is steady is measured in it. */
+  everyMs: number;
+  /** New connections at once, at each moment that matters; 0: none. */
+  burst: number;
+  swapTimeoutMs: number;
+  timeoutMs: number;
+  slowMs: number;
+  uploadBytes: number;
+  checkBodies: boolean;
+  missedMax: number;
+  chaos: readonly ChaosKind[];
+  allowStaleKeepAlive: boolean;
+  /** File to which the app appends the id of every POST it executes; undefined: ours, offered in $VERIFY_LEDGER. */
+  ledger: string | undefined;
+  bounds: Bounds;
+}
+
+export const DEFAULTS = {
+  rate: 200,
+  connections: 50,
+  swaps: 10,
+  everyMs: 1000,
+  burst: 20,
+  swapTimeoutMs: 90_000,
+  timeoutMs: 10_000,
+  slowMs: 500,
+  uploadBytes: 256 * 1024,
+  settleMs: 2000,
+  missedMax: 0.01,
+} as const;

@@ -1,0 +1,105 @@
+/** What a swap may leave behind, read from /proc: processes, descriptors, memory, socket files. No judgement here. */
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { allProcesses, environmentOf, isSame, type Process, processOf } from "../os/procfs.ts";
+
+/** What grows when something leaks; taken between swaps. */
+export interface Sample {
+  atMs: number;
+  /** hupwatch's own. */
+  rssKb: number;
+  descriptors: number;
+  /** hupwatch, the command, and all below them. */
+  processes: number;
+  treeRssKb: number;
+  zombies: number;
+  /** Sockets beside the public path, itself included; undefined for TCP. */
+  socketFiles: number | undefined;
+}
+
+/** Undefined where the process is gone. */
+export function sampleOf(pid: number, socketPath: string | undefined, atMs: number): Sample | undefined {
+  if (!processOf(pid)) return undefined;
+  const tree = treeBelow(pid);
+  return {
+    atMs,
+    rssKb: rssKbOf(pid),
+    descriptors: descriptorsOf(pid).length,
+    processes: tree.length,
+    treeRssKb: tree.reduce((sum, p) => sum + rssKbOf(p.pid), 0),
+    zombies: tree.filter((p) => p.state === "Z").length,
+    socketFiles: socketPath === undefined ? undefined : socketFilesAt(socketPath).length,
+  };
+}
+
+/** By kind, e.g. `socket`, `/dev/null`; sorted. */
+export function descriptorsOf(pid: number): string[] {
+  return entriesOf(`/proc/${pid}/fd`)
+    .flatMap((fd) => {
+      try {
+        return [readlinkSync(`/proc/${pid}/fd/${fd}`).replace(/:\[\d+\]$/, "")];
+      } catch {
+        return [];
+      }
+    })
+    .sort();
+}
+
+/** The public path and its siblings: whatever in its directory is a socket and begins with its name. */
+export function socketFilesAt(path: string): string[] {
+  const directory = dirname(path);
+  const name = basename(path);
+  return entriesOf(directory)
+    .filter((entry) => entry.includes(name))
+    .filter((entry) => lstatSync(join(directory, entry), { throwIfNoEntry: false })?.isSocket())
+    .sort();
+}
+
+/** The process and all its descendants, by what the kernel lists as children: a look at every process costs too much. */
+export function treeBelow(pid: number): Process[] {
+  const tree: Process[] = [];
+  const pids = [pid];
+  for (let next = pids.pop(); next !== undefined; next = pids.pop()) {
+    const process = processOf(next);
+    if (!process) continue;
+    tree.push(process);
+    for (const task of entriesOf(`/proc/${next}/task`)) {
+      const children = textOf(`/proc/${next}/task/${task}/children`);
+      pids.push(...children.split(" ").filter(Boolean).map(Number));
+    }
+  }
+  return tree;
+}
+
+/** Living processes whose environment has this line; zombies run no more. */
+export const markedProcesses = (line: string): Process[] =>
+  allProcesses().filter((p) => p.state !== "Z" && environmentOf(p.pid).includes(line));
+
+/** Never a stranger that got the number since. */
+export function signalProcess(target: Process, signal: NodeJS.Signals): void {
+  if (!isSame(target)) return;
+  try {
+    process.kill(target.pid, signal);
+  } catch {
+    // It went between the two lines.
+  }
+}
+
+const rssKbOf = (pid: number): number =>
+  Number(/^VmRSS:\s+(\d+)/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? 0);
+
+function entriesOf(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}

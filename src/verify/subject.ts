@@ -1,0 +1,27 @@
+/** Who is judged, seen from the conductor: something that serves at an address and can be asked to swap. */
+import type { Process } from "../os/procfs.ts";
+import type { Swap } from "./journal.ts";
+import type { ChaosKind } from "./plan.ts";
+
+/** The instants at which a swap can go wrong; bursts are aimed at them. */
+export type Moment = "asked" | "flipped" | "decided" | "gone";
+
+export interface Subject extends AsyncDisposable {
+  /** Serves now; what the load is aimed at. Throws with exit code 3. */
+  start(): Promise<string>;
+  /** One ordinary swap, until its last trace is gone. */
+  swap(): Promise<Swap[]>;
+  /** One accident; only those that `plan.chaos` may name. */
+  chaos(kind: ChaosKind): Promise<Swap[]>;
+  /** Whether every new connection is steered to exactly one generation; undefined: not known. */
+  readonly steered: boolean | undefined;
+  /** What is measured between swaps; undefined where there is nothing to look into. */
+  readonly pid: number | undefined;
+  /** Why it serves no more; undefined while it does. */
+  readonly death: string | undefined;
+  /** Every process that came of the run and still is, whoever its parent is now. */
+  remains(): Process[];
+  /** Ends it in good order, once the load is over. */
+  stop(): Promise<void>;
+  onMoment: ((moment: Moment) => void) | undefined;
+}
