@@ -1,0 +1,151 @@
+/** How a generation is taken down, and what is left of it, on a fake machine. */
+import { describe, expect, test } from "bun:test";
+import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
+import { Stage } from "./stage.ts";
+
+async function serving(...args: ConstructorParameters<typeof Stage>): Promise<Stage> {
+  const stage = await new Stage(...args).begin();
+  await stage.ready(1);
+  stage.news();
+  return stage;
+}
+
+describe("the stop sequence", () => {
+  test("each signal to the leader, each with its time, and KILL to everybody", async () => {
+    const stage = await serving({ stopSequence: parseStopSequence("USR1/5s/TERM/30s/KILL") });
+    for (let i = 0; i < 2; i++) stage.child(1).forks();
+    await stage.post("stop");
+    await stage.turn(4999);
+    expect(stage.child(1).signals).toEqual(["SIGUSR1"]);
+    await stage.turn(1);
+    expect(stage.child(1).signals).toEqual(["SIGUSR1", "SIGTERM"]);
+    await stage.turn(29_999);
+    expect(stage.running).toHaveLength(3);
+    await stage.turn(1);
+    expect(stage.news()).toContain("SIGKILL 1 x3");
+    expect(stage.running).toEqual([]);
+    expect(stage.ending).toMatchObject({ kind: "stopped", exit: { signal: "SIGKILL" } });
+  });
+
+  test("whoever obeys is not bothered further", async () => {
+    const stage = await serving();
+    stage.child(1).endsBy = ["SIGTERM"];
+    await stage.post("stop");
+    await stage.turn(100_000);
+    expect(stage.news()).toEqual(["stopping", "SIGTERM 1", "gone 1", "close sockets"]);
+    expect(stage.ending).toMatchObject({ kind: "stopped", exit: { signal: "SIGTERM" } });
+  });
+
+  test("a second TERM hurries: KILL to all at once", async () => {
+    const stage = await serving();
+    stage.child(1).forks();
+    await stage.post("stop");
+    await stage.turn(100);
+    await stage.post("stop");
+    expect(stage.running).toEqual([]);
+    await stage.turn(50);
+    expect(stage.ending?.kind).toBe("stopped");
+  });
+
+  test("QUIT: at once, everybody, who drains included", async () => {
+    const stage = await serving();
+    await stage.post("swap");
+    await stage.ready(2);
+    await stage.turn(1000);
+    expect(stage.child(1).running).toBe(true);
+    await stage.post("quit");
+    expect(stage.running).toEqual([]);
+    expect(stage.ending).toMatchObject({ kind: "stopped", serving: 2, exit: { signal: "SIGKILL" } });
+  });
+});
+
+describe("I6: what a dead leader leaves behind", () => {
+  test("may end by itself", async () => {
+    const stage = await serving();
+    const worker = stage.child(1).forks();
+    stage.child(1).exits(0);
+    await stage.turn(1000);
+    stage.child(1).followers.splice(stage.child(1).followers.indexOf(worker), 1);
+    await stage.turn(50);
+    expect(stage.news()).toEqual(["crashed 1", "gone 1", "close sockets"]);
+  });
+
+  test("is asked after its moment of grace, and killed three seconds later", async () => {
+    const stage = await serving();
+    stage.child(1).forks({ endsBy: "SIGTERM" });
+    stage.child(1).forks({ endsBy: "SIGKILL" });
+    stage.child(1).exits(0);
+    await stage.turn(1499);
+    expect(stage.news()).toEqual(["crashed 1"]);
+    await stage.turn(100);
+    expect(stage.news()).toEqual(["SIGTERM 1 x2"]);
+    await stage.turn(2900);
+    expect(stage.running).toHaveLength(1);
+    await stage.turn(200);
+    expect(stage.news()).toEqual(["SIGKILL 1", "gone 1", "close sockets"]);
+    expect(stage.running).toEqual([]);
+  });
+
+  test("and what cannot even be killed is reported by its pid: hupwatch does not wait for ever", async () => {
+    const stage = await serving();
+    const stuck = stage.child(1).forks({ endsBy: "nothing" });
+    stage.child(1).exits(0);
+    await stage.turn(1500 + 3000 + 5000 + 200);
+    expect(stage.news()).toContain(`left behind 1: ${stuck.pid}`);
+    expect(stage.ending?.kind).toBe("failed");
+    expect(stage.os.clock.idle).toBe(true);
+  });
+
+  test("workers that watch their parent cost no time", async () => {
+    const stage = await serving();
+    stage.child(1).forks({ loyal: true });
+    await stage.post("stop");
+    stage.child(1).exits(0);
+    await stage.turn(0);
+    expect(stage.ending?.kind).toBe("stopped");
+  });
+
+  test("a leader that ignores KILL for a while is waited for, and its end is still seen", async () => {
+    const stage = await serving();
+    stage.child(1).forks({ endsBy: "nothing" });
+    await stage.post("quit");
+    await stage.turn(5000 + 5000 + 200);
+    expect(stage.ending?.kind).toBe("stopped");
+    expect(stage.news().filter((line) => line.startsWith("left behind"))).toHaveLength(1);
+  });
+});
+
+describe("--on-crash respawn", () => {
+  const respawn = { times: 2, withinMs: 60_000 };
+
+  test("the heir gets the dead one's listener and boots at once; the third time nobody does", async () => {
+    const stage = await serving({ respawn });
+    stage.child(1).exits(3);
+    await stage.turn(0);
+    expect(stage.news()).toEqual(["crashed 1", "respawning 2", "steer 1", "start 2", "gone 1"]);
+    expect(stage.held.open).toEqual(new Set([1]));
+    await stage.ready(1);
+    stage.child(2).exits(3);
+    await stage.turn(99);
+    expect(stage.os.children).toHaveLength(2);
+    await stage.turn(1);
+    expect(stage.os.children).toHaveLength(3);
+    await stage.ready(1);
+    stage.child(3).exits(4);
+    await stage.turn(0);
+    expect(stage.ending).toMatchObject({ kind: "failed", failure: { exit: { code: 4 } } });
+  });
+
+  test("an order while the heir waits for its moment ends it", async () => {
+    const stage = await serving({ respawn });
+    stage.child(1).exits(3);
+    await stage.turn(0);
+    await stage.ready(1);
+    stage.child(2).exits(3);
+    await stage.turn(50);
+    await stage.post("stop");
+    await stage.turn(1000);
+    expect(stage.os.children).toHaveLength(2);
+    expect(stage.ending?.kind).toBe("stopped");
+  });
+});
