@@ -67,7 +67,9 @@ export function spawn(request: SpawnRequest): Child {
     request.stderr ?? "inherit",
     ...request.descriptors,
   ] as const;
-  const child = startOwn(trampoline(request), { cwd: request.cwd, env: request.env, stdio });
+  const child = orExplain(request, () =>
+    startOwn(trampoline(request), { cwd: request.cwd, env: request.env, stdio }),
+  );
   return {
     pid: child.pid,
     startTime: processOf(child.pid)?.startTime ?? 0,
@@ -83,6 +85,24 @@ export function spawn(request: SpawnRequest): Child {
       return true;
     },
   };
+}
+
+/** What only execve(2) can tell: the file is there and executable, and still cannot be run. */
+function orExplain({ argv }: SpawnRequest, start: () => Subprocess): Subprocess {
+  try {
+    return start();
+  } catch (cause) {
+    const { code = "?" } = cause as NodeJS.ErrnoException;
+    const [exitCode, why]: [number, string] =
+      code === "ENOENT"
+        ? [EXIT.notFound, "the interpreter that its first line names is not there"]
+        : [EXIT.notExecutable, code === "ENOEXEC" ? "it is neither a program nor a script (#!)" : code];
+    throw new HupwatchError("command.not-executable", `cannot run '${argv[0]}': ${why}`, {
+      exitCode,
+      hint: "correct the file, or put its interpreter before it",
+      cause,
+    });
+  }
 }
 
 /** The words that really start. Without a need for the true pid or the parent's death signal: the command itself. */
