@@ -7,6 +7,7 @@ import { type InetAddress, Probe } from "../../src/sockets/probe.ts";
 import { format } from "../../src/sockets/sockaddr.ts";
 import { startLoad } from "../harness/load.ts";
 import { freePort, until } from "../harness/until.ts";
+import { PYTHON } from "../setup/places.ts";
 import { Random } from "../swap/random.ts";
 import { type Answering, answering, versionAt } from "./answering.ts";
 import { canBePowerless, powerless, runScript } from "./powerless.ts";
@@ -190,7 +191,7 @@ describe("slots", () => {
 /** What uWSGI does to its listeners at exit: shutdown(2) works on the socket itself, whoever else has it open. */
 async function shutDown({ fd }: Listener): Promise<void> {
   const script = "import socket; socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)";
-  await Bun.spawn(["python3", "-c", script], { stdio: ["ignore", "inherit", "inherit", fd] }).exited;
+  await Bun.spawn([PYTHON, "-c", script], { stdio: ["ignore", "inherit", "inherit", fd] }).exited;
 }
 
 describe("what the kernel refuses", () => {
@@ -212,7 +213,7 @@ describe("what the kernel refuses", () => {
     const script = `import socket, sys
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("127.0.0.1", ${port})); s.listen(); print("up", flush=True); sys.stdin.read()`;
-    await using stranger = Bun.spawn(["python3", "-c", script], { stdio: ["pipe", "pipe", "inherit"] });
+    await using stranger = Bun.spawn([PYTHON, "-c", script], { stdio: ["pipe", "pipe", "inherit"] });
     await stranger.stdout.getReader().read();
     expect(thrownBy(() => hold("127.0.0.1", port)).message).toContain("the port is taken");
   });

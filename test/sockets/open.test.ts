@@ -8,6 +8,7 @@ import { holdAll } from "../../src/sockets/open.ts";
 import { format } from "../../src/sockets/sockaddr.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { freePort, tempDir, until } from "../harness/until.ts";
+import { PYTHON } from "../setup/places.ts";
 import { answering, type Target, versionAt } from "./answering.ts";
 import { rejectionOf } from "./thrown.ts";
 
@@ -117,7 +118,7 @@ describe("shared", () => {
     using held = await hold(["127.0.0.1:0"], "share");
     const listener = held.all[0]?.listenFor(1);
     const script = "import socket; socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)";
-    await Bun.spawn(["python3", "-c", script], {
+    await Bun.spawn([PYTHON, "-c", script], {
       stdio: ["ignore", "inherit", "inherit", listener?.fd ?? -1],
     }).exited;
     expect(() => held.all[0]?.steerTo(listener as never)).toThrow(

@@ -4,6 +4,7 @@ import { linkSync, lstatSync, mkdirSync, readdirSync, symlinkSync, unlinkSync, w
 import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { tempDir, until } from "../harness/until.ts";
+import { PYTHON } from "../setup/places.ts";
 import { answering, versionAt } from "./answering.ts";
 import { canBePowerless, makeUnwritable, powerless, runScript, startScript } from "./powerless.ts";
 import { thrownBy } from "./thrown.ts";
@@ -87,7 +88,7 @@ describe("what stands in the way", () => {
     using dir = tempDir();
     const path = `${dir.path}/app.sock`;
     const listener = `import socket, os, sys; s = socket.socket(socket.AF_UNIX); s.bind("${path}"); s.listen(); print("up", flush=True); sys.stdin.read()`;
-    await using stranger = Bun.spawn(["python3", "-c", listener], { stdio: ["pipe", "pipe", "inherit"] });
+    await using stranger = Bun.spawn([PYTHON, "-c", listener], { stdio: ["pipe", "pipe", "inherit"] });
     await stranger.stdout.getReader().read();
     const inode = lstatSync(path).ino;
     const error = thrownBy(() => hold(path));
