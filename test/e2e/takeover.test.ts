@@ -1,0 +1,158 @@
+/**
+ * I7: hupwatch's own death never stops the service, and the next start of the same command line takes over from what
+ * lives on. Under load of fresh connections on real gunicorn: no failure, never two masters, nothing left behind.
+ */
+import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import type { Hupwatch } from "../harness/hupwatch.ts";
+import { Lives } from "../harness/lives.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { allImported, bindFor, gunicorn, gunicornSite, TRANSPORTS, type Transport } from "../harness/site.ts";
+import { record } from "../harness/table.ts";
+import { takeTurn } from "../harness/turns.ts";
+import { until } from "../harness/until.ts";
+
+const TIMEOUT_MS = 180_000;
+/** Requests a second: several tests run at once, and none is to starve the others. */
+const RATE = 300;
+const CLEAN = { failures: {}, examples: [], failed: 0, wentBack: 0 };
+/** The master and two workers, and hupwatch, which has their words in its own. */
+const PROCESSES = 4;
+
+/** Where a swap to generation `next` is, by the log line that tells. */
+const PHASES: Record<string, (hupwatch: Hupwatch, next: number) => Promise<unknown>> = {
+  "before a HUP": async () => {},
+  "at the HUP": async (hupwatch) => hupwatch.hup(),
+  booting: async (hupwatch, next) => {
+    hupwatch.hup();
+    await hupwatch.until(LOG.started(next));
+  },
+  warming: async (hupwatch, next) => {
+    hupwatch.hup();
+    await hupwatch.until(LOG.ready(next));
+  },
+  draining: async (hupwatch, next) => {
+    hupwatch.hup();
+    await hupwatch.until(LOG.retired(next - 1));
+  },
+  "after the swap": (hupwatch, next) => hupwatch.swap(next),
+};
+
+const matrix = Object.keys(PHASES).flatMap((phase) => TRANSPORTS.map((transport) => ({ phase, transport })));
+
+const socketFiles = (path: string) => readdirSync(path).filter((name) => name.includes("sock"));
+
+/** The public path and the serving generation's own name; over TCP nothing. */
+const filesOf = (transport: Transport) => (transport === "unix" ? 2 : 0);
+
+const highest = (log: string) =>
+  Math.max(...[...log.matchAll(/generation (\d+) (?:serves|started)/g)].map(([, number]) => Number(number)));
+
+/** One generation and no more, and it can be swapped. */
+async function assertHealthy(lives: Lives, hupwatch: Hupwatch, path: string, transport: Transport) {
+  const next = highest(hupwatch.log) + 1;
+  await hupwatch.swap(next);
+  await lives.assertAlone(hupwatch);
+  const own = () =>
+    hupwatch
+      .tree()
+      .filter(({ command }) => command.includes("gunicorn wsgi"))
+      .map(({ pid, ppid, state, command }) => `${pid} ${ppid} ${state} ${command}`);
+  await until(() => own().length === PROCESSES, {
+    what: "one generation and no more",
+    context: () => `${own().join("\n")}\n${lives.log}`,
+  });
+  expect(socketFiles(path)).toHaveLength(filesOf(transport));
+}
+
+describe("I7: kill -9 of hupwatch, then the same command line again, drops nothing", () => {
+  test.concurrent.each(matrix)(
+    "$phase ($transport)",
+    async ({ phase, transport }) => {
+      using _turn = await takeTurn();
+      using site = gunicornSite();
+      const bind = await bindFor(transport, site);
+      await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], { cwd: site.path });
+      const first = await lives.start();
+      await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+      await using slow = await startLoad({ target: bind, path: "/slow?ms=300", concurrency: 1 });
+      await allImported(first, "1");
+      site.deploy("2");
+      await PHASES[phase]?.(first, 2);
+      if (LOG.ready(2).test(first.log)) await allImported(first, "2");
+      first.signal("SIGKILL");
+      await first.exited;
+      await load.more(50);
+
+      site.deploy("3");
+      const second = await lives.start();
+      expect(second.log).toMatch(/took over generation \d+, which serves/);
+      await load.version("3");
+      await assertHealthy(lives, second, site.path, transport);
+      const [report, slowReport] = [await load.stop(), await slow.stop()];
+      record(`kill -9 of hupwatch, ${phase} (${transport})`, report, second.log, /took over/);
+      expect(report).toMatchObject(CLEAN);
+      expect(slowReport).toMatchObject(CLEAN);
+      second.signal("SIGQUIT");
+      await second.assertTreeGone();
+      expect(socketFiles(site.path)).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test.concurrent.each(TRANSPORTS)(
+    "and again in every phase of the takeover itself (%s)",
+    async (transport) => {
+      using _turn = await takeTurn();
+      using site = gunicornSite();
+      const bind = await bindFor(transport, site);
+      await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], { cwd: site.path });
+      let hupwatch = await lives.start();
+      await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+      for (const moment of [LOG.startedAny, LOG.readyAny, LOG.servesAny, LOG.goneAny]) {
+        hupwatch.signal("SIGKILL");
+        await hupwatch.exited;
+        hupwatch = lives.spawn();
+        await hupwatch.until(moment);
+      }
+      hupwatch.signal("SIGKILL");
+      await hupwatch.exited;
+      const last = await lives.start();
+      await assertHealthy(lives, last, site.path, transport);
+      const report = await load.stop();
+      record(`kill -9 in each phase of a takeover, 5 times (${transport})`, report, last.log, /took over/);
+      expect(report).toMatchObject(CLEAN);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("I7: TERM leaves the service, and the next start takes it over", () => {
+  test.concurrent.each(TRANSPORTS)(
+    "%s",
+    async (transport) => {
+      using _turn = await takeTurn();
+      using site = gunicornSite();
+      const bind = await bindFor(transport, site);
+      await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.path });
+      const first = await lives.start();
+      await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+      first.signal("SIGTERM");
+      expect(await first.exited).toBe(0);
+      expect(first.log).toMatch(/left generation 1 running/);
+      await load.more(50);
+      const second = await lives.start();
+      await assertHealthy(lives, second, site.path, transport);
+      const report = await load.stop();
+      record(
+        `TERM of hupwatch without -k, then a start (${transport})`,
+        report,
+        first.log,
+        /left generation/,
+      );
+      expect(report).toMatchObject(CLEAN);
+    },
+    TIMEOUT_MS,
+  );
+});
