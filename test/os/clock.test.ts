@@ -1,0 +1,40 @@
+/** The real clock, and polling on a turned one. */
+import { describe, expect, test } from "bun:test";
+import { poll, realClock } from "../../src/os/clock.ts";
+import { TurnedClock } from "../fake-os/clock.ts";
+
+test("the real clock goes on, calls once, and calls nobody who was disposed of", async () => {
+  const before = realClock.now();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let disposed = 0;
+  realClock.after(1, () => void disposed++)[Symbol.dispose]();
+  realClock.after(5, resolve);
+  await promise;
+  expect(realClock.now() - before).toBeGreaterThanOrEqual(4);
+  expect(disposed).toBe(0);
+});
+
+describe("polling", () => {
+  test("asks soon but never from within the call, then every so many milliseconds, until it is enough", async () => {
+    const clock = new TurnedClock();
+    const asked: number[] = [];
+    poll(clock, 10, () => (asked.push(clock.now()) === 4 ? "enough" : "more"));
+    expect(asked).toEqual([]);
+    await clock.turn(100);
+    expect(asked).toEqual([0, 10, 20, 30]);
+    expect(clock.idle).toBe(true);
+  });
+
+  test("disposed of, it asks no more, also from within its own question", async () => {
+    const clock = new TurnedClock();
+    let asked = 0;
+    const polling = poll(clock, 10, () => {
+      asked++;
+      if (asked === 2) polling[Symbol.dispose]();
+      return "more";
+    });
+    await clock.turn(100);
+    expect(asked).toBe(2);
+    expect(clock.idle).toBe(true);
+  });
+});
