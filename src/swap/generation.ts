@@ -18,8 +18,7 @@ import { generationEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
 import { Readiness } from "./readiness.ts";
-import type { RecordedGeneration, Role } from "./state-file.ts";
-import type { Survivor } from "./survivors.ts";
+import type { RecordedGeneration, RecordedListener, Role } from "./state-file.ts";
 import { Takedown } from "./takedown.ts";
 import { Witness } from "./witness.ts";
 
@@ -46,9 +45,13 @@ export class Generation {
   #readiness: Readiness | undefined;
   #witness: Witness | undefined;
   readonly #takedown: Takedown;
+  /** Started and not ready yet. */
+  #isYoung = false;
   #gone = false;
   /** What its environment says: an adopted one was started by somebody else. */
   #hupwatchPid: number;
+  /** What is known of an adopted one. */
+  #survivor: RecordedGeneration | undefined;
 
   constructor(
     readonly number: Gen,
@@ -96,16 +99,20 @@ export class Generation {
     return this.#asked.every((l) => l.proof);
   }
 
-  /** What a later hupwatch has to know of it; undefined before it runs. */
+  /** What a later hupwatch has to know of it, from before it runs until it is gone. */
   record(role: Role): RecordedGeneration | undefined {
-    if (!this.#child || this.#gone) return undefined;
-    const { pid, startTime } = this.#child;
-    const listeners = this.listeners.flatMap((l, i) => {
+    if (this.#gone) return undefined;
+    const { pid = 0, startTime = 0 } = this.#child ?? {};
+    const listeners = this.#survivor?.listeners ?? this.#recordListeners();
+    return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, role, listeners };
+  }
+
+  #recordListeners(): RecordedListener[] {
+    return this.listeners.flatMap((l, i) => {
       const held = this.held[i];
       if (!l || !held || l.fd < 0) return [];
       return [{ address: format(held.address), inode: fstatSync(l.fd).ino, privatePath: l.privatePath }];
     });
-    return { number: this.number, pid, startTime, role, listeners };
   }
 
   /** Opens its listeners, or inherits those of a dead generation, open as they are. Throws HupwatchError. */
@@ -124,7 +131,8 @@ export class Generation {
   }
 
   /** Takes charge of a survivor: a running generation that this process did not start. */
-  adopt(survivor: Survivor): void {
+  adopt(survivor: RecordedGeneration): void {
+    this.#survivor = survivor;
     this.#hupwatchPid = survivor.hupwatchPid;
     this.listeners.push(...this.held.map((h) => h.adopted));
     this.#startedAt = this.os.clock.now();
@@ -169,6 +177,7 @@ export class Generation {
       dieWithParent: plan.killAtExit,
     });
     this.#child = child;
+    this.#isYoung = true;
     this.#startedAt = os.clock.now();
     this.observer.started(this.number, child.pid);
     void child.exited.then((status) => this.#onExit(status));
@@ -242,17 +251,17 @@ export class Generation {
 
   #onExit(status: ExitStatus): void {
     this.#exit = status;
-    const diedYoung = this.#readiness !== undefined && !this.#takedown.begun && this.plan.watchStderr;
     this.#readiness?.[Symbol.dispose]();
     const reason = describeExit(status, this.age);
     const tell = () => {
       const wasBegun = this.#takedown.begun;
+      this.#witness?.[Symbol.dispose]();
       const failure = this.#withLines({ reason, exit: status });
       this.post({ kind: "exited", gen: this.number, failure, at: this.os.clock.now() });
       if (wasBegun) this.#takedown.sweep();
     };
-    if (diedYoung && this.#witness?.lastLines.length === 0)
-      this.#delay = this.os.clock.after(LAST_LINES_MS, tell);
+    // Its last words are on their way through the relay, and nobody is served worse for the wait.
+    if (this.#isYoung && this.plan.watchStderr) this.#delay = this.os.clock.after(LAST_LINES_MS, tell);
     else tell();
   }
 

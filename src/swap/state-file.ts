@@ -17,8 +17,11 @@ export interface RecordedListener {
   privatePath?: string | undefined;
 }
 
+/** Its pid is 0 while it is about to be started: then only its environment will tell who it is. */
 export interface RecordedGeneration extends Identity {
   number: number;
+  /** The pid in its HUPWATCH_PID: that of the hupwatch that started it. */
+  hupwatchPid: number;
   role: Role;
   listeners: RecordedListener[];
 }

@@ -22,8 +22,7 @@ import {
   takeOver,
 } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
-import type { RecordedState, Role } from "./state-file.ts";
-import type { Survivor } from "./survivors.ts";
+import type { RecordedGeneration, RecordedState, Role } from "./state-file.ts";
 
 /** Between the flip and the stop signal at least: connections that were on their way, accepted but not yet read. */
 export const SETTLE_MS = 500;
@@ -81,7 +80,7 @@ export class Supervisor {
     private readonly held: readonly HeldSocket[],
     private readonly os: Os,
     private readonly listener: Listener,
-    survivors?: { current: Survivor; last: Gen },
+    survivors?: { current: RecordedGeneration; last: Gen },
   ) {
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
     this.#state = this.#first.state;
@@ -202,6 +201,8 @@ export class Supervisor {
       this.#failed(gen, error);
       return;
     }
+    // Written before it starts: who dies between a fork and a write leaves nobody that the next start cannot find.
+    this.listener.changed(this.snapshot());
     if (afterMs === 0) generation.boot();
     else generation.bootAfter(afterMs);
   }

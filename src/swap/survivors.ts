@@ -7,30 +7,22 @@ import { close, pidfdGetfd, pidfdOpen } from "../os/libc.ts";
 import { environmentOf, isSame, processOf, treeOf } from "../os/procfs.ts";
 import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
 
-export interface Survivor extends RecordedGeneration {
-  /** The pid in its HUPWATCH_PID: that of the hupwatch that started it. */
-  hupwatchPid: number;
-}
-
 export interface Survivors {
   /** The one that clients reach. */
-  current: Survivor;
+  current: RecordedGeneration;
   /** Unfinished or retired ones, to be ended before the next swap. */
-  others: Survivor[];
+  others: RecordedGeneration[];
   last: number;
 }
 
 /** Undefined where nobody of that state lives. `leadsTo` tells which generation the public path leads to, if it can. */
 export function findSurvivors(
   state: RecordedState | undefined,
-  leadsTo: (generation: Survivor) => boolean,
+  leadsTo: (generation: RecordedGeneration) => boolean,
 ): Survivors | undefined {
   if (!state) return undefined;
-  const recorded = state.generations.filter((g) => isSame(g) || hasTree(g, state.hupwatch.pid));
-  const living = [...recorded, ...unrecorded(state, recorded)].map((g) => ({
-    ...g,
-    hupwatchPid: state.hupwatch.pid,
-  }));
+  const started = state.generations.filter((g) => g.pid > 0);
+  const living = [...started.filter((g) => isSame(g) || hasTree(g)), ...unrecorded(state, started)];
   const current =
     living.find(leadsTo) ??
     living.find((g) => g.role === "serving") ??
@@ -44,17 +36,17 @@ export function findSurvivors(
   };
 }
 
-const marks = (hupwatchPid: number, generation: number) => [
+const marks = ({ hupwatchPid, number }: RecordedGeneration) => [
   `HUPWATCH_PID=${hupwatchPid}`,
-  `HUPWATCH_GENERATION=${generation}`,
+  `HUPWATCH_GENERATION=${number}`,
 ];
 
 /** The leader has gone, but workers of its live on. */
-const hasTree = (g: RecordedGeneration, hupwatchPid: number) =>
-  treeOf({ leader: g, marks: marks(hupwatchPid, g.number), self: process.pid }).length > 0;
+const hasTree = (g: RecordedGeneration) =>
+  treeOf({ leader: g, marks: marks(g), self: process.pid }).length > 0;
 
-/** Started in the instant between the fork and the state's write: known only by what their environment says. */
-function unrecorded(state: RecordedState, recorded: readonly RecordedGeneration[]): RecordedGeneration[] {
+/** Started in the instant between the fork and the state's write: whose pid is known only by their environment. */
+function unrecorded(state: RecordedState, started: readonly RecordedGeneration[]): RecordedGeneration[] {
   const found = new Map<number, RecordedGeneration>();
   for (const entry of readdirSync("/proc")) {
     const pid = Number(entry);
@@ -63,11 +55,14 @@ function unrecorded(state: RecordedState, recorded: readonly RecordedGeneration[
     if (!environment.includes(`HUPWATCH_PID=${state.hupwatch.pid}`)) continue;
     if (!environment.includes(`HUPWATCH_NAME=${state.name}`)) continue;
     const number = Number(environment.find((l) => l.startsWith("HUPWATCH_GENERATION="))?.slice(20));
-    if (!(number > 0) || recorded.some((g) => g.number === number)) continue;
+    if (!(number > 0) || started.some((g) => g.number === number)) continue;
     const process = processOf(pid);
     const known = found.get(number);
-    if (process && (!known || process.startTime < known.startTime))
-      found.set(number, { pid, startTime: process.startTime, number, role: "starting", listeners: [] });
+    if (!process || (known && known.startTime <= process.startTime)) continue;
+    const planned = state.generations.find((g) => g.number === number);
+    const { role = "starting", listeners = [] } = planned ?? {};
+    const { startTime } = process;
+    found.set(number, { pid, startTime, number, role, listeners, hupwatchPid: state.hupwatch.pid });
   }
   return [...found.values()];
 }
@@ -76,12 +71,8 @@ function unrecorded(state: RecordedState, recorded: readonly RecordedGeneration[
  * A duplicate of a survivor's listener, taken out of any process of its tree; undefined where the kernel does not let us
  * (another user, or Yama's ptrace_scope).
  */
-export function takeListener(survivor: Survivor, listener: RecordedListener): number | undefined {
-  const tree = treeOf({
-    leader: survivor,
-    marks: marks(survivor.hupwatchPid, survivor.number),
-    self: process.pid,
-  });
+export function takeListener(survivor: RecordedGeneration, listener: RecordedListener): number | undefined {
+  const tree = treeOf({ leader: survivor, marks: marks(survivor), self: process.pid });
   for (const { pid } of tree) {
     const fd = descriptorOf(pid, listener.inode);
     if (fd === undefined) continue;

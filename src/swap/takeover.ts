@@ -7,11 +7,11 @@ import type { Os } from "../os/os.ts";
 import type { InheritedListener } from "../sockets/held.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { RunPlan } from "./plan.ts";
-import type { RecordedState } from "./state-file.ts";
-import { findSurvivors, type Survivor, takeListener } from "./survivors.ts";
+import type { RecordedGeneration, RecordedState } from "./state-file.ts";
+import { findSurvivors, takeListener } from "./survivors.ts";
 
 export interface Takeover {
-  current: Survivor;
+  current: RecordedGeneration;
   last: number;
   /** What the current one holds of an address; each call makes a new duplicate. */
   inherited(address: string): InheritedListener | undefined;
@@ -44,7 +44,7 @@ export async function prepareTakeover(
 }
 
 /** The public path is a name of its private listener: that is what clients reach, whatever the state file says. */
-function isPublic(generation: Survivor): boolean {
+function isPublic(generation: RecordedGeneration): boolean {
   return generation.listeners.some(({ address, privatePath }) => {
     if (!privatePath || !address.startsWith("unix:")) return false;
     const inode = inodeOf(privatePath);
@@ -52,7 +52,7 @@ function isPublic(generation: Survivor): boolean {
   });
 }
 
-function endOne(survivor: Survivor, plan: RunPlan, os: Os, observer: Observer): Promise<void> {
+function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, observer: Observer): Promise<void> {
   const gone = Promise.withResolvers<void>();
   const generation = new Generation(
     survivor.number,
