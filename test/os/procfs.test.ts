@@ -88,7 +88,7 @@ test("a signal reaches that very process and no later one of its number", async 
   expect(realOs.kill({ ...process_, startTime: process_.startTime + 1 }, "SIGKILL")).toBe(false);
   expect(processOf(gen.pid)?.state).not.toBe("Z");
   expect(realOs.kill(process_, "SIGKILL")).toBe(true);
-  await until(() => gen.pids().length === 0, { what: "its end" });
+  await until(() => !processOf(gen.pid), { what: "its end to be taken note of" });
   expect(realOs.kill(process_, "SIGKILL")).toBe(false);
 });
 
