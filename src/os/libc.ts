@@ -25,6 +25,7 @@ const SO = {
 const F_GETFL = 3;
 const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
+const F_SETPIPE_SZ = 1031;
 const MSG_NOSIGNAL = 0x4000;
 const POLLIN = 1;
 const POLLOUT = 4;
@@ -61,6 +62,7 @@ const C = dlopen(libcName(), {
   fcntl: { args: ["int", "int", "int"], returns: "int" },
   pipe2: { args: ["ptr", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
+  read: { args: ["int", "ptr", "u64"], returns: "i64" },
   send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   close: { args: ["int"], returns: "int" },
@@ -232,11 +234,19 @@ export function recv(fd: number, buffer: Uint8Array): number | undefined {
   throw new SystemError("recv", name);
 }
 
-/** pipe2(2), close-on-exec. */
+/** pipe2(2), close-on-exec, with as large a buffer as an unprivileged user gets (pipe(7), 1 MiB). */
 export function pipe(): { read: number; write: number } {
   const fds = new Int32Array(2);
   check("pipe2", C.pipe2(ptr(fds), SOCK_CLOEXEC));
-  return { read: fds[0] as number, write: fds[1] as number };
+  const [read, write] = fds as unknown as [number, number];
+  C.fcntl(read, F_SETPIPE_SZ, 1024 * 1024); // smaller where the user's pipes use up their share: still a pipe
+  return { read, write };
+}
+
+/** read(2) of what a pipe holds by now: the number of bytes, 0 at EOF, undefined when nothing is there yet. */
+export function readAvailable(fd: number, buffer: Uint8Array): number | undefined {
+  if (poll(fd, POLLIN) === 0) return undefined;
+  return check("read", C.read(fd, ptr(buffer), buffer.length));
 }
 
 export const close = (fd: number): void => void check("close", C.close(fd));

@@ -27,7 +27,7 @@ export const realOs: Os = {
   pid: process.pid,
   clock: realClock,
   spawn,
-  tap: (target) => (canTap() ? openTap(target) : undefined),
+  tap: (target) => (canTap() ? openTap(target, realClock) : undefined),
   notifySocket: (path) => new NotifySocket(path, realClock),
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),

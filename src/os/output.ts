@@ -3,12 +3,16 @@
  * copies to our own and to us. tee belongs to the generation and outlives hupwatch: a server whose log pipe breaks would
  * die with us. When nobody wants to look any more, tee goes on without us (--output-error=warn-nopipe).
  */
-import { closeSync } from "node:fs";
-import { pipe } from "./libc.ts";
+
+import { type Clock, poll } from "./clock.ts";
+import { close, pipe, readAvailable } from "./libc.ts";
 import { startOwn } from "./spawn.ts";
 
 /** Lines longer than this are cut; binary noise must not fill the memory. */
 const MAX_LINE = 2000;
+/** The pipe holds a megabyte meanwhile. The runtime's own streams cannot be closed while they wait for more. */
+const LOOK_MS = 10;
+const CHUNK_BYTES = 64 * 1024;
 
 export interface Tap extends Disposable {
   /** The descriptor for the command; `begin` closes it here. */
@@ -35,51 +39,47 @@ function teeWorks(): boolean {
 }
 
 /** `target` is our own descriptor, 1 or 2, that the bytes go on to. */
-export function openTap(target: 1 | 2): Tap {
+export function openTap(target: 1 | 2, clock: Clock): Tap {
   const fromCommand = pipe();
   const toUs = pipe();
-  let reader: ByteReader | undefined;
-  let ended = false;
+  const open = new Set([fromCommand.read, fromCommand.write, toUs.read, toUs.write]);
+  const shut = (fd: number) => open.delete(fd) && close(fd);
+  let reading: Disposable | undefined;
   return {
     descriptor: fromCommand.write,
     begin(env, line) {
       const stdio = [fromCommand.read, target, "ignore", toUs.write] as const;
-      try {
-        startOwn(["tee", "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
-      } finally {
-        for (const fd of [fromCommand.read, fromCommand.write, toUs.write]) closeSync(fd);
-      }
-      const opened: ByteReader = Bun.file(toUs.read).stream().getReader();
-      reader = opened;
-      void readLines(opened, (text) => !ended && line(text));
+      startOwn(["tee", "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
+      for (const fd of [fromCommand.read, fromCommand.write, toUs.write]) shut(fd);
+      reading = readLines(toUs.read, clock, line);
     },
     [Symbol.dispose]: () => {
-      if (ended) return;
-      ended = true;
-      if (reader) void reader.cancel().catch(() => {});
-      else for (const fd of [fromCommand.read, fromCommand.write, toUs.read, toUs.write]) closeSync(fd);
+      reading?.[Symbol.dispose]();
+      reading = undefined;
+      for (const fd of [...open]) shut(fd);
     },
   };
 }
 
-interface ByteReader {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-  cancel(): Promise<void>;
-}
-
-async function readLines(reader: ByteReader, line: (text: string) => void): Promise<void> {
+/** Looks every few milliseconds and takes all there is. Disposing takes a last look. */
+function readLines(fd: number, clock: Clock, line: (text: string) => void): Disposable {
+  const buffer = new Uint8Array(CHUNK_BYTES);
   const decoder = new TextDecoder();
   let rest = "";
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      const parts = (rest + decoder.decode(value, { stream: true })).split("\n");
+  const look = (): "more" | "enough" => {
+    for (let n = readAvailable(fd, buffer); n !== undefined; n = readAvailable(fd, buffer)) {
+      if (n === 0) return "enough";
+      const parts = (rest + decoder.decode(buffer.subarray(0, n), { stream: true })).split("\n");
       rest = (parts.pop() ?? "").slice(0, MAX_LINE);
       for (const part of parts) line(part.slice(0, MAX_LINE));
     }
-  } catch {
-    // The pipe was closed under the read: the look is over.
-  }
-  if (rest) line(rest);
+    return "more";
+  };
+  const looking = poll(clock, LOOK_MS, look);
+  return {
+    [Symbol.dispose]: () => {
+      looking[Symbol.dispose]();
+      look();
+    },
+  };
 }

@@ -21,7 +21,7 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
   readonly lastLines: string[] = [];
   readonly #taps: { target: 1 | 2; tap: Tap }[] = [];
   readonly #ears = new Set<(line: string) => void>();
-  readonly #notify: NotifySocket | undefined;
+  #notify: NotifySocket | undefined;
 
   /** Throws SystemError where the kernel has no pipe or socket for us. */
   constructor(os: Os, wants: Wants) {
@@ -65,7 +65,8 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
     this.#notify?.listen(ear) ?? { [Symbol.dispose]: () => {} };
 
   [Symbol.dispose](): void {
-    for (const { tap } of this.#taps) tap[Symbol.dispose]();
+    for (const { tap } of this.#taps.splice(0)) tap[Symbol.dispose]();
     this.#notify?.[Symbol.dispose]();
+    this.#notify = undefined;
   }
 }
