@@ -12,9 +12,10 @@ import { type Program, programOf } from "./program.ts";
 
 export const gunicorn: ServerAdapter = {
   name: "gunicorn",
-  read(command) {
-    const program = programOf(command.words);
+  read(given) {
+    const program = programOf(given.words);
     if (!program || !/^gunicorn3?$/.test(program.name)) return undefined;
+    const command = { ...given, env: { ...given.env, ...program.assignments } };
     const args = command.words.slice(program.argsFrom);
     const settings = needsAsking(command, args)
       ? askGunicorn(command, program, args)
@@ -43,7 +44,7 @@ function fromWords({ env }: CommandLine, args: readonly string[]): GunicornSetti
   ];
   return {
     bind: binds.flatMap((b) => b.split(",")).map((b) => b.trim()),
-    umask: Number(last("--umask", "-m") ?? 0),
+    umask: autoInt(last("--umask", "-m") ?? "0"),
     user: last("--user", "-u"),
     group: last("--group", "-g"),
     pidfile: last("--pid", "-p"),
@@ -55,6 +56,9 @@ function fromWords({ env }: CommandLine, args: readonly string[]): GunicornSetti
     gracefulTimeout: Number(last("--graceful-timeout") ?? 30),
   };
 }
+
+/** gunicorn/config.py auto_int: as in Python, but 022 is octal. */
+const autoInt = (text: string): number => (/^0\d/.test(text) ? Number.parseInt(text, 8) : Number(text));
 
 function traits(command: CommandLine, program: Program, settings: GunicornSettings): ServerTraits {
   const base = settings.chdir ? resolve(command.directory, settings.chdir) : command.directory;

@@ -10,6 +10,8 @@ export interface Program {
   interpreter?: string;
   /** A runner that stays as a process between hupwatch and the program, so that LISTEN_PID is not the program's pid. */
   runner?: string;
+  /** What `env NAME=VALUE` before it adds to its environment. */
+  assignments: Record<string, string>;
 }
 
 const PYTHON = /^(python|pypy)[0-9.]*$/;
@@ -19,10 +21,17 @@ const EXECUTES_WITH = new Set(["exec"]);
 export function programOf(words: readonly string[]): Program | undefined {
   let at = 0;
   let runner: string | undefined;
+  const assignments: Record<string, string> = {};
   for (;;) {
     const name = basename(words[at] ?? "");
-    if (name === "env") at = behindEnv(words, at + 1);
-    else if (EXECUTES_WITH.has(name)) at += 1;
+    if (name === "env") {
+      const behind = behindEnv(words, at + 1);
+      for (const word of words.slice(at + 1, behind)) {
+        const [, key, value = ""] = /^([^=/-][^=/]*)=(.*)$/s.exec(word) ?? [];
+        if (key) assignments[key] = value;
+      }
+      at = behind;
+    } else if (EXECUTES_WITH.has(name)) at += 1;
     else if ((name === "poetry" || name === "pipenv" || name === "uv") && words[at + 1] === "run") {
       if (name === "uv") runner = "uv run";
       at += 2;
@@ -34,7 +43,7 @@ export function programOf(words: readonly string[]): Program | undefined {
   const found = PYTHON.test(basename(word))
     ? pythonProgram(words, at)
     : { name: bare(word), argsFrom: at + 1 };
-  return found && (runner ? { ...found, runner } : found);
+  return found && { ...found, assignments, ...(runner ? { runner } : {}) };
 }
 
 const bare = (word: string) => basename(word).replace(/\.py$/, "");
@@ -52,7 +61,7 @@ function behindEnv(words: readonly string[], from: number): number {
 }
 
 /** `python [-options] -m module` and `python [-options] script`. */
-function pythonProgram(words: readonly string[], at: number): Program | undefined {
+function pythonProgram(words: readonly string[], at: number): Omit<Program, "assignments"> | undefined {
   const interpreter = words[at] as string;
   for (let i = at + 1; i < words.length; i += 1) {
     const word = words[i] ?? "";
