@@ -7,6 +7,7 @@ import { VERSION } from "./version.ts";
 const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   run: async () => (await import("./cli/run.ts")).default as unknown as Command,
   load: async () => (await import("./cli/load.ts")).default as unknown as Command,
+  verify: async () => (await import("./cli/verify.ts")).default as unknown as Command,
 };
 
 async function main(words: string[]): Promise<number> {

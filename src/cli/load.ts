@@ -1,5 +1,4 @@
 /** `hupwatch load`: reads the options, runs the engine, shows what it says. */
-import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { type LoadSnapshot, startLoad } from "../load/engine.ts";
 import { DEFAULTS, type LoadPlan, MODES, type Mode, makePlan } from "../load/plan.ts";
@@ -9,6 +8,7 @@ import { progressLine, renderTable } from "../load/table.ts";
 import { parseTarget } from "../load/target.ts";
 import { verdictOf } from "../load/verdict.ts";
 import { command, type Values } from "./command.ts";
+import { duration, number, size, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
   mode: { type: "string", short: "m", value: "MODE", help: MODES.join(", "), default: DEFAULTS.mode },
@@ -113,7 +113,7 @@ function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPl
     durationMs: timed ? duration(values.duration ?? "10s", "--duration", 1) : undefined,
     timeoutMs: duration(values.timeout ?? "10s", "--timeout", 1),
     slowMs: duration(values["slow-time"] ?? "500ms", "--slow-time", 0),
-    uploadBytes: size(values["upload-size"] ?? "1m"),
+    uploadBytes: size(values["upload-size"] ?? "1m", "--upload-size"),
     checkBodies: values["any-body"] !== true,
     staleIsFailure: values["fail-on-stale"] === true,
     missedMax: (number(values["max-missed"], "--max-missed", 0, 100) ?? DEFAULTS.missedMax * 100) / 100,
@@ -167,42 +167,3 @@ function readMode(text: string): Mode {
   if (mode) return mode;
   throw usage(`--mode '${text}' is no mode`, `use one of ${MODES.join(", ")}`);
 }
-
-function number(text: string | undefined, option: string, low: number, high: number): number | undefined {
-  if (text === undefined) return undefined;
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= low && value <= high) return value;
-  throw usage(`${option} '${text}' is not a number from ${low} to ${high}`, "give one in these bounds");
-}
-
-function wholeNumber(text: string | undefined, option: string, low: number, high: number) {
-  const value = number(text, option, low, high);
-  if (value === undefined || Number.isInteger(value)) return value;
-  throw usage(`${option} '${text}' is not a whole number`, "leave out the fraction");
-}
-
-function duration(text: string, option: string, lowMs: number): number {
-  const ms = parsed(text, option);
-  if (ms >= lowMs) return ms;
-  throw usage(`${option} '${text}' is too short`, `give at least ${lowMs}ms`);
-}
-
-/** A usage error of this command, whatever the exit code of the shared parser's. */
-function parsed(text: string, option: string): number {
-  try {
-    return parseDuration(text, option);
-  } catch (error) {
-    if (error instanceof HupwatchError) throw usage(error.message, error.hint ?? "give seconds");
-    throw error;
-  }
-}
-
-function size(text: string): number {
-  const match = /^(\d+)([kmg]?)$/i.exec(text);
-  const factor = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }[match?.[2]?.toLowerCase() ?? ""] ?? 1;
-  const bytes = match ? Number(match[1]) * factor : Number.NaN;
-  if (bytes >= 1 && bytes <= 1024 ** 3) return bytes;
-  throw usage(`--upload-size '${text}' is not a size from 1 to 1g`, "give bytes, or use k, m or g: 64k, 1m");
-}
-
-const usage = (message: string, hint: string) => new HupwatchError("usage", message, { exitCode: 2, hint });

@@ -2,6 +2,7 @@
 export const SUMMARIES = {
   run: "wrap a command and swap it on SIGHUP (the default)",
   load: "drive an HTTP server with honest load, Unix sockets first",
+  verify: "prove that swaps drop nothing: load, swap many times, judge, report",
 } as const;
 
 export type CommandName = keyof typeof SUMMARIES;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { startLoad } from "../load/engine.ts";
 import { type Mode, makePlan } from "../load/plan.ts";
 import { preflight } from "../load/preflight.ts";
+import type { LoadResult } from "../load/result.ts";
 import { parseTarget } from "../load/target.ts";
 import { RunClock } from "./clock.ts";
 import type { Evidence, Stage } from "./evidence.ts";
@@ -35,6 +36,7 @@ export interface Progress {
   p99Us: number;
 }
 
+const WARM_UP_MS = 1000;
 const PROGRESS_EVERY_MS = 200;
 /** What a stopped generation's stragglers may take to be gone from the process table. */
 const REMAINS_GRACE_MS = 3000;
@@ -60,6 +62,8 @@ class Conductor {
   #socketPath: string | undefined;
   #doing = "starting";
   #traffic: Traffic | undefined;
+  /** Asked before the load; in the ledger they are. */
+  readonly #probes: LoadResult[] = [];
   /** Of the stages that are over. */
   #before = { started: 0, failed: 0 };
 
@@ -97,7 +101,7 @@ class Conductor {
     await subject.stop();
     await this.#lookForRemains();
     const results = evidence.stages.flatMap((stage) => stage.runs.map((run) => run.result));
-    evidence.ledger = joinLedger(readIfThere(this.ledger), results);
+    evidence.ledger = joinLedger(readIfThere(this.ledger), [...this.#probes, ...results]);
     evidence.interrupted = this.watcher.signal.aborted;
     evidence.elapsedMs = clock.now();
     return evidence;
@@ -111,6 +115,10 @@ class Conductor {
     this.#evidence.stages.push(stage);
     const traffic = new Traffic(plan, this.#evidence.target, this.#evidence.modes, clock);
     this.#traffic = traffic;
+    // The first second is everybody's worst, ours included: neither steady nor in a swap.
+    traffic.segment("warm-up");
+    await this.#sleep(WARM_UP_MS);
+    traffic.segment("base");
     subject.onMoment = () => traffic.burst();
     for (let i = 1; i <= times && !this.#over; i++) {
       this.#doing = name === "swaps" ? `swap ${i} of ${times}` : `chaos: ${name}`;
@@ -139,12 +147,16 @@ class Conductor {
   /** Quiet, but for as many bursts as a swap gets: else the two would not be comparable. */
   async #quiet(traffic: Traffic): Promise<void> {
     const { everyMs } = this.plan;
-    const deadline = performance.now() + everyMs;
     const bursts = [0.2, 0.4, 0.6, 0.8].map((share) => setTimeout(() => traffic.burst(), everyMs * share));
-    while (performance.now() < deadline && !this.#over)
-      await Bun.sleep(Math.min(100, Math.max(1, deadline - performance.now())));
+    await this.#sleep(everyMs);
     for (const timer of bursts) clearTimeout(timer);
     this.#sample();
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    const deadline = performance.now() + ms;
+    for (let left = ms; left > 0 && !this.#over; left = deadline - performance.now())
+      await Bun.sleep(Math.min(100, left));
   }
 
   #sample(): void {
@@ -157,8 +169,9 @@ class Conductor {
   async #offeredModes(): Promise<Mode[]> {
     const target = parseTarget(this.#evidence.target, process.cwd());
     const probe = makePlan({ ...target, url: "/" }, { mode: "post", requests: 1, connections: 1 });
-    const { ok } = await startLoad(probe).done;
-    return ok === 1 ? ["fresh", "keepalive", "post"] : ["fresh", "keepalive"];
+    const result = await startLoad(probe).done;
+    this.#probes.push(result);
+    return result.ok === 1 ? ["fresh", "keepalive", "post"] : ["fresh", "keepalive"];
   }
 
   async #lookForRemains(): Promise<void> {

@@ -99,7 +99,9 @@ export class HupwatchServer implements Subject {
     const file = openSync(this.#log, "a");
     this.#killed = false;
     const { runWords, words } = this.subject;
-    const runDir = runWords.includes("--run-dir") ? [] : ["--run-dir", join(this.folder, "run")];
+    const runDir = runWords.some((w) => w.startsWith("--run-dir="))
+      ? []
+      : ["--run-dir", join(this.folder, "run")];
     this.#process = Bun.spawn(
       [LAUNCHER, "run", ...runDir, ...runWords, "--log-format", "json", "--", ...words],
       {

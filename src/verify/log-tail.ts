@@ -38,6 +38,7 @@ export class LogTail implements Disposable {
   readonly #decoder = new TextDecoder();
   #at = 0;
   #rest = "";
+  #closed = false;
 
   constructor(path: string) {
     this.#fd = openSync(path, "r");
@@ -46,7 +47,7 @@ export class LogTail implements Disposable {
 
   /** Takes in what is there now. */
   look(): void {
-    while (fstatSync(this.#fd).size > this.#at) {
+    while (!this.#closed && fstatSync(this.#fd).size > this.#at) {
       const length = readSync(this.#fd, this.#buffer, 0, CHUNK_BYTES, this.#at);
       if (length === 0) return;
       this.#at += length;
@@ -69,6 +70,7 @@ export class LogTail implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     clearInterval(this.#timer);
     closeSync(this.#fd);
   }

@@ -37,7 +37,7 @@ describe("I8: the old generation goes on, and no client notices, when the new on
       const bind = `unix:${dir.path}/s`;
       const options = ["-k", "-w", "0.2", "--ready-timeout", "1s", "-b", bind];
       await using hupwatch = await startHupwatch([...options, "--", ...firstThen(TINY, later)]);
-      await using load = await startLoad({ target: bind, versions: ["0"] });
+      await using load = await startLoad({ target: bind, versions: ["1"] });
       hupwatch.hup();
       await rolledBack(hupwatch);
       expect(hupwatch.log).toMatch(reason);
@@ -62,7 +62,7 @@ test.each(["unix", "tcp"])(
     await rolledBack(hupwatch);
     await load.more(200);
     const report = await load.stop();
-    expect(report.lastVersion).toBe("0");
+    expect(report.lastVersion).toBe("1");
     // What it had accepted when it died is lost with it, and what came between its death and the flip back waits in
     // its queue: for each of the four loops one of either. But nobody may be left waiting for a dead one's answer.
     expect(report.failed).toBeLessThanOrEqual(8);

@@ -1,0 +1,115 @@
+/** The options of `hupwatch verify`: its own, and those of `run` that it passes on. */
+import { CHAOS_KINDS, DEFAULTS } from "../verify/plan.ts";
+import type { OptionTable } from "./command.ts";
+import { RUN_OPTIONS } from "./run-options.ts";
+
+/** verify reads the log itself, so how it is written is no choice. */
+const { verbose: _v, quiet: _q, "log-format": _f, version: _n, ...passedOn } = RUN_OPTIONS;
+
+export const PASSED_ON = passedOn satisfies OptionTable;
+
+export const VERIFY_OPTIONS = {
+  swaps: {
+    type: "string",
+    short: "n",
+    value: "N",
+    help: "how often to swap",
+    default: String(DEFAULTS.swaps),
+  },
+  every: { type: "string", value: "DUR", help: "quiet time between swaps", default: "1s" },
+  mode: {
+    type: "string",
+    short: "m",
+    multiple: true,
+    value: "MODES",
+    help: "fresh, keepalive, post, slow, upload, mix; several at once with commas",
+    default: "fresh,keepalive, and post if the app keeps the contract",
+  },
+  rate: {
+    type: "string",
+    short: "r",
+    value: "N",
+    help: "requests a second of each mode; upload has 5 % of it, slow 1 %",
+    default: String(DEFAULTS.rate),
+  },
+  connections: {
+    type: "string",
+    short: "c",
+    value: "N",
+    help: "requests in flight at most, for each mode",
+    default: String(DEFAULTS.connections),
+  },
+  burst: {
+    type: "string",
+    value: "N",
+    help: "new connections at once at the HUP, the flip, the stop and the exit; 0: none",
+    default: String(DEFAULTS.burst),
+  },
+  url: { type: "string", value: "PATH", help: "what the GETs ask for", default: "/" },
+  "any-body": { type: "boolean", help: "take every body as good (a POST without the contract)" },
+  timeout: { type: "string", value: "DUR", help: "for a request, connect included", default: "10s" },
+  "slow-time": { type: "string", value: "DUR", help: "what 'slow' asks the app to take", default: "500ms" },
+  "upload-size": { type: "string", value: "SIZE", help: "body of an 'upload'", default: "256k" },
+  "swap-timeout": { type: "string", value: "DUR", help: "for one swap, drain included", default: "90s" },
+  chaos: { type: "boolean", help: `afterwards bad releases and accidents: ${CHAOS_KINDS.join(", ")}` },
+  "chaos-with": { type: "string", multiple: true, value: "KINDS", help: "only these of them" },
+  target: {
+    type: "string",
+    value: "TARGET",
+    help: "where the load goes: unix:/path[:/url] or http://host:port/path",
+    default: "the first socket that hupwatch holds",
+  },
+  reload: {
+    type: "string",
+    value: "CMD",
+    help: "judge another reload: run by sh -c for each swap, $VERIFY_SWAP is its number",
+  },
+  "ready-cmd": { type: "string", value: "CMD", help: "asked after --reload until it exits 0" },
+  settle: {
+    type: "string",
+    value: "DUR",
+    help: "a --reload goes on for so long after its commands",
+    default: "2s",
+  },
+  ledger: {
+    type: "string",
+    value: "FILE",
+    help: "where the app appends the id of each POST that it executes",
+    default: "offered in $VERIFY_LEDGER",
+  },
+  "allow-stale-keepalive": {
+    type: "boolean",
+    help: "idempotent requests may meet a kept connection that is closing",
+  },
+  "max-p99-ratio": {
+    type: "string",
+    value: "X",
+    help: "fail if p99 in swaps is above X times the steady one",
+  },
+  "max-p999-ratio": { type: "string", value: "X", help: "the same for p99.9" },
+  "max-gap": { type: "string", value: "DUR", help: "fail after a longer time without a good answer" },
+  "max-mixed": { type: "string", value: "DUR", help: "fail if two versions answer in turns for longer" },
+  "max-ready": { type: "string", value: "DUR", help: "fail if a generation takes longer to be ready" },
+  "max-rss-slope": { type: "string", value: "KB", help: "fail if hupwatch grows by more with each swap" },
+  "max-fd-growth": {
+    type: "string",
+    value: "N",
+    help: "fail if hupwatch has so many more descriptors at the end",
+  },
+  "max-missed": {
+    type: "string",
+    value: "PERCENT",
+    help: "slots that may find no free connection",
+    default: "1",
+  },
+  json: {
+    type: "string",
+    value: "FILE",
+    help: "write all that was found (hupwatch-verify/1); -: to stdout, without the table",
+  },
+  junit: { type: "string", value: "FILE", help: "write the checks as JUnit XML" },
+  html: { type: "string", value: "FILE", help: "write one self-contained page to look at" },
+  hgrm: { type: "string", value: "FILE", help: "write the latency spectrum as HdrHistogram's text" },
+  quiet: { type: "boolean", short: "q", help: "no progress on stderr" },
+  ...PASSED_ON,
+} as const satisfies OptionTable;

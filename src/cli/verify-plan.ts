@@ -1,0 +1,135 @@
+/** From the words of `hupwatch verify` to a VerifyPlan: every value is checked here, before anything is started. */
+import { MODES } from "../load/plan.ts";
+import { parseTarget } from "../load/target.ts";
+import {
+  type Bounds,
+  CHAOS_KINDS,
+  type ChaosKind,
+  DEFAULTS,
+  type HupwatchSubject,
+  type ReloadSubject,
+  type VerifyPlan,
+} from "../verify/plan.ts";
+import type { Values } from "./command.ts";
+import { duration, listOf, number, size, usage, wholeNumber } from "./values.ts";
+import { PASSED_ON, type VERIFY_OPTIONS } from "./verify-options.ts";
+
+export type VerifyValues = Values<typeof VERIFY_OPTIONS>;
+
+/** A release that hangs is only found out at the deadline: the default minute would be most of the run. */
+const HANG_READY_TIMEOUT = "15s";
+
+/** Throws a usage error (2) that names the option and the value. */
+export function planVerify(values: VerifyValues, words: readonly string[]): VerifyPlan {
+  const chaos = chaosOf(values);
+  const subject = words.length > 0 ? hupwatchSubject(values, words, chaos) : reloadSubject(values);
+  if (subject.kind === "reload" && chaos.length > 0)
+    throw usage("--chaos is done to hupwatch's generations, and --reload has none", "leave one of them out");
+  if (values.target !== undefined) parseTarget(values.target, process.cwd());
+  const ms = (option: "every" | "timeout" | "slow-time" | "swap-timeout", standard: number, low: number) =>
+    values[option] === undefined ? standard : duration(values[option], `--${option}`, low);
+  return {
+    subject,
+    target: values.target,
+    url: urlOf(values.url ?? "/"),
+    modes: values.mode && listOf(values.mode, "--mode", MODES),
+    rate: number(values.rate, "--rate", 0.1, 1_000_000) ?? DEFAULTS.rate,
+    connections: wholeNumber(values.connections, "--connections", 1, 60_000) ?? DEFAULTS.connections,
+    swaps: wholeNumber(values.swaps, "--swaps", 1, 1_000_000) ?? DEFAULTS.swaps,
+    everyMs: ms("every", DEFAULTS.everyMs, 1),
+    burst: wholeNumber(values.burst, "--burst", 0, 10_000) ?? DEFAULTS.burst,
+    swapTimeoutMs: ms("swap-timeout", DEFAULTS.swapTimeoutMs, 1),
+    timeoutMs: ms("timeout", DEFAULTS.timeoutMs, 1),
+    slowMs: ms("slow-time", DEFAULTS.slowMs, 0),
+    uploadBytes:
+      values["upload-size"] === undefined
+        ? DEFAULTS.uploadBytes
+        : size(values["upload-size"], "--upload-size"),
+    checkBodies: values["any-body"] !== true,
+    missedMax: (number(values["max-missed"], "--max-missed", 0, 100) ?? DEFAULTS.missedMax * 100) / 100,
+    chaos,
+    allowStaleKeepAlive: values["allow-stale-keepalive"] === true,
+    ledger: values.ledger,
+    bounds: boundsOf(values),
+  };
+}
+
+function hupwatchSubject(
+  values: VerifyValues,
+  words: readonly string[],
+  chaos: readonly ChaosKind[],
+): HupwatchSubject {
+  for (const option of ["reload", "ready-cmd", "settle"] as const)
+    if (values[option] !== undefined)
+      throw usage(
+        `--${option} judges a server that runs already, and a command is given, too`,
+        "give one of both",
+      );
+  const killAtExit = values["kill-at-exit"] ?? !chaos.includes("kill");
+  if (killAtExit && chaos.includes("kill"))
+    throw usage(
+      "--kill-at-exit leaves no survivors, and --chaos kills hupwatch to see them taken over",
+      "leave out --kill-at-exit, or name the other kinds with --chaos-with",
+    );
+  const runWords = passedOn({ ...values, "kill-at-exit": killAtExit });
+  if (chaos.includes("hang") && values["ready-timeout"] === undefined)
+    runWords.push(`--ready-timeout=${HANG_READY_TIMEOUT}`);
+  return { kind: "hupwatch", words, runWords, killAtExit };
+}
+
+function reloadSubject(values: VerifyValues): ReloadSubject {
+  if (values.reload === undefined)
+    throw usage(
+      "nothing to verify",
+      "put a command behind --, or name a running server with --target and its --reload command",
+    );
+  if (values.target === undefined)
+    throw usage("--reload without --target", "say where that server listens, e.g. --target unix:/path");
+  const unfit = Object.keys(PASSED_ON).find((name) => values[name as keyof VerifyValues] !== undefined);
+  if (unfit !== undefined)
+    throw usage(
+      `--${unfit} is for a command that hupwatch starts, and --reload judges another`,
+      "leave it out",
+    );
+  return {
+    kind: "reload",
+    reload: values.reload,
+    ready: values["ready-cmd"],
+    settleMs: values.settle === undefined ? DEFAULTS.settleMs : duration(values.settle, "--settle", 0),
+  };
+}
+
+/** `--name=value`: a value may begin with a dash. */
+function passedOn(values: VerifyValues): string[] {
+  return Object.keys(PASSED_ON).flatMap((name) => {
+    const value = values[name as keyof typeof PASSED_ON];
+    if (value === undefined) return [];
+    if (typeof value === "boolean") return [value ? `--${name}` : `--no-${name}`];
+    return [value].flat().map((one) => `--${name}=${one}`);
+  });
+}
+
+function chaosOf(values: VerifyValues): ChaosKind[] {
+  const named = values["chaos-with"];
+  if (named) return listOf(named, "--chaos-with", CHAOS_KINDS);
+  return values.chaos ? [...CHAOS_KINDS] : [];
+}
+
+function boundsOf(values: VerifyValues): Bounds {
+  const ms = (option: "max-gap" | "max-mixed" | "max-ready") =>
+    values[option] === undefined ? undefined : duration(values[option], `--${option}`, 0);
+  return {
+    maxP99Ratio: number(values["max-p99-ratio"], "--max-p99-ratio", 0.01, 1e6),
+    maxP999Ratio: number(values["max-p999-ratio"], "--max-p999-ratio", 0.01, 1e6),
+    maxGapMs: ms("max-gap"),
+    maxMixedMs: ms("max-mixed"),
+    maxReadyMs: ms("max-ready"),
+    maxRssSlopeKb: number(values["max-rss-slope"], "--max-rss-slope", 0, 1e9),
+    maxFdGrowth: wholeNumber(values["max-fd-growth"], "--max-fd-growth", 0, 1e6),
+  };
+}
+
+function urlOf(text: string): string {
+  if (/^\/[\x21-\x7e]*$/.test(text)) return text;
+  throw usage(`--url '${text}' is no path`, "begin it with /, without blanks");
+}

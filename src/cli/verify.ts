@@ -1,0 +1,117 @@
+/** `hupwatch verify`: reads the options, has the swaps done and judged, writes the reports. */
+import { closeSync, openSync } from "node:fs";
+import { HupwatchError } from "../error.ts";
+import { conduct, type Progress } from "../verify/conductor.ts";
+import type { Evidence } from "../verify/evidence.ts";
+import type { VerifyPlan } from "../verify/plan.ts";
+import { makeReport, type VerifyReport } from "../verify/report.ts";
+import { renderProgress, renderVerdict } from "../verify/terminal.ts";
+import { command } from "./command.ts";
+import { VERIFY_OPTIONS } from "./verify-options.ts";
+import { planVerify, type VerifyValues } from "./verify-plan.ts";
+
+const EPILOGUE = `CHAOS
+
+  crash     the new release is killed while it boots           rolled back, nobody notices
+  hang      it never becomes ready                             rolled back at --ready-timeout
+  warm-up   it is killed while it serves beside the old one    rolled back; what it had in hand is lost with it
+  storm     10 HUPs within a second                            all answered by one or two swaps
+  kill      hupwatch is killed (-9) and started again          takes over from what it left
+
+  An app that keeps the contract answers POST /upload with {"bytes", "sha256", "id"} of the body and X-Request-Id,
+  says in X-Version which generation it is, and appends X-Request-Id to the file in $VERIFY_LEDGER when it has
+  executed a POST.
+
+EXIT CODES
+
+  0  nothing dropped, every check passed
+  1  a check failed
+  2  usage
+  3  set-up failed: the command did not start, nobody listens
+  4  inconclusive: the generator was the limit, or it was interrupted`;
+
+export default command({
+  name: "verify",
+  summary: "Prove that swaps drop nothing: drive load, swap many times, judge, report.",
+  usage: "[options] -- command [args...]",
+  options: VERIFY_OPTIONS,
+  usageExitCode: 2,
+  wraps: true,
+  examples: [
+    {
+      command: "hupwatch verify --swaps 50 -- gunicorn app:app --bind unix:/tmp/app.sock",
+      meaning: "50 swaps under fresh and kept connections",
+    },
+    {
+      command: "hupwatch verify --chaos --html report.html -- gunicorn app:app --bind 127.0.0.1:8000",
+      meaning: "bad releases, too, and a page to look at",
+    },
+    {
+      command: "hupwatch verify --target unix:/run/app.sock --reload 'systemctl reload app'",
+      meaning: "judge any other reload of a server that runs already",
+    },
+  ],
+  epilogue: EPILOGUE,
+  async run({ values, positionals }) {
+    const plan = planVerify(values, positionals);
+    // Before minutes of load, not after.
+    for (const file of [values.json, values.junit, values.html, values.hgrm]) assertWritable(file);
+    const evidence = await conductShowing(plan, values.quiet === true);
+    const report = makeReport(evidence);
+    await writeReports(values, report, evidence);
+    const json = values.json === "-";
+    await Bun.write(Bun.stdout, json ? `${JSON.stringify(report)}\n` : renderVerdict(report));
+    return report.exitCode;
+  },
+});
+
+/** On a terminal one line that is written over; elsewhere a line every five seconds. */
+async function conductShowing(plan: VerifyPlan, quiet: boolean): Promise<Evidence> {
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  process.on("SIGINT", stop).on("SIGTERM", stop);
+  const live = process.stderr.isTTY === true;
+  let saidMs = 0;
+  const onProgress = (progress: Progress) => {
+    if (quiet || (!live && progress.elapsedMs - saidMs < 5000)) return;
+    saidMs = progress.elapsedMs;
+    const line = renderProgress(progress);
+    process.stderr.write(live ? `\r\x1b[K${line}` : `${line}\n`);
+  };
+  try {
+    return await conduct(plan, { signal: abort.signal, onProgress });
+  } finally {
+    if (live && !quiet) process.stderr.write("\r\x1b[K");
+    process.off("SIGINT", stop).off("SIGTERM", stop);
+  }
+}
+
+async function writeReports(values: VerifyValues, report: VerifyReport, evidence: Evidence): Promise<void> {
+  if (values.json !== undefined && values.json !== "-")
+    await Bun.write(values.json, `${JSON.stringify(report)}\n`);
+  if (values.junit !== undefined) {
+    const { renderJunit } = await import("../verify/junit.ts");
+    await Bun.write(values.junit, renderJunit(report));
+  }
+  if (values.html !== undefined) {
+    const { renderPage } = await import("../verify/page/page.ts");
+    await Bun.write(values.html, await renderPage(report));
+  }
+  if (values.hgrm !== undefined) {
+    const { spectrumOf } = await import("../verify/spectrum.ts");
+    await Bun.write(values.hgrm, spectrumOf(evidence));
+  }
+}
+
+function assertWritable(file: string | undefined): void {
+  if (file === undefined || file === "-") return;
+  try {
+    closeSync(openSync(file, "a"));
+  } catch (cause) {
+    throw new HupwatchError("verify.report", `cannot write ${file}`, {
+      exitCode: 3,
+      hint: "name a file in a directory that exists and may be written to",
+      cause,
+    });
+  }
+}

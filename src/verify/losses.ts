@@ -1,0 +1,87 @@
+/** Which failures are whose: the heart of the judgement. Pure. */
+import { FAILURE_CLASSES, type FailureClass, isKeepAliveRace } from "../load/outcome.ts";
+import type { FailureCount } from "../load/tally.ts";
+import type { Stage } from "./evidence.ts";
+import type { TrafficMode, TrafficRun } from "./traffic.ts";
+
+/**
+ * `drop`: a user lost a request. `race`: the keep-alive race, which every HTTP client is to meet by sending again.
+ * `integrity`: answered, and wrongly. `held`: in the hands of the process that we killed while it served; no supervisor
+ * can give it back. `generator`: our own limit.
+ */
+export type LossKind = "drop" | "race" | "integrity" | "held" | "generator";
+
+export interface Loss extends FailureCount {
+  stage: Stage["name"];
+  mode: TrafficMode;
+  loss: LossKind;
+}
+
+const INTEGRITY: ReadonlySet<FailureClass> = new Set(["wrong-body", "malformed", "surplus-bytes"]);
+/** How a connection ends whose process was killed. */
+const ENDED_BY_DEATH: ReadonlySet<FailureClass> = new Set([
+  "reset-before-byte",
+  "fin-before-byte",
+  "cut-head",
+  "cut-body",
+]);
+/** Between a death and the flip back: the log's stamps are whole milliseconds, and clients hear of it later. */
+const SLACK_MS = 100;
+
+export function lossesOf(stages: readonly Stage[]): Loss[] {
+  return stages.flatMap((stage) => stage.runs.flatMap((run) => lossesOfRun(stage, run)));
+}
+
+function lossesOfRun(stage: Stage, run: TrafficRun): Loss[] {
+  const base = { stage: stage.name, mode: run.mode };
+  const losses: Loss[] = [];
+  for (const failure of run.result.failures) {
+    const held = Math.min(failure.count, heldByTheKilled(stage, run, failure));
+    if (held > 0) losses.push({ ...failure, ...base, count: held, loss: "held" });
+    if (failure.count > held)
+      losses.push({ ...failure, ...base, count: failure.count - held, loss: kindOf(failure) });
+  }
+  return losses;
+}
+
+function kindOf(failure: FailureCount): LossKind {
+  if (FAILURE_CLASSES[failure.class].blame === "generator") return "generator";
+  if (INTEGRITY.has(failure.class)) return "integrity";
+  return isKeepAliveRace(failure) ? "race" : "drop";
+}
+
+/** Of these failures, how many ended with the process that died in its warm-up, between its flip and the flip back. */
+function heldByTheKilled(stage: Stage, { result, offsetMs }: TrafficRun, failure: FailureCount): number {
+  if (stage.name !== "warm-up" || !ENDED_BY_DEATH.has(failure.class)) return 0;
+  return result.failureRecords.filter((record) => {
+    const alike =
+      record.class === failure.class && record.kind === failure.kind && record.reused === failure.reused;
+    return (
+      alike &&
+      stage.swaps.some(
+        ({ readyMs, decidedMs }) =>
+          readyMs !== undefined &&
+          decidedMs !== undefined &&
+          record.startedMs + offsetMs >= readyMs - SLACK_MS &&
+          record.endedMs + offsetMs <= decidedMs + SLACK_MS,
+      )
+    );
+  }).length;
+}
+
+export const countOf = (losses: readonly Loss[], ...kinds: LossKind[]): number =>
+  losses.filter((l) => kinds.includes(l.loss)).reduce((sum, l) => sum + l.count, 0);
+
+/** `3 x connect-missing (ENOENT, fresh)`, largest first. */
+export function describeLosses(losses: readonly Loss[], ...kinds: LossKind[]): string[] {
+  const lines = new Map<string, number>();
+  for (const l of losses) {
+    if (!kinds.includes(l.loss)) continue;
+    const where = [l.errno, l.reused ? "reused connection" : "new connection", l.mode, ...at(l)];
+    const line = `${l.class} (${where.filter((w) => w !== undefined).join(", ")}): ${FAILURE_CLASSES[l.class].meaning}`;
+    lines.set(line, (lines.get(line) ?? 0) + l.count);
+  }
+  return [...lines].sort((a, b) => b[1] - a[1]).map(([line, count]) => `${count} x ${line}`);
+}
+
+const at = (l: Loss): string[] => (l.stage === "swaps" ? [] : [`chaos: ${l.stage}`]);

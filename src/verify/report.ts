@@ -1,0 +1,166 @@
+/**
+ * The evidence with its verdict, as plain data: what `--json` writes and every other report is made from. Fields are
+ * only ever added under this schema's name. Times are milliseconds since `startedAt` unless the name says otherwise.
+ */
+import { cpus, release } from "node:os";
+import { type LoadReport, reportOf } from "../load/result.ts";
+import { VERSION } from "../version.ts";
+import { type Check, judge } from "./checks.ts";
+import type { Evidence, Stage } from "./evidence.ts";
+import {
+  crossedBy,
+  type Gap,
+  type Growth,
+  gapsOf,
+  growthOf,
+  isFresh,
+  type LatencyPair,
+  latencyPairs,
+  mixedMs,
+  type Timings,
+  timingsOf,
+  type VersionSpan,
+  versionsOf,
+} from "./figures.ts";
+import type { Swap } from "./journal.ts";
+import type { LedgerFindings } from "./ledger.ts";
+import { countOf, type Loss, lossesOf } from "./losses.ts";
+import { upperBound95 } from "./statistics.ts";
+import type { Sample } from "./stock.ts";
+import type { TrafficMode } from "./traffic.ts";
+import { count, plural } from "./words.ts";
+
+export type VerifyVerdict = "pass" | "fail" | "inconclusive";
+
+export interface VerifyReport {
+  schema: "hupwatch-verify/1";
+  verdict: VerifyVerdict;
+  exitCode: 0 | 1 | 4;
+  /** The verdict line. */
+  line: string;
+  hupwatch: string;
+  /** What was judged: the command, or the reload command, as typed. */
+  subject: { kind: "hupwatch" | "reload"; command: string };
+  target: string;
+  modes: string[];
+  /** Each new connection is led to one generation; null: not known. */
+  steered: boolean | null;
+  load: { ratePerMode: number; connectionsPerMode: number; burst: number };
+  /** ISO 8601. */
+  startedAt: string;
+  elapsedMs: number;
+  machine: { kernel: string; cpus: number; arch: string; bun: string };
+  requests: {
+    scheduled: number;
+    started: number;
+    ok: number;
+    failed: number;
+    missed: number;
+    /** Failures that count against the subject: see `losses` for which. */
+    dropped: number;
+    /** Under way while a swap was going on. */
+    crossed: number;
+  };
+  swaps: number;
+  /** 95 % upper bound on the rate of drops among the requests that crossed a swap; null where none did. */
+  bound95PerMillion: number | null;
+  checks: Check[];
+  losses: Loss[];
+  /** In swaps against steady; the first row is of all modes together. */
+  latency: LatencyPair[];
+  gaps: Gap[];
+  timings: Timings;
+  versions: { spans: VersionSpan[]; mixedMsOnNewConnections: number[] };
+  ledger: LedgerFindings | null;
+  growth: Growth;
+  /** One after each quiet stretch. */
+  samples: Sample[];
+  stages: {
+    name: Stage["name"];
+    startMs: number;
+    endMs: number;
+    swaps: Swap[];
+    /** `load` is a report of `hupwatch load`; its milliseconds count from `offsetMs`. */
+    runs: { mode: TrafficMode; offsetMs: number; load: LoadReport }[];
+  }[];
+}
+
+export function makeReport(evidence: Evidence): VerifyReport {
+  const { plan, stages } = evidence;
+  const swaps = stages.find((s) => s.name === "swaps");
+  const losses = lossesOf(stages);
+  const checks = judge(evidence, losses);
+  const requests = requestsOf(evidence, losses);
+  const verdict = verdictOf(checks);
+  const spans = swaps ? versionsOf(swaps, isFresh) : [];
+  const total = stages.reduce((sum, s) => sum + s.swaps.length, 0);
+  const bound95PerMillion =
+    requests.crossed === 0 ? null : (upperBound95(requests.dropped) / requests.crossed) * 1e6;
+  const base = { requests, swaps: total, bound95PerMillion };
+  return {
+    schema: "hupwatch-verify/1",
+    verdict,
+    exitCode: verdict === "pass" ? 0 : verdict === "fail" ? 1 : 4,
+    line: lineOf(base),
+    hupwatch: VERSION,
+    subject:
+      plan.subject.kind === "hupwatch"
+        ? { kind: "hupwatch", command: plan.subject.words.join(" ") }
+        : { kind: "reload", command: plan.subject.reload },
+    target: evidence.target,
+    modes: [...evidence.modes],
+    steered: evidence.steered ?? null,
+    load: { ratePerMode: plan.rate, connectionsPerMode: plan.connections, burst: plan.burst },
+    startedAt: evidence.startedAt.toISOString(),
+    elapsedMs: Math.round(evidence.elapsedMs),
+    machine: { kernel: release(), cpus: cpus().length, arch: process.arch, bun: Bun.version },
+    ...base,
+    checks,
+    losses,
+    latency: latencyPairs(swaps),
+    gaps: gapsOf(stages),
+    timings: timingsOf(swaps),
+    versions: { spans, mixedMsOnNewConnections: mixedMs(spans).map(Math.round) },
+    ledger: evidence.ledger ?? null,
+    growth: growthOf(evidence),
+    samples: evidence.samples,
+    stages: stages.map(({ name, startMs, endMs, swaps: tries, runs }) => ({
+      ...{ name, startMs, endMs, swaps: tries },
+      runs: runs.map(({ mode, offsetMs, result }) => ({ mode, offsetMs, load: reportOf(result) })),
+    })),
+  };
+}
+
+function requestsOf({ plan, stages }: Evidence, losses: readonly Loss[]): VerifyReport["requests"] {
+  const results = stages.flatMap((stage) => stage.runs.map((run) => run.result));
+  const sum = (of: (r: (typeof results)[number]) => number) => results.reduce((n, r) => n + of(r), 0);
+  return {
+    scheduled: sum((r) => r.scheduled),
+    started: sum((r) => r.started),
+    ok: sum((r) => r.ok),
+    failed: sum((r) => r.failed),
+    missed: sum((r) => r.missed),
+    dropped: countOf(losses, "drop", ...(plan.allowStaleKeepAlive ? [] : (["race"] as const))),
+    crossed: crossedBy(stages),
+  };
+}
+
+/** A check that failed counts, however well or badly the generator did. */
+function verdictOf(checks: readonly Check[]): VerifyVerdict {
+  if (checks.some((c) => c.status === "fail")) return "fail";
+  return checks.some((c) => c.status === "inconclusive") ? "inconclusive" : "pass";
+}
+
+function lineOf({
+  requests,
+  swaps,
+  bound95PerMillion: bound,
+}: Pick<VerifyReport, "requests" | "swaps" | "bound95PerMillion">): string {
+  const evidence =
+    bound === null
+      ? "none crossed a swap"
+      : `95 % bound ${figure(bound)} per million; ${count(requests.crossed)} crossed a swap`;
+  return `${count(requests.dropped)} of ${plural(requests.started, "request")} dropped in ${plural(swaps, "swap")} (${evidence})`;
+}
+
+const figure = (n: number): string => (n >= 100 ? count(Math.round(n)) : n.toPrecision(2));
