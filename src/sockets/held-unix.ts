@@ -15,6 +15,7 @@ import {
   linkSync,
   lstatSync,
   openSync,
+  readdirSync,
   realpathSync,
   renameSync,
   type Stats,
@@ -57,6 +58,7 @@ export class HeldUnix implements HeldSocket {
       this.adopted = this.#adopt(inherited.privatePath, inherited.fd);
       this.steerTo(this.adopted);
     } else rejectOccupied(spec, path);
+    removeDeadNames(path, inherited?.privatePath);
   }
 
   /** Without its descriptor all works but a look into its accept queue. */
@@ -174,12 +176,27 @@ export function throughLink(path: string): string {
 
 /** Hidden, in the same directory (rename must not cross file systems), and ours by our pid. */
 function privateName(path: string, generation: number): string {
-  const tag = `${process.pid.toString(36)}-${generation}`;
-  const long = join(dirname(path), `.${basename(path)}.hupwatch-${tag}`);
+  const [long, short] = privatePrefixes(path).map(
+    (prefix) => `${prefix}${process.pid.toString(36)}-${generation}`,
+  ) as [string, string];
   // One byte is kept for the `~` of the link that rename moves.
-  if (Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES) return long;
-  // Several sockets of one directory still need a name each.
-  return join(dirname(path), `.hw${Bun.hash.crc32(basename(path)).toString(36)}-${tag}`);
+  return Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES ? long : short;
+}
+
+/** Several sockets of one directory need a name each, also where there is no room for their own. */
+const privatePrefixes = (path: string): [long: string, short: string] => [
+  join(dirname(path), `.${basename(path)}.hupwatch-`),
+  join(dirname(path), `.hw${Bun.hash.crc32(basename(path)).toString(36)}-`),
+];
+
+/** What a hupwatch has left that was killed between two calls: links about to be renamed, names nobody listens behind. */
+function removeDeadNames(path: string, inUse: string | undefined): void {
+  const prefixes = privatePrefixes(path);
+  for (const entry of readdirSync(dirname(path))) {
+    const name = join(dirname(path), entry);
+    if (name === inUse || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
+    if (name.endsWith("~") || !liveListener(name)) removeStale(name);
+  }
 }
 
 /** A directory too deep for sun_path is reached through its descriptor (/proc/self/fd, proc(5)). */
