@@ -1,0 +1,160 @@
+/** The boundaries of the design, read out of the imports of src: one way down, and each library in one place. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { ROOT } from "./setup/places.ts";
+
+interface Import {
+  /** Below src, e.g. `swap/machine.ts`. */
+  from: string;
+  /** A path below src, or a package. */
+  to: string;
+  typeOnly: boolean;
+}
+
+const files = readdirSync(`${ROOT}/src`, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .sort();
+const text = (file: string) => readFileSync(`${ROOT}/src/${file}`, "utf8");
+
+const STATIC = /^(?:import|export)\s+(type\s)?(?:[^'"]*?\sfrom\s+)?"([^"]+)"/gm;
+const DYNAMIC = /\bimport\("([^"]+)"\)/g;
+
+const imports: Import[] = files.flatMap((from) => {
+  const resolved = (to: string) => (to.startsWith(".") ? normalize(join(dirname(from), to)) : to);
+  return [
+    ...[...text(from).matchAll(STATIC)].map(([, type, to = ""]) => ({
+      from,
+      to: resolved(to),
+      typeOnly: type !== undefined,
+    })),
+    ...[...text(from).matchAll(DYNAMIC)].map(([, to = ""]) => ({ from, to: resolved(to), typeOnly: false })),
+  ];
+});
+
+/** `swap` of `swap/machine.ts`; a file at the top, e.g. `error.ts`, is itself. */
+const area = (path: string) => path.split("/")[0] ?? path;
+const shown = (found: Import[]) => found.map(({ from, to }) => `${from} -> ${to}`);
+
+test("the imports are read at all", () => {
+  expect(files.length).toBeGreaterThan(50);
+  expect(imports).toContainEqual({ from: "swap/machine.ts", to: "os/spawn.ts", typeOnly: true });
+  expect(imports).toContainEqual({ from: "main.ts", to: "cli/run.ts", typeOnly: false });
+  for (const { to } of imports) if (to.endsWith(".ts")) expect(files).toContain(to);
+});
+
+describe("one place for each library", () => {
+  const places: [library: string, allowed: (file: string) => boolean, where: string][] = [
+    ["bun:ffi", (file) => file === "os/libc.ts", "os/libc.ts"],
+    ["consola", (file) => file === "log.ts", "log.ts"],
+    ["citty", (file) => file === "main.ts" || area(file) === "cli", "cli/ and main.ts"],
+  ];
+  test.each(places)("%s", (library, allowed, where) => {
+    const users = imports.filter(({ to }) => to === library || to.startsWith(`${library}/`));
+    expect(users.length).toBeGreaterThan(0);
+    expect({ where, others: shown(users.filter(({ from }) => !allowed(from))) }).toEqual({
+      where,
+      others: [],
+    });
+  });
+
+  test("process.on and process.once: cli/ alone; inner code is given what it waits for", () => {
+    const users = files.filter((file) => /\bprocess\.(on|once|addListener)\(/.test(text(file)));
+    expect(users.filter((file) => area(file) !== "cli")).toEqual([]);
+  });
+
+  test("process.exit: main.ts alone", () => {
+    expect(files.filter((file) => /\bprocess\.exit\(/.test(text(file)))).toEqual(["main.ts"]);
+  });
+});
+
+test("the machine is pure: types are all that it imports", () => {
+  expect(shown(imports.filter(({ from, typeOnly }) => from === "swap/machine.ts" && !typeOnly))).toEqual([]);
+  expect(text("swap/machine.ts")).not.toMatch(/\b(Bun|process|Date|performance|console|setTimeout)\./);
+});
+
+/** What each area may use besides itself and the leaves; the arrows of the design go down this list. */
+const LEAVES = ["error.ts", "duration.ts", "report.ts", "version.ts"];
+const BELOW: Record<string, string[]> = {
+  os: [],
+  http: [],
+  sockets: ["os"],
+  ready: ["http", "sockets", "os"],
+  servers: ["sockets", "os"],
+  swap: ["ready", "servers", "sockets", "os"],
+  control: ["http", "swap", "sockets", "os"],
+  load: ["http", "sockets", "os"],
+  verify: ["load", "http", "sockets", "os"],
+  cli: ["swap", "control", "verify", "load", "ready", "servers", "sockets", "http", "os", "log.ts"],
+  "main.ts": ["cli"],
+  "log.ts": [],
+  ...Object.fromEntries(LEAVES.map((leaf) => [leaf, []])),
+};
+
+describe("imports go one way", () => {
+  test("every area has its rule", () => {
+    const areas = [...new Set(files.map(area))];
+    expect(areas.filter((name) => !(name in BELOW))).toEqual([]);
+  });
+
+  test.each(Object.entries(BELOW))("%s", (name, below) => {
+    const inside = imports.filter(({ from, to }) => area(from) === name && files.includes(to));
+    const allowed = new Set([name, ...below, ...LEAVES]);
+    expect(shown(inside.filter(({ to }) => !allowed.has(area(to))))).toEqual([]);
+  });
+
+  test("verify and load use hupwatch only as a user would: never swap, servers or cli", () => {
+    const outside = imports.filter(({ from }) => area(from) === "verify" || area(from) === "load");
+    expect(
+      shown(outside.filter(({ to }) => ["swap", "servers", "control", "cli"].includes(area(to)))),
+    ).toEqual([]);
+  });
+});
+
+test("packages: only those that whoever installs hupwatch gets", () => {
+  const { dependencies } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")) as {
+    dependencies: Record<string, string>;
+  };
+  const used = imports
+    .map(({ to }) => to)
+    .filter(
+      (to) => !files.includes(to) && !/^(node:|bun(:|$)|package\.json)/.test(to) && !to.endsWith(".json"),
+    )
+    .map((to) => to.split("/")[0] ?? to);
+  expect(used.filter((name) => !(name in dependencies))).toEqual([]);
+});
+
+test("names say what a thing is about: no utils, core, manager, helper", () => {
+  const vague = /(^|[/-])(utils?|core|manager|helpers?|common|misc)([/.-]|$)/;
+  expect(files.filter((file) => vague.test(file))).toEqual([]);
+});
+
+test("the top of the repository has the agreed names and no others", () => {
+  const agreed = [
+    ".ci",
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "biome.json",
+    "bun.lock",
+    "bunfig.toml",
+    "docker",
+    "fixtures",
+    "package.json",
+    "src",
+    "test",
+    "tsconfig.json",
+  ];
+  const listed = Bun.spawnSync(["git", "ls-files"], { cwd: ROOT, stderr: "ignore" });
+  // An unpacked archive has no git; there is nothing else in it than what git had.
+  if (!listed.success) return;
+  const names = new Set(
+    listed.stdout
+      .toString()
+      .trim()
+      .split("\n")
+      .map((path) => path.split("/")[0] ?? path),
+  );
+  expect([...names].filter((name) => !agreed.includes(name))).toEqual([]);
+});
