@@ -1,0 +1,60 @@
+/** The environment of a generation: the caller's, less what was meant for hupwatch, then the env file as it is now. */
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { commandEnvironment, generationEnvironment } from "../../src/swap/environment.ts";
+import { PLAN } from "../fake-os/stage.ts";
+import { tempDir } from "../harness/until.ts";
+import { thrownBy } from "../sockets/thrown.ts";
+
+test("what was meant for hupwatch does not reach the command, everything else does", () => {
+  const own = {
+    NOTIFY_SOCKET: "/run/systemd/notify",
+    WATCHDOG_USEC: "1",
+    WATCHDOG_PID: "1",
+    LISTEN_FDS: "2",
+    LISTEN_PID: "1",
+    LISTEN_FDNAMES: "a:b",
+    LISTEN_PIDFDID: "1",
+    HUPWATCH_GENERATION: "7",
+    HUPWATCH_BUN: "/usr/bin/bun",
+  };
+  const theirs = { PATH: "/bin", LISTEN: "x", MY_NOTIFY_SOCKET: "y", EMPTY: "" };
+  expect(commandEnvironment({ ...own, ...theirs, GONE: undefined })).toEqual(theirs);
+});
+
+test("each generation knows its number, its name, hupwatch's pid and its directory as it was written", () => {
+  const plan = {
+    ...PLAN,
+    name: "web",
+    directory: "/srv/current",
+    environment: { A: "1", PWD: "/elsewhere" },
+  };
+  expect(generationEnvironment(plan, 3, 42)).toEqual({
+    A: "1",
+    PWD: "/srv/current",
+    HUPWATCH_GENERATION: "3",
+    HUPWATCH_NAME: "web",
+    HUPWATCH_PID: "42",
+  });
+});
+
+test("the env file is read anew each time, beats the caller's and cannot pretend to be hupwatch", () => {
+  using dir = tempDir();
+  const envFile = `${dir.path}/env`;
+  const plan = { ...PLAN, environment: { A: "caller", B: "caller" }, envFile };
+  writeFileSync(envFile, 'A=one\n# a remark\nexport QUOTED="two words"\nHUPWATCH_PID=1\n');
+  expect(generationEnvironment(plan, 1, 42)).toMatchObject({
+    A: "one",
+    B: "caller",
+    QUOTED: "two words",
+    HUPWATCH_PID: "42",
+  });
+  writeFileSync(envFile, "A=two\n");
+  expect(generationEnvironment(plan, 2, 42)).toMatchObject({ A: "two" });
+});
+
+test("an env file that is not there is named", () => {
+  const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile: "/no/such/env" }, 1, 42));
+  expect(error.message).toContain("--env-file /no/such/env");
+  expect(error.hint).toContain("every generation");
+});
