@@ -83,15 +83,21 @@ const usage = (message: string, hint: string) => new HupwatchError("usage", mess
 function logicalDirectory({ env, cwd }: Surroundings): string {
   const logical = env.PWD;
   if (!logical?.startsWith("/")) return cwd;
-  const [a, b] = [logical, cwd].map((path) => statSync(path, { throwIfNoEntry: false }));
-  return a && b && a.ino === b.ino && a.dev === b.dev ? logical : cwd;
+  try {
+    const [a, b] = [statSync(logical), statSync(cwd)];
+    return a.ino === b.ino && a.dev === b.dev ? logical : cwd;
+  } catch {
+    return cwd; // it names nothing that we may look at
+  }
 }
 
 function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly SocketSpec[]): Handover {
-  const mode = oneOf("--handover", wanted, ["auto", "systemd", "argv", "none"]);
+  const mode = oneOf("--handover", wanted, ["auto", "systemd", "argv", "path", "none"]);
+  if (mode === "path") requireOwnPaths(traits.words, sockets);
   if (mode !== "auto") return mode;
   if (sockets.length === 0) return "none";
-  return hasPlaceholder(traits.words, "fd") ? "argv" : traits.handover;
+  if (hasPlaceholder(traits.words, "fd")) return "argv";
+  return hasPlaceholder(traits.words, "socket") ? "path" : traits.handover;
 }
 
 /** Filled for each generation; whether they can be is known now. */
@@ -101,6 +107,18 @@ function rejectStrandedPlaceholders(
   sockets: readonly SocketSpec[],
 ): void {
   handOver({ mode, words, sockets: sockets.map(({ name }) => ({ name, socket: "" })), generation: 1 });
+}
+
+/** The server binds a path of its own for each generation, so it has to be told which. */
+function requireOwnPaths(words: readonly string[], sockets: readonly SocketSpec[]): void {
+  const other = sockets.find((s) => s.address.kind !== "unix");
+  if (other)
+    throw usage(`--handover path is for Unix sockets, and '${other.text}' is none`, "bind unix:/path");
+  if (!hasPlaceholder(words, "socket"))
+    throw usage(
+      "--handover path needs {socket} in the command",
+      "write it where the server takes its socket's path",
+    );
 }
 
 function chooseChecks(
