@@ -90,6 +90,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     specs: plan.sockets,
     options: plan.socketOptions,
     cutover: plan.cutover,
+    boundBy: plan.handover === "path" ? "server" : "hupwatch",
     ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });

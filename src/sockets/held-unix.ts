@@ -51,6 +51,7 @@ export class HeldUnix implements HeldSocket {
     private readonly options: SocketOptions,
     private readonly onRestored: (path: string) => void = () => {},
     inherited?: InheritedListener,
+    private readonly boundBy: "hupwatch" | "server" = "hupwatch",
   ) {
     this.address = { family: "unix", path };
     checkDirectory(spec, dirname(path));
@@ -72,6 +73,7 @@ export class HeldUnix implements HeldSocket {
   listenFor(generation: number): PrivateListener {
     const privatePath = privateName(this.path, generation);
     removeStale(privatePath);
+    if (this.boundBy === "server") return this.#listener(-1, privatePath);
     const fd = socket("unix", false);
     try {
       bindBeside(fd, privatePath);
@@ -86,17 +88,21 @@ export class HeldUnix implements HeldSocket {
   }
 
   #listener(fd: number, privatePath: string): PrivateListener {
-    const inode = lstatSync(privatePath).ino;
+    let inode = 0;
     const listener: PrivateListener = {
       fd,
       privatePath,
-      inode,
+      // A server that binds by itself makes it later, and may unlink it at its exit, when our public name still counts.
+      get inode() {
+        inode = statOrUndefined(privatePath)?.ino ?? inode;
+        return inode;
+      },
       proof: true,
       hasQueued: () => fd >= 0 && isReadable(fd),
       connect: () => connectBeside(privatePath),
       [Symbol.dispose]: () => {
         if (!this.#live.delete(listener)) return;
-        unlinkIfOurs(privatePath, inode);
+        removeStale(privatePath);
         if (fd >= 0) close(fd);
       },
     };
@@ -107,6 +113,8 @@ export class HeldUnix implements HeldSocket {
   steerTo(listener: Listener): void {
     const next = [...this.#live].find((l) => l === listener);
     if (!next) throw new RangeError(`not a listener of ${this.path}`);
+    // The very first server that binds by itself has not done so yet: it is made public when it is ready.
+    if (this.boundBy === "server" && next.inode === 0) return;
     if (this.#current) this.#replace(next);
     else this.#claim(next);
     this.#current = next;

@@ -18,6 +18,8 @@ export interface HoldRequest {
   specs: readonly SocketSpec[];
   options: SocketOptions;
   cutover: "steer" | "share";
+  /** Who binds a generation's own Unix path: a server that cannot take a descriptor does it itself. */
+  boundBy?: "hupwatch" | "server";
   /** What a survivor holds of an address, written as `format` does. */
   inherited?: (address: string) => InheritedListener | undefined;
   /** A public Unix path had vanished and was put back. */
@@ -50,7 +52,8 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
     }
     case "unix": {
       const path = throughLink(address.path);
-      const steered = new HeldUnix(spec, path, options, onRestored, inheritedOf({ family: "unix", path }));
+      const inherited = inheritedOf({ family: "unix", path });
+      const steered = new HeldUnix(spec, path, options, onRestored, inherited, request.boundBy);
       return share ? shareOne(steered, share) : steered;
     }
     case "tcp": {

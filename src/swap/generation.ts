@@ -110,8 +110,9 @@ export class Generation {
   #recordListeners(): RecordedListener[] {
     return this.listeners.flatMap((l, i) => {
       const held = this.held[i];
-      if (!l || !held || l.fd < 0) return [];
-      return [{ address: format(held.address), inode: fstatSync(l.fd).ino, privatePath: l.privatePath }];
+      if (!l || !held) return [];
+      const inode = l.fd < 0 ? 0 : fstatSync(l.fd).ino;
+      return [{ address: format(held.address), inode, privatePath: l.privatePath }];
     });
   }
 

@@ -347,6 +347,8 @@ const TABLE: Table = {
             s.next,
             s.again,
             say({ event: "ready", gen: s.next }),
+            // A server that binds its own path has only now made it.
+            steer(s.next),
             say({ event: "serving", gen: s.next }),
           )
         : nothing(s),

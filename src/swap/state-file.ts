@@ -11,7 +11,7 @@ export type Role = "serving" | "starting" | "retiring";
 export interface RecordedListener {
   /** As `format` writes it: `unix:/path`, `127.0.0.1:8000`. */
   address: string;
-  /** The socket's number in /proc/PID/fd, `socket:[inode]`. */
+  /** The socket's number in /proc/PID/fd, `socket:[inode]`; 0 where we never had its descriptor. */
   inode: number;
   /** The generation's own name beside a Unix path. */
   privatePath?: string | undefined;

@@ -4,31 +4,32 @@
  */
 import { readdirSync, readlinkSync } from "node:fs";
 import { close, pidfdGetfd, pidfdOpen } from "../os/libc.ts";
-import { environmentOf, isSame, processOf, treeOf } from "../os/procfs.ts";
+import { environmentOf, isRunning, type Process, processOf, treeOf } from "../os/procfs.ts";
 import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
 
 export interface Survivors {
-  /** The one that clients reach. */
-  current: RecordedGeneration;
+  /** The one that clients reach; undefined where nobody is left who could answer them. */
+  current: RecordedGeneration | undefined;
   /** Unfinished or retired ones, to be ended before the next swap. */
   others: RecordedGeneration[];
   last: number;
 }
 
-/** Undefined where nobody of that state lives. `leadsTo` tells which generation the public path leads to, if it can. */
+/** Undefined without a state. `leadsTo` tells which generation the public path leads to, if it can. */
 export function findSurvivors(
   state: RecordedState | undefined,
   leadsTo: (generation: RecordedGeneration) => boolean,
 ): Survivors | undefined {
   if (!state) return undefined;
   const started = state.generations.filter((g) => g.pid > 0);
-  const living = [...started.filter((g) => isSame(g) || hasTree(g)), ...unrecorded(state, started)];
+  const living = [...started.filter((g) => isRunning(g) || hasTree(g)), ...unrecorded(state, started)];
+  // What a dead leader left behind may be workers that still accept, or nothing but a log's relay.
+  const able = living.filter((g) => isRunning(g) || g.listeners.some((l) => holderOf(g, l)));
   const current =
-    living.find(leadsTo) ??
-    living.find((g) => g.role === "serving") ??
-    living.findLast((g) => g.role === "starting") ??
-    living.at(-1);
-  if (!current) return undefined;
+    able.find(leadsTo) ??
+    able.find((g) => g.role === "serving") ??
+    able.findLast((g) => g.role === "starting") ??
+    able.at(-1);
   return {
     current,
     others: living.filter((g) => g !== current),
@@ -72,8 +73,7 @@ function unrecorded(state: RecordedState, started: readonly RecordedGeneration[]
  * (another user, or Yama's ptrace_scope).
  */
 export function takeListener(survivor: RecordedGeneration, listener: RecordedListener): number | undefined {
-  const tree = treeOf({ leader: survivor, marks: marks(survivor), self: process.pid });
-  for (const { pid } of tree) {
+  for (const { pid } of treeOf({ leader: survivor, marks: marks(survivor), self: process.pid })) {
     const fd = descriptorOf(pid, listener.inode);
     if (fd === undefined) continue;
     const taken = takeFrom(pid, fd);
@@ -81,6 +81,11 @@ export function takeListener(survivor: RecordedGeneration, listener: RecordedLis
   }
   return undefined;
 }
+
+const holderOf = (survivor: RecordedGeneration, listener: RecordedListener): Process | undefined =>
+  treeOf({ leader: survivor, marks: marks(survivor), self: process.pid }).find(
+    ({ pid }) => descriptorOf(pid, listener.inode) !== undefined,
+  );
 
 function descriptorOf(pid: number, inode: number): number | undefined {
   try {

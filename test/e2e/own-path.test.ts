@@ -1,0 +1,31 @@
+/** Servers that cannot take a descriptor: each generation binds a path of its own, which becomes the public one. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { sameStock, takeStock } from "../harness/leftovers.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { tempDir } from "../harness/until.ts";
+import { ROOT } from "../setup/places.ts";
+
+const TINY = `${ROOT}/fixtures/apps/tiny.ts`;
+
+test("I3: a server that binds its own {socket} is swapped without a drop, and its unlinking at exit harms nobody", async () => {
+  using place = tempDir();
+  const bind = `unix:${join(place.path, "app.sock")}`;
+  await using hupwatch = await startHupwatch(
+    ["-k", "-w", "0.2", "-b", bind, "--", process.execPath, TINY, "unix:{socket}"],
+    { cwd: place.path },
+  );
+  await using load = await startLoad({ target: bind, versions: ["1", "2", "3"] });
+  await load.version("1");
+  const before = takeStock(hupwatch, place.path);
+  for (const generation of [2, 3]) {
+    hupwatch.hup();
+    await hupwatch.until(LOG.gone(generation - 1));
+    await load.version(`${generation}`);
+    await load.more(100);
+  }
+  expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
+  await sameStock(hupwatch, place.path, before);
+}, 30_000);
