@@ -1,6 +1,6 @@
 /** A process that somebody else started and that outlived them: it cannot be waited for, only looked at. */
 import { type Clock, poll } from "./clock.ts";
-import { type Identity, isSame, processOf } from "./procfs.ts";
+import { type Identity, isRunning, isSame } from "./procfs.ts";
 import type { Child, ExitStatus } from "./spawn.ts";
 
 /** Only survivors of another hupwatch are watched so, and only until the swap from them is done. */
@@ -23,9 +23,4 @@ export function watchForeign(identity: Identity, clock: Clock): Child {
       return true;
     },
   };
-}
-
-function isRunning(identity: Identity): boolean {
-  const process = processOf(identity.pid);
-  return process?.startTime === identity.startTime && process.state !== "Z";
 }

@@ -38,6 +38,12 @@ export function processOf(pid: number): Process | undefined {
 
 export const isSame = (a: Identity): boolean => processOf(a.pid)?.startTime === a.startTime;
 
+/** Not even as a zombie: init may take its time. */
+export function isRunning(a: Identity): boolean {
+  const process = processOf(a.pid);
+  return process?.startTime === a.startTime && process.state !== "Z";
+}
+
 export function allProcesses(): Process[] {
   const found: Process[] = [];
   for (const name of readdirSync("/proc")) {
