@@ -22,7 +22,7 @@ import {
 type Row = [what: string, in_: Phase, event: Event, effects: string[], phase: Phase];
 
 const TABLE: Row[] = [
-  ["the first is ready", "starting", ready(1), ["say ready", "say serving"], "serving"],
+  ["the first is ready", "starting", ready(1), ["say ready", "steer 1", "say serving"], "serving"],
   ["the first is not", "starting", failed(1), ["say start-failed", "retire 1 abandon"], "stopping"],
   ["the first dies", "starting", exited(1), ["say start-failed", "retire 1 sweep"], "stopping"],
   ["nothing to leave yet", "starting", leave, ["say stopping", "retire 1 abandon"], "stopping"],
