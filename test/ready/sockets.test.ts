@@ -1,0 +1,123 @@
+/** The checks that ask a socket, against real listeners: what passes, what does not, and what is told meanwhile. */
+import { describe, expect, test } from "bun:test";
+import { SystemError } from "../../src/os/libc.ts";
+import { parseCheck } from "../../src/ready/check.ts";
+import type { Listener } from "../../src/sockets/held.ts";
+import { until } from "../harness/until.ts";
+import { ask, ground, serve, TRANSPORTS } from "./stage.ts";
+
+const answer = (status: string, more = "") => `HTTP/1.1 ${status}\r\nContent-Length: 2\r\n${more}\r\nok`;
+const GOOD = answer("200 OK");
+
+describe.each(TRANSPORTS)("over %s", (transport) => {
+  describe("http passes on any complete answer below 500", () => {
+    test.each<[string, string]>([
+      ["200", GOOD],
+      ["301", answer("301 Moved", "Location: /x\r\n")],
+      ["404", answer("404 Not Found")],
+      ["401, in HTTP/1.0, ended by closing", "HTTP/1.0 401 Unauthorized\r\n\r\nwho are you?"],
+      ["chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"],
+      ["204 without a body", "HTTP/1.1 204 No Content\r\n\r\n"],
+    ])("%s", async (_, text) => {
+      using place = ground(transport);
+      using _server = serve(place.young, (s) => void s.end(text));
+      using asking = ask(parseCheck("http"), [place.young]);
+      await until(() => asking.passed === 1, { what: "it to pass", context: () => asking.obstacle });
+    });
+  });
+
+  describe("and on nothing else, and says what stands in the way", () => {
+    test.each<[what: string, text: string, obstacle: string]>([
+      ["500", answer("500 Internal Server Error"), "it answered 500"],
+      ["503", answer("503 Service Unavailable"), "it answered 503"],
+      ["half an answer", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok", "it closed the connection"],
+      ["half a head", "HTTP/1.1 200 OK\r\nConte", "it closed the connection"],
+      ["nothing, and an end", "", "it closed the connection"],
+      ["another protocol", "SSH-2.0-OpenSSH_9.2\r\n", "its answer is no HTTP"],
+    ])("%s", async (_, text, obstacle) => {
+      using place = ground(transport);
+      let requests = 0;
+      using _server = serve(place.young, (s) => {
+        requests += 1;
+        s.end(text);
+      });
+      using asking = ask(parseCheck("http"), [place.young]);
+      // Asked again and again: it may still become good.
+      await until(() => requests >= 3, { what: "three requests", context: () => asking.obstacle });
+      await until(() => asking.obstacle.includes(obstacle), {
+        what: obstacle,
+        context: () => asking.obstacle,
+      });
+      expect(asking.passed).toBe(0);
+    });
+  });
+
+  test("http:/path wants 2xx or 3xx of that path", async () => {
+    using place = ground(transport);
+    let healthy = false;
+    const asked = new Set<string>();
+    using _server = serve(place.young, (s, request) => {
+      asked.add(request.split("\r\n")[0] ?? "");
+      s.end(healthy ? GOOD : answer("404 Not Found"));
+    });
+    using asking = ask(parseCheck("http:/health?deep=1"), [place.young]);
+    await until(() => asking.obstacle === "it answered 404", { what: "404 to be told" });
+    expect(asking.passed).toBe(0);
+    healthy = true;
+    await until(() => asking.passed === 1, { what: "it to pass" });
+    expect([...asked]).toEqual(["GET /health?deep=1 HTTP/1.1"]);
+  });
+
+  test("an answer of the old generation never counts", async () => {
+    using place = ground(transport);
+    using _old = serve(place.old, (s) => void s.end(GOOD));
+    for (const text of ["http", "connect"]) {
+      using asking = ask(parseCheck(text), [place.young]);
+      const told = text === "http" ? "it has not answered" : "it has not accepted a connection";
+      await until(() => asking.obstacle === told, { what: told, context: () => asking.obstacle });
+      expect(asking.passed).toBe(0);
+    }
+    using asking = ask(parseCheck("http"), [place.young]);
+    using _young = serve(place.young, (s) => void s.end(GOOD));
+    await until(() => asking.passed === 1, { what: "it to pass" });
+  });
+
+  test("connect: a finished connect proves nothing, the empty accept queue does, on every listener", async () => {
+    using place = ground(transport);
+    using asking = ask(parseCheck("connect"), [place.old, place.young]);
+    using _old = serve(place.old, () => {});
+    await until(() => !place.old.hasQueued() && place.young.hasQueued(), { what: "one of two to accept" });
+    expect(asking.passed).toBe(0);
+    using _young = serve(place.young, () => {});
+    await until(() => asking.passed === 1, { what: "it to pass" });
+  });
+
+  test("passes once, and one that is given up asks no more", async () => {
+    using place = ground(transport);
+    let requests = 0;
+    using _server = serve(place.young, (s) => {
+      requests += 1;
+      s.end(answer("500 Internal Server Error"));
+    });
+    const asking = ask(parseCheck("http"), [place.young]);
+    await until(() => requests === 1, { what: "a request" });
+    asking[Symbol.dispose]();
+    using after = ask(parseCheck("connect"), [place.young]);
+    await until(() => after.passed === 1, { what: "the next check to pass" });
+    expect(requests).toBe(1);
+    expect(asking.passed).toBe(0);
+  });
+});
+
+test.each(["http", "connect"])("%s: a refusal is no crash but an obstacle", async (text) => {
+  using place = ground("unix");
+  const refusing: Listener = {
+    ...place.young,
+    connect: () => {
+      throw new SystemError("connect", "ECONNREFUSED");
+    },
+  };
+  using asking = ask(parseCheck(text), [refusing]);
+  await until(() => asking.obstacle.startsWith("connect: ECONNREFUSED"), { what: "the refusal to be told" });
+  expect(asking.passed).toBe(0);
+});

@@ -1,0 +1,98 @@
+/** A readiness check at work: what it asks is real, what it says is written down. */
+
+import { type Clock, realClock } from "../../src/os/clock.ts";
+import { dup } from "../../src/os/libc.ts";
+import type { Check, CheckContext } from "../../src/ready/check.ts";
+import type { Listener } from "../../src/sockets/held.ts";
+import { HeldTcp } from "../../src/sockets/held-tcp.ts";
+import { HeldUnix } from "../../src/sockets/held-unix.ts";
+import { tempDir } from "../harness/until.ts";
+
+export interface Asking extends Disposable {
+  readonly passed: number;
+  /** What stands in the way at present. */
+  readonly obstacle: string;
+  readonly extensions: number[];
+  line(text: string): void;
+  notify(message: Record<string, string>): void;
+}
+
+export function ask(
+  check: Check,
+  listeners: readonly Listener[] = [],
+  more: Partial<CheckContext> & { clock?: Clock } = {},
+): Asking {
+  let passed = 0;
+  let obstacle = "";
+  const extensions: number[] = [];
+  const lines = new Set<(line: string) => void>();
+  const messages = new Set<(message: Record<string, string>) => void>();
+  const hear = <T>(ears: Set<T>, ear: T): Disposable => {
+    ears.add(ear);
+    return { [Symbol.dispose]: () => void ears.delete(ear) };
+  };
+  const context: CheckContext = {
+    clock: realClock,
+    listeners,
+    note: (what) => {
+      obstacle = what;
+    },
+    extend: (ms) => void extensions.push(ms),
+    onLine: (ear) => hear(lines, ear),
+    onNotify: (ear) => hear(messages, ear),
+    run: () => {
+      throw new Error("nothing is to be run");
+    },
+    ...more,
+  };
+  const running = check.start(context, () => {
+    passed += 1;
+  });
+  return {
+    get passed() {
+      return passed;
+    },
+    get obstacle() {
+      return obstacle;
+    },
+    extensions,
+    line: (text) => {
+      for (const ear of lines) ear(text);
+    },
+    notify: (message) => {
+      for (const ear of messages) ear(message);
+    },
+    [Symbol.dispose]: () => running[Symbol.dispose](),
+  };
+}
+
+export const TRANSPORTS = ["unix", "tcp"] as const;
+
+export interface Ground extends Disposable {
+  /** Serves the public. */
+  old: Listener;
+  /** Is to be asked. */
+  young: Listener;
+}
+
+/** A held socket with an old generation that serves and a young one that nobody but a check can reach. */
+export function ground(transport: (typeof TRANSPORTS)[number]): Ground {
+  const stack = new DisposableStack();
+  const spec = { name: "x", text: "x", address: { kind: "tcp", host: "", port: 0 } } as const;
+  const held =
+    transport === "unix"
+      ? new HeldUnix(spec, `${stack.use(tempDir()).path}/x.sock`, { backlog: 16 })
+      : new HeldTcp(spec, { family: "inet", host: "127.0.0.1", port: 0 }, { backlog: 16 });
+  stack.use(held);
+  const [old, young] = [held.listenFor(1), held.listenFor(2)];
+  held.steerTo(old);
+  return { old, young, [Symbol.dispose]: () => stack.dispose() };
+}
+
+/** A server on a duplicate of the listener's descriptor that does this with every chunk of a request. */
+export function serve(listener: Listener, data: (socket: Bun.Socket, request: string) => void): Disposable {
+  const socket: Bun.SocketHandler = { data: (s, bytes) => data(s, bytes.toString("latin1")) };
+  // `fd` works in Bun.listen from 1.4.0; bun-types 1.4.5 does not have it.
+  const server = Bun.listen({ fd: dup(listener.fd), socket } as unknown as Bun.UnixSocketOptions<undefined>);
+  return { [Symbol.dispose]: () => server.stop(true) };
+}
