@@ -6,7 +6,7 @@ import { createLog, type Log, logLevel } from "../log.ts";
 import { becomeSubreaper } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
-import { locate } from "../os/spawn.ts";
+import { canDieWithParent, locate } from "../os/spawn.ts";
 import { holdAll } from "../sockets/open.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import { readState, StateFile } from "../swap/state-file.ts";
@@ -74,6 +74,11 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     runDir,
   });
   for (const note of traits.notes) log.warn("server.note", note);
+  if (plan.killAtExit && pid !== 1 && !canDieWithParent())
+    log.warn(
+      "kill-at-exit.weak",
+      "there is no setpriv with --pdeathsig here: a hupwatch that is killed (kill -9) leaves the command running (To fix: install util-linux)",
+    );
 
   using lock =
     runDir === undefined ? undefined : usable(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));

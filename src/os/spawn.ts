@@ -20,7 +20,7 @@ export interface SpawnRequest {
   /** Instead of our own stdout and stderr. */
   stdout?: number | "ignore" | undefined;
   stderr?: number | undefined;
-  /** The kernel sends the command SIGKILL when this process ends (prctl(2), PR_SET_PDEATHSIG). */
+  /** The kernel sends the command SIGKILL when this process ends (prctl(2), PR_SET_PDEATHSIG), if canDieWithParent. */
   dieWithParent: boolean;
 }
 
@@ -105,8 +105,22 @@ function orExplain({ argv }: SpawnRequest, start: () => Subprocess): Subprocess 
   }
 }
 
+/** util-linux's; busybox has one without the option. Looked for once, and only where it is wanted. */
+let setpriv: string | null | undefined;
+
+/** Whether the kernel can be asked to end the command with us. PID 1 needs not ask: its namespace ends with it. */
+export function canDieWithParent(): boolean {
+  if (setpriv === undefined) {
+    const found = Bun.which("setpriv");
+    const asked = found && Bun.spawnSync([found, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", ":"]);
+    setpriv = asked && asked.exitCode === 0 ? found : null;
+  }
+  return setpriv !== null;
+}
+
 /** The words that really start. Without a need for the true pid or the parent's death signal: the command itself. */
-function trampoline({ argv, env, listenPid, dieWithParent }: SpawnRequest): string[] {
+function trampoline({ argv, env, listenPid, ...request }: SpawnRequest): string[] {
+  const dieWithParent = request.dieWithParent && process.pid !== 1 && canDieWithParent();
   if (!listenPid && !dieWithParent) return [...argv];
   const steps = [
     // The parent may have died before the death signal was set: then nobody would ever send it.
@@ -115,7 +129,7 @@ function trampoline({ argv, env, listenPid, dieWithParent }: SpawnRequest): stri
     'exec "$@"',
   ];
   const shell = ["/bin/sh", "-c", steps.filter(Boolean).join(" "), "sh", String(process.pid)];
-  const prefix = dieWithParent ? ["setpriv", "--pdeathsig", "KILL", "--"] : [];
+  const prefix = dieWithParent && setpriv ? [setpriv, "--pdeathsig", "KILL", "--"] : [];
   return [...prefix, ...shell, ...restoreDroppedNames(env), ...argv];
 }
 
