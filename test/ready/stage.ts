@@ -90,8 +90,11 @@ export function ground(transport: (typeof TRANSPORTS)[number]): Ground {
 }
 
 /** A server on a duplicate of the listener's descriptor that does this with every chunk of a request. */
-export function serve(listener: Listener, data: (socket: Bun.Socket, request: string) => void): Disposable {
-  const socket: Bun.SocketHandler = { data: (s, bytes) => data(s, bytes.toString("latin1")) };
+export function serve(
+  listener: Listener,
+  data: (socket: Bun.Socket<undefined>, request: string) => void,
+): Disposable {
+  const socket: Bun.SocketHandler<undefined> = { data: (s, bytes) => data(s, bytes.toString("latin1")) };
   // `fd` works in Bun.listen from 1.4.0; bun-types 1.4.5 does not have it.
   const server = Bun.listen({ fd: dup(listener.fd), socket } as unknown as Bun.UnixSocketOptions<undefined>);
   return { [Symbol.dispose]: () => server.stop(true) };

@@ -57,7 +57,7 @@ function serve(held: HeldTcp, version: string): { listener: Listener; server: An
 describe.each(["127.0.0.1", "0.0.0.0", "::1", "::"])("steering on %s", (host) => {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
 
-  test("every one of thousands of connections lands where it should, over and over", async () => {
+  test("every one of hundreds of connections lands where it should, over and over", async () => {
     using held = hold(host);
     const all = ["1", "2", "3"].map((version) => serve(held, version));
     held.steerTo((all[0] as (typeof all)[0]).listener);
@@ -69,7 +69,7 @@ describe.each(["127.0.0.1", "0.0.0.0", "::1", "::"])("steering on %s", (host) =>
       // What had connected before the flip is still being answered.
       await load.more(20);
       const before = all.map(({ server }) => server.accepted);
-      await load.more(500);
+      await load.more(250);
       const grew = all.map(({ server }, i) => server.accepted > (before[i] ?? 0));
       expect(grew).toEqual(all.map((_, i) => i === chosen));
     }
@@ -83,9 +83,9 @@ describe.each(["127.0.0.1", "0.0.0.0", "::1", "::"])("steering on %s", (host) =>
     const target = format({ ...held.address, host: reachable });
     await using load = await startLoad({ target, concurrency: 8, versions: ["1"] });
     await load.more(1);
-    for (let i = 0; i < 100; i++) expect(await probed(young.listener)).toBe("2");
+    for (let i = 0; i < 40; i++) expect(await probed(young.listener)).toBe("2");
     await load.more(100);
-    expect(young.server.accepted).toBe(100);
+    expect(young.server.accepted).toBe(40);
     expect(await load.stop()).toMatchObject({ failures: {}, lastVersion: "1" });
   });
 
