@@ -53,6 +53,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     name: nameOf(values.name, directory, words),
     words: traits.words,
     directory,
+    ...identity(values),
     environment,
     envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
     sockets: handover === "none" ? [] : sockets,
@@ -135,6 +136,12 @@ function chooseChecks(
       "hold one with --bind, or use --ready delay:SEC",
     );
   return checks;
+}
+
+function identity({ user, group, umask }: RunValues): Pick<RunPlan, "user" | "group" | "umask"> {
+  if (user !== undefined) ownerOf(user, "--user");
+  if (group !== undefined) ownerOf(`:${group}`, "--group");
+  return { user, group, umask: umask === undefined ? undefined : octal("--umask", umask) };
 }
 
 function socketOptions(values: RunValues, traits: ServerTraits): SocketOptions {

@@ -73,6 +73,14 @@ export const RUN_OPTIONS = {
     help: "directory, looked up anew for each generation",
     default: "$PWD",
   },
+  user: {
+    type: "string",
+    value: "USER",
+    help: "run the command as this user, after binding",
+    default: "caller",
+  },
+  group: { type: "string", value: "GROUP", help: "and as this group", default: "the user's" },
+  umask: { type: "string", value: "0027", help: "file mode mask of the command", default: "caller's" },
   "env-file": { type: "string", value: "FILE", help: "variables, read anew for each generation" },
   name: { type: "string", value: "NAME", help: "name of this instance", default: "directory and command" },
   "run-dir": {

@@ -108,12 +108,13 @@ function check(syscall: string, result: number | bigint): number {
 export const socket = (family: Family, nonblocking: boolean): number =>
   check("socket", C.socket(AF[family], SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0));
 
-/** A non-blocking Unix datagram socket, bound to `path` with mode 0600. */
+/** A non-blocking Unix datagram socket, bound to `path` with mode 0600, or to the abstract name behind an `@`. */
 export function bindDatagram(path: string): number {
   const fd = check("socket", C.socket(AF.unix, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const address = new Uint8Array(2 + Buffer.byteLength(path) + 1);
+  const isAbstract = path.startsWith("@");
+  const address = new Uint8Array(2 + Buffer.byteLength(path) + (isAbstract ? 0 : 1));
   address[0] = AF.unix;
-  address.set(Buffer.from(path), 2);
+  address.set(Buffer.from(isAbstract ? path.replace("@", "\0") : path), 2);
   const umask = process.umask(0o177);
   try {
     bind(fd, address);

@@ -15,17 +15,22 @@ export class NotifySocket implements Disposable {
   readonly #fd: number;
   readonly #polling: Disposable;
   readonly #buffer = new Uint8Array(MAX_BYTES);
+  #closed = false;
   readonly #ears = new Set<(message: Notification) => void>();
 
-  /** `path` is 107 bytes at most and must not exist. Throws SystemError. */
+  /** `path` is 107 bytes at most and must not exist; `@name` is abstract. Throws SystemError. */
   constructor(
     readonly path: string,
     clock: Clock,
   ) {
     this.#fd = bindDatagram(path);
     this.#polling = poll(clock, POLL_MS, () => {
-      for (let n = recv(this.#fd, this.#buffer); n !== undefined; n = recv(this.#fd, this.#buffer))
+      // An ear may dispose of us in the middle: then the descriptor is somebody else's.
+      while (this.#ears.size > 0 && !this.#closed) {
+        const n = recv(this.#fd, this.#buffer);
+        if (n === undefined) break;
         this.#tell(n);
+      }
       return "more";
     });
   }
@@ -41,9 +46,10 @@ export class NotifySocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#closed = true;
     this.#polling[Symbol.dispose]();
     close(this.#fd);
-    unlinkSync(this.path);
+    if (!this.path.startsWith("@")) unlinkSync(this.path);
   }
 }
 

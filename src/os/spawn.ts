@@ -3,7 +3,7 @@
  * its true pid. A pid is known only after the fork, so `sh` sets the variable and replaces itself by the command:
  * no shell ever reads the command's words, and none stays between us and it.
  */
-import { accessSync, constants, type Stats, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, type Stats, statSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
@@ -17,6 +17,10 @@ export interface SpawnRequest {
   descriptors: readonly number[];
   /** Set LISTEN_PID. */
   listenPid: boolean;
+  /** By name or number, with all its groups (setpriv --init-groups); undefined keeps ours. */
+  user?: string | undefined;
+  group?: string | undefined;
+  umask?: number | undefined;
   /** Instead of our own stdout and stderr. */
   stdout?: number | "ignore" | undefined;
   stderr?: number | undefined;
@@ -108,6 +112,29 @@ function orExplain({ argv }: SpawnRequest, start: () => Subprocess): Subprocess 
 /** util-linux's; busybox has one without the option. Looked for once, and only where it is wanted. */
 let setpriv: string | null | undefined;
 
+function identityOptions({ user, group }: SpawnRequest): string[] {
+  if (user === undefined && group === undefined) return [];
+  const groups = user === undefined ? ["--clear-groups"] : ["--init-groups"];
+  const gid = group ?? (user === undefined ? undefined : primaryGroup(user));
+  return [...(user ? ["--reuid", user] : []), ...(gid ? ["--regid", gid] : []), ...groups];
+}
+
+/** The group that the user has in /etc/passwd; a bare number has the group of the same number. */
+function primaryGroup(user: string): string {
+  const accounts = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .map((line) => line.split(":"));
+  const account = accounts.find((f) => f[0] === user) ?? accounts.find((f) => f[2] === user);
+  return account?.[3] ?? user;
+}
+
+function requireSetpriv(): string {
+  if (canDieWithParent() && setpriv) return setpriv;
+  throw new HupwatchError("command.no-setpriv", "--user and --group need setpriv, and it is not here", {
+    hint: "install util-linux",
+  });
+}
+
 /** Whether the kernel can be asked to end the command with us. PID 1 needs not ask: its namespace ends with it. */
 export function canDieWithParent(): boolean {
   if (setpriv === undefined) {
@@ -119,17 +146,20 @@ export function canDieWithParent(): boolean {
 }
 
 /** The words that really start. Without a need for the true pid or the parent's death signal: the command itself. */
-function trampoline({ argv, env, listenPid, ...request }: SpawnRequest): string[] {
+function trampoline(request: SpawnRequest): string[] {
+  const { argv, env, listenPid, umask } = request;
   const dieWithParent = request.dieWithParent && process.pid !== 1 && canDieWithParent();
-  if (!listenPid && !dieWithParent) return [...argv];
+  const privileges = [...identityOptions(request), ...(dieWithParent ? ["--pdeathsig", "KILL"] : [])];
+  if (!listenPid && umask === undefined && privileges.length === 0) return [...argv];
   const steps = [
     // The parent may have died before the death signal was set: then nobody would ever send it.
     dieWithParent ? '[ "$PPID" = "$1" ] || kill -9 $$; shift;' : "shift;",
+    umask === undefined ? "" : `umask ${umask.toString(8)};`,
     listenPid ? "LISTEN_PID=$$; export LISTEN_PID;" : "",
     'exec "$@"',
   ];
   const shell = ["/bin/sh", "-c", steps.filter(Boolean).join(" "), "sh", String(process.pid)];
-  const prefix = dieWithParent && setpriv ? [setpriv, "--pdeathsig", "KILL", "--"] : [];
+  const prefix = privileges.length > 0 ? [requireSetpriv(), ...privileges, "--"] : [];
   return [...prefix, ...shell, ...restoreDroppedNames(env), ...argv];
 }
 

@@ -160,7 +160,10 @@ export class Generation {
   #start(): void {
     const { plan, os } = this;
     const needs = new Set(plan.checks.flatMap((c) => c.needs));
-    const notifyPath = plan.runDir && join(plan.runDir, `notify-${os.pid}-${this.number}`);
+    // The run directory is ours alone: another user could not reach a socket in it, so that one gets an abstract name.
+    const notifyName = `notify-${os.pid}-${this.number}`;
+    const isPrivate = plan.runDir !== undefined && plan.user === undefined;
+    const notifyPath = isPrivate ? join(plan.runDir as string, notifyName) : `@hupwatch-${notifyName}`;
     const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
     this.#witness = witness;
     const own = generationEnvironment(plan, this.number, os.pid);
@@ -176,6 +179,9 @@ export class Generation {
       stdout: witness.descriptor(1),
       stderr: witness.descriptor(2),
       dieWithParent: plan.killAtExit,
+      user: plan.user,
+      group: plan.group,
+      umask: plan.umask,
     });
     this.#child = child;
     this.#isYoung = true;
@@ -219,6 +225,8 @@ export class Generation {
           descriptors: [],
           listenPid: false,
           dieWithParent: false,
+          user: this.plan.user,
+          group: this.plan.group,
           stdout: "ignore",
         });
         return { exited: child.exited, kill: () => void child.kill("SIGKILL") };

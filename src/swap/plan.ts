@@ -12,6 +12,10 @@ export interface RunPlan {
   words: readonly string[];
   /** Absolute, and logical: symlinks in it are followed anew by every generation. */
   directory: string;
+  /** For the command alone; hupwatch binds before. */
+  user: string | undefined;
+  group: string | undefined;
+  umask: number | undefined;
   /** Without hupwatch's own variables. */
   environment: Record<string, string>;
   /** Read anew for every generation. */
