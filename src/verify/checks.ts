@@ -213,15 +213,17 @@ const JUDGES: Judge[] = [
   },
 
   function timings({ swaps, evidence: { plan } }) {
-    const { execToReadyMs, signalToExecMs, stopToGoneMs, signalToNewAnswerMs } = timingsOf(swaps);
+    const { execToReadyMs, signalToExecMs, signalToReadyMs, stopToGoneMs, signalToNewAnswerMs } =
+      timingsOf(swaps);
     const told = [
       ...(signalToExecMs ? [`HUP to exec ${ms(signalToExecMs.p50)}`] : []),
+      ...(!execToReadyMs && signalToReadyMs ? [`reload took ${ms(signalToReadyMs.p50)}`] : []),
       ...(execToReadyMs ? [`exec to ready ${ms(execToReadyMs.p50)}`] : []),
       ...(stopToGoneMs ? [`stop to exit ${ms(stopToGoneMs.p50)}`] : []),
       ...(signalToNewAnswerMs ? [`first answer of the new one after ${ms(signalToNewAnswerMs.p50)}`] : []),
     ];
     if (told.length === 0) return undefined;
-    const slowest = execToReadyMs?.max ?? signalToNewAnswerMs?.max;
+    const slowest = signalToReadyMs?.max;
     return bounded("timings", slowest, plan.bounds.maxReadyMs, `medians: ${told.join(", ")}`);
   },
 

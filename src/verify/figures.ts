@@ -97,6 +97,8 @@ export interface Timings {
   execToReadyMs: Spread | undefined;
   readyToStopMs: Spread | undefined;
   stopToGoneMs: Spread | undefined;
+  /** From the signal, or the command's start, to ready. */
+  signalToReadyMs: Spread | undefined;
   /** From the signal, or the command's start, to the first answer of a version that had not answered before. */
   signalToNewAnswerMs: Spread | undefined;
 }
@@ -131,6 +133,10 @@ export function timingsOf(stage: Stage | undefined): Timings {
     stopToGoneMs: between(
       (s) => s.decidedMs,
       (s) => s.endMs,
+    ),
+    signalToReadyMs: between(
+      (s) => s.startMs,
+      (s) => s.readyMs,
     ),
     signalToNewAnswerMs: between((s) => s.startMs, firstAnswer),
   };

@@ -41,16 +41,8 @@ export class ForeignServer implements Subject {
     const deadline = performance.now() + this.swapTimeoutMs;
     this.onMoment?.("asked");
     swap.why = await this.#run(reload, deadline);
-    swap.decidedMs = this.clock.now();
-    for (let why = swap.why; !swap.why && ready !== undefined; ) {
-      why = await this.#run(ready, deadline);
-      if (why === undefined) {
-        swap.readyMs = this.clock.now();
-        break;
-      }
-      if (performance.now() >= deadline) swap.why = why;
-      else await Bun.sleep(READY_EVERY_MS);
-    }
+    if (swap.why === undefined && ready !== undefined) swap.why = await this.#until(ready, deadline);
+    swap.readyMs = this.clock.now();
     const bursts = BURSTS_AFTER_MS.filter((ms) => ms < settleMs).map((ms) =>
       setTimeout(() => this.onMoment?.("flipped"), ms),
     );
@@ -71,6 +63,15 @@ export class ForeignServer implements Subject {
 
   async stop(): Promise<void> {}
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  /** Runs it again and again until it exits 0; undefined then, else why not. */
+  async #until(command: string, deadline: number): Promise<string | undefined> {
+    for (;;) {
+      const why = await this.#run(command, deadline);
+      if (why === undefined || performance.now() >= deadline) return why;
+      await Bun.sleep(READY_EVERY_MS);
+    }
+  }
 
   /** Undefined: it exited 0. Its output goes to a file, for it may leave a server behind that keeps it open. */
   async #run(command: string, deadline: number): Promise<string | undefined> {

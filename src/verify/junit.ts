@@ -1,5 +1,6 @@
 /** The checks as JUnit XML, in the form that Jenkins, GitLab and GitHub's test reporters read: a test case a check. */
 import type { Check } from "./checks.ts";
+import { escaped } from "./escape.ts";
 import type { VerifyReport } from "./report.ts";
 
 export function renderJunit(report: VerifyReport): string {
@@ -49,11 +50,3 @@ const attributes = (pairs: Record<string, string>): string =>
   Object.entries(pairs)
     .map(([name, value]) => ` ${name}="${escaped(value)}"`)
     .join("");
-
-const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-
-/** For text and attributes alike. XML 1.0 has no place for most control characters, not even escaped. */
-export const escaped = (text: string): string =>
-  text
-    .replace(/[&<>"]/g, (character) => ENTITIES[character] as string)
-    .replace(/[^\P{Cc}\t\n\r]|\p{Cs}|[\ufffe\uffff]/gu, "\ufffd");

@@ -58,6 +58,8 @@ export interface VerifyReport {
     missed: number;
     /** Failures that count against the subject: see `losses` for which. */
     dropped: number;
+    /** Of `dropped`: idempotent ones that met a kept connection which was closing. */
+    droppedByRaces: number;
     /** Under way while a swap was going on. */
     crossed: number;
   };
@@ -94,9 +96,7 @@ export function makeReport(evidence: Evidence): VerifyReport {
   const verdict = verdictOf(checks);
   const spans = swaps ? versionsOf(swaps, isFresh) : [];
   const total = stages.reduce((sum, s) => sum + s.swaps.length, 0);
-  const bound95PerMillion =
-    requests.crossed === 0 ? null : (upperBound95(requests.dropped) / requests.crossed) * 1e6;
-  const base = { requests, swaps: total, bound95PerMillion };
+  const base = { requests, swaps: total, bound95PerMillion: boundOf(requests) };
   return {
     schema: "hupwatch-verify/1",
     verdict,
@@ -131,16 +131,24 @@ export function makeReport(evidence: Evidence): VerifyReport {
   };
 }
 
+function boundOf({ dropped, crossed }: VerifyReport["requests"]): number | null {
+  if (crossed === 0) return null;
+  // Drops outside of swaps count, too: more than all cannot be dropped.
+  return Math.min(1, upperBound95(dropped) / crossed) * 1e6;
+}
+
 function requestsOf({ plan, stages }: Evidence, losses: readonly Loss[]): VerifyReport["requests"] {
   const results = stages.flatMap((stage) => stage.runs.map((run) => run.result));
   const sum = (of: (r: (typeof results)[number]) => number) => results.reduce((n, r) => n + of(r), 0);
+  const races = plan.allowStaleKeepAlive ? 0 : countOf(losses, "race");
   return {
     scheduled: sum((r) => r.scheduled),
     started: sum((r) => r.started),
     ok: sum((r) => r.ok),
     failed: sum((r) => r.failed),
     missed: sum((r) => r.missed),
-    dropped: countOf(losses, "drop", ...(plan.allowStaleKeepAlive ? [] : (["race"] as const))),
+    dropped: countOf(losses, "drop") + races,
+    droppedByRaces: races,
     crossed: crossedBy(stages),
   };
 }
@@ -160,7 +168,9 @@ function lineOf({
     bound === null
       ? "none crossed a swap"
       : `95 % bound ${figure(bound)} per million; ${count(requests.crossed)} crossed a swap`;
-  return `${count(requests.dropped)} of ${plural(requests.started, "request")} dropped in ${plural(swaps, "swap")} (${evidence})`;
+  const { dropped, droppedByRaces, started } = requests;
+  const races = droppedByRaces > 0 ? `, ${count(droppedByRaces)} of them by keep-alive races,` : "";
+  return `${count(dropped)} of ${plural(started, "request")} dropped${races} in ${plural(swaps, "swap")} (${evidence})`;
 }
 
 const figure = (n: number): string => (n >= 100 ? count(Math.round(n)) : n.toPrecision(2));

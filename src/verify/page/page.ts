@@ -1,4 +1,110 @@
+/**
+ * The report as one page: no network, no second file, readable without scripts but for the charts, on a phone, on
+ * paper, light and dark. The script and the style of uPlot (MIT) are put in as they are.
+ */
+import { join } from "node:path";
+import { escaped } from "../escape.ts";
 import type { VerifyReport } from "../report.ts";
-export async function renderPage(_: VerifyReport): Promise<string> {
-  return "";
+import { chartDataOf } from "./chart-data.ts";
+import { checksTable, headline, latencyTable, lossTable, tiles } from "./tables.ts";
+import { swapTimeline, versionTimeline } from "./timeline.ts";
+
+/** Nothing may be loaded, from nowhere: the browser itself enforces that the page is self-contained. */
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+export async function renderPage(report: VerifyReport): Promise<string> {
+  const [uplotJs, uplotCss, css, js] = await Promise.all([
+    textOf(Bun.resolveSync("uplot/dist/uPlot.iife.min.js", import.meta.dir)),
+    textOf(Bun.resolveSync("uplot/dist/uPlot.min.css", import.meta.dir)),
+    textOf(join(import.meta.dir, "page.css")),
+    textOf(join(import.meta.dir, "charts.js")),
+  ]);
+  const losses = lossTable(report);
+  // Apart, for a release that hangs takes far longer than a swap, and both have one scale each.
+  const of = (chaos: boolean) => report.stages.filter((s) => (s.name !== "swaps") === chaos);
+  const [swaps = "", accidents = ""] = [false, true].map((chaos) =>
+    swapTimeline(of(chaos).flatMap((stage) => stage.swaps)),
+  );
+  const versions = versionTimeline(report.versions.spans, of(false)[0]?.endMs ?? 0);
+  const sections = [
+    headline(report),
+    tiles(report),
+    section(
+      "Requests",
+      chart("requests"),
+      "Good answers a second. Shaded: a swap; line in it: the flip. Red: requests that failed.",
+    ),
+    section(
+      "Slowest answer",
+      chart("latency"),
+      "In each tenth of a second, from when the request was due. Logarithmic.",
+    ),
+    losses && section("What failed", losses),
+    section("Checks", checksTable(report.checks)),
+    report.latency.length > 0
+      ? section("Latency", latencyTable(report), "Good answers, from when each was due.")
+      : "",
+    swaps && section("Swaps", `${legend(report)}${swaps}`, "From the signal on."),
+    accidents &&
+      section(
+        "Accidents on purpose",
+        accidents,
+        "Bad releases and a killed hupwatch, each from its signal on.",
+      ),
+    versions && section("Versions", versions, "On new connections: when each first and last answered."),
+    report.samples.length > 1
+      ? section(
+          "Memory and descriptors",
+          `${chart("memory")}${chart("descriptors")}`,
+          "Taken after each swap.",
+        )
+      : "",
+    `<footer>hupwatch ${escaped(report.hupwatch)}, bun ${escaped(report.machine.bun)}, ${escaped(report.machine.arch)}</footer>`,
+  ];
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<title>${escaped(`${report.verdict}: ${report.subject.command}`)}</title>
+<style>${uplotCss}</style>
+<style>${css}</style>
+</head>
+<body>
+<main>
+${sections.filter(Boolean).join("\n")}
+</main>
+<script type="application/json" id="data">${asData(chartDataOf(report))}</script>
+<script>${uplotJs}</script>
+<script>${js}</script>
+</body>
+</html>
+`;
+}
+
+const textOf = (path: string): Promise<string> => Bun.file(path).text();
+
+/** JSON within a script element: no `</script>` and no `<!--` may stand in it. */
+const asData = (data: unknown): string => JSON.stringify(data).replaceAll("<", "\\u003c");
+
+const section = (title: string, body: string, note = ""): string =>
+  `<section><h2>${title}</h2>${note ? `<p class="note">${note}</p>` : ""}${body}</section>`;
+
+const chart = (id: string): string => `<div class="chart" id="${id}"></div>`;
+
+function legend({ subject }: VerifyReport): string {
+  const entries =
+    subject.kind === "hupwatch"
+      ? [
+          ["boot", "boots"],
+          ["warm", "both serve"],
+          ["drain", "the one that lost ends"],
+        ]
+      : [
+          ["boot", "reload command"],
+          ["drain", "settles"],
+        ];
+  return `<p class="legend">${entries.map(([css, text]) => `<span><i class="${css}"></i>${text}</span>`).join("")}</p>`;
 }
