@@ -1,6 +1,9 @@
 /** `hupwatch run`: wraps a command and swaps it on SIGHUP. Reads the words, wires the parts, waits, says how it ended. */
 import { resolve } from "node:path";
+import { fanOut } from "../control/fan-out.ts";
+import { recording } from "../control/recording.ts";
 import { chooseRunDir, InstanceLock, openRunDir, type RunDir } from "../control/run-dir.ts";
+import { telling } from "../control/telling.ts";
 import { HupwatchError } from "../error.ts";
 import { createLog, type Log, logLevel } from "../log.ts";
 import { becomeSubreaper } from "../os/libc.ts";
@@ -14,7 +17,7 @@ import { Supervisor } from "../swap/supervisor.ts";
 import { prepareTakeover } from "../swap/takeover.ts";
 import { type Command, command } from "./command.ts";
 import { exitCodeOf } from "./exit-code.ts";
-import { logging } from "./narrator.ts";
+import { narrating } from "./narrator.ts";
 import { PidFile } from "./pidfile.ts";
 import { oneOf, planRun, type RunValues } from "./plan.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
@@ -84,11 +87,12 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     runDir === undefined ? undefined : usable(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
   const told = (why: string) => log.warn("state.unwritable", `cannot write to ${runDir}: ${why}`);
   const state = runDir === undefined || !lock ? undefined : new StateFile(runDir, plan.name, told);
-  const narrator = logging(log, plan, state);
+  const teller = telling([narrating(log)]);
+  const listener = fanOut([...(state ? [recording(state, plan.name)] : []), teller]);
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
   locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
   const left = runDir === undefined || !lock ? undefined : readState(runDir, plan.name);
-  const takeover = await prepareTakeover(left, plan, realOs, narrator);
+  const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.
   using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
   const held = await holdAll({
@@ -99,14 +103,14 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
-  const supervisor = new Supervisor(plan, held, realOs, narrator, takeover);
+  const supervisor = new Supervisor(plan, held, realOs, listener, takeover);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
   const nohup = env.HUPWATCH_SIGHUP === "nohup";
   using _signals = listenToSignals(supervisor.post, plan.killAtExit, nohup, reaper.look, log);
-  narrator.begin(traits.server, held);
+  teller.begin(plan.name, traits.server, held);
   const ending = await supervisor.run();
-  narrator.end(ending);
+  teller.end(ending);
   if (ending.kind !== "left") state?.remove();
   return exitCodeOf(ending, plan.stopSequence);
 }

@@ -1,0 +1,98 @@
+/**
+ * The one vocabulary of what happens: a log line (`--log-format json`), an event of `GET /events` and the facts of a
+ * hook are the same record. Names are stable; a name is never given another meaning. The table is the documentation:
+ * src/control/README.md repeats it, and a test compares the two with what the code says.
+ */
+export type Level = "error" | "warn" | "info" | "debug";
+
+export type Facts = Record<string, string | number | boolean | readonly (string | number)[] | undefined>;
+
+export interface EventDescription {
+  meaning: string;
+  /** Further fields of the record, besides time, level, event, pid and message. */
+  facts: readonly string[];
+}
+
+const FAILURE = ["reason", "exitCode", "exitSignal", "stderr"];
+
+/** What the life of the service consists of: in the log, in `GET /events`, and for hooks. */
+export const EVENTS = {
+  "run.plan": { meaning: "hupwatch starts; which server it recognised", facts: ["name", "server"] },
+  "socket.held": { meaning: "a socket is held", facts: ["address", "cutover"] },
+  "socket.none": { meaning: "no socket is held: connections are not swapped", facts: [] },
+  "generation.started": { meaning: "a generation's command runs", facts: ["generation", "child"] },
+  "generation.ready": {
+    meaning: "it passed its readiness checks",
+    facts: ["generation", "readyMs", "proven"],
+  },
+  "generation.serves": {
+    meaning: "the first generation, or one after a crash, serves",
+    facts: ["generation"],
+  },
+  "generation.taken-over": { meaning: "a survivor of an earlier hupwatch serves", facts: ["generation"] },
+  "generation.crashed": {
+    meaning: "the serving generation died by itself",
+    facts: ["generation", ...FAILURE],
+  },
+  "generation.start-failed": {
+    meaning: "a generation did not come up, and no other one serves",
+    facts: ["generation", ...FAILURE],
+  },
+  "generation.respawning": {
+    meaning: "another one takes a dead one's place",
+    facts: ["generation", "afterMs"],
+  },
+  "generation.signalled": {
+    meaning: "a generation was sent a signal",
+    facts: ["generation", "signal", "pids"],
+  },
+  "generation.rescued": {
+    meaning: "clients of a dead generation were passed on",
+    facts: ["generation", "connections"],
+  },
+  "generation.left-behind": { meaning: "processes of it would not end", facts: ["generation", "pids"] },
+  "generation.gone": { meaning: "its whole process tree has ended", facts: ["generation", "ageMs"] },
+  "swap.queued": { meaning: "a swap was asked for during another one", facts: ["behind"] },
+  "swap.done": {
+    meaning: "a new generation serves and the old one retires",
+    facts: ["generation", "retired", "durationMs"],
+  },
+  "swap.rolled-back": {
+    meaning: "the new generation failed, the old one goes on",
+    facts: ["generation", "serving", "durationMs", ...FAILURE],
+  },
+  stopping: { meaning: "the generations are being stopped", facts: ["generations"] },
+  ignored: { meaning: "a request that cannot be carried out any more", facts: ["what", "why"] },
+  left: { meaning: "hupwatch ends, the service goes on", facts: ["generation"] },
+  stopped: { meaning: "hupwatch ends, and nothing of the service is left", facts: FAILURE },
+} as const satisfies Record<string, EventDescription>;
+
+export type EventName = keyof typeof EVENTS;
+
+export interface Happening {
+  event: EventName;
+  level: Level;
+  /** One sentence for people. */
+  text: string;
+  facts: Facts;
+}
+
+/** A happening as JSON has it, in the log and in `GET /events`. */
+export interface EventRecord extends Facts {
+  /** ISO 8601, UTC, milliseconds. */
+  time: string;
+  level: Level;
+  event: EventName;
+  /** hupwatch's own. */
+  pid: number;
+  message: string;
+}
+
+export const recordOf = ({ event, level, text, facts }: Happening, pid: number): EventRecord => ({
+  time: new Date().toISOString(),
+  level,
+  event,
+  pid,
+  message: text,
+  ...facts,
+});

@@ -1,0 +1,194 @@
+/** Puts what the supervisor reports into words: every listener of happenings (log, event stream, hooks) gets the same. */
+import { formatDuration } from "../duration.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import { format } from "../sockets/sockaddr.ts";
+import type { Ending, Failure, Report } from "../swap/machine.ts";
+import type { GenerationFacts, Listener } from "../swap/supervisor.ts";
+import type { Facts, Happening } from "./events.ts";
+
+export type Tell = (happening: Happening) => void;
+
+export interface Teller extends Omit<Listener, "changed"> {
+  begin(name: string, server: string, held: readonly HeldSocket[]): void;
+  end(ending: Ending): void;
+}
+
+export function telling(ears: readonly Tell[]): Teller {
+  const tell: Tell = (happening) => {
+    for (const ear of ears) ear(happening);
+  };
+  return {
+    begin(name, server, held) {
+      tell({ event: "run.plan", level: "debug", text: `${name}: ${server}`, facts: { name, server } });
+      for (const socket of held) tell(holding(socket));
+      const text = "nobody holds a socket: generations are swapped, connections are not (see --bind)";
+      if (held.length === 0) tell({ event: "socket.none", level: "info", text, facts: {} });
+    },
+    started: (generation, child) =>
+      tell({
+        event: "generation.started",
+        level: "info",
+        text: `generation ${generation} started (pid ${child})`,
+        facts: { generation, child },
+      }),
+    signalled: (generation, signal, pids) =>
+      tell({
+        event: "generation.signalled",
+        level: signal === "SIGKILL" ? "warn" : "debug",
+        text: `generation ${generation}: sent ${signal} to ${pids.join(", ")}`,
+        facts: { generation, signal, pids },
+      }),
+    leftBehind: (generation, processes) =>
+      tell({
+        event: "generation.left-behind",
+        level: "error",
+        text: `generation ${generation} left processes that would not end: ${processes.map((p) => `${p.pid} (${p.command})`).join(", ")}`,
+        facts: { generation, pids: processes.map((p) => p.pid) },
+      }),
+    rescued: (generation, connections) =>
+      tell({
+        event: "generation.rescued",
+        level: "info",
+        text: `${connections} connections that waited for generation ${generation} were passed on`,
+        facts: { generation, connections },
+      }),
+    report: (report, look) => tell(inWords(report, look)),
+    end: (ending) => tell(conclusion(ending)),
+  };
+}
+
+function holding({ address, cutover }: HeldSocket): Happening {
+  const how = cutover.mode === "steer" ? "steered" : `shared: ${cutover.why}`;
+  return {
+    event: "socket.held",
+    level: "info",
+    text: `holding ${format(address)} (${how})`,
+    facts: { address: format(address), cutover: cutover.mode },
+  };
+}
+
+function inWords(report: Report, look: GenerationFacts): Happening {
+  switch (report.event) {
+    case "ready": {
+      const generation = look(report.gen);
+      const took = generation?.age ?? 0;
+      const proven = generation?.isProven ?? true;
+      const doubt = proven
+        ? ""
+        : " (no proof: the listener is shared, and the old generation may have answered)";
+      return {
+        event: "generation.ready",
+        level: "info",
+        text: `generation ${report.gen} ready in ${formatDuration(took)}${doubt}`,
+        facts: { generation: report.gen, readyMs: Math.round(took), proven },
+      };
+    }
+    case "taken-over":
+      return {
+        event: "generation.taken-over",
+        level: "info",
+        text: `took over generation ${report.gen}, which serves: swapping from it`,
+        facts: { generation: report.gen },
+      };
+    case "serving":
+      return {
+        event: "generation.serves",
+        level: "info",
+        text: `generation ${report.gen} serves`,
+        facts: { generation: report.gen },
+      };
+    case "swapped":
+      return {
+        event: "swap.done",
+        level: "info",
+        text: `generation ${report.gen} serves, generation ${report.from} retired`,
+        facts: { generation: report.gen, retired: report.from, durationMs: ageOf(report.gen, look) },
+      };
+    case "rolled-back":
+      return {
+        event: "swap.rolled-back",
+        level: "error",
+        text: `rolled back: generation ${report.gen} ${report.failure.reason}; generation ${report.to} goes on`,
+        facts: {
+          generation: report.gen,
+          serving: report.to,
+          durationMs: ageOf(report.gen, look),
+          ...failureFacts(report.failure),
+        },
+      };
+    case "swap-queued":
+      return {
+        event: "swap.queued",
+        level: "info",
+        text: `swap asked for again: one more follows after generation ${report.behind}`,
+        facts: { behind: report.behind },
+      };
+    case "crashed":
+    case "start-failed":
+      return {
+        event: report.event === "crashed" ? "generation.crashed" : "generation.start-failed",
+        // A command that has done its work and says so is no error.
+        level: report.failure.exit?.code === 0 ? "info" : "error",
+        text: `generation ${report.gen} ${report.failure.reason}`,
+        facts: { generation: report.gen, ...failureFacts(report.failure) },
+      };
+    case "respawning":
+      return {
+        event: "generation.respawning",
+        level: "warn",
+        text: `generation ${report.gen} takes its place${report.afterMs > 0 ? ` in ${formatDuration(report.afterMs)}` : ""}`,
+        facts: { generation: report.gen, afterMs: report.afterMs },
+      };
+    case "stopping":
+      return {
+        event: "stopping",
+        level: "info",
+        text: `stopping generation ${report.gens.join(" and ")}`,
+        facts: { generations: report.gens },
+      };
+    case "ignored":
+      return {
+        event: "ignored",
+        level: "warn",
+        text: `${report.what} ignored: ${report.why}`,
+        facts: { what: report.what, why: report.why },
+      };
+    case "gone":
+      return {
+        event: "generation.gone",
+        level: "info",
+        text: `generation ${report.gen} gone`,
+        facts: { generation: report.gen, ageMs: ageOf(report.gen, look) },
+      };
+  }
+}
+
+const ageOf = (gen: number, look: GenerationFacts): number => Math.round(look(gen)?.age ?? 0);
+
+const failureFacts = ({ reason, exit, stderr }: Failure): Facts => ({
+  reason,
+  exitCode: exit?.code,
+  exitSignal: exit?.signal,
+  stderr,
+});
+
+function conclusion(ending: Ending): Happening {
+  switch (ending.kind) {
+    case "left":
+      return {
+        event: "left",
+        level: "info",
+        text: `left generation ${ending.serving} running: the same command line takes it over, hupwatch never ends it`,
+        facts: { generation: ending.serving },
+      };
+    case "stopped":
+      return { event: "stopped", level: "debug", text: "stopped as asked", facts: {} };
+    case "failed":
+      return {
+        event: "stopped",
+        level: "debug",
+        text: `stopped: the command ${ending.failure.reason}`,
+        facts: failureFacts(ending.failure),
+      };
+  }
+}
