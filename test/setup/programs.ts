@@ -36,6 +36,7 @@ const PROGRAMS: Program[] = [
     package: "gunicorn",
     works: () => existsSync(GUNICORNS.debian) && succeeds([GUNICORNS.debian, "--version"]),
   },
+  { name: "supervisord", package: "supervisor", works: () => succeeds(["supervisord", "--version"]) },
 ];
 
 const missing = () => PROGRAMS.filter((program) => !program.works());
