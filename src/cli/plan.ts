@@ -4,7 +4,7 @@ import { basename, resolve } from "node:path";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { type Check, parseCheck } from "../ready/check.ts";
-import type { ServerTraits } from "../servers/adapter.ts";
+import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
 import { type Handover, handOver, hasPlaceholder } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
@@ -48,10 +48,13 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   const sockets = (values.bind ?? traits.binds).map((text) => parseSpec(text, here));
   rejectDuplicates(sockets);
   const handover = chooseHandover(values.handover ?? "auto", traits, sockets);
-  rejectStrandedPlaceholders(handover, traits.words, handover === "none" ? [] : sockets);
+  const handed = handedBy(traits, handover, sockets);
+  if (handover === "path") requireOwnPaths(handed.words, sockets);
+  rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : sockets);
   const plan: RunPlan = {
     name: nameOf(values.name, directory, words),
-    words: traits.words,
+    words: handed.words,
+    serverEnvironment: handed.env ?? {},
     directory,
     ...identity(values),
     environment,
@@ -94,20 +97,23 @@ function logicalDirectory({ env, cwd }: Surroundings): string {
 
 function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly SocketSpec[]): Handover {
   const mode = oneOf("--handover", wanted, ["auto", "systemd", "argv", "path", "none"]);
-  if (mode === "path") requireOwnPaths(traits.words, sockets);
   if (mode !== "auto") return mode;
   if (sockets.length === 0) return "none";
   if (hasPlaceholder(traits.words, "fd")) return "argv";
   return hasPlaceholder(traits.words, "socket") ? "path" : traits.handover;
 }
 
+/** The server's own dialect, unless the user speaks for it: by another mode, or by placeholders in its words. */
+function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly SocketSpec[]): Handed {
+  const { words, take } = traits;
+  const spoken = hasPlaceholder(words, "fd") || hasPlaceholder(words, "socket");
+  return !take || spoken || mode !== traits.handover || sockets.length === 0 ? { words } : take(sockets);
+}
+
 /** Filled for each generation; whether they can be is known now. */
-function rejectStrandedPlaceholders(
-  mode: Handover,
-  words: readonly string[],
-  sockets: readonly SocketSpec[],
-): void {
-  handOver({ mode, words, sockets: sockets.map(({ name }) => ({ name, socket: "" })), generation: 1 });
+function rejectStrandedPlaceholders(mode: Handover, handed: Handed, specs: readonly SocketSpec[]): void {
+  const sockets = specs.map(({ name }) => ({ name, socket: "" }));
+  handOver({ mode, ...handed, sockets, generation: 1 });
 }
 
 /** The server binds a path of its own for each generation, so it has to be told which. */

@@ -5,12 +5,26 @@
  * A new server is a file beside this one, a line in `adapters.ts`, and a row in the contract suite.
  */
 import type { Handover } from "../sockets/handover.ts";
+import type { SocketSpec } from "../sockets/spec.ts";
 
 export interface CommandLine {
   words: readonly string[];
   env: Readonly<Record<string, string>>;
   /** Where the command will start. */
   directory: string;
+}
+
+/** Words and variables that a generation gets; both may hold the placeholders of `sockets/handover.ts`. */
+export interface Handed {
+  words: readonly string[];
+  env?: Readonly<Record<string, string>>;
+}
+
+/** Something to know of a server that needs no action. */
+export interface Quirk {
+  what: string;
+  /** Source, documentation or issue. */
+  link: string;
 }
 
 export interface ServerTraits {
@@ -25,12 +39,17 @@ export interface ServerTraits {
   ready: string;
   /** As `--stop-signal` has it. */
   stop: string;
+  /** How long the server itself lets requests run after that signal, in words. */
+  drain: string;
   /** The words to run instead of the given ones. */
   words: readonly string[];
+  /** The words and variables by which it takes these sockets, where LISTEN_FDS is not its dialect. Throws HupwatchError. */
+  take?(sockets: readonly SocketSpec[]): Handed;
   /** What the server does to the Unix sockets it binds, where that is not the umask's business. */
   socketMode?: number;
   socketOwner?: string;
-  /** What the user should know: one sentence each, with the way out. */
+  quirks: readonly Quirk[];
+  /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];
 }
 

@@ -13,7 +13,28 @@ export const generic: ServerAdapter = {
     takesExtraListener: false,
     ready: "connect",
     stop: "TERM/60s/KILL",
+    drain: "whatever it does at TERM; killed after 60 s",
     words,
-    notes: [],
+    quirks: [
+      {
+        what: "Go: activation.Listeners() of coreos/go-systemd; http.Server.Shutdown drains",
+        link: "https://pkg.go.dev/github.com/coreos/go-systemd/v22/activation",
+      },
+      {
+        what: "Rust: the listenfd crate takes LISTEN_FDS; set the listener non-blocking for tokio",
+        link: "https://docs.rs/listenfd",
+      },
+    ],
+    notes: shellNotes(words),
   }),
 };
+
+/** `sh -c 'cd x && gunicorn ...'`: the server is not seen, and the shell may stay in front of it. */
+function shellNotes(words: readonly string[]): string[] {
+  const isShell = /^(ba|da|z|k|a)?sh$/.test(basename(words[0] ?? ""));
+  return isShell && words.includes("-c")
+    ? [
+        "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its sockets into --bind",
+      ]
+    : [];
+}

@@ -73,10 +73,12 @@ function traits(command: CommandLine, program: Program, settings: GunicornSettin
     ready: settings.tls ? "connect" : "http",
     // Its own limit comes first, so that it is gunicorn that ends its workers, and not we.
     stop: `TERM/${settings.gracefulTimeout + 30}s/KILL`,
+    drain: `${settings.gracefulTimeout} s (--graceful-timeout), then it kills its workers`,
     words: settings.reusePort ? command.words.filter((w) => w !== "--reuse-port") : command.words,
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
     socketMode: 0o777 & ~settings.umask,
     ...(owner === ":" ? {} : { socketOwner: owner }),
+    quirks: QUIRKS,
     notes: notes(program, settings),
   };
 }
@@ -107,3 +109,14 @@ function notes(program: Program, s: GunicornSettings): string[] {
   if (s.reload) told.push("--reload restarts workers on file changes, past hupwatch: for development only");
   return told;
 }
+
+const QUIRKS = [
+  {
+    what: "gthread of 21.0 to 23.0 drops connections it has accepted and not read at TERM: the warm-up covers them",
+    link: "https://github.com/benoitc/gunicorn/issues/3038",
+  },
+  {
+    what: "gthread from 24.0 on and the asgi worker wait the whole graceful timeout for one idle kept connection",
+    link: "https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout",
+  },
+];

@@ -19,6 +19,8 @@ export interface HandoverSocket {
 export interface HandoverInput {
   mode: Handover;
   words: readonly string[];
+  /** The server's own dialect: values are filled like words. */
+  env?: Readonly<Record<string, string>>;
   sockets: readonly HandoverSocket[];
   generation: number;
 }
@@ -33,14 +35,19 @@ export interface HandedOver {
 }
 
 export function handOver(input: HandoverInput): HandedOver {
-  const { mode, words, sockets } = input;
+  const { mode, words, env = {}, sockets } = input;
   const passesDescriptors = mode === "systemd" || mode === "argv";
   const systemd = mode === "systemd" && sockets.length > 0;
   return {
     words: words.map((word) => fill(word, input, passesDescriptors)),
-    env: systemd
-      ? { LISTEN_FDS: String(sockets.length), LISTEN_FDNAMES: sockets.map((s) => s.name).join(":") }
-      : {},
+    env: {
+      ...Object.fromEntries(
+        Object.entries(env).map(([name, value]) => [name, fill(value, input, passesDescriptors)]),
+      ),
+      ...(systemd
+        ? { LISTEN_FDS: String(sockets.length), LISTEN_FDNAMES: sockets.map((s) => s.name).join(":") }
+        : {}),
+    },
     listenPid: systemd,
     passesDescriptors,
   };

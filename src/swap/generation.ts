@@ -206,7 +206,8 @@ export class Generation {
       socket: this.listeners[i]?.privatePath ?? format(h.address),
     }));
     if (this.#extra) sockets.push({ name: "hupwatch-probe", socket: this.#extra.privatePath ?? "" });
-    return handOver({ mode: this.plan.handover, words: this.plan.words, sockets, generation: this.number });
+    const { handover: mode, words, serverEnvironment: env } = this.plan;
+    return handOver({ mode, words, env, sockets, generation: this.number });
   }
 
   #checkContext(witness: Witness, own: Record<string, string>) {

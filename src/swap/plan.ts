@@ -8,8 +8,10 @@ import type { StopStep } from "./stop-sequence.ts";
 export interface RunPlan {
   /** What people and the run dir call this instance. */
   name: string;
-  /** The command's words as given; placeholders are filled for each generation. */
+  /** The command's words, as its server takes sockets; placeholders are filled for each generation. */
   words: readonly string[];
+  /** What the server takes its sockets by besides words; placeholders are filled for each generation. */
+  serverEnvironment: Readonly<Record<string, string>>;
   /** Absolute, and logical: symlinks in it are followed anew by every generation. */
   directory: string;
   /** For the command alone; hupwatch binds before. */

@@ -10,6 +10,7 @@ import { FakeHeld, type FakeListener } from "./sockets.ts";
 export const PLAN: RunPlan = {
   name: "test",
   words: ["server"],
+  serverEnvironment: {},
   directory: "/srv",
   environment: {},
   user: undefined,
