@@ -146,6 +146,13 @@ function inWords(report: Report, look: GenerationFacts): Happening {
         text: `stopping generation ${report.gens.join(" and ")}`,
         facts: { generations: report.gens },
       };
+    case "unreachable":
+      return {
+        event: "generation.unreachable",
+        level: "error",
+        text: `generation ${report.gen} runs, but clients could not be sent to it: ${report.failure.reason}`,
+        facts: { generation: report.gen, ...failureFacts(report.failure) },
+      };
     case "ignored":
       return {
         event: "ignored",

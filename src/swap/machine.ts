@@ -106,6 +106,8 @@ export type Report =
   | { event: "respawning"; gen: Gen; afterMs: number }
   | { event: "start-failed"; gen: Gen; failure: Failure }
   | { event: "stopping"; gens: Gen[] }
+  /** It serves, but clients could not be sent (back) to it. */
+  | { event: "unreachable"; gen: Gen; failure: Failure }
   | { event: "ignored"; what: string; why: string }
   | { event: "gone"; gen: Gen };
 
@@ -300,15 +302,17 @@ function cutOver(state: In<"warming">, how: Retirement, limits: Limits): Step {
 }
 
 /** The serving one died while its successor was booting: the successor is all there is, so it gets the clients now. */
-function promote(state: In<"booting">, failure: Failure, limits: Limits): Step {
+function promote(state: In<"booting">, { failure, at }: Died, limits: Limits): Step {
   const { base, effects } = drain(state, state.current, "sweep", limits);
+  const fallen: Fall = { failure, respawned: limits.respawn !== undefined };
   return stay(
     {
       phase: "starting",
       next: state.next,
       again: state.again,
-      fallen: { failure, respawned: false },
+      fallen,
       ...base,
+      crashes: [...base.crashes, at],
     },
     say({ event: "crashed", gen: state.current, failure }),
     steer(state.next),
@@ -395,7 +399,7 @@ const TABLE: Table = {
     failed: (s, e) => (mine(s.next, e) ? undo(s, "abandon", e.failure) : nothing(s)),
     exited: (s, e, limits) => {
       if (mine(s.next, e)) return undo(s, "sweep", e.failure);
-      return mine(s.current, e) ? promote(s, e.failure, limits) : nothing(s);
+      return mine(s.current, e) ? promote(s, e, limits) : nothing(s);
     },
     settled: nothing,
     gone: nothing,
@@ -437,7 +441,10 @@ const TABLE: Table = {
     quit: (s) => endAtOnce(s, s.current, [s.failed, s.current]),
     forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
     ready: nothing,
-    failed: nothing,
+    failed: (s, e) =>
+      mine(s.current, e)
+        ? stay(s, say({ event: "unreachable", gen: s.current, failure: e.failure }))
+        : nothing(s),
     exited: (s, e, limits) => {
       if (!mine(s.current, e)) return nothing(s);
       const base = { ...common(s), draining: [...s.draining, s.failed] };

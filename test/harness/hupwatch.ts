@@ -8,7 +8,7 @@ import { type TempDir, tempDir, until } from "./until.ts";
 export const LAUNCHER = `${ROOT}/src/launcher.sh`;
 
 /** In the environment of hupwatch and so of all that it starts: finds what has left the process tree. */
-const MARK = "HUPWATCH_TEST_MARK";
+const MARK = "HW_TEST_MARK";
 
 export interface StartOptions {
   /** Default: the test's own. `$PWD` says the same, as a shell has it: a symlink in it stays one. */

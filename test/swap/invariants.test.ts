@@ -138,3 +138,7 @@ describe("assertState knows the impossible", () => {
     expect(() => assertState(state)).toThrow(what);
   });
 });
+
+test("I3: a flip back that fails is told: the old one serves, but clients do not reach it", () => {
+  expect(after(...WAY_TO.undoing, failed(1))).toEqual(["say unreachable"]);
+});

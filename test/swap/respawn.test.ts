@@ -51,3 +51,11 @@ test("I4: a HUP that waited is carried out by way of the heir", () => {
 test("who was asked to leave respawns nobody", () => {
   expect(after(...WAY_TO.booting, leave, dies(1))).not.toContain("say respawning");
 });
+
+test("a promoted successor that dies, too, is replaced as any other, and both deaths count", () => {
+  const events = [...WAY_TO.booting, dies(1), dies(2)];
+  expect(after(...events)).toContain("say respawning");
+  const { state } = play(events, limits);
+  expect(state).toMatchObject({ phase: "starting", next: 3, fallen: { respawned: true } });
+  expect(state.crashes).toHaveLength(2);
+});
