@@ -38,6 +38,10 @@ export const EVENTS = {
     meaning: "a generation did not come up, and no other one serves",
     facts: ["generation", ...FAILURE],
   },
+  "generation.unreachable": {
+    meaning: "the only one that runs could not be put in reach of clients",
+    facts: ["generation", ...FAILURE],
+  },
   "generation.respawning": {
     meaning: "another one takes a dead one's place",
     facts: ["generation", "afterMs"],

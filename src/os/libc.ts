@@ -9,8 +9,11 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 
 const AF = { unix: 1, inet: 2, inet6: 10 } as const;
+const AF_NETLINK = 16;
+const NETLINK_SOCK_DIAG = 4;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
+const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
@@ -35,6 +38,7 @@ const P_ALL = 0;
 const WNOHANG = 1;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
+const CLOCK_MONOTONIC = 1;
 const SYS_PIDFD_OPEN = 434;
 const SYS_PIDFD_GETFD = 438;
 
@@ -71,6 +75,7 @@ const C = dlopen(libcName(), {
   waitid: { args: ["int", "u32", "ptr", "int"], returns: "int" },
   waitpid: { args: ["int", "ptr", "int"], returns: "int" },
   syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
+  clock_gettime: { args: ["int", "ptr"], returns: "int" },
   strerror: { args: ["int"], returns: "ptr" },
   __errno_location: { args: [], returns: "ptr" },
 }).symbols;
@@ -125,6 +130,29 @@ export function bindDatagram(path: string): number {
   } finally {
     process.umask(umask);
   }
+}
+
+/** One datagram to a Unix address, without waiting. Throws where nobody listens or the receiver is full. */
+export function sendDatagram(address: Uint8Array, bytes: Uint8Array): void {
+  const fd = check("socket", C.socket(AF.unix, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  try {
+    check("connect", C.connect(fd, ptr(address), address.length));
+    check("send", C.send(fd, ptr(bytes), bytes.length, MSG_NOSIGNAL));
+  } finally {
+    close(fd);
+  }
+}
+
+/** A non-blocking netlink socket to the kernel's sock_diag(7); what is sent goes to the kernel. */
+export const openSockDiag = (): number =>
+  check("socket", C.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG));
+
+/** CLOCK_MONOTONIC in microseconds, as systemd compares it; the runtime's clocks start with the process. */
+export function monotonicMicroseconds(): bigint {
+  const time = new BigInt64Array(2);
+  check("clock_gettime", C.clock_gettime(CLOCK_MONOTONIC, ptr(time)));
+  const [seconds = 0n, nanoseconds = 0n] = time;
+  return seconds * 1_000_000n + nanoseconds / 1000n;
 }
 
 export const bind = (fd: number, address: Uint8Array): void =>

@@ -1,0 +1,122 @@
+/**
+ * The listening Unix socket in the run directory: 0600, for the same user and root alone. It is opened under the instance
+ * lock, so a socket that is there already belongs to a dead hupwatch of that name and is replaced. It knows connections
+ * and their limits; what the requests mean is the routes' business.
+ */
+import { rmSync } from "node:fs";
+import type { Socket } from "bun";
+import type { Clock } from "../os/clock.ts";
+import { bind, close, listen, socket as openSocket, peerCredentials } from "../os/libc.ts";
+import { encode } from "../sockets/sockaddr.ts";
+import { Connection } from "./connection.ts";
+import type { Request } from "./request.ts";
+
+const BACKLOG = 128;
+/** Beyond it the one that has been silent for longest goes, so that a new client always gets in. */
+const MAX_CONNECTIONS = 64;
+const LAST_FLUSH_MS = 500;
+const FLUSH_POLL_MS = 5;
+
+/** Without data: it was refused. */
+type Client = Socket<Connection | undefined>;
+
+export interface ControlSocketOptions {
+  path: string;
+  /** Who may ask, besides root. */
+  uid: number;
+  clock: Clock;
+  onRequest(request: Request, connection: Connection): void;
+}
+
+export class ControlSocket implements Disposable {
+  readonly #listener: { stop(closeActiveConnections?: boolean): void };
+  readonly #connections = new Set<Connection>();
+
+  /** Throws SystemError. */
+  constructor(private readonly options: ControlSocketOptions) {
+    const fd = openPrivately(options.path);
+    // By descriptor: the runtime's own `unix` would unlink the path when it stops, whoever's it is by then.
+    const listening = {
+      fd,
+      socket: {
+        open: (client: Client) => this.#open(client),
+        data: (client: Client, bytes: Uint8Array) => client.data?.receive(bytes),
+        drain: (client: Client) => client.data?.flush(),
+        close: (client: Client) => this.#closed(client.data),
+        error: (client: Client) => client.terminate(),
+      },
+    };
+    // The types do not know `fd` yet.
+    this.#listener = Bun.listen(listening as unknown as Bun.UnixSocketOptions<Connection>);
+  }
+
+  #open(socket: Client): void {
+    const { uid, clock, onRequest } = this.options;
+    if (!mayAsk(peerOf(socket), uid)) {
+      socket.terminate();
+      return;
+    }
+    if (this.#connections.size >= MAX_CONNECTIONS) this.#makeRoom();
+    const connection = new Connection(socket as Socket<Connection>, clock, onRequest);
+    socket.data = connection;
+    this.#connections.add(connection);
+    if (this.#connections.size > MAX_CONNECTIONS)
+      connection.refuse({ status: 503, reason: `${MAX_CONNECTIONS} clients wait already` });
+  }
+
+  /** Who has asked waits for an answer and stays; who has said nothing yet goes, the oldest first. */
+  #makeRoom(): void {
+    for (const connection of this.#connections)
+      if (connection.state !== "asked") {
+        this.#connections.delete(connection);
+        connection.terminate();
+        return;
+      }
+  }
+
+  #closed(connection: Connection | undefined): void {
+    if (!connection) return;
+    this.#connections.delete(connection);
+    connection.closed();
+  }
+
+  /** Waits, not for long, until what was answered is on its way. */
+  async flush(): Promise<void> {
+    const { clock } = this.options;
+    const until = clock.now() + LAST_FLUSH_MS;
+    const isOpen = () => [...this.#connections].some((c) => !c.isFlushed);
+    while (isOpen() && clock.now() < until) await Bun.sleep(FLUSH_POLL_MS);
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.stop(true);
+    rmSync(this.options.path, { force: true });
+  }
+}
+
+/** root may anyway: it owns the machine. */
+export const mayAsk = (peer: number | undefined, uid: number): boolean => peer === uid || peer === 0;
+
+function peerOf(socket: Client): number | undefined {
+  try {
+    return peerCredentials((socket as unknown as { fd: number }).fd).uid;
+  } catch {
+    return undefined;
+  }
+}
+
+function openPrivately(path: string): number {
+  rmSync(path, { force: true });
+  const fd = openSocket("unix", true);
+  const umask = process.umask(0o177);
+  try {
+    bind(fd, encode({ family: "unix", path }));
+    listen(fd, BACKLOG);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  } finally {
+    process.umask(umask);
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * The control plane of one hupwatch: listens to what happens and answers who asks. Data flows one way: it posts events
+ * into the supervisor's queue and reads snapshots; it owns nothing of a swap and can delay none.
+ */
+import { realClock } from "../os/clock.ts";
+import type { Ending } from "../swap/machine.ts";
+import type { Listener } from "../swap/supervisor.ts";
+import { Chronicle, failureOf } from "./chronicle.ts";
+import type { Connection } from "./connection.ts";
+import { ControlSocket } from "./control-socket.ts";
+import { EventStream } from "./event-stream.ts";
+import { METRICS_TYPE, metricsOf } from "./metrics.ts";
+import { type Outcome, Outcomes } from "./outcomes.ts";
+import type { ReloadAnswer, StopAnswer } from "./protocol.ts";
+import type { Request } from "./request.ts";
+import { type Subject, statusOf } from "./status.ts";
+import type { Tell } from "./telling.ts";
+
+type Route = (connection: Connection, request: Request) => void;
+
+export class Control implements Disposable {
+  readonly #chronicle = new Chronicle();
+  readonly #outcomes = new Outcomes();
+  readonly #events = new EventStream(realClock);
+  readonly #stopping = new Set<Connection>();
+  #socket: ControlSocket | undefined;
+  #subject: Subject | undefined;
+
+  /** For the supervisor's reports. */
+  readonly listeners: readonly Partial<Listener>[] = [this.#chronicle, this.#outcomes];
+  /** For what happens, in words. */
+  readonly tell: Tell = this.#events.tell;
+
+  /** Answers from now on. Throws SystemError where the socket cannot be opened. */
+  open(path: string, uid: number, subject: Subject): void {
+    this.#subject = subject;
+    this.#socket = new ControlSocket({ path, uid, clock: realClock, onRequest: this.#onRequest });
+  }
+
+  readonly #onRequest = (request: Request, connection: Connection): void => {
+    const methods = ROUTES[request.path];
+    if (!methods) {
+      const reason = `no '${request.path}' here; there are ${Object.keys(ROUTES).join(", ")}`;
+      connection.refuse({ status: 404, reason });
+      return;
+    }
+    const route = this.#routes[`${request.method} ${request.path}`];
+    if (route) route(connection, request);
+    else connection.refuse({ status: 405, reason: `${request.path} takes ${methods}` });
+  };
+
+  readonly #routes: Record<string, Route> = {
+    "GET /status": (connection) =>
+      this.#withSubject((s) => connection.answerJson(200, statusOf(s, this.#chronicle))),
+    "GET /metrics": (connection) =>
+      this.#withSubject((s) => connection.answer(200, METRICS_TYPE, metricsOf(statusOf(s, this.#chronicle)))),
+    "GET /events": (connection) => this.#events.add(connection),
+    "POST /reload": (connection, request) => this.#withSubject((s) => this.#reload(s, connection, request)),
+    "POST /stop": (connection) =>
+      this.#withSubject((s) => {
+        this.#stopping.add(connection);
+        connection.onClose(() => this.#stopping.delete(connection));
+        s.supervisor.post({ kind: "stop" });
+      }),
+  };
+
+  #withSubject(answer: (subject: Subject) => void): void {
+    if (this.#subject) answer(this.#subject);
+  }
+
+  #reload({ plan, supervisor }: Subject, connection: Connection, request: Request): void {
+    const from = supervisor.state.last + 1;
+    const answer = (outcome: Outcome, status = 200) => {
+      const whole: ReloadAnswer = { schema: "hupwatch-reload/1", name: plan.name, ...outcome };
+      connection.answerJson(status, whole);
+    };
+    if (request.query.get("wait") === "0") answer({ outcome: "asked", generation: from }, 202);
+    else {
+      const waiting = this.#outcomes.wait(from, answer);
+      connection.onClose(() => waiting[Symbol.dispose]());
+    }
+    supervisor.post({ kind: "swap" });
+  }
+
+  /** The last answers, then silence. */
+  async finish(ending: Ending): Promise<void> {
+    this.#outcomes.end();
+    const name = this.#subject?.plan.name ?? "";
+    const answer: StopAnswer = {
+      schema: "hupwatch-stop/1",
+      name,
+      outcome: ending.kind === "left" ? "left" : "stopped",
+      ...(ending.kind === "failed" ? { failure: failureOf(ending.failure) } : {}),
+    };
+    for (const connection of [...this.#stopping]) connection.answerJson(200, answer);
+    this.#events[Symbol.dispose]();
+    await this.#socket?.flush();
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket?.[Symbol.dispose]();
+  }
+}
+
+/** Each path with the method it takes. */
+const ROUTES: Record<string, string> = {
+  "/status": "GET",
+  "/metrics": "GET",
+  "/events": "GET",
+  "/reload": "POST",
+  "/stop": "POST",
+};

@@ -1,0 +1,104 @@
+/** `GET /metrics`: the status in Prometheus' text format (prometheus.io, exposition formats). Pure. */
+import type { StatusAnswer } from "./protocol.ts";
+
+type Labels = Record<string, string | number>;
+
+interface Metric {
+  name: string;
+  type: "gauge" | "counter";
+  help: string;
+  values: [labels: Labels, value: number | undefined][];
+}
+
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+export function metricsOf(status: StatusAnswer): string {
+  const { name } = status;
+  return `${metrics(status)
+    .flatMap(({ name: metric, type, help, values }) => [
+      `# HELP ${metric} ${help}`,
+      `# TYPE ${metric} ${type}`,
+      ...values.flatMap(([labels, value]) =>
+        value === undefined ? [] : [`${metric}${written({ name, ...labels })} ${value}`],
+      ),
+    ])
+    .join("\n")}\n`;
+}
+
+function metrics({ generations, sockets, swaps, counts, startedAt, version }: StatusAnswer): Metric[] {
+  const last = swaps.at(-1);
+  const serving = generations.findLast((g) => g.role === "serving");
+  return [
+    gauge("hupwatch_info", "Always 1; its labels tell the version.", [[{ version }, 1]]),
+    gauge("hupwatch_start_time_seconds", "When hupwatch started.", [[{}, seconds(startedAt)]]),
+    gauge("hupwatch_serving_generation", "Number of the generation that clients reach.", [
+      [{}, serving?.number],
+    ]),
+    gauge(
+      "hupwatch_generation_processes",
+      "Processes of a generation's tree.",
+      generations.map((g) => [{ generation: g.number, role: g.role }, g.processes]),
+    ),
+    gauge(
+      "hupwatch_generation_resident_bytes",
+      "Resident memory of its tree, shared pages counted in each process.",
+      generations.map((g) => [{ generation: g.number, role: g.role }, g.residentBytes]),
+    ),
+    gauge(
+      "hupwatch_socket_queue",
+      "Connections that nobody has accepted yet.",
+      sockets.map((s) => [{ address: s.address, cutover: s.cutover }, s.queued]),
+    ),
+    {
+      name: "hupwatch_swaps_total",
+      type: "counter",
+      help: "Swaps by outcome.",
+      values: [
+        [{ outcome: "swapped" }, counts.swapped],
+        [{ outcome: "rolled-back" }, counts.rolledBack],
+      ],
+    },
+    counter("hupwatch_crashes_total", "Serving generations that died by themselves.", counts.crashed),
+    counter(
+      "hupwatch_rescued_connections_total",
+      "Clients of dead generations that were passed on.",
+      counts.rescued,
+    ),
+    gauge("hupwatch_last_swap_success", "1 where the last swap succeeded, 0 where it was rolled back.", [
+      [{}, last && Number(last.outcome === "swapped")],
+    ]),
+    gauge("hupwatch_last_swap_timestamp_seconds", "When the last swap ended.", [
+      [{}, last && seconds(last.endedAt)],
+    ]),
+    gauge("hupwatch_last_swap_duration_seconds", "From the start of the new generation to the outcome.", [
+      [{}, last && last.durationMs / 1000],
+    ]),
+    gauge("hupwatch_last_ready_seconds", "From the start of the new generation until it was ready.", [
+      [{}, last?.readyMs === undefined ? undefined : last.readyMs / 1000],
+    ]),
+  ];
+}
+
+const gauge = (name: string, help: string, values: Metric["values"]): Metric => ({
+  name,
+  type: "gauge",
+  help,
+  values,
+});
+
+const counter = (name: string, help: string, value: number): Metric => ({
+  name,
+  type: "counter",
+  help,
+  values: [[{}, value]],
+});
+
+const seconds = (iso: string): number => Date.parse(iso) / 1000;
+
+const written = (labels: Labels): string =>
+  `{${Object.entries(labels)
+    .map(([name, value]) => `${name}="${escaped(String(value))}"`)
+    .join(",")}}`;
+
+const escaped = (text: string): string =>
+  text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");

@@ -1,0 +1,113 @@
+/**
+ * What goes over the control socket: HTTP/1.1 over a Unix socket, JSON bodies. The server, the client and the README
+ * share these types. Fields are only ever added; a change of meaning would be another number in `schema`.
+ *
+ *     GET  /status    StatusAnswer
+ *     POST /reload    ReloadAnswer, when the swap has ended; with ?wait=0 at once (202)
+ *     POST /stop      StopAnswer, when the service has ended
+ *     GET  /events    server-sent events, each an EventRecord (events.ts)
+ *     GET  /metrics   Prometheus' text format
+ */
+import type { Phase } from "../swap/machine.ts";
+import type { Role } from "../swap/state-file.ts";
+
+export interface GenerationStatus {
+  number: number;
+  /** 0 while it is about to be started. */
+  pid: number;
+  role: Role;
+  /** ISO 8601; unknown of one that an earlier hupwatch started. */
+  startedAt?: string | undefined;
+  /** From its start until its checks had passed; absent while they have not. */
+  readyMs?: number | undefined;
+  /** False: another generation might have answered its checks. */
+  proven?: boolean | undefined;
+  /** Everybody of its process tree, and the memory they have resident together (shared pages counted in each). */
+  processes: number;
+  residentBytes: number;
+}
+
+export interface SocketStatus {
+  name: string;
+  /** `unix:/path`, `host:port`, `[v6]:port`. */
+  address: string;
+  cutover: "steer" | "share";
+  /** Connections that nobody has accepted yet, over all generations; absent where the kernel does not say. */
+  queued?: number | undefined;
+}
+
+export interface SwapFailure {
+  /** One sentence: which check, which exit code, which limit. */
+  reason: string;
+  exitCode?: number | undefined;
+  exitSignal?: string | undefined;
+  /** The generation's last lines of stderr. */
+  stderr?: readonly string[] | undefined;
+}
+
+export interface SwapRecord {
+  generation: number;
+  /** Who served before. Absent after a crash. */
+  from?: number | undefined;
+  outcome: "swapped" | "rolled-back";
+  endedAt: string;
+  /** From the new generation's start until the old one was asked to stop, or until the failure. */
+  durationMs: number;
+  readyMs?: number | undefined;
+  failure?: SwapFailure | undefined;
+}
+
+export interface StatusAnswer {
+  schema: "hupwatch-status/1";
+  name: string;
+  version: string;
+  pid: number;
+  phase: Phase;
+  startedAt: string;
+  directory: string;
+  command: readonly string[];
+  /** The server adapter's name. */
+  server: string;
+  generations: GenerationStatus[];
+  sockets: SocketStatus[];
+  /** The last ones, oldest first. */
+  swaps: SwapRecord[];
+  counts: Counts;
+}
+
+export interface Counts {
+  swapped: number;
+  rolledBack: number;
+  crashed: number;
+  /** Clients of dead generations that were passed on. */
+  rescued: number;
+}
+
+export interface ReloadAnswer {
+  schema: "hupwatch-reload/1";
+  name: string;
+  /**
+   * `swapped`: a generation that started after the request serves. `rolled-back`: it failed, and the one before goes on.
+   * `ended`: hupwatch ended, or was already about to, before that swap did. `asked`: nobody wanted to wait.
+   */
+  outcome: "swapped" | "rolled-back" | "ended" | "asked";
+  /** The one that was started for this request; where it is only asked for, at least this number. */
+  generation: number;
+  /** Who serves now. */
+  serving?: number | undefined;
+  readyMs?: number | undefined;
+  durationMs?: number | undefined;
+  failure?: SwapFailure | undefined;
+}
+
+export interface StopAnswer {
+  schema: "hupwatch-stop/1";
+  name: string;
+  outcome: "stopped" | "left";
+  failure?: SwapFailure | undefined;
+}
+
+/** With every status but 200 and 202. */
+export interface ErrorAnswer {
+  error: string;
+}

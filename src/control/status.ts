@@ -1,0 +1,82 @@
+/** What `GET /status` says: put together when somebody asks, so that it costs nothing while nobody does. */
+import { readFileSync } from "node:fs";
+import { listeningOn } from "../os/netstat.ts";
+import { type Process, treeOf } from "../os/procfs.ts";
+import { unixQueue } from "../os/sockdiag.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import { format, hostBytes } from "../sockets/sockaddr.ts";
+import type { Event, State } from "../swap/machine.ts";
+import type { RunPlan } from "../swap/plan.ts";
+import type { RecordedGeneration } from "../swap/state-file.ts";
+import type { Snapshot } from "../swap/supervisor.ts";
+import { VERSION } from "../version.ts";
+import type { Chronicle } from "./chronicle.ts";
+import type { GenerationStatus, SocketStatus, StatusAnswer } from "./protocol.ts";
+
+/** What the control plane sees of a run: it reads, and posts events; it owns nothing of it. */
+export interface Subject {
+  plan: RunPlan;
+  /** The server adapter's name. */
+  server: string;
+  held: readonly HeldSocket[];
+  supervisor: { readonly state: State; snapshot(): Snapshot; post(event: Event): void };
+}
+
+const PAGE_BYTES = 4096;
+
+export function statusOf({ plan, server, held, supervisor }: Subject, chronicle: Chronicle): StatusAnswer {
+  const { generations } = supervisor.snapshot();
+  return {
+    schema: "hupwatch-status/1",
+    name: plan.name,
+    version: VERSION,
+    pid: process.pid,
+    phase: supervisor.state.phase,
+    startedAt: chronicle.startedAt,
+    directory: plan.directory,
+    command: plan.words,
+    server,
+    generations: generations.map((g) => generationStatus(g, chronicle)),
+    sockets: held.map((socket) => socketStatus(socket, generations)),
+    swaps: chronicle.swaps,
+    counts: chronicle.counts,
+  };
+}
+
+function generationStatus(recorded: RecordedGeneration, chronicle: Chronicle): GenerationStatus {
+  const { number, pid, role, hupwatchPid } = recorded;
+  const marks = [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`];
+  const tree = pid === 0 ? [] : treeOf({ leader: recorded, marks, self: process.pid });
+  const residentBytes = tree.reduce((sum, process) => sum + residentBytesOf(process), 0);
+  return { number, pid, role, ...chronicle.notesOf(number), processes: tree.length, residentBytes };
+}
+
+/** proc_pid_statm(5): the second number, in pages. */
+function residentBytesOf({ pid }: Process): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, "latin1").split(" ")[1]) * PAGE_BYTES;
+  } catch {
+    return 0; // it ended meanwhile
+  }
+}
+
+function socketStatus(held: HeldSocket, generations: readonly RecordedGeneration[]): SocketStatus {
+  const { spec, cutover } = held;
+  const address = format(held.address);
+  return { name: spec.name, address, cutover: cutover.mode, queued: queueOf(held, address, generations) };
+}
+
+function queueOf(
+  { address }: HeldSocket,
+  text: string,
+  generations: readonly RecordedGeneration[],
+): number | undefined {
+  if (address.family === "inet" || address.family === "inet6") {
+    const listening = listeningOn(hostBytes(address), address.port);
+    return listening.reduce((sum, { queued }) => sum + queued, 0);
+  }
+  const listeners = generations.flatMap((g) => g.listeners).filter((l) => l.address === text);
+  const inodes = [...new Set(listeners.map((l) => l.inode))];
+  const queues = inodes.map(unixQueue).filter((queue) => queue !== undefined);
+  return queues.length === 0 ? undefined : queues.reduce((a, b) => a + b, 0);
+}
