@@ -11,6 +11,8 @@ export interface Option {
   type: "string" | "boolean";
   /** One letter, without the dash. */
   short?: string;
+  /** On unless `--no-NAME` says otherwise: help and README show that form. */
+  negated?: boolean;
   /** May be given more than once. */
   multiple?: boolean;
   /** Placeholder in the help, e.g. `SEC`. */

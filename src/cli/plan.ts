@@ -6,6 +6,7 @@ import { HupwatchError } from "../error.ts";
 import { type Check, parseCheck } from "../ready/check.ts";
 import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
+import { activatedSpecs } from "../sockets/activation.ts";
 import { type Handover, handOver, hasPlaceholder } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
@@ -45,8 +46,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   const directory = resolve(here, values.chdir ?? ".");
   const environment = commandEnvironment(around.env);
   const traits = traitsOf({ words, env: environment, directory });
-  const sockets = (values.bind ?? traits.binds).map((text) => parseSpec(text, here));
-  rejectDuplicates(sockets);
+  const sockets = chooseSockets(values.bind, traits, around, here);
   const handover = chooseHandover(values.handover ?? "auto", traits, sockets);
   const handed = handedBy(traits, handover, sockets);
   if (handover === "path") requireOwnPaths(handed.words, sockets);
@@ -70,6 +70,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     takesExtraListener: traits.takesExtraListener,
     readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
+    drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),
     stopSequence: parseStopSequence(values["stop-signal"] ?? traits.stop),
     maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),
     respawn:
@@ -93,6 +94,21 @@ function logicalDirectory({ env, cwd }: Surroundings): string {
   } catch {
     return cwd; // it names nothing that we may look at
   }
+}
+
+/** What the user says, else what the starter has opened for us, else the server's own. */
+function chooseSockets(
+  asked: string[] | undefined,
+  traits: ServerTraits,
+  { env, pid }: Surroundings,
+  directory: string,
+): SocketSpec[] {
+  const activated = asked ? undefined : activatedSpecs(env, pid);
+  // Of these several may have one name: systemd names them after their unit.
+  if (activated) return activated;
+  const sockets = (asked ?? traits.binds).map((text) => parseSpec(text, directory));
+  rejectDuplicates(sockets);
+  return sockets;
 }
 
 function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly SocketSpec[]): Handover {

@@ -43,6 +43,12 @@ export const RUN_OPTIONS = {
     default: "the server's own",
   },
   "ready-timeout": { type: "string", value: "DUR", help: "roll back when not ready by then", default: "60s" },
+  "drain-until-idle": {
+    type: "string",
+    value: "DUR",
+    help: "no stop signal for so long while the old one has connections",
+    default: "5s",
+  },
   "stop-signal": {
     type: "string",
     value: "SPEC",
@@ -90,6 +96,14 @@ export const RUN_OPTIONS = {
     default: "$XDG_RUNTIME_DIR/hupwatch",
   },
   pidfile: { type: "string", value: "FILE", help: "write hupwatch's own pid there" },
+  control: { type: "boolean", negated: true, help: "no control socket: reload, status and stop cannot ask" },
+  hook: {
+    type: "string",
+    multiple: true,
+    value: "EVENT=CMD",
+    help: "run CMD on ready, swapped, rolled-back, crashed or stopped",
+  },
+  "hook-timeout": { type: "string", value: "DUR", help: "then a hook is killed", default: "30s" },
   "log-format": { type: "string", value: "FORMAT", help: "text or json", default: "text" },
   version: { type: "boolean", help: "show the version and exit" },
 } as const satisfies OptionTable;

@@ -1,17 +1,23 @@
 /** `hupwatch run`: wraps a command and swaps it on SIGHUP. Reads the words, wires the parts, waits, says how it ended. */
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
+import { Control } from "../control/control.ts";
 import { fanOut } from "../control/fan-out.ts";
+import { Hooks, parseHook } from "../control/hooks.ts";
 import { recording } from "../control/recording.ts";
 import { chooseRunDir, InstanceLock, openRunDir, type RunDir } from "../control/run-dir.ts";
-import { telling } from "../control/telling.ts";
+import { Systemd, watchdogMsOf } from "../control/systemd.ts";
+import { type Tell, telling } from "../control/telling.ts";
+import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { createLog, type Log, logLevel } from "../log.ts";
-import { becomeSubreaper } from "../os/libc.ts";
+import { becomeSubreaper, SystemError } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
+import { notifierOf } from "../os/sd-notify.ts";
 import { canDieWithParent, locate } from "../os/spawn.ts";
 import { holdAll } from "../sockets/open.ts";
 import { generationEnvironment } from "../swap/environment.ts";
+import type { RunPlan } from "../swap/plan.ts";
 import { readState, StateFile } from "../swap/state-file.ts";
 import { Supervisor } from "../swap/supervisor.ts";
 import { prepareTakeover } from "../swap/takeover.ts";
@@ -87,8 +93,12 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     runDir === undefined ? undefined : usable(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
   const told = (why: string) => log.warn("state.unwritable", `cannot write to ${runDir}: ${why}`);
   const state = runDir === undefined || !lock ? undefined : new StateFile(runDir, plan.name, told);
-  const teller = telling([narrating(log)]);
-  const listener = fanOut([...(state ? [recording(state, plan.name)] : []), teller]);
+  using control = new Control();
+  const hooks = hooksOf(values, plan, (failure) => teller.tell(failure));
+  using systemd = systemdOf(env, pid);
+  const teller = telling([narrating(log), control.tell, hooks.tell]);
+  const recorders = state ? [recording(state, plan.name)] : [];
+  const listener = fanOut([...recorders, teller, ...control.listeners, systemd ?? {}]);
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
   locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
   const left = runDir === undefined || !lock ? undefined : readState(runDir, plan.name);
@@ -108,9 +118,15 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   using reaper = new Reaper(realOs.clock);
   const nohup = env.HUPWATCH_SIGHUP === "nohup";
   using _signals = listenToSignals(supervisor.post, plan.killAtExit, nohup, reaper.look, log);
+  if (runDir !== undefined && lock && values.control !== false)
+    orUnavailable(log, () =>
+      control.open(join(runDir, `${plan.name}.sock`), uid, { plan, server: traits.server, held, supervisor }),
+    );
   teller.begin(plan.name, traits.server, held);
   const ending = await supervisor.run();
   teller.end(ending);
+  await control.finish(ending);
+  await hooks.finish();
   if (ending.kind !== "left") state?.remove();
   return exitCodeOf(ending, plan.stopSequence);
 }
@@ -124,5 +140,32 @@ function usable<T>(runDir: RunDir, log: Log, use: () => T): T | undefined {
     if (fatal) throw error;
     log.warn("run-dir.unusable", `${error.message}; a later start cannot take over from this one`);
     return undefined;
+  }
+}
+
+function hooksOf(values: RunValues, plan: RunPlan, onFailure: Tell): Hooks {
+  const timeoutMs = parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout");
+  const { directory, environment, name } = plan;
+  return new Hooks({
+    hooks: (values.hook ?? []).map(parseHook),
+    timeoutMs,
+    directory,
+    environment: { ...environment, HUPWATCH_NAME: name },
+    onFailure,
+  });
+}
+
+function systemdOf(env: Record<string, string | undefined>, pid: number): Systemd | undefined {
+  const notify = notifierOf(env.NOTIFY_SOCKET);
+  return notify && new Systemd(notify, realOs.clock, watchdogMsOf(env, pid));
+}
+
+/** Nobody can ask then, and the service runs all the same. */
+function orUnavailable(log: Log, open: () => void): void {
+  try {
+    open();
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    log.warn("control.unavailable", `no control socket: ${error.message}`);
   }
 }

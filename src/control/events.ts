@@ -67,9 +67,25 @@ export const EVENTS = {
   },
   stopping: { meaning: "the generations are being stopped", facts: ["generations"] },
   ignored: { meaning: "a request that cannot be carried out any more", facts: ["what", "why"] },
+  "hook.failed": {
+    meaning: "a hook exited with a failure, was late or could not be run",
+    facts: ["hook", "command", "reason"],
+  },
   left: { meaning: "hupwatch ends, the service goes on", facts: ["generation"] },
   stopped: { meaning: "hupwatch ends, and nothing of the service is left", facts: FAILURE },
 } as const satisfies Record<string, EventDescription>;
+
+/** What only the log says: remarks about surroundings, not about the life of the service. */
+export const REMARKS: Record<string, string> = {
+  "server.note": "something about the command that its owner should know",
+  "kill-at-exit.weak": "-k cannot hold here if hupwatch itself is killed",
+  "run-dir.unusable": "the run directory cannot be used: no take-over, no control socket",
+  "state.unwritable": "the state file cannot be written: a take-over may not find everybody",
+  "control.unavailable": "the control socket cannot be opened",
+  "socket.restored": "somebody unlinked a public path, and it was put back",
+  signal: "a signal was received",
+  "signal.nohup": "SIGHUP was ignored by the starter, and stays ignored",
+};
 
 export type EventName = keyof typeof EVENTS;
 

@@ -9,6 +9,8 @@ import type { Facts, Happening } from "./events.ts";
 export type Tell = (happening: Happening) => void;
 
 export interface Teller extends Omit<Listener, "changed"> {
+  /** What others than the supervisor have to tell. */
+  tell: Tell;
   begin(name: string, server: string, held: readonly HeldSocket[]): void;
   end(ending: Ending): void;
 }
@@ -18,6 +20,7 @@ export function telling(ears: readonly Tell[]): Teller {
     for (const ear of ears) ear(happening);
   };
   return {
+    tell,
     begin(name, server, held) {
       tell({ event: "run.plan", level: "debug", text: `${name}: ${server}`, facts: { name, server } });
       for (const socket of held) tell(holding(socket));

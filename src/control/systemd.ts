@@ -1,0 +1,117 @@
+/**
+ * Tells systemd (or whoever speaks sd_notify(3)) where the service is: READY=1 when it serves, RELOADING=1 and READY=1
+ * around a swap, so that `systemctl reload` of a Type=notify-reload unit waits for its end, STOPPING=1, the watchdog, and
+ * more time while something takes long. The generations never see this socket: they have their own.
+ */
+import { formatDuration } from "../duration.ts";
+import { type Clock, poll } from "../os/clock.ts";
+import { monotonicMicroseconds } from "../os/libc.ts";
+import type { Notify } from "../os/sd-notify.ts";
+import type { Report } from "../swap/machine.ts";
+import type { Listener } from "../swap/supervisor.ts";
+
+/** While something takes long: asked for again well before it runs out. hupwatch's own deadlines end it. */
+const EXTEND_US = 30_000_000;
+const EXTEND_EVERY_MS = 10_000;
+
+export class Systemd implements Pick<Listener, "started" | "report">, Disposable {
+  /** `starting` until the first generation serves; `reloading` while another one is to follow. */
+  #phase: "starting" | "serving" | "reloading" | "stopping" = "starting";
+  /** One more swap was asked for and has not begun. */
+  #queued = false;
+  #extending: Disposable | undefined;
+  readonly #watchdog: Disposable | undefined;
+
+  /** `watchdogMs`: how often systemd wants to hear from us at least; undefined: not at all. */
+  constructor(
+    private readonly notify: Notify,
+    private readonly clock: Clock,
+    watchdogMs?: number,
+  ) {
+    this.#takeTime("starting");
+    if (watchdogMs === undefined) return;
+    this.#watchdog = poll(clock, watchdogMs / 2, () => {
+      notify("WATCHDOG=1");
+      return "more";
+    });
+  }
+
+  started(generation: number): void {
+    if (this.#phase === "starting") this.#takeTime(`starting generation ${generation}`);
+    else if (this.#phase !== "stopping") this.#reloading(`swapping to generation ${generation}`);
+    this.#queued = false;
+  }
+
+  report(report: Report): void {
+    switch (report.event) {
+      case "swap-queued":
+        // systemd waits for a RELOADING=1 that is younger than its HUP.
+        this.#queued = true;
+        if (this.#phase === "reloading") this.#reloading("swapping, and once more after that");
+        break;
+      case "serving":
+      case "swapped":
+        this.#serves(`generation ${report.gen} serves`);
+        break;
+      case "rolled-back":
+        this.#serves(
+          `generation ${report.to} serves; rolled back: generation ${report.gen} ${report.failure.reason}`,
+        );
+        break;
+      case "crashed":
+        this.notify(`STATUS=generation ${report.gen} ${report.failure.reason}`);
+        break;
+      case "stopping":
+        this.#stopping();
+    }
+  }
+
+  #serves(status: string): void {
+    // A swap that failed before anything was started is one all the same, and somebody may wait for it.
+    if (this.#phase === "serving") this.#reloading(status);
+    if (this.#queued && this.#phase === "reloading") return;
+    this.#phase = "serving";
+    this.#stopExtending();
+    this.notify("READY=1", `STATUS=${status}`);
+  }
+
+  #reloading(status: string): void {
+    this.#phase = "reloading";
+    this.notify("RELOADING=1", `MONOTONIC_USEC=${monotonicMicroseconds()}`, `STATUS=${status}`);
+    this.#takeTime(status);
+  }
+
+  #stopping(): void {
+    this.#phase = "stopping";
+    this.notify("STOPPING=1", "STATUS=stopping");
+    this.#takeTime("stopping");
+  }
+
+  #takeTime(what: string): void {
+    this.#stopExtending();
+    const since = this.clock.now();
+    this.#extending = poll(this.clock, EXTEND_EVERY_MS, () => {
+      const took = formatDuration(this.clock.now() - since);
+      this.notify(`EXTEND_TIMEOUT_USEC=${EXTEND_US}`, `STATUS=${what}, for ${took}`);
+      return "more";
+    });
+  }
+
+  #stopExtending(): void {
+    this.#extending?.[Symbol.dispose]();
+    this.#extending = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopExtending();
+    this.#watchdog?.[Symbol.dispose]();
+  }
+}
+
+/** sd_watchdog_enabled(3): half of it is how often to answer. Undefined where the watchdog is off or somebody else's. */
+export function watchdogMsOf(env: Record<string, string | undefined>, pid: number): number | undefined {
+  const { WATCHDOG_USEC: usec, WATCHDOG_PID: watched } = env;
+  if (watched !== undefined && Number(watched) !== pid) return undefined;
+  const ms = Number(usec) / 1000;
+  return ms > 0 ? ms : undefined;
+}
