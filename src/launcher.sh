@@ -37,4 +37,10 @@ else
 fi
 # These two would let the environment choose what bun runs.
 unset BUN_OPTIONS BUN_BE_BUN
+# Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
+# requests and have. environment.ts keeps this from the command.
+case ${1-}:${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-} in
+load: | verify:) ;;
+*:) export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 HUPWATCH_INTERPRETS=1 ;;
+esac
 HUPWATCH_SIGHUP=$hup exec "$bun" --no-env-file --config=/dev/null "$here/main.ts" cli "$@"

@@ -10,11 +10,15 @@ import type { RunPlan } from "./plan.ts";
  */
 const OWN = /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(FDS|PID|FDNAMES|PIDFDID)|HUPWATCH_.*)$/;
 
+/** The launcher's, for hupwatch alone: a command that runs on Bun wants its compiler. */
+const INTERPRETER = ["BUN_JSC_useBaselineJIT", "BUN_JSC_useDFGJIT"];
+
 /** The caller's environment without hupwatch's own part. */
 export function commandEnvironment(env: Record<string, string | undefined>): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(env))
     if (value !== undefined && !OWN.test(name)) kept[name] = value;
+  if (env.HUPWATCH_INTERPRETS) for (const name of INTERPRETER) delete kept[name];
   return kept;
 }
 
