@@ -79,7 +79,8 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
         : undefined,
     killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
   };
-  return { plan, traits };
+  const notes = plan.sockets.length > 0 ? traits.notes : [...traits.notes, ...(traits.notesUnbound ?? [])];
+  return { plan, traits: { ...traits, notes } };
 }
 
 const usage = (message: string, hint: string) => new HupwatchError("usage", message, { hint });

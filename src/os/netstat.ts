@@ -12,7 +12,7 @@ const TCP_LISTEN = "0A";
 
 /** Everybody who listens on exactly this address; `hostBytes` are its 4 or 16 bytes in network order. */
 export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocket[] {
-  const local = `${kernelHex(hostBytes)}:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const local = localColumn(hostBytes, port);
   const rows = readFileSync(hostBytes.length === 4 ? "/proc/net/tcp" : "/proc/net/tcp6", "latin1").split(
     "\n",
   );
@@ -25,6 +25,10 @@ export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocke
       queued: Number.parseInt(fields[4]?.split(":")[1] ?? "0", 16),
     }));
 }
+
+/** An address as the table's second column has it: `0100007F:1F90`. */
+export const localColumn = (hostBytes: Uint8Array, port: number): string =>
+  `${kernelHex(hostBytes)}:${port.toString(16).toUpperCase().padStart(4, "0")}`;
 
 /** Each 32-bit word is printed as the machine holds it: little-endian on every machine Bun runs on. */
 function kernelHex(bytes: Uint8Array): string {

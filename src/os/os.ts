@@ -1,5 +1,6 @@
 /** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
 import { type Clock, realClock } from "./clock.ts";
+import { type Accepting, countConnections } from "./connections.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket } from "./notify-socket.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
@@ -19,6 +20,8 @@ export interface Os {
   notifySocket(path: string): NotifySocket;
   /** Everybody of a generation that still runs. */
   tree(query: Omit<TreeQuery, "self">): Process[];
+  /** Connections of these places that these processes hold, idle ones included. */
+  countConnections(pids: readonly number[], places: readonly Accepting[]): number;
   /** False where that very process (pid and start time) is gone. */
   kill(target: Process, signal: NodeJS.Signals): boolean;
 }
@@ -31,6 +34,7 @@ export const realOs: Os = {
   notifySocket: (path) => new NotifySocket(path, realClock),
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),
+  countConnections,
   kill(target, signal) {
     if (!isSame(target)) return false;
     try {

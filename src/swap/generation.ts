@@ -6,6 +6,7 @@ import { fstatSync } from "node:fs";
 import { join } from "node:path";
 import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
+import type { Accepting } from "../os/connections.ts";
 import { SystemError } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
@@ -13,7 +14,7 @@ import type { Child, ExitStatus } from "../os/spawn.ts";
 import { handOver } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
 import { privateListener } from "../sockets/private-listener.ts";
-import { format } from "../sockets/sockaddr.ts";
+import { format, hostBytes } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
@@ -71,6 +72,11 @@ export class Generation {
         observer.signalled(number, signal, [this.#child?.pid ?? 0]);
       },
       tree: () => this.#tree(),
+      connections: () =>
+        os.countConnections(
+          this.#tree().map((p) => p.pid),
+          this.#places(),
+        ),
       signal: (targets, signal) => {
         for (const target of targets) os.kill(target, signal);
         if (targets.length > 0)
@@ -287,11 +293,22 @@ export class Generation {
   }
 
   /** Takes it down; posts `gone` when its whole tree has ended. Asked again, only "kill" changes anything. */
-  retire(how: Retirement): void {
+  retire(how: Retirement, untilIdleMs = 0): void {
     if (this.#gone) return;
     this.#delay?.[Symbol.dispose]();
     this.#readiness?.[Symbol.dispose]();
-    this.#takedown.begin(how);
+    this.#takedown.begin(how, untilIdleMs);
+  }
+
+  /** Where its clients come in. */
+  #places(): Accepting[] {
+    return this.held.map(({ address }, i): Accepting => {
+      const path = this.listeners[i]?.privatePath;
+      if (path !== undefined) return { path };
+      if (address.family === "unix") return { path: address.path };
+      if (address.family === "abstract") return { path: `@${address.name}` };
+      return { hostBytes: hostBytes(address), port: address.port };
+    });
   }
 
   #tree(): Process[] {

@@ -36,6 +36,8 @@ export interface RunPlan {
   readyTimeoutMs: number;
   /** Both serve for so long; at least the settle time, where there is a socket to settle. */
   warmupMs: number;
+  /** A replaced generation gets no stop signal for so long while it holds connections; 0 does not wait. */
+  drainUntilIdleMs: number;
   stopSequence: readonly StopStep[];
   maxDraining: number;
   /** Undefined: hupwatch ends with the serving generation. */

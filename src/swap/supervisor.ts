@@ -16,6 +16,7 @@ import {
   type Ending,
   type Event,
   type Gen,
+  type Retirement,
   type State,
   type Step,
   step,
@@ -178,7 +179,7 @@ export class Supervisor {
         this.#settle(effect.old, effect.next);
         break;
       case "retire":
-        this.#generations.get(effect.gen)?.retire(effect.how);
+        this.#retire(effect.gen, effect.how);
         break;
       case "forward":
         this.#generations.get(effect.gen)?.forward(effect.signal as NodeJS.Signals);
@@ -234,6 +235,13 @@ export class Supervisor {
     const exitCode = error instanceof HupwatchError ? error.exitCode : 125;
     const failure = { reason: `${message}${hint}`, exitCode };
     this.post({ kind: "failed", gen, failure, at: this.os.clock.now() });
+  }
+
+  /** Whoever was replaced may finish what it has; who is ordered to stop still gets new clients and is told at once. */
+  #retire(gen: Gen, how: Retirement): void {
+    const replaced = this.#state.phase !== "stopping" && this.#state.phase !== "over";
+    const untilIdleMs = how === "graceful" && replaced ? this.plan.drainUntilIdleMs : 0;
+    this.#generations.get(gen)?.retire(how, untilIdleMs);
   }
 
   #settle(old: Gen, next: Gen): void {

@@ -18,6 +18,8 @@ const ABANDON_CAP_MS = 5000;
 /** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
 const LEFTOVER_GRACE_MS = 1500;
 const SWEEP_POLL_MS = 50;
+/** A look costs a millisecond or two of /proc. */
+const IDLE_POLL_MS = 100;
 
 export interface Target {
   clock: Clock;
@@ -27,6 +29,8 @@ export interface Target {
   signalLeader(signal: NodeJS.Signals): void;
   /** Everybody who still runs. */
   tree(): Process[];
+  /** Clients' connections that it still holds, idle ones included. */
+  connections(): number;
   signal(targets: readonly Process[], signal: NodeJS.Signals): void;
   leftBehind(processes: Process[]): void;
   gone(): void;
@@ -42,14 +46,29 @@ export class Takedown implements Disposable {
     return this.#how !== undefined;
   }
 
-  /** Asked again, only "kill" changes anything. */
-  begin(how: Retirement): void {
+  /**
+   * Asked again, only "kill" changes anything. `untilIdleMs`: so long nobody is signalled while it holds connections: some
+   * servers cut what is in flight when they are asked to stop.
+   */
+  begin(how: Retirement, untilIdleMs = 0): void {
     if (this.#how === "kill" || (this.#how && how !== "kill")) return;
     this.#how = how;
     if (!this.target.isLeaderAlive()) this.sweep();
     else if (how === "kill") this.#take(AT_ONCE);
     else if (how === "abandon") this.#take(shortened(this.target.stopSequence, ABANDON_CAP_MS));
+    else if (untilIdleMs > 0) this.#awaitIdle(untilIdleMs);
     else this.#take(this.target.stopSequence);
+  }
+
+  #awaitIdle(untilIdleMs: number): void {
+    const { clock } = this.target;
+    const giveUpAt = clock.now() + untilIdleMs;
+    const look = () => {
+      if (clock.now() < giveUpAt && this.target.connections() > 0) return "more";
+      this.#take(this.target.stopSequence);
+      return "enough";
+    };
+    this.#wait(poll(clock, IDLE_POLL_MS, look));
   }
 
   /** One signal after the other to the leader; the last, KILL, to everybody. The leader's exit ends it. */

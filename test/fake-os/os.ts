@@ -117,6 +117,13 @@ export class FakeOs implements Os {
     return false;
   }
 
+  /** What the next looks at its connections find. */
+  connections = 0;
+
+  countConnections(): number {
+    return this.connections;
+  }
+
   adopt(): Child {
     throw new Error("nobody survived on this machine");
   }

@@ -16,6 +16,7 @@ export const PLAN: RunPlan = {
   user: undefined,
   group: undefined,
   umask: undefined,
+  drainUntilIdleMs: 0,
   envFile: undefined,
   sockets: [],
   socketOptions: { backlog: 64 },

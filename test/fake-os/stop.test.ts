@@ -149,3 +149,38 @@ describe("--on-crash respawn", () => {
     expect(stage.ending?.kind).toBe("stopped");
   });
 });
+
+describe("a replaced generation that holds connections", () => {
+  const swapped = async () => {
+    const stage = await serving({ drainUntilIdleMs: 5000 });
+    stage.os.connections = 2;
+    await stage.post("swap");
+    await stage.ready(2);
+    await stage.turn(1000);
+    return stage;
+  };
+
+  test("gets its signal when the last one is closed", async () => {
+    const stage = await swapped();
+    await stage.turn(2000);
+    expect(stage.child(1).signals).toEqual([]);
+    stage.os.connections = 0;
+    await stage.turn(100);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+
+  test("gets it when its time is up, too", async () => {
+    const stage = await swapped();
+    await stage.turn(4900);
+    expect(stage.child(1).signals).toEqual([]);
+    await stage.turn(200);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+
+  test("I2: is not waited for where the whole is ordered to stop", async () => {
+    const stage = await serving({ drainUntilIdleMs: 5000 });
+    stage.os.connections = 2;
+    await stage.post("stop");
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+  });
+});

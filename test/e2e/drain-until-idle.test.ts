@@ -1,0 +1,46 @@
+/** Servers that cut what is in flight when they are told to stop: KILL as the stop signal makes any server one of those. */
+import { expect, test } from "bun:test";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { freePort, tempDir } from "../harness/until.ts";
+import { ROOT } from "../setup/places.ts";
+
+const TINY = [process.execPath, `${ROOT}/fixtures/apps/tiny.ts`];
+/** Longer than the half second that the old one has before its signal in any case. */
+const SLOW = "/slow?ms=1500";
+
+async function swapUnderSlowRequests(bind: string, options: string[]) {
+  using place = tempDir();
+  await using hupwatch = await startHupwatch(
+    ["-k", "-w", "0", "-b", bind, "--stop-signal", "KILL", ...options, "--", ...TINY],
+    { cwd: place.path },
+  );
+  await using load = await startLoad({ target: bind, path: SLOW, concurrency: 4 });
+  await load.version("1");
+  hupwatch.hup();
+  await hupwatch.until(LOG.gone(1));
+  await load.version("2");
+  return await load.stop();
+}
+
+const binds = {
+  unix: async (place: string) => `unix:${place}/app.sock`,
+  tcp: async () => `127.0.0.1:${await freePort()}`,
+};
+
+test.each(["unix", "tcp"] as const)(
+  "what is in flight is finished before the stop signal (%s)",
+  async (family) => {
+    using place = tempDir();
+    const report = await swapUnderSlowRequests(await binds[family](place.path), []);
+    expect(report).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "2" });
+  },
+  30_000,
+);
+
+test("without it, it is cut: the test can see the difference", async () => {
+  using place = tempDir();
+  const report = await swapUnderSlowRequests(await binds.unix(place.path), ["--drain-until-idle", "0"]);
+  expect(report.failed).toBeGreaterThan(0);
+}, 30_000);
