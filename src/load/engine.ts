@@ -197,10 +197,7 @@ class Engine implements LoadRun, ConnectionOwner {
   }
 
   readonly #stop = (): void => {
-    const now = this.#clock();
-    // What is due and has a connection is sent, as it would have been: only what finds none is missed.
-    if (this.#tally.started > 0) this.#pump();
-    this.#schedule.stop(now);
+    this.#schedule.stop(this.#clock());
     this.#pump();
   };
 

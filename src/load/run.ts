@@ -3,7 +3,7 @@ import type { FailureRecord } from "./outcome.ts";
 import type { LoadResult, Percentiles } from "./result.ts";
 
 export interface LoadOptions {
-  /** Aborting ends the run in good order: nothing new starts, what is in flight gets its time limit. */
+  /** Aborting ends the run in good order: nothing more falls due, what is due or in flight gets its time limit. */
   signal?: AbortSignal;
   onTick?: (snapshot: LoadSnapshot) => void;
   /** Default 200. */

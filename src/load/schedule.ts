@@ -13,7 +13,7 @@ export interface Schedule {
   take(now: number): number | undefined;
   /** When `take` will have something; undefined where only a free connection is waited for, or nothing is to come. */
   nextDue(): number | undefined;
-  /** No slot falls due any more; what waits is missed. */
+  /** No slot falls due any more; what is due by now waits for a connection as it would have. */
   stop(now: number): void;
   readonly finished: boolean;
   /** Slots that fell due so far: taken or missed. */
@@ -63,9 +63,7 @@ export class PacedSchedule implements Schedule {
   }
 
   stop(now: number): void {
-    const fallen = Math.min(this.#slots, this.#slotsDueBy(now));
-    this.missed += Math.max(0, fallen - this.#next);
-    this.#next = this.#slots = Math.max(fallen, this.#next);
+    this.#slots = Math.max(this.#next, Math.min(this.#slots, this.#slotsDueBy(now)));
   }
 
   #giveUpBefore(limit: number): void {

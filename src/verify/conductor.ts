@@ -117,7 +117,7 @@ class Conductor {
     this.#traffic = traffic;
     // The first second is everybody's worst, ours included: neither steady nor in a swap.
     traffic.segment("warm-up");
-    await this.#sleep(WARM_UP_MS);
+    await this.#sleep(Math.min(WARM_UP_MS, plan.everyMs));
     traffic.segment("base");
     subject.onMoment = () => traffic.burst();
     for (let i = 1; i <= times && !this.#over; i++) {

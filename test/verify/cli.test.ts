@@ -1,0 +1,185 @@
+/** `hupwatch verify` as a user has it, over a real hupwatch and a small server; and over the way that people did before. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse } from "../../src/cli/command.ts";
+import verify from "../../src/cli/verify.ts";
+import { allProcesses, environmentOf } from "../../src/os/procfs.ts";
+import type { VerifyReport } from "../../src/verify/report.ts";
+import { chromium, TINY, wellFormed } from "./tools.ts";
+
+const LAUNCHER = join(import.meta.dir, "../../src/launcher.sh");
+const folder = mkdtempSync(join(tmpdir(), "hv-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function hupwatchVerify(words: string[], env: Record<string, string> = {}) {
+  const run = Bun.spawn([LAUNCHER, "verify", ...words], {
+    ...{ stdout: "pipe", stderr: "pipe", cwd: folder },
+    env: { ...process.env, HUPWATCH_BUN: process.execPath, ...env },
+  });
+  const [stdout, stderr] = await Promise.all([run.stdout.text(), run.stderr.text()]);
+  return { stdout, stderr, code: await run.exited };
+}
+
+const QUICK = ["-n", "2", "--every", "300ms", "-w", "0"];
+
+test("a good service passes, and every report says so", async () => {
+  const files = ["--json", "a.json", "--junit", "a.xml", "--html", "a.html", "--hgrm", "a.hgrm"];
+  const mark = `TEST_MARK=${crypto.randomUUID()}`;
+  const { stdout, code } = await hupwatchVerify(
+    [...QUICK, ...files, "--chaos-with", "crash,kill", "-b", "unix:s", "--", process.execPath, TINY],
+    { TEST_MARK: mark.slice("TEST_MARK=".length) },
+  );
+  expect(stdout).toMatch(/^PASS: 0 of [\d,]+ requests dropped in 4 swaps \(95 % bound/m);
+  expect(code).toBe(0);
+
+  const report = (await Bun.file(join(folder, "a.json")).json()) as VerifyReport;
+  expect(report).toMatchObject({ schema: "hupwatch-verify/1", verdict: "pass", steered: true, losses: [] });
+  expect(report.stages.map((s) => [s.name, s.swaps.map((swap) => swap.outcome)])).toEqual([
+    ["swaps", ["swapped", "swapped"]],
+    ["crash", ["rolled-back"]],
+    ["kill", ["swapped"]],
+  ]);
+  expect(report.versions.spans.map((v) => v.version)).toEqual(["1", "2", "3"]);
+  expect(report.ledger).toMatchObject({ duplicates: [], neverExecuted: [], strangers: 0 });
+  expect(report.ledger?.executedOnce).toBe(report.ledger?.posts ?? -1);
+  const wanted = ["swaps", "drops", "exactly-once", "versions", "leftovers", "generator"];
+  for (const name of wanted)
+    expect(report.checks).toContainEqual(expect.objectContaining({ name, status: "pass" }));
+
+  const junit = await Bun.file(join(folder, "a.xml")).text();
+  expect(await wellFormed(junit)).toEqual({ root: "testsuites", cases: report.checks.length, failures: 0 });
+  expect(await Bun.file(join(folder, "a.hgrm")).text()).toMatch(/Value\s+Percentile\s+TotalCount/);
+
+  // Nothing of it is left: no process, no socket.
+  expect(allProcesses().filter((p) => environmentOf(p.pid).includes(mark))).toEqual([]);
+  expect(readdirSync(folder).filter((name) => name.startsWith("s"))).toEqual([]);
+}, 60_000);
+
+describe("the page", () => {
+  const page = () => Bun.file(join(folder, "a.html")).text();
+
+  test("loads nothing from anywhere", async () => {
+    const html = await page();
+    const loaded: string[] = [];
+    const rewriter = new HTMLRewriter().on("*", {
+      element(element) {
+        for (const name of ["src", "href", "srcset", "data", "action", "poster"]) {
+          const value = element.getAttribute(name);
+          if (value !== null) loaded.push(`${element.tagName} ${name}=${value}`);
+        }
+      },
+    });
+    await rewriter.transform(new Response(html)).text();
+    expect(loaded).toEqual([]);
+    expect(html).not.toMatch(/@import|url\(/);
+    expect(html).toContain("default-src 'none'");
+  });
+
+  // Named, so that a run without it tells what was not looked at.
+  test.skipIf(chromium === undefined)(
+    "draws its charts in Chromium (needs Debian's package chromium)",
+    async () => {
+      const profile = mkdtempSync(join(tmpdir(), "hv-chromium-"));
+      const flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--no-first-run",
+      ];
+      const browser = Bun.spawn(
+        [
+          chromium ?? "",
+          ...[
+            ...flags,
+            "--enable-logging=stderr",
+            `--user-data-dir=${profile}`,
+            "--virtual-time-budget=2000",
+          ],
+          ...["--dump-dom", `file://${folder}/a.html`],
+        ],
+        { stdout: "pipe", stderr: "pipe", timeout: 30_000 },
+      );
+      const [dom, log] = await Promise.all([browser.stdout.text(), browser.stderr.text()]);
+      rmSync(profile, { recursive: true, force: true });
+      expect(log.split("\n").filter((line) => line.includes("CONSOLE"))).toEqual([]);
+      expect(dom.match(/<canvas/g)?.length).toBe(4);
+      expect(dom).toContain("0 of ");
+    },
+    40_000,
+  );
+});
+
+test("the naive swap on one path fails, by the class that it has", async () => {
+  const naive = join(import.meta.dir, "naive.sh");
+  const env = { SOCKET: join(folder, "n"), BUN: process.execPath, TINY, PIDFILE: join(folder, "n.pid") };
+  const started = Bun.spawnSync(["sh", naive], { env: { ...process.env, ...env, VERIFY_SWAP: "0" } });
+  expect(started.exitCode).toBe(0);
+  const options = ["-n", "2", "--every", "300ms", "--settle", "300ms", "--target", "unix:n"];
+  const { stdout, code } = await hupwatchVerify([...options, "--reload", `sh ${naive}`], env);
+  process.kill(Number(await Bun.file(env.PIDFILE).text()), "SIGKILL");
+  expect(stdout).toMatch(/FAIL +drops/);
+  expect(stdout).toMatch(
+    /\d+ x connect-missing \(ENOENT, new connection, fresh\): the socket's path was not there/,
+  );
+  expect(stdout).toMatch(/^FAIL: [1-9][\d,]* of [\d,]+ requests dropped/m);
+  expect(code).toBe(1);
+}, 30_000);
+
+test("a command that does not start is a failed set-up, with its last words", async () => {
+  const words = ["-b", "unix:s", "--", "sh", "-c", "echo no such module >&2; exit 3"];
+  const { stderr, stdout, code } = await hupwatchVerify([...QUICK, ...words]);
+  expect(stdout).toBe("");
+  expect(stderr).toContain("no such module");
+  expect(stderr).toContain("To fix: try it by hand: hupwatch ");
+  expect(code).toBe(3);
+});
+
+test("a report that could not be written is said before the run", async () => {
+  const { stderr, code } = await hupwatchVerify(["--html", "no/such/a.html", "-b", "unix:s", "--", "true"]);
+  expect(stderr).toContain("cannot write no/such/a.html");
+  expect(code).toBe(3);
+});
+
+test("interrupted: what it knows, exit 4, and nothing left", async () => {
+  const words = ["-n", "500", "--every", "100ms", "-w", "0", "-b", "unix:i", "--", process.execPath, TINY];
+  const run = Bun.spawn([LAUNCHER, "verify", ...words], {
+    ...{ stdout: "pipe", stderr: "ignore", cwd: folder },
+    env: { ...process.env, HUPWATCH_BUN: process.execPath },
+  });
+  await Bun.sleep(2500);
+  run.kill("SIGINT");
+  expect(await run.stdout.text()).toMatch(/^INCONCLUSIVE: 0 of /m);
+  expect(await run.exited).toBe(4);
+  expect(readdirSync(folder)).not.toContain("i");
+}, 20_000);
+
+describe("usage errors: exit 2, the option and the value named", () => {
+  const CASES: [words: string[], message: RegExp][] = [
+    [[], /nothing to verify/],
+    [["--reload", "x"], /--reload without --target/],
+    [["--reload", "x", "--target", "a.sock"], /target 'a.sock'/],
+    [["--reload", "x", "--target", "unix:a", "-b", "unix:b"], /--bind is for a command/],
+    [["--reload", "x", "--target", "unix:a", "--chaos"], /--chaos is done to hupwatch/],
+    [["--reload", "x", "--", "true"], /--reload judges a server that runs already/],
+    [["--chaos", "-k", "--", "true"], /--kill-at-exit leaves no survivors/],
+    [["--chaos-with", "flood", "--", "true"], /--chaos-with 'flood'/],
+    [["-m", "fresh,get", "--", "true"], /--mode 'get'/],
+    [["-n", "0", "--", "true"], /--swaps '0'/],
+    [["--every", "soon", "--", "true"], /--every.*'soon'/],
+    [["--max-gap", "x", "--", "true"], /--max-gap.*'x'/],
+    [["--url", "healthz", "--", "true"], /--url 'healthz'/],
+    [["--log-format", "json", "--", "true"], /--log-format/],
+  ];
+  for (const [words, message] of CASES)
+    test(words.join(" ") || "(nothing)", async () => {
+      const outcome = (async () => verify.run(parse(verify, words)))();
+      await expect(outcome).rejects.toMatchObject({
+        name: "HupwatchError",
+        exitCode: 2,
+        message: expect.stringMatching(message),
+      });
+    });
+});

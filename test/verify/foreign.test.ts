@@ -1,0 +1,124 @@
+/** The judgement against a server that breaks on purpose: verify has to name what the load saw, and to fail by it. */
+import { describe, expect, test } from "bun:test";
+import { parse } from "../../src/cli/command.ts";
+import verify from "../../src/cli/verify.ts";
+import { planVerify } from "../../src/cli/verify-plan.ts";
+import { conduct } from "../../src/verify/conductor.ts";
+import { makeReport } from "../../src/verify/report.ts";
+import { type Fault, FaultServer } from "../faults/server.ts";
+
+async function judged(server: FaultServer, ...options: string[]) {
+  const words = ["-n", "1", "--every", "300ms", "--settle", "300ms", "--target", server.target, ...options];
+  const { values, positionals } = parse(verify, ["--reload", "true", ...words]);
+  const watcher = { signal: new AbortController().signal, onProgress: () => {} };
+  return makeReport(await conduct(planVerify(values, positionals), watcher));
+}
+
+const check = (report: Awaited<ReturnType<typeof judged>>, name: string) =>
+  report.checks.find((c) => c.name === name);
+
+const none: Fault = () => {};
+
+test.concurrent("nothing wrong: passes, with everything counted", async () => {
+  using server = new FaultServer("unix", none, 0);
+  const report = await judged(server);
+  expect(report).toMatchObject({ verdict: "pass", exitCode: 0, swaps: 1, losses: [] });
+  expect(report.modes).toEqual(["fresh", "keepalive", "post"]);
+  const { requests } = report;
+  expect(requests).toMatchObject({ failed: 0, missed: 0, dropped: 0, ok: requests.started });
+  // No second try, and nobody forgotten: the one that asks for the contract comes on top.
+  expect(server.received.length).toBe(requests.started + 1);
+  expect(requests.crossed).toBeGreaterThan(50);
+  expect(report.line).toMatch(
+    /^0 of [\d,]+ requests dropped in 1 swap \(95 % bound [\d,.]+ per million; \d+ crossed/,
+  );
+});
+
+test.concurrent("a closed fresh connection is a drop", async () => {
+  using server = new FaultServer("unix", ({ socket }) => void socket.end(), 50);
+  const report = await judged(server, "-m", "fresh");
+  expect(report).toMatchObject({ verdict: "fail", exitCode: 1 });
+  expect(check(report, "drops")?.details[0]).toMatch(/^\d+ x fin-before-byte \(new connection, fresh\)/);
+  expect(report.requests.dropped).toBe(server.injected);
+});
+
+describe("a keep-alive race", () => {
+  /** Closes every 40th connection on which it has answered before. */
+  const races = (): Fault => {
+    const answered = new WeakSet<object>();
+    let asked = 0;
+    return ({ socket, good }) => {
+      if (answered.has(socket) && ++asked % 40 === 0) return void socket.end();
+      answered.add(socket);
+      socket.write(good);
+    };
+  };
+  test.concurrent("fails by default, under its own name", async () => {
+    using server = new FaultServer("unix", races(), 1);
+    const report = await judged(server, "-m", "keepalive", "--burst", "0");
+    expect(report.exitCode).toBe(1);
+    expect(check(report, "drops")?.status).toBe("pass");
+    expect(check(report, "keep-alive-races")).toMatchObject({ status: "fail" });
+    expect(report.requests.droppedByRaces).toBe(report.requests.dropped);
+    expect(report.line).toContain("of them by keep-alive races");
+  });
+  test.concurrent("is tolerated where it is asked for", async () => {
+    using server = new FaultServer("unix", races(), 1);
+    const report = await judged(server, "-m", "keepalive", "--burst", "0", "--allow-stale-keepalive");
+    expect(report).toMatchObject({ exitCode: 0, requests: { dropped: 0 } });
+  });
+});
+
+test.concurrent("a wrong body is no drop, and fails", async () => {
+  const wrong: Fault = ({ socket, good }) => void socket.write(good.replace(/"sha256":"\w/, '"sha256":"x'));
+  using server = new FaultServer("unix", wrong, 30);
+  const report = await judged(server, "-m", "post", "--burst", "0");
+  expect(check(report, "bodies")).toMatchObject({ status: "fail" });
+  expect(report).toMatchObject({ exitCode: 1, requests: { dropped: 0 } });
+});
+
+test.concurrent("an app without the contract is not sent POSTs", async () => {
+  const noSuchPath = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+  const refuse: Fault = ({ socket, good }) => void socket.write(good.includes("sha256") ? noSuchPath : good);
+  using server = new FaultServer("unix", refuse, 1);
+  const report = await judged(server);
+  expect(report.modes).toEqual(["fresh", "keepalive"]);
+  expect(report.exitCode).toBe(0);
+});
+
+test.concurrent("a generator without connections to spare proves nothing", async () => {
+  const slow: Fault = ({ socket, good }) => void setTimeout(() => socket.write(good), 40);
+  using server = new FaultServer("unix", slow, 1);
+  const report = await judged(
+    server,
+    "-m",
+    "keepalive",
+    "-c",
+    "1",
+    "-r",
+    "500",
+    "--timeout",
+    "200ms",
+    "--burst",
+    "0",
+  );
+  expect(check(report, "generator")).toMatchObject({ status: "inconclusive" });
+  expect(report).toMatchObject({ verdict: "inconclusive", exitCode: 4 });
+});
+
+test.concurrent("a reload command that fails is a failed swap, with what it said", async () => {
+  using server = new FaultServer("unix", none, 0);
+  const report = await judged(server, "--reload", "echo no such service; exit 5");
+  expect(report.exitCode).toBe(1);
+  const { details = [] } = check(report, "swaps") ?? {};
+  expect(details[0]).toContain("exited with code 5:\n  no such service");
+});
+
+test.concurrent("bounds fail only where they are given", async () => {
+  using server = new FaultServer("unix", none, 0);
+  const options = ["--max-gap", "0", "--max-p999-ratio", "0.01"];
+  const report = await judged(server, "-m", "fresh", ...options);
+  expect(check(report, "longest-gap")?.status).toBe("fail");
+  expect(check(report, "p99.9")?.status).toBe("fail");
+  expect(check(report, "p99")?.status).toBe("measured");
+});
