@@ -51,6 +51,8 @@ export interface ServerTraits {
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];
+  /** The same, where it would bind nothing that is known and --bind gives nothing either. */
+  notesUnbound?: readonly string[];
 }
 
 export interface ServerAdapter {

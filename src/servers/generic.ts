@@ -25,16 +25,21 @@ export const generic: ServerAdapter = {
         link: "https://docs.rs/listenfd",
       },
     ],
-    notes: shellNotes(words),
+    notes: hiddenBy(words),
   }),
 };
 
-/** `sh -c 'cd x && gunicorn ...'`: the server is not seen, and the shell may stay in front of it. */
-function shellNotes(words: readonly string[]): string[] {
-  const isShell = /^(ba|da|z|k|a)?sh$/.test(basename(words[0] ?? ""));
-  return isShell && words.includes("-c")
+/** `sh -c 'cd x && gunicorn ...'`, `npm start`: the server is not seen, and somebody may stay in front of it. */
+function hiddenBy(words: readonly string[]): string[] {
+  const name = basename(words[0] ?? "");
+  const isShell = /^(ba|da|z|k|a)?sh$/.test(name) && words.includes("-c");
+  if (isShell)
+    return [
+      "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its addresses into --bind",
+    ];
+  return /^(npm|yarn|pnpm|sudo|su)$/.test(name)
     ? [
-        "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its sockets into --bind",
+        `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss it: put the server's own words behind --`,
       ]
     : [];
 }

@@ -1,9 +1,8 @@
 /** What gunicorn itself makes of its config file, environment and words: asked of its own code, which starts no server. */
-import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
-import { locate } from "../os/spawn.ts";
 import type { CommandLine } from "./adapter.ts";
 import type { Program } from "./program.ts";
+import { pythonOf } from "./python-interpreter.ts";
 
 export interface GunicornSettings {
   bind: string[];
@@ -11,6 +10,8 @@ export interface GunicornSettings {
   user: string | undefined;
   group: string | undefined;
   pidfile: string | undefined;
+  /** Of 25.1 and later: a path that was asked for, or the one that it makes unasked; undefined where there is none. */
+  controlSocket: { path: string } | "default" | undefined;
   chdir: string | undefined;
   tls: boolean;
   reusePort: boolean;
@@ -29,6 +30,7 @@ import json
 from gunicorn.app.wsgiapp import WSGIApplication
 c = WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]", prog="gunicorn").cfg
 s = {k: v.get() for k, v in c.settings.items()}
+ctl = c.settings.get("control_socket")
 print()
 print(${JSON.stringify(MARK)} + json.dumps({
     "bind": c.bind if isinstance(c.bind, list) else [c.bind],
@@ -36,6 +38,8 @@ print(${JSON.stringify(MARK)} + json.dumps({
     "pidfile": s["pidfile"], "chdir": s["chdir"], "tls": bool(s["certfile"]),
     "reusePort": bool(s["reuse_port"]), "daemon": bool(s["daemon"]), "reload": bool(s["reload"]),
     "gracefulTimeout": s["graceful_timeout"],
+    "controlSocket": None if ctl is None or s["control_socket_disable"]
+        else "default" if ctl.get() == ctl.default else {"path": ctl.get()},
 }))
 `;
 
@@ -58,7 +62,7 @@ export function askGunicorn(
     .toString()
     .split("\n")
     .findLast((l) => l.startsWith(MARK));
-  if (line) return JSON.parse(line.slice(MARK.length));
+  if (line) return withoutNulls(JSON.parse(line.slice(MARK.length)));
   const said = asked.stderr.toString().trim().split("\n").slice(-5).join("\n");
   throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${said}`, {
     exitCode: asked.exitCode > 0 ? asked.exitCode : 125,
@@ -66,18 +70,8 @@ export function askGunicorn(
   });
 }
 
-/** The interpreter that the gunicorn script names in its first line. */
-function pythonOf(command: CommandLine, program: Program): string[] {
-  if (program.interpreter) return [program.interpreter];
-  const word = command.words[program.argsFrom - 1] ?? "gunicorn";
-  const script = locate({ argv: [word], env: { ...command.env }, cwd: command.directory });
-  const head = readFileSync(script, "latin1").slice(0, 400).split("\n");
-  // pip writes `#!/bin/sh` and `'''exec' "/path/python" "$0"` where the interpreter's path is too long for a shebang.
-  const exec = /^'''exec' "?([^" ]+)"?/.exec(head[1] ?? "");
-  if (exec?.[1]) return [exec[1]];
-  const shebang = /^#!\s*(\S+)(?:\s+(.*\S))?/.exec(head[0] ?? "");
-  if (!shebang?.[1]) return ["python3"];
-  return shebang[1].endsWith("/env")
-    ? (shebang[2] ?? "python3").replace(/^-S\s*/, "").split(/\s+/)
-    : [shebang[1]];
-}
+/** JSON has no undefined. */
+const withoutNulls = (settings: Record<string, unknown>): GunicornSettings =>
+  Object.fromEntries(
+    Object.entries(settings).map(([k, v]) => [k, v ?? undefined]),
+  ) as unknown as GunicornSettings;

@@ -4,10 +4,10 @@
  * LISTEN_FDS it ignores its own binds (sock.py create_sockets), so the words stay as they are.
  */
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { CommandLine, ServerAdapter, ServerTraits } from "./adapter.ts";
 import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
-import { hasFlag, lastValueOf, valuesOf } from "./options.ts";
+import { hasFlag, lastValueOf, valuesOf, withMore } from "./options.ts";
 import { type Program, programOf } from "./program.ts";
 
 export const gunicorn: ServerAdapter = {
@@ -19,7 +19,7 @@ export const gunicorn: ServerAdapter = {
     const args = command.words.slice(program.argsFrom);
     const settings = needsAsking(command, args)
       ? askGunicorn(command, program, args)
-      : fromWords(command, args);
+      : fromWords(command, program, args);
     return traits(command, program, settings);
   },
 };
@@ -33,7 +33,8 @@ function needsAsking({ env, directory }: CommandLine, args: readonly string[]): 
 }
 
 /** The words beat GUNICORN_CMD_ARGS, both beat the defaults (docs: settings, "configuration overview"). */
-function fromWords({ env }: CommandLine, args: readonly string[]): GunicornSettings {
+function fromWords(command: CommandLine, program: Program, args: readonly string[]): GunicornSettings {
+  const { env } = command;
   const envArgs = (env.GUNICORN_CMD_ARGS ?? "").split(/\s+/).filter(Boolean);
   const last = (long: string, short?: string) =>
     lastValueOf(args, long, short) ?? lastValueOf(envArgs, long, short);
@@ -54,6 +55,9 @@ function fromWords({ env }: CommandLine, args: readonly string[]): GunicornSetti
     daemon: flag("--daemon", "-D"),
     reload: flag("--reload"),
     gracefulTimeout: Number(last("--graceful-timeout") ?? 30),
+    controlSocket: flag("--no-control-socket")
+      ? undefined
+      : controlSocketOf(last("--control-socket"), command, program),
   };
 }
 
@@ -74,13 +78,40 @@ function traits(command: CommandLine, program: Program, settings: GunicornSettin
     // Its own limit comes first, so that it is gunicorn that ends its workers, and not we.
     stop: `TERM/${settings.gracefulTimeout + 30}s/KILL`,
     drain: `${settings.gracefulTimeout} s (--graceful-timeout), then it kills its workers`,
-    words: settings.reusePort ? command.words.filter((w) => w !== "--reuse-port") : command.words,
+    words: ownWords(command, program, settings),
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
     socketMode: 0o777 & ~settings.umask,
     ...(owner === ":" ? {} : { socketOwner: owner }),
-    quirks: QUIRKS,
+    quirks: settings.controlSocket === "default" ? [...QUIRKS, NO_CONTROL_SOCKET] : QUIRKS,
     notes: notes(program, settings),
   };
+}
+
+/** `gunicornc` came with the control socket, and stands beside `gunicorn` or the interpreter. */
+function controlSocketOf(
+  path: string | undefined,
+  { words, env, directory }: CommandLine,
+  { interpreter, argsFrom }: Program,
+): GunicornSettings["controlSocket"] {
+  if (path !== undefined) return { path };
+  const word = interpreter ?? words[argsFrom - 1] ?? "";
+  const found = word.includes("/") ? resolve(directory, word) : Bun.which(word, { PATH: env.PATH ?? "" });
+  return found && existsSync(join(dirname(found), "gunicornc")) ? "default" : undefined;
+}
+
+/** The words, with a name of its own for everything that two copies would fight over. */
+function ownWords(command: CommandLine, program: Program, settings: GunicornSettings): readonly string[] {
+  const { pidfile, controlSocket, reusePort } = settings;
+  let args: readonly string[] = command.words.slice(program.argsFrom);
+  if (reusePort) args = args.filter((word) => word !== "--reuse-port");
+  const more: string[] = [];
+  if (pidfile && !pidfile.includes("{gen}")) more.push(`--pid=${pidfile}.{gen}`);
+  if (controlSocket === "default") more.push("--no-control-socket");
+  else if (controlSocket && !controlSocket.path.includes("{gen}"))
+    more.push(`--control-socket=${controlSocket.path}.{gen}`);
+  if (more.length === 0 && !reusePort) return command.words;
+  // The last one counts, and words beat the config file and GUNICORN_CMD_ARGS.
+  return [...command.words.slice(0, program.argsFrom), ...withMore(args, more)];
 }
 
 /** util.parse_address: a bare host has port 8000, a relative Unix path is taken from --chdir. */
@@ -101,14 +132,19 @@ function notes(program: Program, s: GunicornSettings): string[] {
     );
   if (s.daemon)
     told.push("--daemon makes gunicorn leave hupwatch: drop it, hupwatch's supervisor does that part");
-  if (s.pidfile)
+  if (s.pidfile && !s.pidfile.includes("{gen}"))
     told.push(
-      `two copies fight over the pid file ${s.pidfile} ("Already running"): drop it and use hupwatch's --pidfile`,
+      `two copies would fight over the pid file ${s.pidfile} ("Already running"): each generation's is ${s.pidfile}.N; scripts that signal by it want hupwatch's own, --pidfile ${s.pidfile}`,
     );
   if (s.reusePort) told.push("--reuse-port is left out: with it gunicorn ignores the sockets it is given");
   if (s.reload) told.push("--reload restarts workers on file changes, past hupwatch: for development only");
   return told;
 }
+
+const NO_CONTROL_SOCKET = {
+  what: "two copies unlink each other's control socket: it is left out, unless --control-socket names one, which then gets the generation's number",
+  link: "https://docs.gunicorn.org/en/stable/settings.html#control-socket",
+};
 
 const QUIRKS = [
   {

@@ -31,7 +31,7 @@ export const hasFlag = (args: readonly string[], long: string, short?: string): 
 /** The words without these options and their values. */
 export function without(
   args: readonly string[],
-  ...options: readonly (readonly [long: string, short?: string])[]
+  ...options: readonly (readonly [long: string, short?: string | undefined])[]
 ): string[] {
   const kept: string[] = [];
   for (let i = 0; i < args.length; i += 1) {

@@ -15,8 +15,32 @@ export interface Program {
 }
 
 const PYTHON = /^(python|pypy)[0-9.]*$/;
-/** These replace themselves by the program (execvp): poetry and pipenv on Unix, bundler, setpriv, chrt, nice, ionice. */
-const EXECUTES_WITH = new Set(["exec"]);
+/** These replace themselves by the program (execvp), so that it keeps the pid; how many words go with them and their options. */
+const EXECUTORS: Record<string, { before: number; valued: RegExp }> = {
+  exec: { before: 0, valued: /^-a$/ },
+  nohup: { before: 0, valued: /^$/ },
+  setsid: { before: 0, valued: /^$/ },
+  nice: { before: 0, valued: /^(-n|--adjustment)$/ },
+  ionice: { before: 0, valued: /^(-c|-n)$/ },
+  chrt: { before: 1, valued: /^-[TPD]$/ },
+  taskset: { before: 1, valued: /^$/ },
+  stdbuf: { before: 0, valued: /^-[ioe]$/ },
+  chpst: { before: 0, valued: /^-[uUbeodmnlL/c]$/ },
+  setuidgid: { before: 1, valued: /^$/ },
+  "su-exec": { before: 1, valued: /^$/ },
+  gosu: { before: 1, valued: /^$/ },
+  setpriv: { before: 0, valued: /^--(reuid|regid|groups|pdeathsig)$/ },
+  "opentelemetry-instrument": { before: 0, valued: /^--\w+$/ },
+  "ddtrace-run": { before: 0, valued: /^$/ },
+};
+/** These stay as the program's parent. */
+const RUNNERS: Record<string, { words: RegExp; label: string; skip: number }> = {
+  uv: { words: /^run$/, label: "uv run", skip: 2 },
+  npx: { words: /^(?!-)/, label: "npx", skip: 1 },
+  bunx: { words: /^(?!-)/, label: "bunx", skip: 1 },
+  tini: { words: /^/, label: "tini", skip: 1 },
+  "dumb-init": { words: /^/, label: "dumb-init", skip: 1 },
+};
 
 export function programOf(words: readonly string[]): Program | undefined {
   let at = 0;
@@ -31,11 +55,13 @@ export function programOf(words: readonly string[]): Program | undefined {
         if (key) assignments[key] = value;
       }
       at = behind;
-    } else if (EXECUTES_WITH.has(name)) at += 1;
-    else if ((name === "poetry" || name === "pipenv" || name === "uv") && words[at + 1] === "run") {
-      if (name === "uv") runner = "uv run";
-      at += 2;
-    } else if (name === "bundle" && words[at + 1] === "exec") at += 2;
+    } else if (EXECUTORS[name])
+      at = behindOptions(words, at + 1, EXECUTORS[name].valued) + EXECUTORS[name].before;
+    else if (RUNNERS[name]?.words.test(words[at + 1] ?? "")) {
+      runner = RUNNERS[name].label;
+      at = behindOptions(words, at + RUNNERS[name].skip, /^(--with|-p|--python|--extra|--group|--env-file)$/);
+    } else if ((name === "poetry" || name === "pipenv") && words[at + 1] === "run") at += 2;
+    else if (name === "bundle" && words[at + 1] === "exec") at += 2;
     else break;
   }
   const word = words[at];
@@ -56,6 +82,17 @@ function behindEnv(words: readonly string[], from: number): number {
     if (word === "-u" || word === "-C" || word === "--unset" || word === "--chdir") at += 2;
     else if (word.startsWith("-") || /^[^=/]+=/.test(word)) at += 1;
     else break;
+  }
+  return at;
+}
+
+/** Past `-x`, `-x VALUE`, `--y=VALUE` and a closing `--`. */
+function behindOptions(words: readonly string[], from: number, valued: RegExp): number {
+  let at = from;
+  while (words[at]?.startsWith("-")) {
+    const word = words[at] ?? "";
+    if (word === "--") return at + 1;
+    at += valued.test(word) ? 2 : 1;
   }
   return at;
 }

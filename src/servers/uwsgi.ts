@@ -1,0 +1,128 @@
+/**
+ * uWSGI takes descriptors as addresses, `--http-socket fd://N` and `--socket fd://N`; by LISTEN_FDS they would all speak
+ * the uwsgi protocol. TERM reloads it brutally and never ends it (master.c), die-on-term cuts what is running: the way
+ * out that waits for its workers is a reload that ends in an exit, HUP with --exit-on-reload (master_utils.c).
+ */
+import { readFileSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import type { Handed, ServerAdapter } from "./adapter.ts";
+import { hasFlag, lastValueOf, valuesOf, without } from "./options.ts";
+import { type Recognised, recognise, unixSpec } from "./recognise.ts";
+import { runnerNotes } from "./runner-notes.ts";
+
+/** Options that bind, and what their sockets speak. `--http` is a router process of its own, killed at every reload. */
+const BINDING: readonly (readonly [long: string, protocol: "http" | "uwsgi", short?: string])[] = [
+  ["--http-socket", "http"],
+  ["--socket", "uwsgi", "-s"],
+  ["--uwsgi-socket", "uwsgi"],
+];
+/** Seconds; --worker-reload-mercy. */
+const MERCY = 60;
+
+export const uwsgi: ServerAdapter = {
+  name: "uwsgi",
+  read(command) {
+    const found = recognise(command, "uWSGI", /^uwsgi(-core|_python3?)?$/);
+    if (!found) return undefined;
+    const { args, words, title } = found;
+    const own = BINDING.flatMap(([long, protocol, short]) =>
+      valuesOf(args, long, short).map((address) => ({ option: long, protocol, address })),
+    );
+    const mercy = Number(
+      lastValueOf(args, "--worker-reload-mercy") ?? lastValueOf(args, "--reload-mercy") ?? MERCY,
+    );
+    const mode = lastValueOf(args, "--chmod-socket", "-C");
+    const configs = configFiles(found);
+    const option = own[0]?.option ?? "--http-socket";
+    const prepared = configs.some((c) => c.bound.some((b) => b.startsWith("fd://")));
+    return {
+      server: title,
+      binds: own
+        .filter((s) => !s.address.startsWith("fd://"))
+        .map((s) => specOf(s.address, command.directory)),
+      handover: "argv",
+      takesExtraListener: false,
+      ready:
+        own.every((s) => s.protocol === "http") && !configs.some((c) => c.speaksUwsgi) ? "http" : "connect",
+      stop: `HUP/${mercy + 30}s/KILL`,
+      drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
+      words,
+      take: (sockets) => take(found, prepared ? undefined : option, sockets),
+      ...(mode && /^[0-7]{3}$/.test(mode) ? { socketMode: Number.parseInt(mode, 8) } : {}),
+      quirks: QUIRKS,
+      notes: notes(found, configs),
+    };
+  },
+};
+
+function specOf(address: string, directory: string): string {
+  if (address.startsWith("@")) return `unix:${address}`;
+  return /:\d+$/.test(address) ? address : unixSpec(address, directory);
+}
+
+function take(
+  { front, args }: Recognised,
+  option: string | undefined,
+  sockets: readonly { name: string }[],
+): Handed {
+  const rest = without(args, ...BINDING.map(([long, , short]) => [long, short] as const));
+  const ours = option ? sockets.flatMap((s) => [option, `fd://{fd:${s.name}}`]) : [];
+  // Without a master there is nobody who would wait for the request that is running.
+  return { words: [...front, ...rest, ...ours, "--master", "--exit-on-reload"] };
+}
+
+interface ConfigFile {
+  name: string;
+  bound: string[];
+  speaksUwsgi: boolean;
+}
+
+/** The options of a config file add up with those of the words, so what it binds it will bind: that can only be told. */
+function configFiles({ args, directory }: Recognised): ConfigFile[] {
+  const bare = args.filter((word) => /^[^-].*\.(ini|ya?ml)$/.test(word));
+  const names = [...["--ini", "--yaml", "--yml"].flatMap((o) => valuesOf(args, o)), ...bare];
+  return [...new Set(names)].flatMap((name) => {
+    try {
+      const text = readFileSync(resolve(directory, name), "utf8");
+      const lines = [...text.matchAll(/^\s*(http-socket|uwsgi-socket|socket)\s*[=:]\s*(\S+)/gm)];
+      return [
+        {
+          name: basename(name),
+          bound: lines.map((m) => m[2] ?? ""),
+          speaksUwsgi: lines.some((m) => m[1] !== "http-socket"),
+        },
+      ];
+    } catch {
+      return []; // uWSGI itself says it better
+    }
+  });
+}
+
+function notes(found: Recognised, configs: readonly ConfigFile[]): string[] {
+  const { args } = found;
+  const told = runnerNotes(found, "argv");
+  for (const { name, bound } of configs)
+    for (const address of bound.filter((b) => !b.startsWith("fd://")))
+      told.push(
+        `${name} binds ${address} by itself, which no second copy can: write fd://3 there (the next one fd://4) and give ${address} to --bind`,
+      );
+  if (lastValueOf(args, "--http") !== undefined)
+    told.push("--http is a router of its own that takes no descriptor: use --http-socket");
+  if (hasFlag(args, "--daemonize", "-d")) told.push("--daemonize makes uWSGI leave hupwatch: drop it");
+  if (lastValueOf(args, "--pidfile") !== undefined)
+    told.push("every copy writes the same --pidfile: leave it out and use hupwatch's --pidfile");
+  if (lastValueOf(args, "--stats")?.startsWith("/"))
+    told.push("two copies fight over the --stats socket: put {gen} into its path");
+  return told;
+}
+
+const QUIRKS = [
+  {
+    what: "TERM is a brutal reload, and with die-on-term an end in the middle of requests: HUP with --exit-on-reload is neither",
+    link: "https://uwsgi-docs.readthedocs.io/en/latest/Management.html",
+  },
+  {
+    what: "--vacuum leaves the paths of inherited sockets alone (it compares inodes)",
+    link: "https://github.com/unbit/uwsgi/blob/uwsgi-2.0/core/uwsgi.c",
+  },
+];
