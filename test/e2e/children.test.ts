@@ -1,5 +1,6 @@
 /** Commands that misbehave, one way each (fixtures/children), and what hupwatch makes of it. */
 import { describe, expect, test } from "bun:test";
+import { child, firstThen, TINY } from "../harness/commands.ts";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -8,20 +9,6 @@ import { tempDir, until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TIMEOUT_MS = 30_000;
-const TINY = `'${process.execPath}' '${ROOT}/fixtures/apps/tiny.ts'`;
-
-const child = (name: string, ...args: (string | number)[]) => {
-  const path = `'${ROOT}/fixtures/children/${name}'`;
-  return [name.endsWith(".ts") ? `'${process.execPath}' ${path}` : path, ...args].join(" ");
-};
-
-/** One command line for generation 1, another for all later ones; the shell becomes the command, its pid stays. */
-const firstThen = (first: string, later: string) => [
-  "sh",
-  "-c",
-  `[ "$HUPWATCH_GENERATION" = 1 ] && exec ${first}; exec ${later}`,
-];
-
 const rolledBack = (hupwatch: Hupwatch) =>
   hupwatch.until(LOG.rolledBack).then(() => hupwatch.until(LOG.gone(2)));
 

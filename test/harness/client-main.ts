@@ -18,7 +18,7 @@ process.stdin.resume();
 client.start();
 const progress = setInterval(() => {
   const { ok, failed, versions } = client.report;
-  say({ progress: { ok, failed, versions: Object.keys(versions) } });
+  say({ progress: { ok, failed, underWay: client.underWay, versions: Object.keys(versions) } });
 }, PROGRESS_EVERY_MS);
 await stop.promise;
 clearInterval(progress);

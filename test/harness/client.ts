@@ -39,6 +39,7 @@ export class Client {
   #stopping = false;
   #running: Promise<unknown> = Promise.resolve();
   #requests = 0;
+  #underWay = 0;
   #body: Buffer;
   #bodySum: string;
 
@@ -51,6 +52,11 @@ export class Client {
   /** Live. */
   get report(): LoadReport {
     return this.#tally.report;
+  }
+
+  /** Begun and not yet over. */
+  get underWay(): number {
+    return this.#underWay;
   }
 
   start(): void {
@@ -97,6 +103,7 @@ export class Client {
     }
     const id = `${process.pid}-${++this.#requests}`;
     const startMs = performance.now();
+    this.#underWay++;
     try {
       const connection = kept ?? (await Connection.open(target, timeoutMs));
       const answer = await connection.exchange(this.#bytes(id), timeoutMs);
@@ -109,6 +116,8 @@ export class Client {
       if (!(error instanceof Failure)) throw error;
       this.#tally.fail(error);
       await after(PAUSE_AFTER_FAILURE_MS);
+    } finally {
+      this.#underWay--;
     }
     return undefined;
   }

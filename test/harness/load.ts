@@ -6,6 +6,7 @@ import { until } from "./until.ts";
 interface Progress {
   ok: number;
   failed: number;
+  underWay: number;
   versions: string[];
 }
 
@@ -15,7 +16,7 @@ export interface LoadOptions extends ClientOptions {
 }
 
 export class Load implements AsyncDisposable {
-  #progress: Progress = { ok: 0, failed: 0, versions: [] };
+  #progress: Progress = { ok: 0, failed: 0, underWay: 0, versions: [] };
   #report: LoadReport | undefined;
   #reading: Promise<void>;
 
@@ -31,6 +32,11 @@ export class Load implements AsyncDisposable {
   async more(answers: number, timeoutMs?: number): Promise<void> {
     const wanted = this.#progress.ok + answers;
     await this.#until(() => this.#progress.ok >= wanted, `${answers} more answers`, timeoutMs);
+  }
+
+  /** Waits until so many requests are under way at once: with a rate, clients wait for a server that does not answer. */
+  async waiting(requests: number, timeoutMs?: number): Promise<void> {
+    await this.#until(() => this.#progress.underWay >= requests, `${requests} requests under way`, timeoutMs);
   }
 
   /** Waits for the first answer of a version. */
