@@ -95,7 +95,8 @@ export const mixedMs = (spans: readonly VersionSpan[]): number[] =>
 export interface Timings {
   signalToExecMs: Spread | undefined;
   execToReadyMs: Spread | undefined;
-  readyToStopMs: Spread | undefined;
+  /** The warm-up: both serve. */
+  readyToDecidedMs: Spread | undefined;
   stopToGoneMs: Spread | undefined;
   /** From the signal, or the command's start, to ready. */
   signalToReadyMs: Spread | undefined;
@@ -126,12 +127,12 @@ export function timingsOf(stage: Stage | undefined): Timings {
       (s) => s.execMs,
       (s) => s.readyMs,
     ),
-    readyToStopMs: between(
+    readyToDecidedMs: between(
       (s) => s.readyMs,
       (s) => s.decidedMs,
     ),
     stopToGoneMs: between(
-      (s) => s.decidedMs,
+      (s) => s.stopMs,
       (s) => s.endMs,
     ),
     signalToReadyMs: between(

@@ -103,7 +103,7 @@ export class HupwatchServer implements Subject {
       ? []
       : ["--run-dir", join(this.folder, "run")];
     this.#process = Bun.spawn(
-      [LAUNCHER, "run", ...runDir, ...runWords, "--log-format", "json", "--", ...words],
+      [LAUNCHER, "run", ...runDir, ...runWords, "--log-format=json", "--verbose", "--", ...words],
       {
         env: {
           ...process.env,

@@ -18,8 +18,10 @@ export interface Swap {
   execMs: number | undefined;
   /** Its last readiness check, and with it the flip of new connections. */
   readyMs: number | undefined;
-  /** The old generation was asked to stop; or the new one was given up. */
+  /** The new generation has proved itself and replaces the old one; or it was given up. */
   decidedMs: number | undefined;
+  /** The one that lost got its first stop signal; it may be left alone before, while it holds connections. */
+  stopMs: number | undefined;
   /** The one that lost has no process left. */
   endMs: number | undefined;
   outcome: Outcome;
@@ -51,6 +53,7 @@ export function swapsOf(events: readonly LogEvent[], { kind, signalsMs, at }: Jo
     const decided = done ?? undone;
     const gone = loser === undefined ? undefined : of("generation.gone", loser);
     const ready = of("generation.ready");
+    const stopped = loser === undefined ? undefined : of("generation.signalled", loser);
     const execMs = at(started);
     const before = swaps.at(-1);
     // The log is stamped in whole milliseconds: a signal may seem to come after what it caused.
@@ -63,6 +66,7 @@ export function swapsOf(events: readonly LogEvent[], { kind, signalsMs, at }: Jo
       execMs,
       readyMs: ready && at(ready),
       decidedMs: decided && at(decided),
+      stopMs: stopped && at(stopped),
       endMs: gone && at(gone),
       outcome: done ? "swapped" : undone ? "rolled-back" : "failed",
       why: undone?.message ?? (done ? undefined : lastError(after)),

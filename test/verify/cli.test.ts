@@ -22,7 +22,7 @@ async function hupwatchVerify(words: string[], env: Record<string, string> = {})
   return { stdout, stderr, code: await run.exited };
 }
 
-const QUICK = ["-n", "2", "--every", "300ms", "-w", "0"];
+const QUICK = ["-n", "2", "--every", "300ms", "-w", "0", "--drain-until-idle", "0"];
 
 test("a good service passes, and every report says so", async () => {
   const files = ["--json", "a.json", "--junit", "a.xml", "--html", "a.html", "--hgrm", "a.hgrm"];
@@ -144,7 +144,21 @@ test("a report that could not be written is said before the run", async () => {
 });
 
 test("interrupted: what it knows, exit 4, and nothing left", async () => {
-  const words = ["-n", "500", "--every", "100ms", "-w", "0", "-b", "unix:i", "--", process.execPath, TINY];
+  const words = [
+    "-n",
+    "500",
+    "--every",
+    "100ms",
+    "-w",
+    "0",
+    "--drain-until-idle",
+    "0",
+    "-b",
+    "unix:i",
+    "--",
+    process.execPath,
+    TINY,
+  ];
   const run = Bun.spawn([LAUNCHER, "verify", ...words], {
     ...{ stdout: "pipe", stderr: "ignore", cwd: folder },
     env: { ...process.env, HUPWATCH_BUN: process.execPath },

@@ -100,7 +100,8 @@ function legend({ subject }: VerifyReport): string {
       ? [
           ["boot", "boots"],
           ["warm", "both serve"],
-          ["drain", "the one that lost ends"],
+          ["idle", "the one that lost keeps its connections"],
+          ["drain", "it was asked to stop"],
         ]
       : [
           ["boot", "reload command"],

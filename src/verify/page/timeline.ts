@@ -30,7 +30,13 @@ export function swapTimeline(swaps: readonly Swap[]): string {
 
 function rowOf(swap: Swap): Row {
   const at = (value: number | undefined) => (value === undefined ? undefined : value - swap.startMs);
-  const [exec, ready, decided, end] = [swap.execMs, swap.readyMs, swap.decidedMs, swap.endMs].map(at);
+  const [exec, ready, decided, stop, end] = [
+    swap.execMs,
+    swap.readyMs,
+    swap.decidedMs,
+    swap.stopMs,
+    swap.endMs,
+  ].map(at);
   const bars: Bar[] = [];
   const bar = (from: number | undefined, to: number | undefined, css: string, what: string) => {
     if (from === undefined || to === undefined) return;
@@ -44,7 +50,8 @@ function rowOf(swap: Swap): Row {
     decided === undefined ? "drain" : "warm",
     decided === undefined ? "settles" : "both serve",
   );
-  bar(decided, end, "drain", swap.outcome === "swapped" ? "the old one ends" : "the new one ends");
+  bar(decided, stop ?? end, "idle", "no signal while it holds connections");
+  bar(stop, end, "drain", swap.outcome === "swapped" ? "the old one ends" : "the new one ends");
   const name = swap.kind === "swap" ? `${swap.from ?? "?"} → ${swap.to ?? "?"}` : swap.kind;
   const mark = { swapped: "", "rolled-back": " ↩", failed: " ✗" }[swap.outcome];
   return { label: `${name}${mark}`, css: unwanted(swap) ? "failed" : "", bars };
