@@ -6,6 +6,9 @@ import { VERSION } from "./version.ts";
 
 const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   run: async () => (await import("./cli/run.ts")).default as unknown as Command,
+  reload: async () => (await import("./cli/reload.ts")).default as unknown as Command,
+  status: async () => (await import("./cli/status.ts")).default as unknown as Command,
+  stop: async () => (await import("./cli/stop.ts")).default as unknown as Command,
   load: async () => (await import("./cli/load.ts")).default as unknown as Command,
   verify: async () => (await import("./cli/verify.ts")).default as unknown as Command,
 };

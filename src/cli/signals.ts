@@ -1,4 +1,5 @@
 /** The design's table of signals: each becomes an event for the one queue. */
+import { setTimeout as after } from "node:timers/promises";
 import type { Log } from "../log.ts";
 import type { Event } from "../swap/machine.ts";
 
@@ -35,6 +36,27 @@ export function listenToSignals(
   return {
     [Symbol.dispose]: () => {
       for (const [signal, handler] of handlers) process.off(signal, handler);
+    },
+  };
+}
+
+export interface Interrupt extends Disposable {
+  readonly signal: AbortSignal;
+  /** Resolves after `ms`, or at once where it is or gets interrupted. */
+  pause(ms: number): Promise<void>;
+}
+
+/** For sub-commands that go on until somebody has seen enough: INT, TERM and HUP end them in order. */
+export function untilInterrupted(): Interrupt {
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, stop);
+  return {
+    signal: abort.signal,
+    pause: (ms) => after(ms, undefined, { signal: abort.signal }).catch(() => {}),
+    [Symbol.dispose]: () => {
+      for (const signal of signals) process.off(signal, stop);
     },
   };
 }

@@ -1,6 +1,9 @@
 /** The sub-commands in the order the help shows them, each with its one line. */
 export const SUMMARIES = {
   run: "wrap a command and swap it on SIGHUP (the default)",
+  reload: "swap a running one, wait, exit by the outcome",
+  status: "show what runs: generations, sockets, last swaps",
+  stop: "stop a running one and its command gracefully",
   load: "drive an HTTP server with honest load, Unix sockets first",
   verify: "prove that swaps drop nothing: load, swap many times, judge, report",
 } as const;

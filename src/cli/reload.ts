@@ -1,0 +1,83 @@
+/** `hupwatch reload`: asks for a swap, waits for its end, exits by its outcome. */
+import { ask } from "../control/client.ts";
+import type { ReloadAnswer, SwapFailure } from "../control/protocol.ts";
+import { formatDuration } from "../duration.ts";
+import { ANSWER } from "../error.ts";
+import { command } from "./command.ts";
+import { TARGET_OPTIONS, targetOf } from "./target.ts";
+import { duration } from "./values.ts";
+
+export const RELOAD_OPTIONS = {
+  wait: { type: "boolean", negated: true, help: "only ask, and exit" },
+  timeout: { type: "string", value: "DUR", help: "wait so long for the outcome", default: "90s" },
+  ...TARGET_OPTIONS,
+} as const;
+
+const EPILOGUE = `TARGET
+
+  a name, a pid or the path of a control socket; may be left out where only one
+  hupwatch of this user runs ('hupwatch status' lists them)
+
+EXIT CODES
+
+  0  swapped: a generation that started after this call serves
+  1  rolled back, and why; the old generation goes on
+  2  usage, or no target where several run
+  3  no answer in time: the swap goes on
+  4  no such hupwatch`;
+
+export default command({
+  name: "reload",
+  summary: "Swap a running hupwatch's command, wait, and exit by the outcome.",
+  usage: "[options] [TARGET]",
+  options: RELOAD_OPTIONS,
+  usageExitCode: 2,
+  examples: [
+    { command: "hupwatch reload && echo deployed", meaning: "the only one that runs" },
+    { command: "hupwatch reload shop --timeout 3m --json", meaning: "by name, the answer for a script" },
+  ],
+  epilogue: EPILOGUE,
+  async run({ values, positionals }) {
+    const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
+    const { socket } = targetOf(positionals, values["run-dir"]);
+    const answer = await ask<ReloadAnswer>(socket, {
+      method: "POST",
+      target: values.wait === false ? "/reload?wait=0" : "/reload",
+      timeoutMs,
+    });
+    if (values.json) await Bun.write(Bun.stdout, `${JSON.stringify(answer)}\n`);
+    else if (isGood(answer)) await Bun.write(Bun.stdout, `${inWords(answer)}\n`);
+    else await Bun.write(Bun.stderr, `${inWords(answer)}\n`);
+    return isGood(answer) ? ANSWER.yes : ANSWER.no;
+  },
+});
+
+const isGood = ({ outcome }: ReloadAnswer) => outcome === "swapped" || outcome === "asked";
+
+export function inWords(answer: ReloadAnswer): string {
+  const { name, outcome, generation, serving, readyMs, durationMs, failure } = answer;
+  switch (outcome) {
+    case "asked":
+      return `${name}: asked for generation ${generation}`;
+    case "swapped": {
+      const ready = readyMs === undefined ? "" : `, ready in ${formatDuration(readyMs)}`;
+      const took = durationMs === undefined ? "" : `, swapped in ${formatDuration(durationMs)}`;
+      return `${name}: generation ${generation} serves${ready}${took}`;
+    }
+    case "rolled-back":
+      return [
+        `${name}: rolled back, generation ${serving} goes on`,
+        `  generation ${generation} ${failure?.reason ?? "failed"}`,
+        ...lastLines(failure),
+      ].join("\n");
+    case "ended":
+      return [`${name}: not swapped: ${failure?.reason ?? "hupwatch has ended"}`, ...lastLines(failure)].join(
+        "\n",
+      );
+  }
+}
+
+function lastLines(failure: SwapFailure | undefined): string[] {
+  const lines = failure?.stderr ?? [];
+  return lines.length === 0 ? [] : ["  its last lines:", ...lines.map((line) => `    ${line}`)];
+}

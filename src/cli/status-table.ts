@@ -1,0 +1,126 @@
+/** A status for people: text in, text out. */
+import type { Instance } from "../control/instances.ts";
+import type { GenerationStatus, SocketStatus, StatusAnswer, SwapRecord } from "../control/protocol.ts";
+import { formatDuration } from "../duration.ts";
+
+/** What a status shows of one hupwatch: its answer, or why there is none. */
+export interface Shown {
+  instance: Instance;
+  answer?: StatusAnswer | undefined;
+  /** Why it did not answer. */
+  problem?: string | undefined;
+}
+
+const SWAPS_SHOWN = 5;
+
+export function renderStatus(shown: readonly Shown[], now: number): string {
+  return shown.map((one) => (one.answer ? renderAnswer(one.answer, now) : renderMute(one))).join("\n\n");
+}
+
+function renderAnswer(answer: StatusAnswer, now: number): string {
+  const { name, phase, pid, startedAt, version, directory, command, generations, sockets, swaps } = answer;
+  const head = [
+    `${name}   ${PHASES[phase] ?? phase}   pid ${pid}   up ${ageOf(startedAt, now)}   hupwatch ${version}`,
+    `${directory}$ ${command.join(" ")}`,
+  ];
+  const blocks = [head.join("\n"), generationTable(generations, now)];
+  if (sockets.length > 0) blocks.push(socketTable(sockets));
+  if (swaps.length > 0) blocks.push(swapTable(swaps.slice(-SWAPS_SHOWN).reverse(), now));
+  const crashes = counted(answer);
+  if (crashes) blocks.push(crashes);
+  return blocks.join("\n\n");
+}
+
+const PHASES: Record<string, string> = {
+  starting: "starting",
+  serving: "serving",
+  booting: "swapping: the new generation boots",
+  warming: "swapping: both serve",
+  undoing: "rolling back",
+  stopping: "stopping",
+};
+
+const generationTable = (generations: readonly GenerationStatus[], now: number): string =>
+  columns([
+    ["GENERATION", "PID", "STATE", "AGE", "READY IN", "PROCESSES", "MEMORY"],
+    ...generations.map((g) => [
+      `${g.number}`,
+      g.pid === 0 ? "-" : `${g.pid}`,
+      g.role,
+      g.startedAt === undefined ? "?" : ageOf(g.startedAt, now),
+      g.readyMs === undefined ? "-" : `${formatDuration(g.readyMs)}${g.proven === false ? " (?)" : ""}`,
+      `${g.processes}`,
+      megabytes(g.residentBytes),
+    ]),
+  ]);
+
+const socketTable = (sockets: readonly SocketStatus[]): string =>
+  columns([
+    ["SOCKET", "NAME", "CUTOVER", "QUEUE"],
+    ...sockets.map((s) => [s.address, s.name, s.cutover, s.queued === undefined ? "?" : `${s.queued}`]),
+  ]);
+
+function swapTable(swaps: readonly SwapRecord[], now: number): string {
+  const rows = swaps.map((swap) => [
+    `${ageOf(swap.endedAt, now)} ago`,
+    `to ${swap.generation}`,
+    swap.outcome === "swapped" ? "swapped" : "rolled back",
+    swap.readyMs === undefined ? "-" : formatDuration(swap.readyMs),
+    formatDuration(swap.durationMs),
+    swap.failure?.reason ?? "",
+  ]);
+  return columns([["LAST SWAPS", "", "", "READY IN", "IN ALL", ""], ...rows]);
+}
+
+function counted({ counts }: StatusAnswer): string {
+  const parts = [
+    counts.crashed > 0 ? `${plural(counts.crashed, "crash", "crashes")}` : "",
+    counts.rescued > 0 ? `${plural(counts.rescued, "client", "clients")} of dead generations passed on` : "",
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
+const plural = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : many}`;
+
+function renderMute({ instance, problem }: Shown): string {
+  const { name, pid, left } = instance;
+  if (pid !== undefined) return `${name}   pid ${pid}   ${problem ?? "runs without a control socket"}`;
+  const pids = left.map((g) => `generation ${g.number} (pid ${g.pid})`).join(", ");
+  return `${name}   ${pids} serves on without hupwatch; the next start of the same command takes it over`;
+}
+
+/** One line without ages and memory, so that equal states are equal lines. */
+export function summaryLine({ instance, answer, problem }: Shown): string {
+  if (!answer) return renderMute({ instance, problem });
+  const generations = answer.generations.map((g) => `generation ${g.number} ${g.role} (pid ${g.pid})`);
+  const last = answer.swaps.at(-1);
+  const outcome = last
+    ? [`last swap ${last.outcome === "swapped" ? "done" : `rolled back: ${last.failure?.reason}`}`]
+    : [];
+  return [answer.name, PHASES[answer.phase] ?? answer.phase, ...generations, ...outcome].join("   ");
+}
+
+/** Left-aligned, two blanks apart, no blanks at the ends of lines. */
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+const megabytes = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(0)} MB`;
+
+/** `12 s`, `3 m 05 s`, `2 h 10 m`, `9 d 4 h`. */
+export function ageOf(since: string, now: number): string {
+  const s = Math.max(0, Math.floor((now - Date.parse(since)) / 1000));
+  const two = (n: number) => `${n}`.padStart(2, "0");
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} m ${two(s % 60)} s`;
+  if (s < 86_400) return `${Math.floor(s / 3600)} h ${two(Math.floor((s % 3600) / 60))} m`;
+  return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`;
+}

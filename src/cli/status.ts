@@ -1,0 +1,124 @@
+/** `hupwatch status`: what runs, as a table, as JSON, or live. */
+import { ask } from "../control/client.ts";
+import type { Instance } from "../control/instances.ts";
+import type { StatusAnswer } from "../control/protocol.ts";
+import { ANSWER, HupwatchError } from "../error.ts";
+import { command } from "./command.ts";
+import { Screen } from "./screen.ts";
+import { untilInterrupted } from "./signals.ts";
+import { renderStatus, type Shown, summaryLine } from "./status-table.ts";
+import { instancesFor, TARGET_OPTIONS } from "./target.ts";
+
+export const STATUS_OPTIONS = {
+  watch: { type: "boolean", short: "w", help: "go on, redrawn every second, until Ctrl-C" },
+  ...TARGET_OPTIONS,
+} as const;
+
+const ASK_MS = 5000;
+const REDRAW_MS = 1000;
+
+const EPILOGUE = `TARGET
+
+  a name, a pid or the path of a control socket; left out: all of this user
+
+EXIT CODES
+
+  0  shown
+  2  usage
+  3  one did not answer
+  4  none runs`;
+
+export default command({
+  name: "status",
+  summary: "Show running hupwatches: generations, sockets, last swaps.",
+  usage: "[options] [TARGET]",
+  options: STATUS_OPTIONS,
+  usageExitCode: 2,
+  examples: [
+    { command: "hupwatch status --watch", meaning: "all of this user, live" },
+    { command: "hupwatch status shop --json", meaning: "one of them, for a script" },
+  ],
+  epilogue: EPILOGUE,
+  async run({ values, positionals }) {
+    const look = () => askAll(instancesFor(positionals, values["run-dir"]));
+    if (values.watch) return watch(look, values.json === true);
+    const shown = await look();
+    if (shown.length === 0) throw nobody();
+    const text = values.json ? asJson(shown) : renderStatus(shown, Date.now());
+    await Bun.write(Bun.stdout, `${text}\n`);
+    return shown.some((one) => one.problem) ? ANSWER.timeout : ANSWER.yes;
+  },
+});
+
+const nobody = () =>
+  new HupwatchError("instance.none", "no hupwatch of this user runs", {
+    exitCode: ANSWER.nobody,
+    hint: "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own",
+  });
+
+const askAll = (instances: readonly Instance[]): Promise<Shown[]> => Promise.all(instances.map(askOne));
+
+async function askOne(instance: Instance): Promise<Shown> {
+  if (instance.socket === undefined) return { instance };
+  try {
+    const question = { method: "GET", target: "/status", timeoutMs: ASK_MS } as const;
+    return { instance, answer: await ask<StatusAnswer>(instance.socket, question) };
+  } catch (error) {
+    if (!(error instanceof HupwatchError)) throw error;
+    return { instance, problem: error.message };
+  }
+}
+
+/** An array of answers; what cannot answer is there with its name and pid. */
+const asJson = (shown: readonly Shown[]): string =>
+  JSON.stringify(
+    shown.map(({ instance: { name, pid, left }, answer, problem }) => answer ?? { name, pid, left, problem }),
+  );
+
+/** Redrawn on a terminal; elsewhere a line (or a JSON object a line) for each change. */
+async function watch(look: () => Promise<Shown[]>, json: boolean): Promise<number> {
+  using interrupt = untilInterrupted();
+  using screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
+  const said = new Map<string, string>();
+  while (!interrupt.signal.aborted) {
+    const shown = await lookAgain(look);
+    if (screen) screen.draw(renderStatus(shown, Date.now()) || "no hupwatch of this user runs");
+    else if (!(await sayChanges(shown, said, json))) break;
+    await interrupt.pause(REDRAW_MS);
+  }
+  return ANSWER.yes;
+}
+
+/** Somebody who was named may come back. */
+async function lookAgain(look: () => Promise<Shown[]>): Promise<Shown[]> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof HupwatchError && error.exitCode === ANSWER.nobody) return [];
+    throw error;
+  }
+}
+
+/** False where nobody reads any more. */
+async function sayChanges(
+  shown: readonly Shown[],
+  said: Map<string, string>,
+  json: boolean,
+): Promise<boolean> {
+  const gone = [...said.keys()].filter((name) => !shown.some(({ instance }) => instance.name === name));
+  for (const name of gone) said.delete(name);
+  const lines = json ? [] : gone.map((name) => `${name}   gone`);
+  for (const one of shown) {
+    const line = summaryLine(one);
+    if (said.get(one.instance.name) === line) continue;
+    said.set(one.instance.name, line);
+    lines.push(json ? JSON.stringify(one.answer ?? one.instance) : line);
+  }
+  try {
+    if (lines.length > 0) await Bun.write(Bun.stdout, lines.map((line) => `${line}\n`).join(""));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+/** `[target]` of reload, status and stop: a name, a pid or the path of a control socket; left out where there is only one. */
+import { resolve } from "node:path";
+import { findInstances, type Instance, runDirsOf } from "../control/instances.ts";
+import { ANSWER, HupwatchError } from "../error.ts";
+import type { OptionTable } from "./command.ts";
+import { usage } from "./values.ts";
+
+export const TARGET_OPTIONS = {
+  "run-dir": {
+    type: "string",
+    value: "DIR",
+    help: "where its runtime files are",
+    default: "all usual places",
+  },
+  json: { type: "boolean", help: "print the answer as JSON" },
+} as const satisfies OptionTable;
+
+export interface Target {
+  /** For messages. */
+  name: string;
+  /** Of its control socket. */
+  socket: string;
+  pid: number | undefined;
+}
+
+/** All that are to be shown: the one that was named, else every one of this user. */
+export function instancesFor(positionals: readonly string[], runDir: string | undefined): Instance[] {
+  const [text, second] = positionals;
+  if (second !== undefined) throw usage(`two targets: '${text}' and '${second}'`, "name one");
+  const uid = process.getuid?.() ?? 0;
+  const all = findInstances(runDirsOf(runDir, process.env, uid), uid);
+  if (text === undefined) return all;
+  if (text.includes("/")) return [atPath(resolve(text), all)];
+  const found = all.filter((one) => one.name === text || String(one.pid) === text);
+  if (found.length > 0) return found;
+  throw nobody(`no hupwatch is called '${text}' or has that pid`, all);
+}
+
+/** The one that is meant. Throws with exit code 4 where there is none and 2 where there are several. */
+export function targetOf(positionals: readonly string[], runDir: string | undefined): Target {
+  const found = instancesFor(positionals, runDir);
+  const living = found.filter(({ pid }) => pid !== undefined);
+  const [one, another] = living;
+  if (!one) throw nobody("no hupwatch of this user runs", found);
+  if (another) throw usage(`there are several: ${listed(living)}`, "name one of them");
+  if (one.socket === undefined)
+    throw new HupwatchError("control.none", `hupwatch '${one.name}' (pid ${one.pid}) has no control socket`, {
+      exitCode: ANSWER.nobody,
+      hint: `start it without --no-control; until then kill -HUP ${one.pid} swaps it`,
+    });
+  return { name: one.name, socket: one.socket, pid: one.pid };
+}
+
+/** Its name and pid are what the run directory says, if it is in one that we know. */
+function atPath(socket: string, all: readonly Instance[]): Instance {
+  const known = all.find((one) => one.socket === socket);
+  return known ?? { name: socket, runDir: "", pid: 0, socket, left: [] };
+}
+
+const listed = (instances: readonly Instance[]) =>
+  instances.map(({ name, pid }) => (pid === undefined ? name : `${name} (pid ${pid})`)).join(", ");
+
+function nobody(message: string, all: readonly Instance[]): HupwatchError {
+  const living = all.filter(({ pid }) => pid !== undefined);
+  const left = all.filter(({ pid }) => pid === undefined);
+  const hint =
+    living.length > 0
+      ? `there are: ${listed(living)}`
+      : left.length > 0
+        ? `${listed(left)} serves on without hupwatch: start the same command line again to take it over`
+        : "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own";
+  return new HupwatchError("instance.none", message, { exitCode: ANSWER.nobody, hint });
+}

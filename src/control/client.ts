@@ -1,0 +1,95 @@
+/**
+ * Asks a control socket: one connection, one request, one answer. Never a second try: a `POST /reload` that was sent twice
+ * would be two swaps, and the runtime's fetch repeats what it thinks was lost.
+ */
+import { ANSWER, HupwatchError } from "../error.ts";
+import { ResponseReader } from "../http/response.ts";
+import { peerCredentials } from "../os/libc.ts";
+import type { ErrorAnswer } from "./protocol.ts";
+
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+export interface Question {
+  method: "GET" | "POST";
+  /** With its query, e.g. `/reload?wait=0`. */
+  target: string;
+  timeoutMs: number;
+}
+
+/**
+ * The JSON of a good answer. Throws HupwatchError: exit code 4 where nobody listens, 3 where no answer came in time, 1
+ * where it was refused.
+ */
+export async function ask<T>(path: string, question: Question): Promise<T> {
+  const reader = new ResponseReader();
+  reader.reset({ keepBodyBytes: MAX_BODY_BYTES });
+  const { promise: ended, resolve: end, reject } = Promise.withResolvers<void>();
+  const late = () => reject(noAnswer(path, `no answer within ${question.timeoutMs / 1000} s`));
+  const deadline = setTimeout(late, question.timeoutMs);
+  const socket = await connect(path, {
+    data: (_, bytes) => {
+      if (["done", "bad"].includes(reader.push(bytes))) end();
+    },
+    close: () => end(),
+    error: () => end(),
+  }).catch((error) => {
+    clearTimeout(deadline);
+    throw error;
+  });
+  try {
+    refuseStrangers(socket, path);
+    socket.write(`${question.method} ${question.target} HTTP/1.1\r\nHost: hupwatch\r\n\r\n`);
+    await ended;
+  } finally {
+    clearTimeout(deadline);
+    socket.terminate();
+  }
+  if (reader.state !== "done")
+    throw noAnswer(path, reader.problem ?? "hupwatch went away before it answered");
+  return bodyOf<T>(reader, path);
+}
+
+function bodyOf<T>(reader: ResponseReader, path: string): T {
+  const body = JSON.parse(reader.bodyText()) as T | ErrorAnswer;
+  if (reader.status < 300) return body as T;
+  throw new HupwatchError("control.refused", `${path}: ${(body as ErrorAnswer).error}`, {
+    exitCode: ANSWER.no,
+    hint: "use the same version of hupwatch for both",
+  });
+}
+
+type Handlers = Pick<Bun.SocketHandler<undefined>, "data" | "close" | "error">;
+
+async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undefined>> {
+  try {
+    return await Bun.connect<undefined>({ unix: path, socket: { ...socket, open() {}, drain() {} } });
+  } catch (cause) {
+    const { code = "?" } = cause as NodeJS.ErrnoException;
+    const forbidden = code === "EACCES" || code === "EPERM";
+    const why = forbidden ? "it belongs to another user" : `nobody listens (${code})`;
+    throw new HupwatchError("control.unreachable", `cannot ask ${path}: ${why}`, {
+      exitCode: ANSWER.nobody,
+      hint: forbidden
+        ? "ask as the user that hupwatch runs as, or as root"
+        : "'hupwatch status' lists what runs",
+      cause,
+    });
+  }
+}
+
+/** In a directory that others can write to, somebody else may have put a socket of that name. */
+function refuseStrangers(socket: Bun.Socket<undefined>, path: string): void {
+  const me = process.getuid?.() ?? 0;
+  const { uid } = peerCredentials((socket as unknown as { fd: number }).fd);
+  if (me === 0 || uid === me || uid === 0) return;
+  throw new HupwatchError("control.foreign", `${path} belongs to user ${uid}`, {
+    exitCode: ANSWER.nobody,
+    hint: "ask as that user, or as root",
+  });
+}
+
+const noAnswer = (path: string, why: string) =>
+  new HupwatchError("control.no-answer", `${path}: ${why}`, {
+    exitCode: ANSWER.timeout,
+    hint: "look at hupwatch's log; --timeout waits for longer",
+  });

@@ -1,0 +1,71 @@
+/**
+ * Which hupwatches of this user there are, by what lies in the run directories: the lock tells the pid, the socket how
+ * to ask. A lock is never tried: for that instant a real start would find it taken.
+ */
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isSame, processOf } from "../os/procfs.ts";
+import { type RecordedGeneration, readState } from "../swap/state-file.ts";
+
+export interface Instance {
+  name: string;
+  runDir: string;
+  /** Undefined: no hupwatch lives; `left` is what it left running. */
+  pid: number | undefined;
+  /** Undefined where it runs without one. */
+  socket: string | undefined;
+  /** Generations that serve although their hupwatch is gone, until the next start takes them over. */
+  left: RecordedGeneration[];
+}
+
+/** Where a hupwatch of this user may have its files: the environment of a supervisor is not the shell's. */
+export function runDirsOf(
+  asked: string | undefined,
+  env: Record<string, string | undefined>,
+  uid: number,
+): string[] {
+  if (asked !== undefined) return [asked];
+  const xdg = env.XDG_RUNTIME_DIR?.startsWith("/") ? [join(env.XDG_RUNTIME_DIR, "hupwatch")] : [];
+  const session = uid === 0 ? [] : [`/run/user/${uid}/hupwatch`];
+  return [...new Set([...xdg, ...session, uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`])];
+}
+
+/** In the order of their names. */
+export function findInstances(runDirs: readonly string[], uid: number): Instance[] {
+  return runDirs
+    .filter((dir) => isOurs(dir, uid))
+    .flatMap((dir) => namesIn(dir).flatMap((name) => instanceOf(dir, name) ?? []))
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** What others put into /tmp tells nothing. */
+function isOurs(dir: string, uid: number): boolean {
+  const stat = lstatSync(dir, { throwIfNoEntry: false });
+  return stat?.isDirectory() === true && (stat.uid === uid || uid === 0);
+}
+
+function namesIn(dir: string): string[] {
+  const names = readdirSync(dir).flatMap((file) => /^(.+)\.(?:lock|json)$/.exec(file)?.[1] ?? []);
+  return [...new Set(names)];
+}
+
+function instanceOf(runDir: string, name: string): Instance | undefined {
+  const state = readState(runDir, name);
+  const socket = join(runDir, `${name}.sock`);
+  const pid = lockedBy(join(runDir, `${name}.lock`));
+  // The number may be a stranger's by now; the state file knows the start time.
+  const alive =
+    pid !== undefined && processOf(pid) && (state?.hupwatch.pid !== pid || isSame(state.hupwatch));
+  if (alive) return { name, runDir, pid, socket: existsSync(socket) ? socket : undefined, left: [] };
+  const left = (state?.generations ?? []).filter((g) => g.pid > 0 && isSame(g));
+  return left.length > 0 ? { name, runDir, pid: undefined, socket: undefined, left } : undefined;
+}
+
+function lockedBy(path: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(path, "latin1").trim());
+    return pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
