@@ -5,8 +5,11 @@ import { SLEEPER, startLight } from "./light.ts";
 import type { Row } from "./row.ts";
 
 const BUDGET = { rssMb: 40, dirtyMb: 8, slopeMb: 0.5, wakeUps: 0 };
-/** The runtime's own threads trim and collect for a while after the last thing that happened. */
-const CALM_MS = 5000;
+/**
+ * The runtime's collector looks every second until the heap has been the same for half a minute, then every 30 s; its
+ * allocator gives memory back meanwhile. Only then does anybody see what hupwatch itself does.
+ */
+const CALM_MS = 45_000;
 const IDLE_MS = 10_000;
 const SAMPLES = 20;
 
