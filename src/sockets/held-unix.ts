@@ -88,7 +88,7 @@ export class HeldUnix implements HeldSocket {
   }
 
   #listener(fd: number, privatePath: string): PrivateListener {
-    let inode = 0;
+    let inode = statOrUndefined(privatePath)?.ino ?? 0;
     const listener: PrivateListener = {
       fd,
       privatePath,
