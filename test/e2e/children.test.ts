@@ -114,7 +114,7 @@ test("USR1, USR2, WINCH, TTIN and TTOU reach the command, HUP does not", async (
   await hupwatch.until(/ready \(pid: \d+\)/, { stream: "output" });
   for (const name of ["USR1", "USR2", "WINCH", "TTIN", "TTOU"] as const) {
     hupwatch.signal(`SIG${name}` as NodeJS.Signals);
-    await hupwatch.until(new RegExp(`signal ${name}\n`), { stream: "output" });
+    await hupwatch.until(new RegExp(`signal ${name} `), { stream: "output" });
   }
   await hupwatch.swap(2);
   expect(hupwatch.output).not.toContain("signal HUP");

@@ -53,16 +53,19 @@ export function openDescriptors(pid: number): string[] {
     });
 }
 
+/** What a process was started with, a line each; undefined where it is gone or not ours to read. */
+export function environmentOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1").replaceAll("\0", "\n");
+  } catch {
+    return undefined;
+  }
+}
+
 /** Living processes that have `NAME=value` in the environment they were started with. */
 export function processesWithEnv(name: string, value: string): ProcessEntry[] {
   const wanted = `${name}=${value}`;
-  return allProcesses().filter((entry) => {
-    try {
-      return readFileSync(`/proc/${entry.pid}/environ`, "latin1").split("\0").includes(wanted);
-    } catch {
-      return false;
-    }
-  });
+  return allProcesses().filter(({ pid }) => environmentOf(pid)?.split("\n").includes(wanted));
 }
 
 /** Whether its number still means this process and not a later one. */

@@ -1,0 +1,304 @@
+/** The table of signals, in every phase: what hupwatch does, how it ends, and that nothing outlives what was to end. */
+import { describe, expect, test } from "bun:test";
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { always, child, firstThen, TINY } from "../harness/commands.ts";
+import { type Hupwatch, LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { environmentOf, processTree, readProcess } from "../harness/processes.ts";
+import { takeTurn } from "../harness/turns.ts";
+import { tempDir, until } from "../harness/until.ts";
+
+const TIMEOUT_MS = 120_000;
+const RATE = 200;
+
+interface Phase {
+  options?: string[];
+  command: string[];
+  /** Brings a hupwatch that was just spawned there. */
+  reach(hupwatch: Hupwatch): Promise<unknown>;
+  /** Who serves then, and so who is left running by TERM without -k. */
+  serving: number | undefined;
+}
+
+const swapping = async (hupwatch: Hupwatch, line: RegExp) => {
+  await hupwatch.until(LOG.serves(1));
+  hupwatch.hup();
+  await hupwatch.until(line);
+};
+
+const slowBoot = `env APP_BOOT_SECONDS=2 ${TINY}`;
+/** Never accepts, and takes its time to go. */
+const hopeless = "sh -c 'trap : TERM; while :; do sleep 0.05; done'";
+
+const PHASES: Record<string, Phase> = {
+  starting: {
+    command: always(slowBoot),
+    reach: (hupwatch) => hupwatch.until(LOG.started(1)),
+    serving: undefined,
+  },
+  serving: { command: always(TINY), reach: (hupwatch) => hupwatch.until(LOG.serves(1)), serving: 1 },
+  booting: {
+    command: firstThen(TINY, slowBoot),
+    reach: (hupwatch) => swapping(hupwatch, LOG.started(2)),
+    serving: 1,
+  },
+  warming: {
+    options: ["-w", "2"],
+    command: always(TINY),
+    reach: (hupwatch) => swapping(hupwatch, LOG.ready(2)),
+    serving: 2,
+  },
+  undoing: {
+    options: ["--ready-timeout", "0.3s", "--stop-signal", "TERM/1s/KILL"],
+    command: firstThen(child("print-signals.ts"), hopeless),
+    reach: (hupwatch) => swapping(hupwatch, LOG.rolledBack),
+    serving: 1,
+  },
+  draining: {
+    options: ["-w", "0"],
+    command: firstThen(child("slow-drain.ts", 1500), TINY),
+    reach: (hupwatch) => swapping(hupwatch, LOG.retired(1)),
+    serving: 2,
+  },
+  respawning: {
+    options: ["--on-crash", "respawn"],
+    command: firstThen(child("print-signals.ts"), slowBoot),
+    reach: async (hupwatch) => {
+      await hupwatch.until(LOG.serves(1));
+      process.kill(Number(LOG.started(1).exec(hupwatch.log)?.[1]), "SIGKILL");
+      await hupwatch.until(LOG.started(2));
+    },
+    serving: undefined,
+  },
+};
+
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGQUIT"] as const;
+const names = Object.keys(PHASES);
+const ending = names.flatMap((phase) =>
+  SIGNALS.flatMap((signal) =>
+    // INT is TERM by another name: once more per phase will do.
+    (signal === "SIGINT" ? [false] : [true, false]).map((kill) => ({
+      phase,
+      signal,
+      kill,
+      what: `${signal} while ${phase}${kill ? ", -k" : ""}`,
+    })),
+  ),
+);
+
+async function reach(name: string, directory: string, ...more: string[]): Promise<[Hupwatch, Phase]> {
+  const phase = PHASES[name];
+  if (!phase) throw new Error(`no phase ${name}`);
+  const options = ["-w", "0.2", "-b", `unix:${directory}/s`, ...(phase.options ?? []), ...more];
+  const hupwatch = spawnHupwatch([...options, "--", ...phase.command]);
+  try {
+    await phase.reach(hupwatch);
+    return [hupwatch, phase];
+  } catch (error) {
+    await hupwatch[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+const generationOf = ({ pid }: { pid: number }) =>
+  environmentOf(pid)?.match(/HUPWATCH_GENERATION=(\d+)/)?.[1];
+
+describe("I4: a HUP leads to a later generation that serves, or to a failure that is said", () => {
+  test.concurrent.each(names)(
+    "while %s",
+    async (name) => {
+      using _turn = await takeTurn();
+      using dir = tempDir();
+      const [started, phase] = await reach(name, dir.path, "-k");
+      await using hupwatch = started;
+      await using load = await startLoad({ target: `unix:${dir.path}/s`, rate: RATE });
+      const before = hupwatch.log.length;
+      const next =
+        1 + Math.max(...[...hupwatch.log.matchAll(/generation (\d+) started/g)].map(([, n]) => Number(n)));
+      hupwatch.hup();
+      await until(
+        () =>
+          new RegExp(`generation ${next} serves|rolled back: generation ${next} `).test(
+            hupwatch.log.slice(before),
+          ),
+        {
+          what: `generation ${next} to serve or to be rolled back`,
+          context: () => hupwatch.log,
+        },
+      );
+      expect(hupwatch.count(LOG.started(next + 1))).toBe(0);
+      await load.more(20);
+      const report = await load.stop();
+      // Who was killed for this test had nothing to answer yet.
+      expect(phase.serving === undefined ? {} : report.failures).toEqual({});
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("TERM, INT and QUIT end what they are to end, and only that:", () => {
+  test.concurrent.each(ending)(
+    "$what",
+    async ({ phase: name, signal, kill }) => {
+      using _turn = await takeTurn();
+      using dir = tempDir();
+      const [started, phase] = await reach(name, dir.path, ...(kill ? ["-k"] : []));
+      await using hupwatch = started;
+      const leaves = !kill && signal !== "SIGQUIT" && phase.serving !== undefined;
+      await using load = await startLoad({ target: `unix:${dir.path}/s`, rate: RATE });
+      hupwatch.signal(signal);
+      const code = await hupwatch.exited;
+      if (!leaves) {
+        expect([0, ...(signal === "SIGQUIT" ? [137] : [])]).toContain(code);
+        await hupwatch.assertTreeGone(1000);
+        expect(readdirSync(dir.path)).toEqual([]);
+        return;
+      }
+      expect(code).toBe(0);
+      expect(hupwatch.log).toContain(`left generation ${phase.serving} running`);
+      const others = () =>
+        hupwatch.tree().filter((entry) => entry.state !== "Z" && generationOf(entry) !== `${phase.serving}`);
+      await until(() => others().length === 0, {
+        what: "only the serving generation to live",
+        context: () =>
+          `${others()
+            .map((entry) => `${entry.pid} ${entry.command}`)
+            .join("\n")}\n${hupwatch.log}`,
+      });
+      await load.more(50);
+      expect((await load.stop()).failures).toEqual({});
+    },
+    TIMEOUT_MS,
+  );
+});
+
+test.concurrent(
+  "a second TERM hurries a stop that takes its time",
+  async () => {
+    using _turn = await takeTurn();
+    const command = always(child("ignores-term.ts"));
+    await using hupwatch = await startHupwatch(["-k", "--stop-signal", "TERM/60s/KILL", "--", ...command]);
+    await hupwatch.until(/ready \(pid/, { stream: "output" });
+    hupwatch.signal("SIGTERM");
+    await hupwatch.until(/ignored TERM/, { stream: "output" });
+    hupwatch.signal("SIGTERM");
+    await hupwatch.exited;
+    expect(hupwatch.log).toContain("SIGKILL");
+    await hupwatch.assertTreeGone(1000);
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent(
+  "STOP and CONT of the command are no death, also with respawn",
+  async () => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const options = ["-k", "-w", "0.2", "--on-crash", "respawn", "-b", `unix:${dir.path}/s`];
+    await using hupwatch = await startHupwatch([...options, "--", ...always(TINY)]);
+    await using load = await startLoad({ target: `unix:${dir.path}/s`, rate: RATE, afterFirstOk: true });
+    const pid = Number(LOG.started(1).exec(hupwatch.log)?.[1]);
+    for (const stop of ["SIGSTOP", "SIGTSTP"] as const) {
+      process.kill(pid, stop);
+      // TSTP is ignored by an orphaned process group, which a session of its own is.
+      if (stop === "SIGSTOP") await until(() => readProcess(pid)?.state === "T", { what: "the stop" });
+      await load.waiting(stop === "SIGSTOP" ? 50 : 0);
+      process.kill(pid, "SIGCONT");
+      await load.more(100);
+    }
+    await hupwatch.swap(2);
+    expect(hupwatch.count(LOG.startedAny)).toBe(2);
+    expect((await load.stop()).failures).toEqual({});
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent(
+  "signals that are passed on reach the serving generation only, through a swap",
+  async () => {
+    using _turn = await takeTurn();
+    const command = always(child("print-signals.ts"));
+    await using hupwatch = await startHupwatch(["-k", "-w", "1", "--ready", "delay:0.5", "--", ...command]);
+    const heard = (name: string, times: number) =>
+      until(() => hupwatch.output.match(new RegExp(`signal ${name} `, "g"))?.length === times, {
+        what: `${times} times ${name}`,
+        context: () => hupwatch.output,
+      });
+    hupwatch.hup();
+    await hupwatch.until(LOG.started(2));
+    await until(() => hupwatch.output.match(/ready \(pid/g)?.length === 2, { what: "both to stand" });
+    hupwatch.signal("SIGUSR1");
+    await heard("USR1", 1);
+    await hupwatch.until(LOG.ready(2));
+    hupwatch.signal("SIGUSR2");
+    await heard("USR2", 1);
+    await hupwatch.until(LOG.gone(1));
+    hupwatch.signal("SIGWINCH");
+    await heard("WINCH", 1);
+    // In the order they were heard: by the old one while the new one booted, by the new one from its flip on.
+    const [first, second] = [1, 2].map((gen) => LOG.started(gen).exec(hupwatch.log)?.[1]);
+    expect(hupwatch.output.match(/signal USR1 \(pid: (\d+)\)/)?.[1]).toBe(first);
+    expect(hupwatch.output.match(/signal USR2 \(pid: (\d+)\)/)?.[1]).toBe(second);
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent(
+  "under nohup a HUP swaps nothing, and that is said",
+  async () => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const launcher = `${dir.path}/nohup`;
+    writeFileSync(launcher, `#!/bin/sh\ntrap '' HUP\nexec '${LAUNCHER}' "$@"\n`);
+    chmodSync(launcher, 0o755);
+    const command = ["-k", "-w", "0", "-v", "--", ...always(child("print-signals.ts"))];
+    await using hupwatch = await startHupwatch(command, { launcher });
+    await hupwatch.until(/ready \(pid/, { stream: "output" });
+    expect(hupwatch.log).toMatch(/SIGHUP was ignored when hupwatch started/);
+    hupwatch.hup();
+    // Signals of one sender come in order: when this one has arrived, the HUP has, too.
+    hupwatch.signal("SIGUSR1");
+    await hupwatch.until(/signal USR1/, { stream: "output" });
+    expect(hupwatch.count(LOG.startedAny)).toBe(1);
+    expect(hupwatch.output).not.toContain("signal HUP");
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent(
+  "Ctrl-C in a terminal reaches hupwatch once, and the command not at all",
+  async () => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const log = `${dir.path}/log`;
+    const words = [LAUNCHER, "-k", "-v", "-w", "0", "--", ...always(child("print-signals.ts"))];
+    const env = { ...process.env, HUPWATCH_BUN: process.execPath, XDG_RUNTIME_DIR: dir.path };
+    const quoted = words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+    // script(1) gives it a terminal of its own, and what is written to script is typed there.
+    const terminal = Bun.spawn(
+      ["script", "--quiet", "--flush", "--return", "--command", `exec ${quoted}`, log],
+      {
+        env,
+        stdio: ["pipe", "ignore", "ignore"],
+      },
+    );
+    const text = () => (existsSync(log) ? readFileSync(log, "utf8") : "");
+    try {
+      await until(() => /ready \(pid/.test(text()) && LOG.serves(1).test(text()), {
+        what: "generation 1",
+        context: text,
+      });
+      terminal.stdin.write("\x03");
+      terminal.stdin.flush();
+      await terminal.exited;
+      expect(text().match(/received SIGINT/g)).toHaveLength(1);
+      expect(text()).not.toContain("signal INT");
+      expect(text()).toContain("signal TERM");
+      expect(terminal.exitCode).toBe(0);
+    } finally {
+      for (const entry of processTree(terminal.pid)) process.kill(entry.pid, "SIGKILL");
+    }
+  },
+  TIMEOUT_MS,
+);
