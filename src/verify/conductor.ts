@@ -5,11 +5,12 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { HupwatchError } from "../error.ts";
 import { startLoad } from "../load/engine.ts";
 import { type Mode, makePlan } from "../load/plan.ts";
 import { preflight } from "../load/preflight.ts";
 import type { LoadResult } from "../load/result.ts";
-import { parseTarget } from "../load/target.ts";
+import { parseTarget, type Target } from "../load/target.ts";
 import { RunClock } from "./clock.ts";
 import type { Evidence, Stage } from "./evidence.ts";
 import { ForeignServer } from "./foreign.ts";
@@ -90,6 +91,7 @@ class Conductor {
     const { address } = target;
     if (address.kind === "unix" && !address.path.startsWith("\0")) this.#socketPath = address.path;
     await preflight(makePlan(target, { connections: plan.connections }));
+    await this.#assertAnswers();
     evidence.steered = subject.steered;
     evidence.modes = plan.modes ?? (await this.#offeredModes());
 
@@ -165,13 +167,40 @@ class Conductor {
     if (sample) this.#evidence.samples.push(sample);
   }
 
-  /** One POST tells whether the app keeps the contract; a 404 is a good answer to the question. */
+  /** A server that does not even answer now has nothing that a swap could drop. */
+  async #assertAnswers(): Promise<void> {
+    const [failure] = (await this.#probe("fresh", this.#evidence.target)).failureRecords;
+    if (!failure) return;
+    const { class: name, detail, errno } = failure;
+    const why = [name, errno, detail].filter((word) => word !== undefined).join(", ");
+    throw new HupwatchError(
+      "verify.no-answer",
+      `before any swap a GET of ${this.#evidence.target} failed: ${why}`,
+      {
+        exitCode: 3,
+        hint:
+          name === "bad-status"
+            ? "name a path that is answered with 200: --url /healthz"
+            : "see that the server answers, e.g. with 'hupwatch load -n 1 TARGET'",
+      },
+    );
+  }
+
+  /** One POST tells whether the app keeps the contract. */
   async #offeredModes(): Promise<Mode[]> {
-    const target = parseTarget(this.#evidence.target, process.cwd());
-    const probe = makePlan({ ...target, url: "/" }, { mode: "post", requests: 1, connections: 1 });
-    const result = await startLoad(probe).done;
+    const { ok } = await this.#probe("post", {
+      ...parseTarget(this.#evidence.target, process.cwd()),
+      url: "/",
+    });
+    return ok === 1 ? ["fresh", "keepalive", "post"] : ["fresh", "keepalive"];
+  }
+
+  async #probe(mode: Mode, at: string | Target): Promise<LoadResult> {
+    const target = typeof at === "string" ? parseTarget(at, process.cwd()) : at;
+    const plan = makePlan(target, { mode, requests: 1, connections: 1, timeoutMs: this.plan.timeoutMs });
+    const result = await startLoad(plan).done;
     this.#probes.push(result);
-    return result.ok === 1 ? ["fresh", "keepalive", "post"] : ["fresh", "keepalive"];
+    return result;
   }
 
   async #lookForRemains(): Promise<void> {

@@ -26,8 +26,8 @@ test.concurrent("nothing wrong: passes, with everything counted", async () => {
   expect(report.modes).toEqual(["fresh", "keepalive", "post"]);
   const { requests } = report;
   expect(requests).toMatchObject({ failed: 0, missed: 0, dropped: 0, ok: requests.started });
-  // No second try, and nobody forgotten: the one that asks for the contract comes on top.
-  expect(server.received.length).toBe(requests.started + 1);
+  // No second try, and nobody forgotten: the two that ask beforehand come on top.
+  expect(server.received.length).toBe(requests.started + 2);
   expect(requests.crossed).toBeGreaterThan(50);
   expect(report.line).toMatch(
     /^0 of [\d,]+ requests dropped in 1 swap \(95 % bound [\d,.]+ per million; \d+ crossed/,
@@ -112,6 +112,16 @@ test.concurrent("a reload command that fails is a failed swap, with what it said
   expect(report.exitCode).toBe(1);
   const { details = [] } = check(report, "swaps") ?? {};
   expect(details[0]).toContain("exited with code 5:\n  no such service");
+});
+
+test.concurrent("a server that does not answer before any swap is a failed set-up", async () => {
+  const missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+  using server = new FaultServer("unix", ({ socket }) => void socket.write(missing), 1);
+  await expect(judged(server)).rejects.toMatchObject({
+    exitCode: 3,
+    message: expect.stringContaining("bad-status, status 404"),
+    hint: expect.stringContaining("--url"),
+  });
 });
 
 test.concurrent("bounds fail only where they are given", async () => {
