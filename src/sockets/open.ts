@@ -3,7 +3,7 @@
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
-import { getsockname, isListening, SystemError } from "../os/libc.ts";
+import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
 import type { HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
 import { HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
@@ -107,7 +107,10 @@ function inherited(spec: SocketSpec, fd: number): HeldSocket {
         `descriptor ${fd} of '${spec.text}' does not listen`,
         fix,
       );
-    return new HeldShared(spec, address, fd, {
+    // A number of our own: the runtime hands descriptors 0 to 2 to a command in its own way only.
+    const own = dup(fd);
+    if (fd > 2) close(fd);
+    return new HeldShared(spec, address, own, {
       mode: "share",
       why: "inherited: its address belongs to the starter",
     });

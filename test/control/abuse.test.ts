@@ -1,0 +1,164 @@
+/** Clients of the control socket that mean no good, or nothing: none of them harms it, and none delays a swap. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmodSync, statSync, writeFileSync } from "node:fs";
+import type { ReloadAnswer } from "../../src/control/protocol.ts";
+import { cli, type Home, home } from "../harness/cli.ts";
+import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { until } from "../harness/until.ts";
+import { PYTHON } from "../setup/places.ts";
+
+let place: Home;
+let hupwatch: Hupwatch;
+let socket: string;
+
+beforeAll(async () => {
+  place = home();
+  socket = `${place.path}/hupwatch/abused.sock`;
+  const options = ["-k", "-w", "0", "--name", "abused", "--ready", "delay:0"];
+  hupwatch = await startHupwatch([...options, "--", "sleep", "1000"], { env: place.env });
+});
+
+afterAll(async () => {
+  await hupwatch[Symbol.asyncDispose]();
+  place[Symbol.dispose]();
+});
+
+interface Raw {
+  socket: Bun.Socket;
+  received(): string;
+  closed(): boolean;
+}
+
+async function connect(): Promise<Raw> {
+  let text = "";
+  let closed = false;
+  const raw = await Bun.connect({
+    unix: socket,
+    socket: {
+      data: (_, bytes) => {
+        text += bytes.toString();
+      },
+      close: () => {
+        closed = true;
+      },
+      error: () => {},
+    },
+  });
+  return { socket: raw, received: () => text, closed: () => closed };
+}
+
+/** What comes back for these bytes, until the server closes. */
+async function exchange(bytes: string): Promise<string> {
+  const raw = await connect();
+  raw.socket.write(bytes);
+  await until(raw.closed, { what: "the server to close", context: raw.received });
+  return raw.received();
+}
+
+/** The service goes on, and is swapped without waiting for anybody. */
+async function stillSwaps(): Promise<ReloadAnswer> {
+  const { stdout, stderr, exitCode } = await cli(["reload", "abused", "--json"], place);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  const answer = JSON.parse(stdout) as ReloadAnswer;
+  // From the new generation's start to the cutover; the settle time is all that it is given here.
+  expect(answer.durationMs).toBeLessThan(3000);
+  return answer;
+}
+
+test("the directory is 0700 and the socket 0600", () => {
+  expect(statSync(`${place.path}/hupwatch`).mode & 0o777).toBe(0o700);
+  expect(statSync(socket).mode & 0o777).toBe(0o600);
+});
+
+test.each([
+  ["garbage", "\x00\xff\x16\x03\x01 what?\r\n\r\n", "400"],
+  ["another protocol's version", "GET /status HTTP/3\r\n\r\n", "400"],
+  ["an unknown path", "GET /etc/passwd HTTP/1.1\r\n\r\n", "404"],
+  ["a reload by GET, as a link would be", "GET /reload HTTP/1.1\r\n\r\n", "405"],
+  ["an endless head", `GET /status HTTP/1.1\r\nX: ${"x".repeat(100_000)}`, "431"],
+  ["an endless first line", "x".repeat(100_000), "431"],
+])("%s is refused", async (_, bytes, status) => {
+  expect(await exchange(bytes)).toStartWith(`HTTP/1.1 ${status} `);
+});
+
+test("a request in pieces is one request", async () => {
+  const raw = await connect();
+  for (const piece of ["GET /sta", "tus HTTP/1.1\r", "\nHost: x\r\n", "\r", "\n"]) {
+    raw.socket.write(piece);
+    raw.socket.flush();
+    await Bun.sleep(5);
+  }
+  await until(raw.closed, { what: "the answer" });
+  expect(raw.received()).toContain('"schema":"hupwatch-status/1"');
+});
+
+test("a body nobody asked for is not read, and does no harm", async () => {
+  const body = "x".repeat(50_000);
+  const answer = await exchange(
+    `POST /reload?wait=0 HTTP/1.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  expect(answer).toContain('"outcome":"asked"');
+  await stillSwaps();
+});
+
+test("half a request is let go after some seconds", async () => {
+  const raw = await connect();
+  raw.socket.write("GET /status HTT");
+  await until(raw.closed, { what: "the server to lose patience", timeoutMs: 15_000 });
+  expect(raw.received()).toBe("");
+}, 20_000);
+
+test("200 idle connections, and as many listeners as fit, delay no swap", async () => {
+  const idle: Raw[] = [];
+  for (let i = 0; i < 200; i++) idle.push(await connect());
+  const listeners = await Promise.all(Array.from({ length: 20 }, connect));
+  for (const { socket: raw } of listeners) raw.write("GET /events HTTP/1.1\r\n\r\n");
+  await until(() => listeners.every((l) => l.received().includes("listening")), { what: "20 event streams" });
+  const { generation } = await stillSwaps();
+  await until(() => listeners.every((l) => l.received().includes(`"generation":${generation}`)), {
+    what: "the swap to be told to all",
+  });
+  for (const raw of [...idle, ...listeners]) raw.socket.terminate();
+});
+
+test("a client that asks for a swap and goes away has asked all the same", async () => {
+  const before = hupwatch.count(/generation \d+ serves/);
+  const raw = await connect();
+  raw.socket.write("POST /reload HTTP/1.1\r\n\r\n");
+  await until(() => hupwatch.count(/generation \d+ started/) > before, { what: "the swap to begin" });
+  raw.socket.terminate();
+  await until(() => hupwatch.count(/generation \d+ serves/) > before, { what: "the swap" });
+});
+
+test("another user is refused even where the permissions would let him", async () => {
+  if (process.getuid?.() !== 0) return;
+  chmodSync(place.path, 0o711);
+  chmodSync(`${place.path}/hupwatch`, 0o711);
+  chmodSync(socket, 0o666);
+  const script = `import socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+s.settimeout(5)
+try:
+    s.sendall(b"GET /status HTTP/1.1\\r\\n\\r\\n"); print("got", s.recv(100))
+except OSError as e: print("refused", e.errno)`;
+  writeFileSync(`${place.path}/ask.py`, script, { mode: 0o644 });
+  const asked = Bun.spawnSync(
+    ["setpriv", "--reuid=65534", "--clear-groups", PYTHON, `${place.path}/ask.py`, socket],
+    { stderr: "pipe" },
+  );
+  expect(asked.stdout.toString()).toMatch(/^(refused \d+|got b'')\n$/);
+  chmodSync(`${place.path}/hupwatch`, 0o700);
+  await stillSwaps();
+});
+
+test("while nobody asks, nothing is left open", async () => {
+  const sockets = async () => {
+    const listing = Bun.spawnSync(["sh", "-c", `ls -l /proc/${hupwatch.pid}/fd | grep -c socket:`]);
+    return Number(listing.stdout.toString());
+  };
+  // The control socket's own listener.
+  await until(async () => (await sockets()) === 1, {
+    what: "all connections to be closed",
+    timeoutMs: 15_000,
+  });
+}, 20_000);
