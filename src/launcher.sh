@@ -22,7 +22,9 @@ while [ -L "$self" ]; do
 done
 case $self in */*) here=${self%/*} ;; *) here=. ;; esac
 
-if [ -n "$HUPWATCH_BUN" ]; then
+if [ -x "$here/hupwatch.bin" ]; then
+  bun= # compiled in, by `bun run build`
+elif [ -n "$HUPWATCH_BUN" ]; then
   bun=$HUPWATCH_BUN
 elif [ -x "$here/../node_modules/.bin/bun" ]; then
   bun=$here/../node_modules/.bin/bun
@@ -43,4 +45,6 @@ case ${1-}:${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-} in
 load: | verify:) ;;
 *:) export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 HUPWATCH_INTERPRETS=1 ;;
 esac
-HUPWATCH_SIGHUP=$hup exec "$bun" --no-env-file --config=/dev/null "$here/main.ts" cli "$@"
+export HUPWATCH_SIGHUP=$hup
+[ "$bun" ] || exec "$here/hupwatch.bin" cli "$@"
+exec "$bun" --no-env-file --config=/dev/null "$here/main.ts" cli "$@"

@@ -1,0 +1,33 @@
+/**
+ * `bun run build`: dist/hupwatch.bin, hupwatch and its runtime in one executable that needs no Bun and no node_modules,
+ * and dist/hupwatch, the launcher that starts it: an early HUP must be ignored before the first instruction of any
+ * runtime. The two belong into one directory; a link to the launcher may be anywhere.
+ */
+import { chmodSync, copyFileSync, mkdirSync, statSync } from "node:fs";
+import { ROOT } from "./places.ts";
+
+const DIST = `${ROOT}/dist`;
+
+export async function build(): Promise<void> {
+  mkdirSync(DIST, { recursive: true });
+  // An application's directory must not decide what runs: its .env and bunfig.toml are not read.
+  const flags = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig", "--minify-syntax"];
+  const words = [process.execPath, "build", "--compile", ...flags, "src/main.ts"];
+  const done = Bun.spawnSync([...words, "--outfile", `${DIST}/hupwatch.bin`], { cwd: ROOT });
+  if (!done.success) throw new Error(`${words.join(" ")}\n${done.stderr}`);
+  copyFileSync(`${ROOT}/src/launcher.sh`, `${DIST}/hupwatch`);
+  chmodSync(`${DIST}/hupwatch`, 0o755);
+  const sums = await Promise.all(["hupwatch", "hupwatch.bin"].map(checksum));
+  await Bun.write(`${DIST}/SHA256SUMS`, sums.join(""));
+}
+
+/** A line as sha256sum(1) writes and checks it. */
+async function checksum(name: string): Promise<string> {
+  const hash = new Bun.CryptoHasher("sha256").update(await Bun.file(`${DIST}/${name}`).arrayBuffer());
+  return `${hash.digest("hex")}  ${name}\n`;
+}
+
+if (import.meta.main) {
+  await build();
+  console.log(`dist/hupwatch.bin: ${Math.round(statSync(`${DIST}/hupwatch.bin`).size / 1e6)} MB`);
+}

@@ -1,0 +1,42 @@
+/** Runs programs of the host for the rig: nothing waits for ever, and what fails says what it said. */
+
+export interface Done {
+  /** 128+n where signal n ended it. */
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Limits {
+  /** Milliseconds; then it is killed and has failed. */
+  timeoutMs?: number;
+  cwd?: string;
+  input?: Blob | "inherit";
+  env?: Record<string, string>;
+}
+
+/** Its outcome, good or bad. */
+export async function run(words: string[], limits: Limits = {}): Promise<Done> {
+  const child = Bun.spawn(words, {
+    stdin: limits.input ?? "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: limits.timeoutMs ?? 60_000,
+    killSignal: "SIGKILL",
+    env: { ...process.env, ...limits.env },
+    ...(limits.cwd === undefined ? {} : { cwd: limits.cwd }),
+  });
+  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code, stdout, stderr };
+}
+
+/** Its standard output; throws where it failed. */
+export async function must(words: string[], limits: Limits = {}): Promise<string> {
+  const { code, stdout, stderr } = await run(words, limits);
+  if (code === 0) return stdout;
+  const said = `${stdout}\n${stderr}`.trim().split("\n").slice(-15).join("\n");
+  throw new Error(`exit code ${code} of ${words.join(" ")}\n${said}`);
+}
+
+export const docker = (words: string[], limits: Limits = {}): Promise<string> =>
+  must(["docker", ...words], limits);
