@@ -5,7 +5,13 @@
   let paper = false;
 
   // Colours follow the page's own, which follow the reader's light or dark; on paper they are the light ones.
-  const LIGHT = { "--ink": "#1b1f24", "--faint": "#5d6673", "--rule": "#dfe3e8", "--bad": "#cc2b26" };
+  const LIGHT = {
+    "--paper": "#ffffff",
+    "--ink": "#1b1f24",
+    "--faint": "#5d6673",
+    "--rule": "#dfe3e8",
+    "--bad": "#cc2b26",
+  };
   const colour = (name) =>
     (paper && LIGHT[name]) || getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -58,6 +64,10 @@
       ctx.fill();
       const width = ctx.measureText(mark.class).width;
       if (x < freeFrom || x + width > bbox.left + bbox.width) continue;
+      // On paper of its own: behind it may be a red bar.
+      ctx.fillStyle = colour("--paper");
+      ctx.fillRect(x + 5 * r, ground - 23 * r, width + 4 * r, 15 * r);
+      ctx.fillStyle = colour("--bad");
       ctx.fillText(mark.class, x + 7 * r, ground - 12 * r);
       freeFrom = x + width + 20 * r;
     }
@@ -137,7 +147,13 @@
     [data.x, ...data.slowest.map((one) => one.ms)],
     {
       scales: {
-        y: { distr: 3, range: (_, least, most) => [Math.max(0.1, least * 0.7), Math.max(10, most * 1.5)] },
+        y: {
+          distr: 3,
+          range: (_, least, most) => [
+            10 ** Math.floor(Math.log10(Math.max(0.1, least || 1))),
+            Math.max(10, most * 1.5),
+          ],
+        },
       },
       axes: [seconds, axis({ size: 76, values: (_, all) => all.map((v) => (v === null ? "" : `${v} ms`)) })],
       hooks: { drawClear: [drawSwaps], draw: [drawMarks] },

@@ -26,13 +26,14 @@ export async function renderPage(report: VerifyReport): Promise<string> {
     swapTimeline(of(chaos).flatMap((stage) => stage.swaps)),
   );
   const versions = versionTimeline(report.versions.spans, of(false)[0]?.endMs ?? 0);
+  const flip = report.subject.kind === "hupwatch" ? "the flip" : "the reload command has ended";
   const sections = [
     headline(report),
     tiles(report),
     section(
       "Requests",
       chart("requests"),
-      "Good answers a second. Shaded: a swap; line in it: the flip. Red: requests that failed.",
+      `Good answers a second. Shaded: a swap; line in it: ${flip}. Red: requests that failed.`,
     ),
     section(
       "Slowest answer",

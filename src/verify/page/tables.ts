@@ -52,7 +52,16 @@ export function tiles(report: VerifyReport): string {
       : []),
     [ms(gap), "longest time without a good answer"],
     ...(versions.spans.length > 1 ? ([[ms(mixed), "of two versions in turns"]] as [string, string][]) : []),
-    ...(ready ? ([[ms(ready.p50), "from HUP to ready (median)"]] as [string, string][]) : []),
+    ...(ready
+      ? ([
+          [
+            ms(ready.p50),
+            report.subject.kind === "hupwatch"
+              ? "from HUP to ready (median)"
+              : "the reload command took (median)",
+          ],
+        ] as [string, string][])
+      : []),
   ];
   const tile = ([figure, meaning, css = ""]: (typeof entries)[number]) =>
     `<div class="tile ${css}"><b>${escaped(figure)}</b><span>${escaped(meaning)}</span></div>`;
