@@ -1,12 +1,18 @@
 /** The README's generated parts. `bun test/readme.ts` writes them anew; readme.test.ts demands that they are up to date. */
 import type { OptionTable } from "../src/cli/command.ts";
+import { RELOAD_OPTIONS } from "../src/cli/reload.ts";
 import { RUN_OPTIONS } from "../src/cli/run-options.ts";
+import { STATUS_OPTIONS } from "../src/cli/status.ts";
+import { STOP_OPTIONS } from "../src/cli/stop.ts";
 
 export const README = `${import.meta.dir}/../README.md`;
 
 function optionTable(options: OptionTable): string {
   const rows = Object.entries(options).map(([name, o]) => {
-    const flags = [o.short && `-${o.short}`, `--${name}${o.value ? ` ${o.value}` : ""}`]
+    const flags = [
+      o.short && `-${o.short}`,
+      `--${o.negated ? "no-" : ""}${name}${o.value ? ` ${o.value}` : ""}`,
+    ]
       .filter(Boolean)
       .join(", ");
     const repeats = o.multiple ? " (repeats)" : "";
@@ -15,7 +21,12 @@ function optionTable(options: OptionTable): string {
   return ["| option | meaning | default |", "| --- | --- | --- |", ...rows].join("\n");
 }
 
-const PARTS: Record<string, string> = { "options:run": optionTable(RUN_OPTIONS) };
+const PARTS: Record<string, string> = {
+  "options:run": optionTable(RUN_OPTIONS),
+  "options:reload": optionTable(RELOAD_OPTIONS),
+  "options:status": optionTable(STATUS_OPTIONS),
+  "options:stop": optionTable(STOP_OPTIONS),
+};
 
 /** The README with every generated part as the code has it. */
 export function withParts(text: string): string {
