@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import type { Accepting } from "../os/connections.ts";
-import { SystemError } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
@@ -157,7 +156,8 @@ export class Generation {
     try {
       this.#start();
     } catch (error) {
-      if (!(error instanceof HupwatchError || error instanceof SystemError)) throw error;
+      // Also the runtime's own, e.g. of a second process that could not be started beside the command.
+      if (!(error instanceof HupwatchError || (error instanceof Error && "syscall" in error))) throw error;
       const exitCode = error instanceof HupwatchError ? error.exitCode : 125;
       this.#fail({ reason: `cannot be started: ${error.message}`, exitCode });
     }
