@@ -2,7 +2,7 @@
  * hupwatch as a user has it: the launcher, started with a command behind it, watched by its log, led by signals. Owns
  * that process and everything that comes of it, which it knows by a mark in the environment.
  */
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import type { Process } from "../os/procfs.ts";
@@ -50,6 +50,8 @@ export class HupwatchServer implements Subject {
     this.#log = join(folder, "server.log");
     closeSync(openSync(this.#log, "a"));
     mkdirSync(join(folder, "run"), { mode: 0o700 });
+    const otherUser = subject.runWords.some((word) => word.startsWith("--user="));
+    if (otherUser && plan.ledger === undefined) openToOthers(folder, ledger);
     this.#tail = new LogTail(this.#log);
     this.#tail.onEvent = (event) => {
       const moment = MOMENTS[event.event];
@@ -231,4 +233,11 @@ export class HupwatchServer implements Subject {
     const lines = [...errors, ...this.#tail.others].slice(-8);
     return lines.length > 0 ? `:\n  ${lines.join("\n  ")}` : "";
   }
+}
+
+/** Another user's app can reach the ledger, and nothing else in the folder: a name that nobody can guess leads to it. */
+function openToOthers(folder: string, ledger: string): void {
+  closeSync(openSync(ledger, "a"));
+  chmodSync(ledger, 0o666);
+  chmodSync(folder, 0o711);
 }

@@ -1,5 +1,5 @@
 /** The checks as JUnit XML, in the form that Jenkins, GitLab and GitHub's test reporters read: a test case a check. */
-import type { Check } from "./checks.ts";
+import type { Check } from "./check.ts";
 import { escaped } from "./escape.ts";
 import type { VerifyReport } from "./report.ts";
 

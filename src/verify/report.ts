@@ -5,7 +5,8 @@
 import { cpus, release } from "node:os";
 import { type LoadReport, reportOf } from "../load/result.ts";
 import { VERSION } from "../version.ts";
-import { type Check, judge } from "./checks.ts";
+import type { Check } from "./check.ts";
+import { judge } from "./checks.ts";
 import type { Evidence, Stage } from "./evidence.ts";
 import {
   crossedBy,

@@ -1,5 +1,5 @@
 /** The report for people at a terminal or in a CI log: the verdict first, then every check, then what is behind it. */
-import type { Check } from "./checks.ts";
+import type { Check } from "./check.ts";
 import type { Progress } from "./conductor.ts";
 import type { LatencyPair } from "./figures.ts";
 import type { VerifyReport } from "./report.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Check } from "../../src/verify/checks.ts";
+import type { Check } from "../../src/verify/check.ts";
 import { renderJunit } from "../../src/verify/junit.ts";
 import type { VerifyReport } from "../../src/verify/report.ts";
 import { wellFormed } from "./tools.ts";

@@ -1,6 +1,6 @@
 /** The page's words and tables, as HTML. */
 import { FAILURE_CLASSES } from "../../load/outcome.ts";
-import type { Check } from "../checks.ts";
+import type { Check } from "../check.ts";
 import { escaped } from "../escape.ts";
 import type { VerifyReport } from "../report.ts";
 import { count, ms, us } from "../words.ts";

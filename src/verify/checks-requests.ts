@@ -1,0 +1,98 @@
+/** Checks of the requests themselves: none forgotten, none dropped, each POST once, each body whole. */
+import { type Check, type Facts, make, verdict } from "./check.ts";
+import { countOf, describeLosses } from "./losses.ts";
+import { count, us } from "./words.ts";
+
+export function conservation({ evidence }: Facts): Check | undefined {
+  const runs = evidence.stages.flatMap((stage) => stage.runs);
+  const off = runs.filter(
+    ({ result: r }) => r.scheduled !== r.started + r.missed || r.started !== r.ok + r.failed + r.inFlight,
+  );
+  const sum = (of: (r: (typeof runs)[number]["result"]) => number) =>
+    runs.reduce((total, run) => total + of(run.result), 0);
+  const [scheduled, ok, failed, missed] = [
+    sum((r) => r.scheduled),
+    sum((r) => r.ok),
+    sum((r) => r.failed),
+    sum((r) => r.missed),
+  ].map(count);
+  const summary = `${scheduled} scheduled = ${ok} ok + ${failed} failed + ${missed} missed + 0 in flight`;
+  return make("conservation", verdict(off.length === 0), summary);
+}
+
+export function drops({ losses, evidence }: Facts): Check | undefined {
+  const dropped = countOf(losses, "drop");
+  const held = countOf(losses, "held");
+  const modes = [...new Set(evidence.stages.flatMap((s) => s.runs.map((r) => r.mode)))];
+  const byMode = modes.map((mode) => {
+    const n = countOf(
+      losses.filter((l) => l.mode === mode),
+      "drop",
+    );
+    return `${mode} ${count(n)}`;
+  });
+  const also = held > 0 ? `; ${held} more were in the hands of a process that was killed on purpose` : "";
+  return make("drops", verdict(dropped === 0), `${count(dropped)} dropped: ${byMode.join(", ")}${also}`, [
+    ...describeLosses(losses, "drop"),
+    ...describeLosses(losses, "held").map((line) => `(killed on purpose) ${line}`),
+  ]);
+}
+
+export function keepAliveRaces({ losses, evidence: { plan, modes } }: Facts): Check | undefined {
+  if (!modes.some((mode) => mode === "keepalive" || mode === "mix")) return undefined;
+  const races = countOf(losses, "race");
+  const allowed = races > 0 && plan.allowStaleKeepAlive ? ", allowed" : "";
+  const summary = `${count(races)} idempotent requests met a kept connection that was closing${allowed}`;
+  const ok = races === 0 || plan.allowStaleKeepAlive;
+  return make("keep-alive-races", verdict(ok), summary, describeLosses(losses, "race"));
+}
+
+export function exactlyOnce({ evidence: { ledger, modes } }: Facts): Check | undefined {
+  if (!modes.some((mode) => mode === "post" || mode === "upload" || mode === "mix")) return undefined;
+  if (!ledger) {
+    const why =
+      "no ledger ($VERIFY_LEDGER): each answer named its POST's id, a second execution would not be seen";
+    return make("exactly-once", "skipped", why);
+  }
+  const { duplicates, neverExecuted, executedButFailed, failedUnexecuted } = ledger;
+  const parts = [`${count(ledger.executedOnce)} of ${count(ledger.posts)} POSTs executed once`];
+  if (duplicates.length > 0) parts.push(`${count(duplicates.length)} more than once`);
+  if (neverExecuted.length > 0) parts.push(`${count(neverExecuted.length)} answered and never executed`);
+  if (executedButFailed.length > 0)
+    parts.push(`${count(executedButFailed.length)} executed without an answer`);
+  if (failedUnexecuted.length > 0)
+    parts.push(`${count(failedUnexecuted.length)} lost before they were executed`);
+  if (ledger.strangers > 0) parts.push(`${count(ledger.strangers)} ids of others in the ledger`);
+  return make("exactly-once", verdict(duplicates.length + neverExecuted.length === 0), parts.join(", "), [
+    ...duplicates.map((id) => `executed more than once: ${id}`),
+    ...neverExecuted.map((id) => `answered and never executed: ${id}`),
+  ]);
+}
+
+export function bodies({ losses, evidence }: Facts): Check | undefined {
+  const wrong = countOf(losses, "integrity");
+  const unasked = evidence.stages
+    .flatMap((s) => s.runs)
+    .reduce((sum, { result }) => sum + result.unaskedBytes, 0);
+  const what = evidence.plan.checkBodies ? "framing, ids, lengths and checksums" : "framing and ids";
+  const found = wrong + unasked;
+  const summary = `${what}: ${found === 0 ? "all as they should" : `${count(found)} wrong`}`;
+  const idle = unasked > 0 ? [`${unasked} idle connections got bytes that nobody asked for`] : [];
+  return make("bodies", verdict(found === 0), summary, [...describeLosses(losses, "integrity"), ...idle]);
+}
+
+export function generator({ evidence: { stages, interrupted } }: Facts): Check | undefined {
+  const reasons = stages.flatMap((stage) =>
+    stage.runs.flatMap(({ mode, result }) =>
+      // A run of bursts has no pace of its own that could be missed.
+      (mode === "burst" ? [] : result.generator.reasons).map((why) => `${stage.name}, ${mode}: ${why}`),
+    ),
+  );
+  if (interrupted) reasons.push("interrupted before the end");
+  const lag = Math.max(0, ...stages.flatMap((s) => s.runs.map((r) => r.result.generator.lag.p99Us)));
+  const summary =
+    reasons.length === 0
+      ? `kept its pace; its timer was late by ${us(lag)} (p99)`
+      : "was the limit: proves nothing";
+  return make("generator", reasons.length === 0 ? "pass" : "inconclusive", summary, reasons);
+}

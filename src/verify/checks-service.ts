@@ -1,0 +1,100 @@
+/** Checks of the service around the requests: swaps that came about, versions, what is left and what grew. */
+import { ACCIDENTS } from "./chaos.ts";
+import { bounded, type Check, type Facts, make, verdict } from "./check.ts";
+import { growthOf, isFresh, type VersionSpan, versionsOf } from "./figures.ts";
+import type { Swap } from "./journal.ts";
+import { count, ms, plural } from "./words.ts";
+
+/** An answer may be on its way when its process has ended, and log stamps are whole milliseconds. */
+const STALE_SLACK_MS = 100;
+
+export function swaps({ evidence: { stages, death, interrupted } }: Facts): Check | undefined {
+  const details = death === undefined ? [] : [death];
+  let wrong = death === undefined ? 0 : 1;
+  let seen = 0;
+  for (const stage of stages) {
+    const expected = stage.name === "swaps" ? "swapped" : ACCIDENTS[stage.name].expected;
+    const bad = stage.swaps.filter((s) => s.outcome !== expected || s.endMs === undefined);
+    seen += stage.swaps.length;
+    wrong += bad.length;
+    details.push(...bad.map((s) => describeSwap(s, expected)));
+    if (stage.swaps.length < stage.asked && !interrupted) {
+      wrong++;
+      details.push(`${stage.name}: ${stage.swaps.length} of ${stage.asked} came about`);
+    }
+  }
+  const good = wrong === 0 ? "all as they should" : `${wrong} not as they should`;
+  return make("swaps", verdict(wrong === 0), `${plural(seen, "swap")}, ${good}`, details);
+}
+
+export function versions({ swaps, evidence }: Facts): Check | undefined {
+  if (!swaps) return undefined;
+  const all = versionsOf(swaps, () => true);
+  if (all.length < 2) {
+    const seen = all.length === 0 ? "no answer had X-Version" : `only version ${all[0]?.version} answered`;
+    return make("versions", "skipped", `${seen}: old and new cannot be told apart (see HUPWATCH_GENERATION)`);
+  }
+  // Only where each new connection has one place to go is a step back a fault; else it is mixed time.
+  const back = evidence.steered
+    ? swaps.runs.filter((r) => isFresh(r.mode)).reduce((sum, r) => sum + r.result.versionRegressions, 0)
+    : 0;
+  const stale = swaps.swaps.flatMap((swap, i) => staleAfter(all, swap, swaps.swaps[i + 1]));
+  const parts = [`${all.length} versions`];
+  if (evidence.steered) parts.push(`${count(back)} answers on new connections from an older one than before`);
+  parts.push(`${stale.length} of them answered after their time`);
+  return make("versions", verdict(back + stale.length === 0), parts.join(", "), stale);
+}
+
+export function leftovers({ evidence: { remains, socketFilesLeft, plan } }: Facts): Check | undefined {
+  if (plan.subject.kind !== "hupwatch") return undefined;
+  const left = [...remains, ...socketFilesLeft];
+  const summary =
+    left.length === 0 ? "no process and no socket file is left after the stop" : "left after the stop:";
+  return make("leftovers", verdict(left.length === 0), summary, left);
+}
+
+export function growth({ evidence }: Facts): Check | undefined {
+  const { descriptors, processes, socketFiles } = growthOf(evidence);
+  if (descriptors === undefined) return undefined;
+  const first = evidence.samples[0];
+  const told = [
+    `descriptors ${signed(descriptors)}`,
+    `processes ${signed(processes ?? 0)}`,
+    ...(socketFiles === undefined ? [] : [`socket files ${signed(socketFiles)}`]),
+  ];
+  const summary = `${told.join(", ")} since the first swap (${first?.descriptors} and ${first?.processes} at the start)`;
+  return bounded("growth", descriptors, evidence.plan.bounds.maxFdGrowth, summary);
+}
+
+export function memory({ evidence }: Facts): Check | undefined {
+  const { rssKbPerSwap, treeRssKbPerSwap } = growthOf(evidence);
+  const last = evidence.samples.at(-1);
+  if (rssKbPerSwap === undefined || !last) return undefined;
+  const summary =
+    `hupwatch ${(last.rssKb / 1024).toFixed(1)} MB, ${signed(Math.round(rssKbPerSwap))} kB a swap; ` +
+    `with the command ${(last.treeRssKb / 1024).toFixed(1)} MB, ${signed(Math.round(treeRssKbPerSwap ?? 0))} kB a swap`;
+  return bounded("memory", rssKbPerSwap, evidence.plan.bounds.maxRssSlopeKb, summary);
+}
+
+/** Versions from before a swap that answered when their generation was long gone; none where the swap changed nothing. */
+function staleAfter(all: readonly VersionSpan[], swap: Swap, next: Swap | undefined): string[] {
+  const { endMs } = swap;
+  if (swap.outcome !== "swapped" || endMs === undefined) return [];
+  const until = next?.startMs ?? Number.POSITIVE_INFINITY;
+  if (!all.some((v) => v.firstMs > swap.startMs && v.firstMs <= until)) return [];
+  return all
+    .filter((v) => v.firstMs < swap.startMs && v.lastMs > endMs + STALE_SLACK_MS)
+    .map((v) => `version ${v.version} still answered ${ms(v.lastMs - endMs)} after its generation was gone`);
+}
+
+function describeSwap(swap: Swap, expected: string): string {
+  const which = swap.to === undefined ? "a swap" : `to generation ${swap.to}`;
+  const kind = swap.kind === "swap" ? "" : ` (chaos: ${swap.kind})`;
+  const what =
+    swap.outcome === expected
+      ? "never finished: the old one is not gone"
+      : `${swap.outcome}, not ${expected}`;
+  return `${which}${kind} at ${(swap.startMs / 1000).toFixed(1)} s: ${what}${swap.why ? `: ${swap.why}` : ""}`;
+}
+
+const signed = (n: number): string => (n > 0 ? `+${n}` : String(n));
