@@ -1,5 +1,5 @@
 /** What /proc knows of other processes: identity (pid and start time), parents, sessions, environment. proc(5). */
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 
 /** A pid alone may be a stranger's tomorrow; with the start time it names one process for ever. */
 export interface Identity {
@@ -14,6 +14,29 @@ export interface Process extends Identity {
   /** One letter: R, S, D, Z ... */
   state: string;
   command: string;
+}
+
+/**
+ * A descriptor that is given up for the length of a look: whose descriptors are all taken would otherwise see nobody, and
+ * think that what runs has ended.
+ */
+let spare: number | undefined = openSpare();
+
+function openSpare(): number | undefined {
+  try {
+    return openSync("/proc", "r");
+  } catch {
+    return undefined; // the next look tries again
+  }
+}
+
+function withSpare<T>(look: () => T): T {
+  if (spare !== undefined) closeSync(spare);
+  try {
+    return look();
+  } finally {
+    spare = openSpare();
+  }
 }
 
 export function processOf(pid: number): Process | undefined {
@@ -36,11 +59,11 @@ export function processOf(pid: number): Process | undefined {
   };
 }
 
-export const isSame = (a: Identity): boolean => processOf(a.pid)?.startTime === a.startTime;
+export const isSame = (a: Identity): boolean => withSpare(() => processOf(a.pid)?.startTime === a.startTime);
 
 /** Not even as a zombie: init may take its time. */
 export function isRunning(a: Identity): boolean {
-  const process = processOf(a.pid);
+  const process = withSpare(() => processOf(a.pid));
   return process?.startTime === a.startTime && process.state !== "Z";
 }
 
@@ -76,7 +99,9 @@ export interface TreeQuery {
  * Everybody who belongs to a generation: its leader, what descends from it, its session, and whoever went off on its own
  * (setsid, double fork) but still carries the marks in its environment. Zombies are not counted: they run no more.
  */
-export function treeOf({ leader, marks, self }: TreeQuery): Process[] {
+export const treeOf = (query: TreeQuery): Process[] => withSpare(() => lookForTree(query));
+
+function lookForTree({ leader, marks, self }: TreeQuery): Process[] {
   const all = allProcesses();
   const members = new Set<number>();
   for (const p of all) {
