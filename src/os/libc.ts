@@ -17,6 +17,8 @@ const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
 const SO = {
   reuseaddr: 2,
   error: 4,
@@ -179,6 +181,12 @@ export function getsockname(fd: number): Uint8Array {
 export function setFlag(fd: number, option: "reuseaddr" | "reuseport"): void {
   const on = new Int32Array([1]);
   check(`setsockopt(SO_${option.toUpperCase()})`, C.setsockopt(fd, SOL_SOCKET, SO[option], ptr(on), 4));
+}
+
+/** TCP_NODELAY; sockets that are accepted from a listener have it from there (tcp(7)). */
+export function setNoDelay(fd: number): void {
+  const on = new Int32Array([1]);
+  check("setsockopt(TCP_NODELAY)", C.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ptr(on), 4));
 }
 
 function getInt(fd: number, option: number): number {

@@ -3,7 +3,17 @@
  * The public always reaches a living generation, but a probe may be answered by the old one.
  */
 import { HupwatchError } from "../error.ts";
-import { bind, close, isListening, isReadable, listen, SystemError, setFlag, socket } from "../os/libc.ts";
+import {
+  bind,
+  close,
+  isListening,
+  isReadable,
+  listen,
+  SystemError,
+  setFlag,
+  setNoDelay,
+  socket,
+} from "../os/libc.ts";
 import type { Cutover, HeldSocket, Listener, SocketOptions } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode, format, type SocketAddress } from "./sockaddr.ts";
@@ -37,7 +47,10 @@ export class HeldShared implements HeldSocket {
   ): HeldShared {
     const fd = socket(address.family === "abstract" ? "unix" : address.family, false);
     try {
-      if (address.family !== "abstract") setFlag(fd, "reuseaddr");
+      if (address.family !== "abstract") {
+        setFlag(fd, "reuseaddr");
+        setNoDelay(fd);
+      }
       bind(fd, encode(address));
       listen(fd, options.backlog);
     } catch (error) {
