@@ -11,6 +11,7 @@ const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   stop: async () => (await import("./cli/stop.ts")).default as unknown as Command,
   load: async () => (await import("./cli/load.ts")).default as unknown as Command,
   verify: async () => (await import("./cli/verify.ts")).default as unknown as Command,
+  complete: async () => (await import("./cli/complete.ts")).default as unknown as Command,
 };
 
 async function main(words: string[]): Promise<number> {
@@ -20,7 +21,7 @@ async function main(words: string[]): Promise<number> {
   const ownWords = cmd.wraps ? cutAtCommand(rest, { ...cmd.options, ...COMMON_OPTIONS }).head : rest;
   if (ownWords.includes("--version") && name === "run") return say(`hupwatch ${VERSION}\n`);
   if (ownWords.includes("--help") || ownWords.includes("-h"))
-    return say(await (await import("./cli/help.ts")).renderHelp(cmd));
+    return say((await import("./cli/help.ts")).renderHelp(cmd));
   return cmd.run(parse(cmd, rest));
 }
 

@@ -47,7 +47,7 @@ describe("one place for each library", () => {
   const places: [library: string, allowed: (file: string) => boolean, where: string][] = [
     ["bun:ffi", (file) => file === "os/libc.ts", "os/libc.ts"],
     ["consola", (file) => file === "log.ts", "log.ts"],
-    ["citty", (file) => file === "main.ts" || area(file) === "cli", "cli/ and main.ts"],
+    ["@bomb.sh/tab", (file) => file === "cli/complete.ts", "cli/complete.ts"],
   ];
   test.each(places)("%s", (library, allowed, where) => {
     const users = imports.filter(({ to }) => to === library || to.startsWith(`${library}/`));
@@ -120,7 +120,7 @@ test("packages: only those that whoever installs hupwatch gets", () => {
     .filter(
       (to) => !files.includes(to) && !/^(node:|bun(:|$)|package\.json)/.test(to) && !to.endsWith(".json"),
     )
-    .map((to) => to.split("/")[0] ?? to);
+    .map((to) => (to.startsWith("@") ? /^[^/]+\/[^/]+/ : /^[^/]+/).exec(to)?.[0] ?? to);
   expect(used.filter((name) => !(name in dependencies))).toEqual([]);
 });
 

@@ -2,7 +2,7 @@
  * What a sub-command is, and how its words are read.
  *
  * A command's options are one table. `node:util` parses by it (citty keeps only the last of a repeated flag and
- * lets unknown ones pass), citty renders the help from it, and the README's tables are tested against it.
+ * lets unknown ones pass), help and shell completion come from it, and the README's tables are tested against it.
  */
 import { parseArgs } from "node:util";
 import { HupwatchError } from "../error.ts";

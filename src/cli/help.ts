@@ -1,49 +1,102 @@
-/** Renders a command's help. The only user of citty's renderer, loaded only when somebody asks. */
-import { type ArgsDef, type CommandDef, renderUsage } from "citty";
-import { COMMON_OPTIONS, type Command, type OptionTable } from "./command.ts";
+/**
+ * Renders a command's help from its table, to fit a terminal of 80 columns. Written here and not left to citty: its
+ * renderer puts every option on one line, as wide as the widest.
+ */
+import { styleText } from "node:util";
+import { COMMON_OPTIONS, type Command, type Option, type OptionTable } from "./command.ts";
 import { SUMMARIES } from "./summaries.ts";
 
-export async function renderHelp(cmd: Command): Promise<string> {
-  const usage = await renderUsage(asCitty(cmd), { meta: { name: "hupwatch" } });
-  const parts = [plainUnlessTerminal(usage.trimEnd())];
-  if (cmd.name === "run") parts.push(listCommands());
+const WIDTH = 80;
+/** Options whose own text is wider get their help on the next line. */
+const FLAGS_WIDTH = 28;
+
+export function renderHelp(cmd: Command, style = styleFor(process.stdout)): string {
+  const parts = [
+    fold(cmd.summary),
+    `${style("USAGE")}\n\n${fold(`  hupwatch ${cmd.name === "run" ? "[run]" : cmd.name} ${cmd.usage}`, 6)}`,
+    `${style("OPTIONS")}\n\n${renderOptions({ ...cmd.options, ...COMMON_OPTIONS })}`,
+  ];
+  if (cmd.name === "run") parts.push(`${style("COMMANDS")}\n\n${listCommands()}`);
   if (cmd.examples.length > 0) {
-    const lines = cmd.examples.map((e) => `  ${e.command}\n      ${e.meaning}`);
-    parts.push(`EXAMPLES\n\n${lines.join("\n")}`);
+    const lines = cmd.examples.map((e) => `${foldCommand(`  ${e.command}`)}\n${fold(`      ${e.meaning}`)}`);
+    parts.push(`${style("EXAMPLES")}\n\n${lines.join("\n")}`);
   }
-  if (cmd.epilogue) parts.push(cmd.epilogue);
+  if (cmd.epilogue) parts.push(renderEpilogue(cmd.epilogue, style));
   return `${parts.join("\n\n")}\n`;
 }
 
-function asCitty(cmd: Command): CommandDef {
-  return {
-    meta: { name: `${cmd.name} ${cmd.usage}`, description: cmd.summary },
-    args: cittyArgs({ ...cmd.options, ...COMMON_OPTIONS }),
-  };
+type Style = (heading: string) => string;
+
+/** Bold on a terminal; plain in a file, a pager or with NO_COLOR. */
+const styleFor = (stream: NodeJS.WriteStream): Style =>
+  stream.isTTY && !process.env.NO_COLOR ? (heading) => styleText("bold", heading) : (heading) => heading;
+
+function renderOptions(table: OptionTable): string {
+  return Object.entries(table)
+    .map(([name, option]) => {
+      const flags = `  ${flagsOf(name, option)}`;
+      const help = option.default ? `${option.help} (default ${option.default})` : option.help;
+      const indent = " ".repeat(FLAGS_WIDTH);
+      if (flags.length > FLAGS_WIDTH - 2) return `${flags}\n${fold(indent + help)}`;
+      return fold(flags.padEnd(FLAGS_WIDTH) + help, FLAGS_WIDTH);
+    })
+    .join("\n");
 }
 
-function cittyArgs(table: OptionTable): ArgsDef {
-  return Object.fromEntries(
-    Object.entries(table).map(([name, o]) => [
-      name,
-      {
-        type: o.type,
-        description: o.default ? `${o.help} (default ${o.default})` : o.help,
-        ...(o.short ? { alias: o.short } : {}),
-        ...(o.value ? { valueHint: o.value } : {}),
-      },
-    ]),
-  ) as ArgsDef;
+/** `-b, --bind SPEC`; the long forms stand below each other. */
+function flagsOf(name: string, { short, value, negated, multiple }: Option): string {
+  const long = `--${negated ? "no-" : ""}${name}${value ? ` ${value}` : ""}`;
+  return `${short ? `-${short}, ` : "    "}${long}${multiple ? " ..." : ""}`;
 }
 
 function listCommands(): string {
   const width = Math.max(...Object.keys(SUMMARIES).map((n) => n.length));
-  const rows = Object.entries(SUMMARIES).map(([name, summary]) => `  ${name.padEnd(width)}  ${summary}`);
-  return `COMMANDS\n\n${rows.join("\n")}\n\n  'hupwatch COMMAND --help' shows the options of one.`;
+  const rows = Object.entries(SUMMARIES).map(([name, summary]) =>
+    fold(`  ${name.padEnd(width)}  ${summary}`, width + 4),
+  );
+  return `${rows.join("\n")}\n\n  'hupwatch COMMAND --help' shows the options of one.`;
 }
 
-/** citty colours by its own guess; help that is piped into a file or a pager must be plain. */
-function plainUnlessTerminal(text: string): string {
-  const colour = process.stdout.isTTY && !process.env.NO_COLOR;
-  return colour ? text : Bun.stripANSI(text);
+/** Headings are lines of capitals; in a row of columns the last one is folded below itself. */
+function renderEpilogue(text: string, style: Style): string {
+  return joinProse(text.split("\n"))
+    .map((line) => {
+      if (/^[A-Z ]*[A-Z]$/.test(line)) return style(line);
+      const lastColumn = /^(.*\S {2,})\S/.exec(line)?.[1]?.length ?? 0;
+      return lastColumn > 0 ? fold(line, Math.min(lastColumn, WIDTH / 2)) : fold(line);
+    })
+    .join("\n");
 }
+
+/** Lines too wide that are no columns: with those that go on with them, to be broken anew. */
+function joinProse(lines: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (const line of lines) {
+    const before = joined.at(-1);
+    const goesOn = before !== undefined && before.length > WIDTH && isProse(before) && isProse(line);
+    if (goesOn) joined.splice(-1, 1, `${before} ${line.trim()}`);
+    else joined.push(line);
+  }
+  return joined;
+}
+
+const isProse = (line: string): boolean => line.trim() !== "" && !/\S {2,}\S/.test(line);
+
+/** Breaks at blanks; the lines that follow begin at `indent`, or where the first one does. */
+function fold(line: string, indent = line.search(/\S|$/)): string {
+  if (line.length <= WIDTH) return line;
+  const at = line.lastIndexOf(" ", WIDTH);
+  const begin = Math.max(indent, line.search(/\S|$/));
+  // One long word is better left whole.
+  if (at <= begin) return line;
+  return `${line.slice(0, at).trimEnd()}\n${fold(`${" ".repeat(indent)}${line.slice(at + 1)}`, indent)}`;
+}
+
+/** A command line that is pasted must still be one. */
+const foldCommand = (line: string): string =>
+  line.length <= WIDTH
+    ? line
+    : fold(line, 6)
+        .split("\n")
+        .map((piece, i, all) => (i < all.length - 1 ? `${piece} \\` : piece))
+        .join("\n");

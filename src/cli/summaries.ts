@@ -6,6 +6,7 @@ export const SUMMARIES = {
   stop: "stop a running one and its command gracefully",
   load: "drive an HTTP server with honest load, Unix sockets first",
   verify: "prove that swaps drop nothing: load, swap many times, judge, report",
+  complete: "print a completion script for bash, zsh or fish",
 } as const;
 
 export type CommandName = keyof typeof SUMMARIES;

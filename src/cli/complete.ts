@@ -1,0 +1,88 @@
+/**
+ * `hupwatch complete`: prints the shell's own script (--shell), which calls back for what could follow (`complete -- WORDS`).
+ * The scripts and the matching are @bomb.sh/tab's; the words come from the same tables as the help.
+ */
+import { RootCommand } from "@bomb.sh/tab";
+import { findInstances, runDirsOf } from "../control/instances.ts";
+import { ANSWER } from "../error.ts";
+import { COMMON_OPTIONS, type Command, command, type OptionTable } from "./command.ts";
+import { type CommandName, isCommandName, SUMMARIES } from "./summaries.ts";
+import { TARGET_OPTIONS } from "./target.ts";
+import { listOf, usage } from "./values.ts";
+
+const SHELLS = ["bash", "zsh", "fish"] as const;
+
+/** What the scripts take as "ask the file system": the wrapped command's words are not ours to know. */
+const FILES = ":0\n";
+
+export const COMPLETE_OPTIONS = {
+  shell: { type: "string", value: "NAME", help: `print the script for ${SHELLS.join(", ")}` },
+} as const;
+
+export default command({
+  name: "complete",
+  summary: "Print a completion script for bash, zsh or fish.",
+  usage: "--shell NAME",
+  options: COMPLETE_OPTIONS,
+  usageExitCode: 2,
+  wraps: true,
+  examples: [
+    { command: "source <(hupwatch complete --shell bash)", meaning: "in ~/.bashrc" },
+    { command: "source <(hupwatch complete --shell zsh)", meaning: "in ~/.zshrc, after compinit" },
+    { command: "hupwatch complete --shell fish | source", meaning: "in ~/.config/fish/config.fish" },
+  ],
+  async run({ values, positionals }) {
+    if (values.shell !== undefined) {
+      const [shell = ""] = listOf([values.shell], "--shell", SHELLS);
+      new RootCommand().setup("hupwatch", "hupwatch", shell);
+      return ANSWER.yes;
+    }
+    if (positionals.length === 0) throw usage("no shell", `give --shell ${SHELLS.join(", ")}`);
+    if (isWithinWrapped(positionals)) await Bun.write(Bun.stdout, FILES);
+    else (await vocabulary()).parse([...positionals]);
+    return ANSWER.yes;
+  },
+});
+
+/** Behind `--` or behind a word that is none of ours, where another command line is. */
+function isWithinWrapped(words: readonly string[]): boolean {
+  const before = words.slice(0, -1);
+  const first = before[0];
+  return before.includes("--") || (first !== undefined && !first.startsWith("-") && !isCommandName(first));
+}
+
+async function vocabulary(): Promise<RootCommand> {
+  const root = new RootCommand();
+  for (const [name, summary] of Object.entries(SUMMARIES) as [CommandName, string][]) {
+    const { options } = await load(name);
+    const one = root.command(name, summary);
+    addOptions(one, options);
+    if (name === "run") addOptions(root, options);
+    // Whoever takes the same options as reload takes a target.
+    if (Object.keys(TARGET_OPTIONS).every((option) => option in options))
+      one.argument("target", offerTargets);
+  }
+  return root;
+}
+
+/** A sub-command is a file of its own here, by its name. */
+const load = async (name: CommandName): Promise<Command> => (await import(`./${name}.ts`)).default;
+
+type Completing = ReturnType<RootCommand["command"]>;
+
+function addOptions(to: Completing, options: OptionTable): void {
+  const all: OptionTable = { ...options, ...COMMON_OPTIONS };
+  for (const [name, option] of Object.entries(all)) {
+    const long = option.negated ? `no-${name}` : name;
+    // A handler makes it an option with a value; the shell has nothing better to offer for it.
+    if (option.type === "string") to.option(long, option.help, () => {}, option.short);
+    else if (option.short) to.option(long, option.help, option.short);
+    else to.option(long, option.help);
+  }
+}
+
+function offerTargets(complete: (value: string, description: string) => void): void {
+  const uid = process.getuid?.() ?? 0;
+  for (const { name, pid } of findInstances(runDirsOf(undefined, process.env, uid), uid))
+    if (pid !== undefined && !isCommandName(name)) complete(name, `pid ${pid}`);
+}
