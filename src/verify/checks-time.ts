@@ -1,7 +1,7 @@
 /** Checks of time: measured always, a failure only beyond a bound that was given. */
 import { bounded, type Check, type Facts } from "./check.ts";
 import { gapsOf, isFresh, latencyPairs, mixedMs, ratioOf, timingsOf, versionsOf } from "./figures.ts";
-import { ms, us } from "./words.ts";
+import { count, ms, us } from "./words.ts";
 
 export function mixedVersions({ swaps, evidence: { plan } }: Facts): Check | undefined {
   if (!swaps) return undefined;
@@ -54,6 +54,9 @@ export function timings({ swaps, evidence: { plan } }: Facts): Check | undefined
     ...(stopToGoneMs ? [`stop to exit ${ms(stopToGoneMs.p50)}`] : []),
     ...(signalToNewAnswerMs ? [`first answer of the new one after ${ms(signalToNewAnswerMs.p50)}`] : []),
   ];
+  const unproven = swaps?.swaps.filter((swap) => swap.readyProven === false).length ?? 0;
+  if (unproven > 0)
+    told.push(`readiness without proof in ${count(unproven)} swaps: the old one may have answered`);
   if (told.length === 0) return undefined;
   const slowest = signalToReadyMs?.max;
   return bounded("timings", slowest, plan.bounds.maxReadyMs, `medians: ${told.join(", ")}`);

@@ -35,7 +35,14 @@ export class ForeignServer implements Subject {
     const { reload, ready, settleMs } = this.subject;
     const swap: Swap = {
       ...{ kind: "swap", startMs: this.clock.now(), queued: false, outcome: "failed" },
-      ...{ execMs: undefined, readyMs: undefined, decidedMs: undefined, stopMs: undefined, endMs: undefined },
+      ...{
+        execMs: undefined,
+        readyMs: undefined,
+        readyProven: undefined,
+        decidedMs: undefined,
+        stopMs: undefined,
+        endMs: undefined,
+      },
       ...{ why: undefined, from: this.#swaps, to: this.#swaps + 1 },
     };
     const deadline = performance.now() + this.swapTimeoutMs;

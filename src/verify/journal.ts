@@ -18,6 +18,8 @@ export interface Swap {
   execMs: number | undefined;
   /** Its last readiness check, and with it the flip of new connections. */
   readyMs: number | undefined;
+  /** False where the old generation may have passed the checks in place of the new one. */
+  readyProven: boolean | undefined;
   /** The new generation has proved itself and replaces the old one; or it was given up. */
   decidedMs: number | undefined;
   /** The one that lost got its first stop signal; it may be left alone before, while it holds connections. */
@@ -65,6 +67,7 @@ export function swapsOf(events: readonly LogEvent[], { kind, signalsMs, at }: Jo
       queued,
       execMs,
       readyMs: ready && at(ready),
+      readyProven: ready?.proven,
       decidedMs: decided && at(decided),
       stopMs: stopped && at(stopped),
       endMs: gone && at(gone),

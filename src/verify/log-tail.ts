@@ -25,6 +25,8 @@ export interface LogEvent {
   retired: number | undefined;
   address: string | undefined;
   cutover: string | undefined;
+  /** False where the old generation may have answered in place of the new one. */
+  proven: boolean | undefined;
 }
 
 export class LogTail implements Disposable {
@@ -97,6 +99,7 @@ export function parseEvent(line: string): LogEvent | undefined {
       retired: number("retired"),
       address: text("address"),
       cutover: text("cutover"),
+      proven: typeof said.proven === "boolean" ? said.proven : undefined,
     };
   } catch {
     return undefined;
