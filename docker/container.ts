@@ -1,0 +1,116 @@
+/**
+ * The outside of a cell: the supervisor in one container, the load in another, the socket on a volume or the port on a
+ * network that both have. Owns all of them; disposing of it leaves nothing in the engine.
+ */
+import { type Done, docker, run } from "./command.ts";
+import { imageOf } from "./images.ts";
+import { type Column, filesOf, PORT, type Row } from "./matrix.ts";
+import type { Load, Place } from "./place.ts";
+import { PLACE } from "./places.ts";
+import { tarOf } from "./tar.ts";
+
+/** On everything that the rig makes in the engine. */
+export const LABEL = "hupwatch.rig.run";
+
+export async function startContainer(row: Row, server: Column): Promise<Place> {
+  const id = `hupwatch-rig-${crypto.randomUUID().slice(0, 8)}`;
+  const container = new Container(id, server);
+  try {
+    await container.start(row);
+  } catch (error) {
+    await container[Symbol.asyncDispose]();
+    throw error;
+  }
+  return container;
+}
+
+class Container implements Place {
+  #loads = 0;
+
+  constructor(
+    private readonly id: string,
+    private readonly server: Column,
+  ) {}
+
+  async start(row: Row): Promise<void> {
+    const { id } = this;
+    const mark = ["--label", LABEL];
+    await docker(["network", "create", ...mark, id]);
+    await docker(["volume", "create", ...mark, id]);
+    const words = [
+      ...["create", "--name", id, ...mark, "--network", id, "--volume", `${id}:${PLACE}`],
+      ...(row.init ? ["--init"] : []),
+      ...(row.stopSignal ? ["--stop-signal", row.stopSignal] : []),
+      ...Object.entries(row.env ?? {}).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
+      ...[imageOf(row.image), ...row.first(this.server)],
+    ];
+    await docker(words);
+    await this.#put(filesOf(row, this.server));
+    await docker(["start", id]);
+  }
+
+  async #put(files: { path: string; text: string }[]): Promise<void> {
+    if (files.length === 0) return;
+    // All may be run: it is the supervisor that decides which ones are.
+    const archive = await tarOf(Object.fromEntries(files.map(({ path, text }) => [path.slice(1), text])));
+    await docker(["cp", "-", `${this.id}:/`], { input: archive });
+  }
+
+  exec(words: readonly string[]): Promise<Done> {
+    return run(["docker", "exec", this.id, ...words], { timeoutMs: 120_000 });
+  }
+
+  async signal(name: string): Promise<void> {
+    await docker(["kill", "--signal", name, this.id]);
+  }
+
+  async log(): Promise<string> {
+    const [own, files] = await Promise.all([
+      run(["docker", "logs", this.id]),
+      run(["docker", "exec", this.id, "sh", "-c", `cat ${PLACE}/*.log 2>/dev/null`]),
+    ]);
+    return `${own.stdout}${own.stderr}${files.stdout}`;
+  }
+
+  async stop(graceSeconds: number): Promise<{ code: number; ms: number }> {
+    const begin = performance.now();
+    await docker(["stop", "--time", String(graceSeconds), this.id], {
+      timeoutMs: (graceSeconds + 60) * 1000,
+    });
+    const ms = performance.now() - begin;
+    const code = Number(await docker(["inspect", "--format", "{{.State.ExitCode}}", this.id]));
+    return { code, ms };
+  }
+
+  load(options: readonly string[]): Load {
+    const name = `${this.id}-load-${++this.#loads}`;
+    const target = this.server.transport === "unix" ? `unix:${PLACE}/app.sock` : `http://${this.id}:${PORT}/`;
+    const own = ["run", "--rm", "--name", name, "--label", LABEL, "--network", this.id];
+    const words = [
+      ...own,
+      "--volume",
+      `${this.id}:${PLACE}`,
+      "--entrypoint",
+      "hupwatch",
+      imageOf("hupwatch"),
+    ];
+    const load = ["load", "--json", "--quiet", ...options, target];
+    const done = run(["docker", ...words, ...load], { timeoutMs: 3_600_000 });
+    return {
+      done,
+      async end() {
+        await run(["docker", "kill", "--signal", "TERM", name]);
+        return done;
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { id } = this;
+    const ours = await run(["docker", "ps", "--all", "--quiet", "--filter", `name=^${id}`]);
+    const containers = ours.stdout.split("\n").filter(Boolean);
+    if (containers.length > 0) await run(["docker", "rm", "--force", "--volumes", ...containers]);
+    await run(["docker", "volume", "rm", "--force", id]);
+    await run(["docker", "network", "rm", id]);
+  }
+}

@@ -1,0 +1,21 @@
+/** Where a cell runs: containers, or this machine. All that cell.ts knows of either. */
+import type { Done } from "./command.ts";
+
+export interface Place extends AsyncDisposable {
+  /** Beside the service. */
+  exec(words: readonly string[]): Promise<Done>;
+  /** To the first process. */
+  signal(name: string): Promise<void>;
+  /** What hupwatch and the server have said so far, wherever the supervisor puts it. */
+  log(): Promise<string>;
+  /** Gracefully, and by force after so many seconds. */
+  stop(graceSeconds: number): Promise<{ code: number; ms: number }>;
+  /** `hupwatch load --json` with these options, apart from the service. */
+  load(options: readonly string[]): Load;
+}
+
+export interface Load {
+  done: Promise<Done>;
+  /** Asks it to end now and say what it found. */
+  end(): Promise<Done>;
+}

@@ -1,0 +1,96 @@
+/** `bun run rig`, the outside half: engine, images, the grid, what came out. Exit codes are in options.ts. */
+import { baseImage } from "./base-image.ts";
+import { build } from "./build.ts";
+import { measureCell } from "./cell.ts";
+import { startContainer } from "./container.ts";
+import { findEngine } from "./engine.ts";
+import { type Cell, type Grid, isGreen, type Outcome, renderPage, renderText } from "./grid.ts";
+import { hostSettings } from "./host-settings.ts";
+import { buildImage, imageOf, sizeOf, type Target } from "./images.ts";
+import { COLUMNS, type Column, ROWS, type Row } from "./matrix.ts";
+import { type Options, readOptions, USAGE } from "./options.ts";
+import { faultsOf } from "./verdict.ts";
+
+const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
+const begin = performance.now();
+const say = (line: string) =>
+  console.error(`[${((performance.now() - begin) / 1000).toFixed(0).padStart(4)} s] ${line}`);
+
+async function main(options: Options): Promise<number> {
+  await using engine = await findEngine(say);
+  say(engine.how);
+  const settings = await hostSettings();
+  const base = await baseImage("bookworm", settings, say);
+  say(`base image: ${base.how}`);
+  await build();
+  const images: Record<string, number> = { base: await sizeOf(base.tag) };
+  for (const target of TARGETS) {
+    await buildImage(target, base.tag, settings);
+    images[target] = await sizeOf(imageOf(target));
+    say(`image ${target}: ${images[target].toFixed(0)} MB`);
+  }
+  const cells: Cell[] = [];
+  for (const [row, column] of wanted(options)) cells.push(await tryCell(row, column, options.swaps));
+  const seconds = (performance.now() - begin) / 1000;
+  const grid: Grid = {
+    schema: "hupwatch-rig/1",
+    engine: engine.how,
+    base: base.how,
+    images,
+    cells,
+    extras: [],
+    seconds,
+  };
+  console.log(renderText(grid));
+  if (options.json) await Bun.write(options.json, `${JSON.stringify(grid, undefined, 2)}\n`);
+  if (options.html) await Bun.write(options.html, renderPage(grid));
+  return isGreen(grid) ? 0 : 1;
+}
+
+function wanted({ full, only }: Options): [Row, Column][] {
+  const all = ROWS.flatMap((row) => COLUMNS.map((column): [Row, Column] => [row, column]));
+  const some = all.filter(([row, column]) => full || (row.short && column === COLUMNS[0]));
+  return only === undefined
+    ? some
+    : all.filter(([row, column]) => `${row.name} / ${column.name}`.includes(only));
+}
+
+async function tryCell(row: Row, column: Column, swaps: number): Promise<Cell> {
+  const from = performance.now();
+  const outcome = await outcomeOf(row, column, swaps);
+  const seconds = (performance.now() - from) / 1000;
+  say(`${row.name} / ${column.name}: ${outcome.kind}, ${seconds.toFixed(0)} s`);
+  return { row: row.name, column: column.name, typed: row.typed, outcome, seconds };
+}
+
+async function outcomeOf(row: Row, column: Column, swaps: number): Promise<Outcome> {
+  try {
+    await using place = await startContainer(row, column);
+    const measured = await measureCell(place, row, column, swaps);
+    const faults = faultsOf(measured);
+    return faults.length > 0 ? { kind: "red", faults, measured } : { kind: "green", measured };
+  } catch (error) {
+    return { kind: "red", faults: [error instanceof Error ? error.message : String(error)] };
+  }
+}
+
+function options(): Options {
+  try {
+    return readOptions(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const asked = options();
+if (asked.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+process.exit(
+  await main(asked).catch((error) => {
+    console.error(error instanceof Error ? error.message : error);
+    return 3;
+  }),
+);
