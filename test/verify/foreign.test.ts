@@ -98,7 +98,7 @@ test.concurrent("a generator without connections to spare proves nothing", async
     "-r",
     "500",
     "--timeout",
-    "200ms",
+    "1s",
     "--burst",
     "0",
   );
