@@ -40,10 +40,11 @@ fi
 # These two would let the environment choose what bun runs.
 unset BUN_OPTIONS BUN_BE_BUN
 # Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
-# requests and have. environment.ts keeps this from the command.
+# requests and have. One marker, because the runtime aborts where a collection cannot start a helper's thread: when no
+# process may be forked any more, hupwatch must stay. environment.ts keeps all three from the command.
 case ${1-}:${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-} in
 load: | verify:) ;;
-*:) export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 HUPWATCH_INTERPRETS=1 ;;
+*:) export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 BUN_JSC_numberOfGCMarkers=1 HUPWATCH_INTERPRETS=1 ;;
 esac
 export HUPWATCH_SIGHUP=$hup
 [ "$bun" ] || exec "$here/hupwatch.bin" cli "$@"

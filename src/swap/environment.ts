@@ -11,7 +11,7 @@ import type { RunPlan } from "./plan.ts";
 const OWN = /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(FDS|PID|FDNAMES|PIDFDID)|HUPWATCH_.*)$/;
 
 /** The launcher's, for hupwatch alone: a command that runs on Bun wants its compiler. */
-const INTERPRETER = ["BUN_JSC_useBaselineJIT", "BUN_JSC_useDFGJIT"];
+const INTERPRETER = ["BUN_JSC_useBaselineJIT", "BUN_JSC_useDFGJIT", "BUN_JSC_numberOfGCMarkers"];
 
 /** The caller's environment without hupwatch's own part. */
 export function commandEnvironment(env: Record<string, string | undefined>): Record<string, string> {
