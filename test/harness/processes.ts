@@ -39,18 +39,21 @@ export function processTree(...pids: number[]): ProcessEntry[] {
   return [...tree];
 }
 
+/** Sorted. */
+export const openDescriptorNumbers = (pid: number): number[] =>
+  readdirSync(`/proc/${pid}/fd`)
+    .map(Number)
+    .sort((a, b) => a - b);
+
 /** What the descriptors of a process refer to, in the order of their numbers: `socket:[123]`, `/dev/null`. */
 export function openDescriptors(pid: number): string[] {
-  const descriptors = readdirSync(`/proc/${pid}/fd`).map(Number);
-  return descriptors
-    .sort((a, b) => a - b)
-    .flatMap((descriptor) => {
-      try {
-        return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
-      } catch {
-        return [];
-      }
-    });
+  return openDescriptorNumbers(pid).flatMap((descriptor) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** What a process was started with, a line each; undefined where it is gone or not ours to read. */
