@@ -14,12 +14,17 @@ export const realClock: Clock = {
   },
 };
 
-/** Calls `ask` soon (never from within this call) and then every `ms` until it says "enough". Never overlaps. */
-export function poll(clock: Clock, ms: number, ask: () => "more" | "enough"): Disposable {
+/**
+ * Calls `ask` soon (never from within this call) and then every `ms` until it says "enough". Never overlaps. From `firstMs`,
+ * where that is given, the pauses double until they are `ms`: for what is most often over at once.
+ */
+export function poll(clock: Clock, ms: number, ask: () => "more" | "enough", firstMs = ms): Disposable {
   let ended = false;
+  let pause = firstMs;
   const round = () => {
     if (ended || ask() === "enough" || ended) return;
-    timer = clock.after(ms, round);
+    timer = clock.after(pause, round);
+    pause = Math.min(2 * pause, ms);
   };
   let timer = clock.after(0, round);
   return {

@@ -4,6 +4,7 @@
  * die with us. When nobody wants to look any more, tee goes on without us (--output-error=warn-nopipe).
  */
 
+import { realpathSync } from "node:fs";
 import { type Clock, poll } from "./clock.ts";
 import { close, pipe, readAvailable } from "./libc.ts";
 import { startOwn } from "./spawn.ts";
@@ -17,25 +18,23 @@ const CHUNK_BYTES = 64 * 1024;
 export interface Tap extends Disposable {
   /** The descriptor for the command; `begin` closes it here. */
   readonly descriptor: number;
+  /** All that was written has been read: every writer has ended. */
+  readonly isOver: boolean;
   /** Once the command has its descriptor. Calls back for every line until disposed of. */
   begin(env: Record<string, string>, line: (text: string) => void): void;
 }
 
 let supported: boolean | undefined;
 
-/** busybox's tee has not the option that keeps it alive without us. Asked once; a few milliseconds. */
+/** busybox's tee has not the option that keeps it alive without us. */
 export function canTap(): boolean {
   supported ??= teeWorks();
   return supported;
 }
 
 function teeWorks(): boolean {
-  try {
-    const asked = Bun.spawnSync(["tee", "--output-error=warn-nopipe"], { stdin: "ignore", stderr: "ignore" });
-    return asked.exitCode === 0;
-  } catch {
-    return false;
-  }
+  const found = Bun.which("tee");
+  return found !== null && !realpathSync(found).endsWith("busybox");
 }
 
 /** `target` is our own descriptor, 1 or 2, that the bytes go on to. */
@@ -44,9 +43,12 @@ export function openTap(target: 1 | 2, clock: Clock): Tap {
   const toUs = pipe();
   const open = new Set([fromCommand.read, fromCommand.write, toUs.read, toUs.write]);
   const shut = (fd: number) => open.delete(fd) && close(fd);
-  let reading: Disposable | undefined;
+  let reading: Reading | undefined;
   return {
     descriptor: fromCommand.write,
+    get isOver() {
+      return reading === undefined || reading.isOver();
+    },
     begin(env, line) {
       const stdio = [fromCommand.read, target, "ignore", toUs.write] as const;
       startOwn(["tee", "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
@@ -61,14 +63,23 @@ export function openTap(target: 1 | 2, clock: Clock): Tap {
   };
 }
 
+interface Reading extends Disposable {
+  /** Takes a look, too. */
+  isOver(): boolean;
+}
+
 /** Looks every few milliseconds and takes all there is. Disposing takes a last look. */
-function readLines(fd: number, clock: Clock, line: (text: string) => void): Disposable {
+function readLines(fd: number, clock: Clock, line: (text: string) => void): Reading {
   const buffer = new Uint8Array(CHUNK_BYTES);
   const decoder = new TextDecoder();
   let rest = "";
+  let over = false;
   const look = (): "more" | "enough" => {
     for (let n = readAvailable(fd, buffer); n !== undefined; n = readAvailable(fd, buffer)) {
-      if (n === 0) return "enough";
+      if (n === 0) {
+        over = true;
+        return "enough";
+      }
       const parts = (rest + decoder.decode(buffer.subarray(0, n), { stream: true })).split("\n");
       rest = (parts.pop() ?? "").slice(0, MAX_LINE);
       for (const part of parts) line(part.slice(0, MAX_LINE));
@@ -77,6 +88,7 @@ function readLines(fd: number, clock: Clock, line: (text: string) => void): Disp
   };
   const looking = poll(clock, LOOK_MS, look);
   return {
+    isOver: () => over || look() === "enough",
     [Symbol.dispose]: () => {
       looking[Symbol.dispose]();
       look();

@@ -6,6 +6,7 @@ import { fstatSync } from "node:fs";
 import { join } from "node:path";
 import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
+import { poll } from "../os/clock.ts";
 import type { Accepting } from "../os/connections.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
@@ -24,6 +25,7 @@ import { Witness } from "./witness.ts";
 
 /** How long the last lines of a generation that died young are waited for. */
 const LAST_LINES_MS = 30;
+const LAST_LINES_LOOK_MS = 2;
 
 /** What a generation tells besides events: facts for the log. */
 export interface Observer {
@@ -276,9 +278,19 @@ export class Generation {
       this.post({ kind: "exited", gen: this.number, failure, at: this.os.clock.now() });
       if (wasBegun) this.#takedown.sweep();
     };
+    const { clock } = this.os;
+    const giveUpAt = clock.now() + LAST_LINES_MS;
+    const witness = this.#witness;
+    if (!this.#isYoung || !witness || witness.isOver) {
+      tell();
+      return;
+    }
     // Its last words are on their way through the relay, and nobody is served worse for the wait.
-    if (this.#isYoung && this.plan.watchStderr) this.#delay = this.os.clock.after(LAST_LINES_MS, tell);
-    else tell();
+    this.#delay = poll(clock, LAST_LINES_LOOK_MS, () => {
+      if (!witness.isOver && clock.now() < giveUpAt) return "more";
+      tell();
+      return "enough";
+    });
   }
 
   /** A signal for the leader alone: servers pass on to their workers what those should have. */

@@ -18,6 +18,8 @@ const ABANDON_CAP_MS = 5000;
 /** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
 const LEFTOVER_GRACE_MS = 1500;
 const SWEEP_POLL_MS = 50;
+/** Most often only the relay of its output is left, which ends with the last writer. */
+const SWEEP_FIRST_MS = 3;
 /** A look costs a millisecond or two of /proc. */
 const IDLE_POLL_MS = 100;
 
@@ -107,7 +109,7 @@ export class Takedown implements Disposable {
       this.target.signal(left, step.signal);
       return "more";
     };
-    this.#wait(poll(clock, SWEEP_POLL_MS, look));
+    this.#wait(poll(clock, SWEEP_POLL_MS, look, SWEEP_FIRST_MS));
   }
 
   #wait(timer: Disposable): void {

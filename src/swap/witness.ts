@@ -48,6 +48,11 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
     for (const { target, tap } of this.#taps) tap.begin(env, (line) => this.#hear(target, line));
   }
 
+  /** Nothing more will come. */
+  get isOver(): boolean {
+    return this.#taps.every(({ tap }) => tap.isOver);
+  }
+
   #hear(target: 1 | 2, line: string): void {
     if (target === 2) {
       this.lastLines.push(line);
