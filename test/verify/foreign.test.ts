@@ -38,7 +38,7 @@ test.concurrent("a closed fresh connection is a drop", async () => {
   using server = new FaultServer("unix", ({ socket }) => void socket.end(), 50);
   const report = await judged(server, "-m", "fresh");
   expect(report).toMatchObject({ verdict: "fail", exitCode: 1 });
-  expect(check(report, "drops")?.details[0]).toMatch(/^\d+ x fin-before-byte \(new connection, fresh\)/);
+  expect(check(report, "drops")?.details[0]).toMatch(/^\d+ x fin-before-byte \(new connection, (fresh|burst)\)/);
   expect(report.requests.dropped).toBe(server.injected);
 });
 
