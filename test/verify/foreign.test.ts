@@ -1,11 +1,14 @@
 /** The judgement against a server that breaks on purpose: verify has to name what the load saw, and to fail by it. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parse } from "../../src/cli/command.ts";
 import verify from "../../src/cli/verify.ts";
 import { planVerify } from "../../src/cli/verify-plan.ts";
 import { conduct } from "../../src/verify/conductor.ts";
 import { makeReport } from "../../src/verify/report.ts";
 import { type Fault, FaultServer } from "../faults/server.ts";
+
+// They run at once, and on a busy machine a second's load may take several.
+setDefaultTimeout(30_000);
 
 async function judged(server: FaultServer, ...options: string[]) {
   const words = ["-n", "1", "--every", "300ms", "--settle", "300ms", "--target", server.target, ...options];
@@ -38,7 +41,9 @@ test.concurrent("a closed fresh connection is a drop", async () => {
   using server = new FaultServer("unix", ({ socket }) => void socket.end(), 50);
   const report = await judged(server, "-m", "fresh");
   expect(report).toMatchObject({ verdict: "fail", exitCode: 1 });
-  expect(check(report, "drops")?.details[0]).toMatch(/^\d+ x fin-before-byte \(new connection, (fresh|burst)\)/);
+  expect(check(report, "drops")?.details[0]).toMatch(
+    /^\d+ x fin-before-byte \(new connection, (fresh|burst)\)/,
+  );
   expect(report.requests.dropped).toBe(server.injected);
 });
 
