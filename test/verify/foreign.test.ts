@@ -103,7 +103,7 @@ test.concurrent("a generator without connections to spare proves nothing", async
     "-r",
     "500",
     "--timeout",
-    "1s",
+    "3s",
     "--burst",
     "0",
   );
