@@ -1,11 +1,14 @@
 /** Clients of the control socket that mean no good, or nothing: none of them harms it, and none delays a swap. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, statSync, writeFileSync } from "node:fs";
 import type { ReloadAnswer } from "../../src/control/protocol.ts";
 import { cli, type Home, home } from "../harness/cli.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
+
+/** Each of its commands is a start of the runtime, and the machine may be busy. */
+setDefaultTimeout(30_000);
 
 let place: Home;
 let hupwatch: Hupwatch;

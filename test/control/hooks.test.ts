@@ -1,10 +1,13 @@
 /** Hooks, by what their shell lines see and do; and that none of them holds up a swap. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { HOOK_EVENTS, parseHook } from "../../src/control/hooks.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir, until } from "../harness/until.ts";
+
+/** Each of its commands is a start of the runtime, and the machine may be busy. */
+setDefaultTimeout(30_000);
 
 test("EVENT=CMD, and the command may have its own '='", () => {
   expect(parseHook("swapped=A=1 ./notify")).toEqual({ event: "swapped", line: "A=1 ./notify" });

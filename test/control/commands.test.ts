@@ -1,0 +1,129 @@
+/** reload, status and stop beside running hupwatches: targets, several, none, left-over ones, --watch. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import type { StatusAnswer } from "../../src/control/protocol.ts";
+import { cli, type Home, home } from "../harness/cli.ts";
+import { LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { until } from "../harness/until.ts";
+
+/** Each of its commands is a start of the runtime, and the machine may be busy. */
+setDefaultTimeout(30_000);
+
+const start = (place: Home, name: string, ...options: string[]) =>
+  startHupwatch(["-k", "-w", "0", "--ready", "delay:0", "--name", name, ...options, "--", "sleep", "1000"], {
+    env: place.env,
+  });
+
+test("nobody runs: 4, and what to do", async () => {
+  using place = home();
+  for (const words of [
+    ["reload"],
+    ["status"],
+    ["stop"],
+    ["reload", "shop"],
+    ["stop", `${place.path}/x.sock`],
+  ]) {
+    const { exitCode, stderr } = await cli(words, place);
+    expect({ words, exitCode, stderr }).toEqual({
+      words,
+      exitCode: 4,
+      stderr: expect.stringContaining("To fix:"),
+    });
+  }
+});
+
+test("a target is a name, a pid or a path; several need one, and are listed", async () => {
+  using place = home();
+  await using one = await start(place, "one");
+  const socket = `${place.path}/hupwatch/one.sock`;
+  for (const target of ["one", `${one.pid}`, socket])
+    expect(await cli(["reload", target], place)).toMatchObject({ exitCode: 0 });
+  expect(await cli(["reload"], place)).toMatchObject({ exitCode: 0 });
+  await using two = await start(place, "two", "--no-control");
+  expect(existsSync(`${place.path}/hupwatch/two.sock`)).toBe(false);
+
+  const ambiguous = await cli(["reload"], place);
+  expect(ambiguous.stderr).toContain(`there are several: one (pid ${one.pid}), two (pid ${two.pid})`);
+  expect(ambiguous.exitCode).toBe(2);
+  const mute = await cli(["reload", "two"], place);
+  expect(mute.stderr).toContain(`kill -HUP ${two.pid} swaps it`);
+  expect(mute.exitCode).toBe(4);
+  const unknown = await cli(["reload", "three"], place);
+  expect(unknown.stderr).toContain(`there are: one (pid ${one.pid}), two (pid ${two.pid})`);
+  expect(unknown.exitCode).toBe(4);
+
+  const shown = await cli(["status"], place);
+  expect(shown.stdout).toContain(`two   pid ${two.pid}   runs without a control socket`);
+  const json = JSON.parse((await cli(["status", "--json"], place)).stdout) as StatusAnswer[];
+  expect(json.map(({ name }) => name)).toEqual(["one", "two"]);
+});
+
+test("no answer in time is 3, and the swap goes on", async () => {
+  using place = home();
+  await using hupwatch = await start(place, "slow", "--ready", "delay:1");
+  const { exitCode, stderr } = await cli(["reload", "--timeout", "100ms"], place);
+  expect({ exitCode, stderr }).toEqual({
+    exitCode: 3,
+    stderr: expect.stringContaining("no answer within 0.1 s"),
+  });
+  await hupwatch.until(LOG.serves(2));
+});
+
+test("a stale socket and a stale lock of a killed hupwatch are nobody; what it left running is shown", async () => {
+  using place = home();
+  await using killed = await startHupwatch(["--name", "left", "--ready", "delay:0", "--", "sleep", "1000"], {
+    env: place.env,
+  });
+  killed.signal("SIGKILL");
+  await killed.exited;
+  expect(existsSync(`${place.path}/hupwatch/left.sock`)).toBe(true);
+  const { stdout } = await cli(["status"], place);
+  expect(stdout).toMatch(/^left {3}generation 1 \(pid \d+\) serves on without hupwatch/);
+  const reload = await cli(["reload", "left"], place);
+  expect(reload.exitCode).toBe(4);
+  expect(reload.stderr).toContain("start the same command line again to take it over");
+  // The next one opens its own in the stale one's place.
+  await using next = spawnHupwatch(
+    ["-k", "-w", "0", "--name", "left", "--ready", "delay:0", "--", "sleep", "1000"],
+    {
+      env: place.env,
+    },
+  );
+  await next.until(LOG.gone(1));
+  expect(await cli(["stop", "left"], place)).toMatchObject({ exitCode: 0 });
+  expect(next.alive).toBe(false);
+});
+
+test("a hupwatch that ends while a reload waits says so, with the reason", async () => {
+  using place = home();
+  const slow = `${place.path}/slow`;
+  await using hupwatch = await start(place, "ending", "--ready", `exec:test ! -e ${slow}`);
+  writeFileSync(slow, "");
+  const reload = cli(["reload", "--json"], place);
+  await hupwatch.until(LOG.started(2));
+  hupwatch.signal("SIGQUIT");
+  const { exitCode, stdout } = await reload;
+  expect(JSON.parse(stdout)).toMatchObject({ outcome: "ended", failure: { reason: expect.any(String) } });
+  expect(exitCode).toBe(1);
+});
+
+test("--watch without a terminal: a line for each change, and Ctrl-C ends it in order", async () => {
+  using place = home();
+  await using hupwatch = await start(place, "watched");
+  const file = `${place.path}/watched.txt`;
+  writeFileSync(file, "");
+  const watching = Bun.spawn([LAUNCHER, "status", "--watch"], {
+    env: { ...process.env, ...place.env },
+    stdio: ["ignore", Bun.file(file), "inherit"],
+  });
+  const lines = async () => (await Bun.file(file).text()).trim().split("\n");
+  await until(async () => (await lines())[0]?.startsWith("watched   serving   generation 1"), {
+    what: "a line",
+  });
+  await hupwatch.swap(2);
+  await until(async () => (await lines()).at(-1)?.includes("generation 2 serving"), { what: "another line" });
+  watching.kill("SIGINT");
+  expect(await watching.exited).toBe(0);
+  expect(await Bun.file(file).text()).not.toContain("\x1b");
+});
