@@ -6,7 +6,7 @@ import type { LoadReport } from "../src/load/result.ts";
 import { LOG } from "../test/harness/log-lines.ts";
 import { until } from "../test/harness/until.ts";
 import type { Done } from "./command.ts";
-import { type Column, PORT, type Row } from "./matrix.ts";
+import type { Column, Row } from "./matrix.ts";
 import type { Load, Place } from "./place.ts";
 import { PLACE } from "./places.ts";
 
@@ -64,7 +64,7 @@ export async function measureCell(place: Place, row: Row, server: Column, swaps:
     zombies: [...zombies],
     processes: { first: first.processes, last: last.processes },
     memoryMb: { first: first.memoryMb, last: last.memoryMb },
-    stop: row.cutsAtStop ? await stopIdle(place) : await stopBusy(place, server),
+    stop: row.cutsAtStop ? await stopIdle(place) : await stopBusy(place),
   };
 }
 
@@ -139,32 +139,30 @@ async function stopIdle(place: Place): Promise<Stop> {
   return { ...(await place.stop(GRACE_SECONDS)), inFlight: "not asked" };
 }
 
-async function stopBusy(place: Place, server: Column): Promise<Stop> {
+async function stopBusy(place: Place): Promise<Stop> {
+  const idle = await sockets(place);
   const slow = place.load(["--mode", "slow", "--slow-time", `${SLOW_MS}ms`, "--requests", "1"]);
-  await connected(place, server, slow);
+  await accepted(place, idle, slow);
   const stopped = await place.stop(GRACE_SECONDS);
   const { ok, failed } = reportOf(await slow.done);
   return { ...stopped, inFlight: { ok, failed } };
 }
 
-/** Until the slow request's connection stands, and a little longer, so that the server has read it. */
-async function connected(place: Place, server: Column, slow: Load): Promise<void> {
-  const port = PORT.toString(16).toUpperCase().padStart(4, "0");
-  const script =
-    server.transport === "unix"
-      ? `grep -c ' 03 *[0-9]* ${PLACE}/' /proc/net/unix; true`
-      : `cat /proc/net/tcp /proc/net/tcp6 | grep -c ':${port} [0-9A-F]*:[0-9A-F]* 01'; true`;
-  const open = async () => Number(await must(place.exec(["sh", "-c", script])));
-  const ended = slow.done.then((done) => failedEarly(done));
-  await Promise.race([
-    // Twice: the load looks first whether anybody is there at all.
-    until(async () => (await open()) > 0 && (await open()) > 0, {
-      what: "the slow request's connection",
-      timeoutMs: 20_000,
-      everyMs: 100,
-    }),
-    ended,
-  ]);
+/** Open socket descriptors of all processes. (/proc/net/unix would not do: an accepted one is in its client's network.) */
+async function sockets(place: Place): Promise<number> {
+  return Number(await must(place.exec(["sh", "-c", "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c socket:"])));
+}
+
+/** Until the server has accepted the slow request's connection, and a little longer, so that it has read it. */
+async function accepted(place: Place, idle: number, slow: Load): Promise<void> {
+  const ended = slow.done.then(failedEarly);
   ended.catch(() => {}); // its end is asked for later
+  // Twice: the load looks first whether anybody is there at all.
+  const seen = until(async () => (await sockets(place)) > idle && (await sockets(place)) > idle, {
+    what: "the slow request's connection",
+    timeoutMs: 20_000,
+    everyMs: 100,
+  });
+  await Promise.race([seen, ended]);
   await Bun.sleep(300);
 }

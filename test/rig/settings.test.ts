@@ -1,0 +1,56 @@
+/** What the rig reads from the host and from the fixtures, and what it refuses. */
+import { describe, expect, test } from "bun:test";
+import { aptSettings, pipSettings } from "../../docker/host-settings.ts";
+import { COLUMNS, filesOf, ROWS, withServer } from "../../docker/matrix.ts";
+import { readOptions } from "../../docker/options.ts";
+
+describe("the host's settings", () => {
+  test("of apt: proxies and the checks of old snapshots, no paths and no empty values", () => {
+    const dump = `Acquire::http::Proxy "http://proxy:3128";
+Acquire::https::Proxy "";
+Acquire::Check-Valid-Until "false";
+Acquire::cdrom::mount "/media/cdrom/";
+APT::Architecture "amd64";
+`;
+    expect(aptSettings(dump)).toBe(
+      'Acquire::http::Proxy "http://proxy:3128";\nAcquire::Check-Valid-Until "false";\n',
+    );
+  });
+
+  test("of pip: where packages come from", () => {
+    const list = "global.index-url='https://pypi.example/simple'\nglobal.cert='/x'\nglobal.timeout='5'\n";
+    expect(pipSettings(list)).toEqual({
+      PIP_CERT: "/etc/ssl/certs/ca-certificates.crt",
+      PIP_INDEX_URL: "https://pypi.example/simple",
+    });
+  });
+});
+
+describe("the fixtures", () => {
+  const rows = ROWS.filter(({ files }) => files.length > 0);
+  test.each(rows.map((row) => [row.name, row] as const))(
+    "%s: any server takes gunicorn's place",
+    (_, row) => {
+      for (const column of COLUMNS) {
+        const texts = filesOf(row, column).map(({ text }) => text);
+        expect(texts.filter((text) => text.includes(` -- ${column.words.join(" ")}\n`))).toHaveLength(1);
+      }
+    },
+  );
+
+  test("one that names no server where hupwatch is started is refused", () => {
+    const column = COLUMNS[0] as (typeof COLUMNS)[number];
+    expect(() => withServer("exec hupwatch -- ./other\n", column)).toThrow("no 'gunicorn");
+    expect(withServer("nothing of it\n", column)).toBe("nothing of it\n");
+  });
+});
+
+describe("options", () => {
+  test("none: the short grid", () => {
+    expect(readOptions([])).toMatchObject({ full: false, swaps: 3, only: undefined });
+  });
+
+  test.each(["--swaps 1", "--swaps x", "--swap 3", "word"])("%s is refused", (words) => {
+    expect(() => readOptions(words.split(" "))).toThrow();
+  });
+});
