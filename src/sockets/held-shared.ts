@@ -43,7 +43,7 @@ export class HeldShared implements HeldSocket {
     spec: SocketSpec,
     address: Exclude<SocketAddress, { family: "unix" }>,
     options: SocketOptions,
-    why: string,
+    cutover: Cutover,
   ): HeldShared {
     const fd = socket(address.family === "abstract" ? "unix" : address.family, false);
     try {
@@ -65,7 +65,7 @@ export class HeldShared implements HeldSocket {
         },
       );
     }
-    return new HeldShared(spec, address, fd, { mode: "share", why });
+    return new HeldShared(spec, address, fd, cutover);
   }
 
   listenFor(generation: number): Listener {

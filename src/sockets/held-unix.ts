@@ -183,10 +183,15 @@ export function throughLink(path: string): string {
 }
 
 /** Hidden, in the same directory (rename must not cross file systems), and ours by our pid. */
-function privateName(path: string, generation: number): string {
-  const [long, short] = privatePrefixes(path).map(
-    (prefix) => `${prefix}${process.pid.toString(36)}-${generation}`,
-  ) as [string, string];
+export function privateName(
+  path: string,
+  generation: number,
+  owner: string = process.pid.toString(36),
+): string {
+  const [long, short] = privatePrefixes(path).map((prefix) => `${prefix}${owner}-${generation}`) as [
+    string,
+    string,
+  ];
   // One byte is kept for the `~` of the link that rename moves.
   return Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES ? long : short;
 }

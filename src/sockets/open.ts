@@ -4,13 +4,13 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
-import type { HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
+import { cutoverOf } from "./cutover.ts";
+import type { Cutover, HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
 import { HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix, throughLink } from "./held-unix.ts";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import type { InetAddress } from "./probe.ts";
-import { hasSelectors } from "./selectors.ts";
 import { decode, format, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 
@@ -40,47 +40,37 @@ export async function holdAll(request: HoldRequest): Promise<HeldSocket[]> {
 async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket> {
   const { options, onRestored } = request;
   const inheritedOf = (address: SocketAddress) => request.inherited?.(format(address));
-  const share = request.cutover === "share" ? "asked for by --cutover share" : undefined;
   const { address } = spec;
+  const cutover = cutoverOf(address, request.cutover);
   switch (address.kind) {
     case "fd":
-      return inherited(spec, address.fd);
+      return inherited(spec, address.fd, cutover);
     case "abstract": {
       const wanted = { family: "abstract", name: address.name } as const;
-      const why = "an abstract socket has no path that could be renamed";
-      return shared(spec, wanted, options, why, inheritedOf(wanted));
+      return shared(spec, wanted, options, cutover, inheritedOf(wanted));
     }
     case "unix": {
       const path = throughLink(address.path);
       const inherited = inheritedOf({ family: "unix", path });
       const steered = new HeldUnix(spec, path, options, onRestored, inherited, request.boundBy);
-      return share ? shareOne(steered, share) : steered;
+      return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {
       const wanted = await resolve(spec, address.host, address.port);
-      const why =
-        share ?? (hasSelectors() ? undefined : "this kernel has no SO_ATTACH_REUSEPORT_CBPF (Linux 4.6)");
       const inherited = inheritedOf(wanted);
-      return why
-        ? shared(spec, wanted, options, why, inherited)
+      return cutover.mode === "share"
+        ? shared(spec, wanted, options, cutover, inherited)
         : new HeldTcp(spec, wanted, options, inherited);
     }
   }
 }
 
 /** A path is shared by giving every generation the first one's listener. */
-function shareOne(steered: HeldUnix, why: string): HeldSocket {
+function shareOne(steered: HeldUnix, cutover: Cutover): HeldSocket {
   const { adopted } = steered;
   const listener = adopted && adopted.fd >= 0 ? adopted : steered.listenFor(0);
   if (listener !== adopted) steered.steerTo(listener);
-  return new HeldShared(
-    steered.spec,
-    steered.address,
-    listener.fd,
-    { mode: "share", why },
-    steered,
-    adopted !== undefined,
-  );
+  return new HeldShared(steered.spec, steered.address, listener.fd, cutover, steered, adopted !== undefined);
 }
 
 /** A survivor's listener where there is one, else one of our own. */
@@ -88,14 +78,14 @@ function shared(
   spec: SocketSpec,
   address: Exclude<SocketAddress, { family: "unix" }>,
   options: SocketOptions,
-  why: string,
+  cutover: Cutover,
   inherited: InheritedListener | undefined,
 ): HeldSocket {
-  if (inherited?.fd === undefined) return HeldShared.open(spec, address, options, why);
-  return new HeldShared(spec, address, inherited.fd, { mode: "share", why }, undefined, true);
+  if (inherited?.fd === undefined) return HeldShared.open(spec, address, options, cutover);
+  return new HeldShared(spec, address, inherited.fd, cutover, undefined, true);
 }
 
-function inherited(spec: SocketSpec, fd: number): HeldSocket {
+function inherited(spec: SocketSpec, fd: number, cutover: Cutover): HeldSocket {
   const fix = {
     hint: `start hupwatch with a listening socket on descriptor ${fd}, or give --bind an address`,
   };
@@ -110,10 +100,7 @@ function inherited(spec: SocketSpec, fd: number): HeldSocket {
     // A number of our own: the runtime hands descriptors 0 to 2 to a command in its own way only.
     const own = dup(fd);
     if (fd > 2) close(fd);
-    return new HeldShared(spec, address, own, {
-      mode: "share",
-      why: "inherited: its address belongs to the starter",
-    });
+    return new HeldShared(spec, address, own, cutover);
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     const what = cause.errno === "EBADF" ? "is not open" : "is not a socket";
