@@ -177,7 +177,7 @@ async function play(name: string, luck: Luck): Promise<void> {
   await hupwatch.until(LOG.gone(1));
   await load.more(50);
   const report = await load.stop();
-  record(`a HUP when ${name}`, report, hupwatch.log, LOG.rolledBack);
+  record(`a HUP when ${name}`, report, hupwatch.log, luck.said);
   expect(report).toMatchObject({ failures: {} });
   hupwatch.signal("SIGTERM");
   expect(await hupwatch.exited).toBe(0);

@@ -119,10 +119,9 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
         hupwatch.log,
         /takes its place/,
       );
-      const cut = Object.keys(report.failures).filter(
-        (what) => !/^(first-byte|header) (ECONNRESET|EOF)$/.test(what),
-      );
-      expect(cut).toEqual([]);
+      // Cut off, the connect and its acceptance included; never refused, never left waiting.
+      const others = Object.keys(report.failures).filter((what) => !/ (ECONNRESET|EOF)$/.test(what));
+      expect(others).toEqual([]);
       expect(report.failed).toBeLessThanOrEqual(3 * 4);
     },
     TIMEOUT_MS,
@@ -146,8 +145,8 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
       await using hupwatch = await startHupwatch([...options, "--", ...command]);
       expect(await hupwatch.exited).toBe(6);
       expect(hupwatch.log).toMatch(/generation 2 takes its place\n/);
-      expect(hupwatch.log).toContain("generation 3 takes its place in 0.1 s");
-      expect(hupwatch.log).toContain("generation 4 takes its place in 0.2 s");
+      expect(hupwatch.log).toMatch(/generation 3 takes its place in 0\.10? s/);
+      expect(hupwatch.log).toMatch(/generation 4 takes its place in 0\.20? s/);
       expect(hupwatch.log).not.toMatch(LOG.started(5));
       expect(existsSync(`${dir.path}/s`)).toBe(false);
       await hupwatch.assertTreeGone();

@@ -75,7 +75,9 @@ describe("I7: kill -9 of hupwatch, then the same command line again, drops nothi
       using _turn = await takeTurn();
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
-      await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], { cwd: site.path });
+      // A boot that lasts longer than it takes to see that it has begun.
+      const start = { cwd: site.path, env: { APP_BOOT_SECONDS: "0.5" } };
+      await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], start);
       const first = await lives.start();
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       await using slow = await startLoad({ target: bind, path: "/slow?ms=300", concurrency: 1 });
@@ -291,7 +293,7 @@ test.concurrent.each(["unix"] as Transport[])(
     await using slow = new AsyncDisposableStack();
     // A busy sync worker keeps its listener: the older one leaves the port first, while no hupwatch lives.
     for (const next of [2, 3]) {
-      const options = { target: bind, path: `/slow?ms=${next * 2000}`, concurrency: 1 };
+      const options = { target: bind, path: `/slow?ms=${next * 4000}`, concurrency: 1 };
       slow.use(await startLoad(options));
       await load.more(100);
       first.hup();
@@ -302,7 +304,10 @@ test.concurrent.each(["unix"] as Transport[])(
     await first.exited;
     const pids = [1, 2].map((gen) => Number(LOG.started(gen).exec(first.log)?.[1]));
     for (const pid of pids)
-      await until(() => !readProcess(pid), { what: `the drain of ${pid}`, timeoutMs: 30_000 });
+      await until(() => (readProcess(pid)?.state ?? "Z") === "Z", {
+        what: `the drain of ${pid}`,
+        timeoutMs: 60_000,
+      });
     await load.more(100);
     const second = await lives.start();
     await load.more(50);
