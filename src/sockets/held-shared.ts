@@ -14,7 +14,8 @@ import {
   setNoDelay,
   socket,
 } from "../os/libc.ts";
-import type { Cutover, HeldSocket, Listener, SocketOptions } from "./held.ts";
+import type { Shared } from "./cutover.ts";
+import type { HeldSocket, Listener, SocketOptions } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode, format, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -29,7 +30,7 @@ export class HeldShared implements HeldSocket {
     readonly spec: SocketSpec,
     readonly address: SocketAddress,
     fd: number,
-    readonly cutover: Cutover & { mode: "share" },
+    readonly cutover: Shared,
     holder?: HeldSocket,
     isAdopted = false,
   ) {
@@ -43,7 +44,7 @@ export class HeldShared implements HeldSocket {
     spec: SocketSpec,
     address: Exclude<SocketAddress, { family: "unix" }>,
     options: SocketOptions,
-    cutover: Cutover,
+    cutover: Shared,
   ): HeldShared {
     const fd = socket(address.family === "abstract" ? "unix" : address.family, false);
     try {

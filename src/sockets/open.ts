@@ -4,8 +4,8 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
-import { cutoverOf } from "./cutover.ts";
-import type { Cutover, HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
+import { cutoverOf, type Shared } from "./cutover.ts";
+import type { HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
 import { HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix, throughLink } from "./held-unix.ts";
@@ -41,21 +41,22 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
   const { options, onRestored } = request;
   const inheritedOf = (address: SocketAddress) => request.inherited?.(format(address));
   const { address } = spec;
-  const cutover = cutoverOf(address, request.cutover);
   switch (address.kind) {
     case "fd":
-      return inherited(spec, address.fd, cutover);
+      return inherited(spec, address.fd, cutoverOf(address, request.cutover));
     case "abstract": {
       const wanted = { family: "abstract", name: address.name } as const;
-      return shared(spec, wanted, options, cutover, inheritedOf(wanted));
+      return shared(spec, wanted, options, cutoverOf(address, request.cutover), inheritedOf(wanted));
     }
     case "unix": {
+      const cutover = cutoverOf(address, request.cutover);
       const path = throughLink(address.path);
       const inherited = inheritedOf({ family: "unix", path });
       const steered = new HeldUnix(spec, path, options, onRestored, inherited, request.boundBy);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {
+      const cutover = cutoverOf(address, request.cutover);
       const wanted = await resolve(spec, address.host, address.port);
       const inherited = inheritedOf(wanted);
       return cutover.mode === "share"
@@ -66,7 +67,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
 }
 
 /** A path is shared by giving every generation the first one's listener. */
-function shareOne(steered: HeldUnix, cutover: Cutover): HeldSocket {
+function shareOne(steered: HeldUnix, cutover: Shared): HeldSocket {
   const { adopted } = steered;
   const listener = adopted && adopted.fd >= 0 ? adopted : steered.listenFor(0);
   if (listener !== adopted) steered.steerTo(listener);
@@ -78,14 +79,14 @@ function shared(
   spec: SocketSpec,
   address: Exclude<SocketAddress, { family: "unix" }>,
   options: SocketOptions,
-  cutover: Cutover,
+  cutover: Shared,
   inherited: InheritedListener | undefined,
 ): HeldSocket {
   if (inherited?.fd === undefined) return HeldShared.open(spec, address, options, cutover);
   return new HeldShared(spec, address, inherited.fd, cutover, undefined, true);
 }
 
-function inherited(spec: SocketSpec, fd: number, cutover: Cutover): HeldSocket {
+function inherited(spec: SocketSpec, fd: number, cutover: Shared): HeldSocket {
   const fix = {
     hint: `start hupwatch with a listening socket on descriptor ${fd}, or give --bind an address`,
   };
