@@ -9,6 +9,7 @@ const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   reload: async () => (await import("./cli/reload.ts")).default as unknown as Command,
   status: async () => (await import("./cli/status.ts")).default as unknown as Command,
   stop: async () => (await import("./cli/stop.ts")).default as unknown as Command,
+  explain: async () => (await import("./cli/explain.ts")).default as unknown as Command,
   load: async () => (await import("./cli/load.ts")).default as unknown as Command,
   verify: async () => (await import("./cli/verify.ts")).default as unknown as Command,
   complete: async () => (await import("./cli/complete.ts")).default as unknown as Command,

@@ -4,6 +4,7 @@ export const SUMMARIES = {
   reload: "swap a running one, wait, exit by the outcome",
   status: "show what runs: generations, sockets, last swaps",
   stop: "stop a running one and its command gracefully",
+  explain: "say what a run would start, hold and check, and why; run nothing",
   load: "drive an HTTP server with honest load, Unix sockets first",
   verify: "prove that swaps drop nothing: load, swap many times, judge, report",
   complete: "print a completion script for bash, zsh or fish",

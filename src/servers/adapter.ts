@@ -30,6 +30,8 @@ export interface Quirk {
 export interface ServerTraits {
   /** What it is and by what it was recognised. */
   server: string;
+  /** What had to be run to read the command, in words; most often nothing. */
+  asked?: string;
   /** The addresses that it would bind by itself, as `--bind` SPECs. Empty: none are known. */
   binds: readonly string[];
   handover: Handover;

@@ -53,6 +53,10 @@ function specOf(bind: string, directory: string): string {
 
 const QUIRKS = [
   {
+    what: "it listens anew with a queue of five, hupwatch's --backlog notwithstanding: --request-queue-size 128 spares clients refusals",
+    link: "https://cheroot.cherrypy.dev/en/latest/pkg/cheroot.server/",
+  },
+  {
     what: "one descriptor, number 3, and only because LISTEN_PID is set",
     link: "https://github.com/cherrypy/cheroot/blob/main/cheroot/server.py",
   },

@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { CommandLine, ServerAdapter, ServerTraits } from "./adapter.ts";
 import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
-import { hasFlag, lastValueOf, valuesOf, withMore } from "./options.ts";
+import { hasFlag, lastValueOf, valuesOf, withMore, without } from "./options.ts";
 import { type Program, programOf } from "./program.ts";
 
 export const gunicorn: ServerAdapter = {
@@ -17,10 +17,9 @@ export const gunicorn: ServerAdapter = {
     if (!program || !/^gunicorn3?$/.test(program.name)) return undefined;
     const command = { ...given, env: { ...given.env, ...program.assignments } };
     const args = command.words.slice(program.argsFrom);
-    const settings = needsAsking(command, args)
-      ? askGunicorn(command, program, args)
-      : fromWords(command, program, args);
-    return traits(command, program, settings);
+    if (!needsAsking(command, args)) return traits(command, program, fromWords(command, program, args));
+    const settings = askGunicorn(command, program, args);
+    return { ...traits(command, program, settings), asked: "gunicorn was asked for its configuration" };
   },
 };
 
@@ -105,7 +104,10 @@ function ownWords(command: CommandLine, program: Program, settings: GunicornSett
   let args: readonly string[] = command.words.slice(program.argsFrom);
   if (reusePort) args = args.filter((word) => word !== "--reuse-port");
   const more: string[] = [];
-  if (pidfile && !pidfile.includes("{gen}")) more.push(`--pid=${pidfile}.{gen}`);
+  if (pidfile && !pidfile.includes("{gen}")) {
+    args = without(args, ["--pid", "-p"]);
+    more.push(`--pid=${pidfile}.{gen}`);
+  }
   if (controlSocket === "default") more.push("--no-control-socket");
   else if (controlSocket && !controlSocket.path.includes("{gen}"))
     more.push(`--control-socket=${controlSocket.path}.{gen}`);

@@ -36,7 +36,7 @@ export const node = runtime("node", "Node.js", [
     link: "https://nodejs.org/api/net.html#serverlistenoptions-callback",
   },
   {
-    what: "with 'Connection: close' on every answer for a second before server.close() not even kept connections see a reset",
+    what: "server.close() leaves busy kept connections alone: from TERM on send 'Connection: close' with every answer, or they hold the process until it is killed",
     link: "https://nodejs.org/api/http.html#serverclosecallback",
   },
 ]);

@@ -36,7 +36,7 @@ export const nginx: ServerAdapter = {
 };
 
 function inherited(sockets: readonly SocketSpec[]): string {
-  const unix = sockets.find((s) => s.address.kind !== "tcp");
+  const unix = sockets.find((s) => s.address.kind === "unix" || s.address.kind === "abstract");
   if (unix)
     throw new HupwatchError(
       "nginx.unix",

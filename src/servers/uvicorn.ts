@@ -53,14 +53,15 @@ function bindOf(found: Recognised): string {
   return tcpSpec(asked(found, "host") ?? "127.0.0.1", asked(found, "port") ?? "8000");
 }
 
-function take({ front, args }: Recognised, sockets: number): Handed {
+function take({ front, args, env }: Recognised, sockets: number): Handed {
   if (sockets > 1)
     throw new HupwatchError("uvicorn.one-socket", `uvicorn takes one socket, and ${sockets} are held`, {
       hint: "give one --bind, and let a proxy listen on the others",
     });
   const rest = without(args, ["--uds"], ["--host"], ["--port"]);
-  // A UVICORN_UDS in the environment would beat --fd in Config.bind_socket.
-  return { words: [...front, ...withMore(rest, ["--fd", "{fd}"])], env: { UVICORN_UDS: "" } };
+  const words = [...front, ...withMore(rest, ["--fd", "{fd}"])];
+  // It would beat --fd in Config.bind_socket.
+  return env.UVICORN_UDS ? { words, env: { UVICORN_UDS: "" } } : { words };
 }
 
 const QUIRKS = [

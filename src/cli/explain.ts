@@ -1,0 +1,73 @@
+/** `hupwatch explain`: what a run of this command line would start, hold, check and send, and why. Runs nothing. */
+import { styleText } from "node:util";
+import { chooseRunDir } from "../control/run-dir.ts";
+import { ANSWER, HupwatchError } from "../error.ts";
+import { command } from "./command.ts";
+import { explain } from "./explanation.ts";
+import { renderExplanation } from "./explanation-text.ts";
+import { type Planned, planRun, type RunValues } from "./plan.ts";
+import { RUN_OPTIONS } from "./run-options.ts";
+
+export const EXPLAIN_OPTIONS = {
+  ...RUN_OPTIONS,
+  json: { type: "boolean", help: "print it as JSON (schema hupwatch-explain/1)" },
+} as const;
+
+export default command({
+  name: "explain",
+  summary: "Say what a run would start, hold and check, and why; run nothing.",
+  usage: "[run options] [--] command [args...]",
+  options: EXPLAIN_OPTIONS,
+  usageExitCode: 2,
+  wraps: true,
+  examples: [
+    {
+      command: "hupwatch explain -- gunicorn app:app --bind unix:/tmp/app.sock",
+      meaning: "what gunicorn would get, and what is changed in its words",
+    },
+    {
+      command: "hupwatch explain -b :8080 --json -- ./server",
+      meaning: "the same for a script",
+    },
+  ],
+  epilogue: [
+    "EXIT CODES",
+    "",
+    "  0  explained",
+    "  2  usage, or a command line that would not start",
+    "",
+    "  Nothing is run, with one exception: gunicorn is asked for its configuration where",
+    "  a config file is part of it.",
+  ].join("\n"),
+  async run({ values, positionals }) {
+    const explanation = explain(planned(values, positionals), positionals, process.env);
+    const bold = process.stdout.isTTY && !process.env.NO_COLOR;
+    const text = values.json
+      ? `${JSON.stringify(explanation)}\n`
+      : renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label));
+    await Bun.write(Bun.stdout, text);
+    return ANSWER.yes;
+  },
+});
+
+/** As `run` plans it; what is wrong with the command line is a usage error here, whatever exit code `run` has for it. */
+function planned(values: RunValues, words: readonly string[]): Planned {
+  const { env, pid, ppid } = process;
+  try {
+    return planRun(values, words, {
+      env,
+      cwd: process.cwd(),
+      pid,
+      ppid,
+      stderrIsTerminal: process.stderr.isTTY === true,
+      runDir: chooseRunDir(values["run-dir"], env, process.getuid?.() ?? 0).path,
+    });
+  } catch (error) {
+    if (!(error instanceof HupwatchError)) throw error;
+    throw new HupwatchError(error.code, error.message, {
+      exitCode: ANSWER.usage,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      cause: error,
+    });
+  }
+}

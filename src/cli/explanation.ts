@@ -1,0 +1,131 @@
+/** What a run would do, as data: the plan with its reasons, filled in for generation 1. Starts nothing and opens nothing. */
+import { HupwatchError } from "../error.ts";
+import { locate } from "../os/spawn.ts";
+import type { Check } from "../ready/check.ts";
+import type { Quirk } from "../servers/adapter.ts";
+import { cutoverOf } from "../sockets/cutover.ts";
+import { FIRST_DESCRIPTOR, handOver } from "../sockets/handover.ts";
+import type { Cutover } from "../sockets/held.ts";
+import { privateName } from "../sockets/held-unix.ts";
+import type { SocketSpec } from "../sockets/spec.ts";
+import { generationEnvironment } from "../swap/environment.ts";
+import type { RunPlan } from "../swap/plan.ts";
+import { formatStopSequence } from "../swap/stop-sequence.ts";
+import type { Planned } from "./plan.ts";
+
+export interface Explanation {
+  schema: "hupwatch-explain/1";
+  name: string;
+  server: string;
+  /** What was run to know this; nothing else ever is. */
+  asked?: string;
+  directory: string;
+  sockets: { name: string; bind: string; cutover: Cutover; descriptor?: number; own?: string }[];
+  handover: RunPlan["handover"];
+  command: { given: readonly string[]; run: readonly string[] };
+  environment: { set: Record<string, string>; removed: string[] };
+  checks: { check: string; proof: boolean; why: string }[];
+  swap: { readyTimeoutMs: number; warmupMs: number; drainUntilIdleMs: number };
+  stop: { sequence: string; drain: string };
+  killAtExit: boolean;
+  warnings: string[];
+  quirks: readonly Quirk[];
+}
+
+/** A generation's own pid and hupwatch's are known only when they run. */
+const OWN_PID = "<its pid>";
+const HUPWATCH_PID = "<hupwatch's pid>";
+
+/** `env` is hupwatch's own, `given` the command's words as they were written. Throws HupwatchError. */
+export function explain(
+  { plan, traits }: Planned,
+  given: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Explanation {
+  const sockets = plan.sockets.map((spec) => ({ spec, cutover: cutoverOf(spec.address, plan.cutover) }));
+  const named = sockets.map(({ spec, cutover }) => ({ name: spec.name, socket: addressIn(spec, cutover) }));
+  const unproven = sockets.some(({ cutover }) => cutover.mode === "share");
+  const hasExtra = unproven && plan.takesExtraListener && plan.handover === "systemd";
+  if (hasExtra) named.push({ name: "hupwatch-probe", socket: "" });
+  const { handover: mode, words, serverEnvironment } = plan;
+  const handed = handOver({ mode, words, env: serverEnvironment, sockets: named, generation: 1 });
+  return {
+    schema: "hupwatch-explain/1",
+    name: plan.name,
+    server: traits.server,
+    ...(traits.asked === undefined ? {} : { asked: traits.asked }),
+    directory: plan.directory,
+    sockets: sockets.map(({ spec, cutover }, i) => ({
+      name: spec.name,
+      bind: spec.text,
+      cutover,
+      ...(handed.passesDescriptors ? { descriptor: FIRST_DESCRIPTOR + i } : {}),
+      ...ownPath(spec, cutover),
+    })),
+    handover: mode,
+    command: { given, run: handed.words },
+    environment: environmentOf(plan, env, {
+      ...handed.env,
+      ...(handed.listenPid ? { LISTEN_PID: OWN_PID } : {}),
+    }),
+    checks: plan.checks.map((check) => judged(check, unproven, hasExtra)),
+    swap: {
+      readyTimeoutMs: plan.readyTimeoutMs,
+      warmupMs: plan.warmupMs,
+      drainUntilIdleMs: plan.drainUntilIdleMs,
+    },
+    stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
+    killAtExit: plan.killAtExit,
+    warnings: [...traits.notes, ...notFound(plan, words)],
+    quirks: traits.quirks,
+  };
+}
+
+/** A steered Unix socket has a name of the generation's own. */
+function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {
+  if (address.kind !== "unix" || cutover.mode !== "steer") return {};
+  return { own: privateName(address.path, 1, "PID") };
+}
+
+const addressIn = (spec: SocketSpec, cutover: Cutover): string => ownPath(spec, cutover).own ?? spec.text;
+
+function environmentOf(
+  plan: RunPlan,
+  before: Readonly<Record<string, string | undefined>>,
+  handed: Record<string, string>,
+): Explanation["environment"] {
+  const needsNotify = plan.checks.some((check) => check.needs.includes("notify"));
+  const after: Record<string, string> = {
+    ...generationEnvironment(plan, 1, 0),
+    HUPWATCH_PID,
+    ...handed,
+    ...(needsNotify ? { NOTIFY_SOCKET: "<a socket of hupwatch's>" } : {}),
+  };
+  const set = Object.fromEntries(Object.entries(after).filter(([name, value]) => before[name] !== value));
+  // The launcher's own variables were never the user's.
+  const removed = Object.keys(before).filter((name) => !(name in after) && !/^(HUPWATCH_|BUN_)/.test(name));
+  return { set, removed };
+}
+
+function judged({ label, needs }: Check, shared: boolean, extra: boolean): Explanation["checks"][number] {
+  const told = { check: label };
+  if (!needs.includes("socket"))
+    return needs.length > 0
+      ? { ...told, proof: false, why: "the server's own word; no client has been answered" }
+      : { ...told, proof: false, why: "nobody is asked" };
+  if (!shared) return { ...told, proof: true, why: "asked where only the new generation can answer" };
+  return extra
+    ? { ...told, proof: true, why: "asked on a private listener that only the new generation has" }
+    : { ...told, proof: false, why: "the listener is shared, and the old generation may answer" };
+}
+
+/** The one thing that a start would find out first. */
+function notFound(plan: RunPlan, argv: readonly string[]): string[] {
+  try {
+    locate({ argv, env: generationEnvironment(plan, 1, 0), cwd: plan.directory });
+    return [];
+  } catch (error) {
+    if (!(error instanceof HupwatchError)) throw error;
+    return [`${error.message}${error.hint ? `: ${error.hint}` : ""}`];
+  }
+}
