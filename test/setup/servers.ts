@@ -1,0 +1,198 @@
+/**
+ * The real servers that hupwatch is tested with: one row each, with how to find it, its version, and its command for the
+ * fixture app. A row whose server is not installed is skipped and named.
+ */
+import { existsSync } from "node:fs";
+import { CACHE, GUNICORNS } from "./places.ts";
+
+export type Transport = "unix" | "tcp";
+
+export interface Place {
+  /** Where the fixture apps are, and where the command starts. */
+  directory: string;
+  transport: Transport;
+  /** The address: a path or host:port. */
+  at: string;
+}
+
+export interface ServerRow {
+  name: string;
+  /** What is executed and must be there. */
+  program: string;
+  /** Words that make it tell its version, beside the program. */
+  version: readonly string[];
+  transports: readonly Transport[];
+  command(place: Place): string[];
+  /** hupwatch's own options; default none, since the adapter reads the command. */
+  options?(place: Place): string[];
+  env?: Record<string, string>;
+  /** Files in the directory that the version comes from, where the environment cannot tell it. */
+  deploy?(place: Place, version: string): void | Promise<void>;
+  /** It serves only `/`: a proxy without an app behind it. */
+  plain?: boolean;
+  /** Another test has it, so that here it is only in the table. */
+  testedElsewhere?: boolean;
+}
+
+export const SERVERS_VENV = `${CACHE}/servers`;
+const newest = (program: string) => `${SERVERS_VENV}/bin/${program}`;
+const BOTH = ["unix", "tcp"] as const;
+const bindOf = ({ transport, at }: Place) => (transport === "unix" ? `unix:${at}` : at);
+const [host, port] = [(at: string) => at.replace(/:\d+$/, ""), (at: string) => at.replace(/^.*:/, "")];
+const ask = (place: Place) => ["--bind", bindOf(place)];
+
+const row = (
+  name: string,
+  program: string,
+  command: (place: Place) => string[],
+  more: Partial<ServerRow> = {},
+): ServerRow => ({
+  name,
+  program,
+  version: ["--version"],
+  transports: BOTH,
+  command: (place) => [program, ...command(place)],
+  ...more,
+});
+
+/** Pool sizes are such that slow requests leave somebody for the quick ones. */
+const gunicorn = (name: string, which: keyof typeof GUNICORNS, ...pool: string[]) =>
+  row(name, GUNICORNS[which], (place) => ["wsgi:application", ...ask(place), ...pool], {
+    testedElsewhere: true,
+  });
+
+const uvicorn = (name: string, program: string, ...more: string[]) =>
+  row(name, program, ({ transport, at }) => [
+    "asgi:application",
+    ...(transport === "unix" ? ["--uds", at] : ["--host", host(at), "--port", port(at)]),
+    ...["--log-level", "warning", ...more],
+  ]);
+
+const hypercorn = (name: string, program: string, ...more: string[]) =>
+  row(name, program, (place) => ["asgi:application", "-b", bindOf(place), ...more], {
+    version: [],
+  });
+
+const daphne = (name: string, program: string) =>
+  row(
+    name,
+    program,
+    ({ transport, at }) => [
+      ...(transport === "unix" ? ["-u", at] : ["-b", host(at), "-p", port(at)]),
+      ...["-v", "0", "asgi:application"],
+    ],
+    { version: [] },
+  );
+
+const waitress = (name: string, program: string) =>
+  row(
+    name,
+    program,
+    ({ transport, at }) => [
+      ...(transport === "unix" ? [`--unix-socket=${at}`] : [`--listen=${at}`]),
+      ...["--threads=8", "wsgi:application"],
+    ],
+    { version: [] },
+  );
+
+const uwsgi = (name: string, ...pool: string[]) =>
+  row(name, "/usr/bin/uwsgi", ({ at }) => [
+    ...["--plugin", "python3", "--http-socket", at, "--wsgi-file", "wsgi.py"],
+    ...["--disable-logging", "--need-app", ...pool],
+  ]);
+
+const puma = (name: string, ...pool: string[]) =>
+  row(name, "/usr/bin/puma", ({ transport, at }) => [
+    ...["--quiet", "-b", transport === "unix" ? `unix://${at}` : `tcp://${at}`, ...pool],
+    "config.ru",
+  ]);
+
+const nginxConfig = (directory: string, at: string) => `
+worker_processes 2;
+error_log stderr error;
+pid ${directory}/nginx.pid;
+events {}
+http {
+  access_log off;
+  client_body_temp_path ${directory}/body;
+  server {
+    listen ${at};
+    include ${directory}/version.conf;
+    location / { add_header X-Request-Id $http_x_request_id; add_header X-Version $served; return 200 hello; }
+  }
+}
+`;
+
+const HAPROXY_CONFIG = `
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 10s
+  timeout server 10s
+frontend app
+  bind fd@3
+  http-request return status 200 content-type text/plain string hello hdr X-Version "%[env(HUPWATCH_GENERATION)]" hdr X-Request-Id "%[req.hdr(x-request-id)]"
+`;
+
+export const SERVERS: readonly ServerRow[] = [
+  gunicorn("gunicorn, sync", "debian", "-w", "4"),
+  gunicorn("gunicorn, gthread", "debian", "-w", "2", "-k", "gthread", "--threads", "4"),
+  gunicorn("gunicorn, gevent", "debian", "-w", "2", "-k", "gevent"),
+  gunicorn("gunicorn (newest), sync", "pypi", "-w", "4"),
+  gunicorn("gunicorn (newest), gthread", "pypi", "-w", "2", "-k", "gthread", "--threads", "4"),
+  gunicorn("gunicorn (newest), gevent", "pypi", "-w", "2", "-k", "gevent"),
+  uwsgi("uWSGI", "-p", "4"),
+  uwsgi("uWSGI, threads", "-p", "2", "--threads", "4"),
+  uvicorn("uvicorn", "/usr/bin/uvicorn"),
+  uvicorn("uvicorn (newest)", newest("uvicorn")),
+  uvicorn("uvicorn (newest), 2 workers", newest("uvicorn"), "--workers", "2"),
+  hypercorn("hypercorn", "/usr/bin/hypercorn"),
+  hypercorn("hypercorn (newest)", newest("hypercorn")),
+  hypercorn("hypercorn (newest), 2 workers", newest("hypercorn"), "-w", "2"),
+  daphne("daphne", "/usr/bin/daphne"),
+  daphne("daphne (newest)", newest("daphne")),
+  row(
+    "granian (newest)",
+    newest("granian"),
+    ({ at }) => ["--interface", "asgi", "--log-level", "warning", "--uds", at, "asgi:application"],
+    { transports: ["unix"] },
+  ),
+  waitress("waitress", "/usr/bin/waitress-serve"),
+  waitress("waitress (newest)", newest("waitress-serve")),
+  row(
+    "cheroot (newest)",
+    newest("cheroot"),
+    ({ at }) => ["wsgi:application", "--bind", at, "--request-queue-size", "128"],
+    {
+      version: [],
+      env: { PYTHONPATH: "." },
+    },
+  ),
+  puma("puma"),
+  puma("puma, 2 workers", "-w", "2"),
+  row("unicorn", "/usr/bin/unicorn", ({ at }) => ["-c", "unicorn.rb", "-l", at, "config.ru"], {
+    deploy: ({ directory }) => void Bun.write(`${directory}/unicorn.rb`, "worker_processes 4\n"),
+  }),
+  row("Node.js", "node", () => ["node.mjs"], { options: ask }),
+  row("Bun.listen", process.execPath, () => ["tiny.ts"], { options: ask }),
+  row("nginx", "/usr/sbin/nginx", ({ directory }) => ["-c", `${directory}/nginx.conf`, "-e", "stderr"], {
+    version: ["-v"],
+    options: ask,
+    // It knows a Unix socket by its path, and every generation's has another.
+    transports: ["tcp"],
+    plain: true,
+    deploy: async ({ directory, at }, version) => {
+      await Bun.write(`${directory}/nginx.conf`, nginxConfig(directory, at));
+      await Bun.write(`${directory}/version.conf`, `set $served ${version};\n`);
+    },
+  }),
+  row("HAProxy", "/usr/sbin/haproxy", () => ["-W", "-f", "haproxy.cfg"], {
+    version: ["-v"],
+    options: ask,
+    plain: true,
+    deploy: ({ directory }) => void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG),
+  }),
+];
+
+export const isInstalled = ({ program }: ServerRow): boolean =>
+  program.includes("/") ? existsSync(program) : Bun.which(program) !== null;
