@@ -3,7 +3,7 @@
  * fixture app. A row whose server is not installed is skipped and named.
  */
 import { existsSync } from "node:fs";
-import { CACHE, GUNICORNS } from "./places.ts";
+import { CACHE, GUNICORNS, PYTHON } from "./places.ts";
 
 export type Transport = "unix" | "tcp";
 
@@ -19,7 +19,7 @@ export interface ServerRow {
   name: string;
   /** What is executed and must be there. */
   program: string;
-  /** Words that make it tell its version, beside the program. */
+  /** A command whose output has its version. */
   version: readonly string[];
   transports: readonly Transport[];
   command(place: Place): string[];
@@ -36,6 +36,11 @@ export interface ServerRow {
 
 export const SERVERS_VENV = `${CACHE}/servers`;
 const newest = (program: string) => `${SERVERS_VENV}/bin/${program}`;
+/** For those that have no option for it. */
+const distribution = (name: string, program: string): string[] => [
+  program.startsWith(SERVERS_VENV) ? `${SERVERS_VENV}/bin/python` : PYTHON,
+  ...["-c", `import importlib.metadata; print(importlib.metadata.version("${name}"))`],
+];
 const BOTH = ["unix", "tcp"] as const;
 const bindOf = ({ transport, at }: Place) => (transport === "unix" ? `unix:${at}` : at);
 const [host, port] = [(at: string) => at.replace(/:\d+$/, ""), (at: string) => at.replace(/^.*:/, "")];
@@ -49,7 +54,7 @@ const row = (
 ): ServerRow => ({
   name,
   program,
-  version: ["--version"],
+  version: [program, "--version"],
   transports: BOTH,
   command: (place) => [program, ...command(place)],
   ...more,
@@ -70,7 +75,7 @@ const uvicorn = (name: string, program: string, ...more: string[]) =>
 
 const hypercorn = (name: string, program: string, ...more: string[]) =>
   row(name, program, (place) => ["asgi:application", "-b", bindOf(place), ...more], {
-    version: [],
+    version: distribution("hypercorn", program),
   });
 
 const daphne = (name: string, program: string) =>
@@ -81,7 +86,7 @@ const daphne = (name: string, program: string) =>
       ...(transport === "unix" ? ["-u", at] : ["-b", host(at), "-p", port(at)]),
       ...["-v", "0", "asgi:application"],
     ],
-    { version: [] },
+    { version: distribution("daphne", program) },
   );
 
 const waitress = (name: string, program: string) =>
@@ -92,7 +97,7 @@ const waitress = (name: string, program: string) =>
       ...(transport === "unix" ? [`--unix-socket=${at}`] : [`--listen=${at}`]),
       ...["--threads=8", "wsgi:application"],
     ],
-    { version: [] },
+    { version: distribution("waitress", program) },
   );
 
 const uwsgi = (name: string, ...pool: string[]) =>
@@ -164,7 +169,7 @@ export const SERVERS: readonly ServerRow[] = [
     newest("cheroot"),
     ({ at }) => ["wsgi:application", "--bind", at, "--request-queue-size", "128"],
     {
-      version: [],
+      version: distribution("cheroot", newest("cheroot")),
       env: { PYTHONPATH: "." },
     },
   ),
@@ -176,7 +181,7 @@ export const SERVERS: readonly ServerRow[] = [
   row("Node.js", "node", () => ["node.mjs"], { options: ask }),
   row("Bun.listen", process.execPath, () => ["tiny.ts"], { options: ask }),
   row("nginx", "/usr/sbin/nginx", ({ directory }) => ["-c", `${directory}/nginx.conf`, "-e", "stderr"], {
-    version: ["-v"],
+    version: ["/usr/sbin/nginx", "-v"],
     options: ask,
     // It knows a Unix socket by its path, and every generation's has another.
     transports: ["tcp"],
@@ -187,7 +192,7 @@ export const SERVERS: readonly ServerRow[] = [
     },
   }),
   row("HAProxy", "/usr/sbin/haproxy", () => ["-W", "-f", "haproxy.cfg"], {
-    version: ["-v"],
+    version: ["/usr/sbin/haproxy", "-v"],
     options: ask,
     plain: true,
     deploy: ({ directory }) => void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG),
@@ -196,3 +201,9 @@ export const SERVERS: readonly ServerRow[] = [
 
 export const isInstalled = ({ program }: ServerRow): boolean =>
   program.includes("/") ? existsSync(program) : Bun.which(program) !== null;
+
+export function versionOf({ version }: ServerRow): string {
+  const asked = Bun.spawnSync([...version], { stderr: "pipe" });
+  const text = `${asked.stdout}${asked.stderr}`;
+  return /\d+\.\d+[\w.]*/.exec(text)?.[0] ?? "?";
+}
