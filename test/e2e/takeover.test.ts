@@ -287,17 +287,22 @@ test.concurrent.each(["unix"] as Transport[])(
     using _turn = await takeTurn();
     using site = gunicornSite();
     const bind = await bindFor(transport, site);
-    await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.path });
+    await using lives = new Lives(
+      ["-v", "-w", "0.2", "--drain-until-idle", "0", "--", ...gunicorn(bind, { workers: 4 })],
+      {
+        cwd: site.path,
+      },
+    );
     const first = await lives.start();
     await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
     await using slow = new AsyncDisposableStack();
     // A busy sync worker keeps its listener: the older one leaves the port first, while no hupwatch lives.
     for (const next of [2, 3]) {
-      const options = { target: bind, path: `/slow?ms=${next * 4000}`, concurrency: 1 };
+      const options = { target: bind, path: `/slow?ms=${next * 5000}`, concurrency: 1 };
       slow.use(await startLoad(options));
       await load.more(100);
       first.hup();
-      await first.until(LOG.retired(next - 1));
+      await first.until(new RegExp(`generation ${next - 1}: sent SIGTERM`));
     }
     expect(first.count(LOG.goneAny)).toBe(0);
     first.signal("SIGKILL");
