@@ -2,12 +2,12 @@
  * The outside of a cell: the supervisor in one container, the load in another, the socket on a volume or the port on a
  * network that both have. Owns all of them; disposing of it leaves nothing in the engine.
  */
-import { type Done, docker, run } from "./command.ts";
+import { tempDir } from "../test/harness/until.ts";
+import { type Done, docker, must, run } from "./command.ts";
 import { imageOf } from "./images.ts";
 import { type Column, filesOf, PORT, type Row } from "./matrix.ts";
 import type { Load, Place } from "./place.ts";
 import { PLACE } from "./places.ts";
-import { tarOf } from "./tar.ts";
 
 /** On everything that the rig makes in the engine. */
 export const LABEL = "hupwatch.rig.run";
@@ -51,9 +51,12 @@ class Container implements Place {
 
   async #put(files: { path: string; text: string }[]): Promise<void> {
     if (files.length === 0) return;
+    using dir = tempDir();
+    for (const { path, text } of files) await Bun.write(`${dir.path}${path}`, text);
     // All may be run: it is the supervisor that decides which ones are.
-    const archive = await tarOf(Object.fromEntries(files.map(({ path, text }) => [path.slice(1), text])));
-    await docker(["cp", "-", `${this.id}:/`], { input: archive });
+    const tar = ["tar", "-C", dir.path, "--owner=0", "--group=0", "--mode=755", "-c"];
+    const words = [...tar, ...files.map(({ path }) => path.slice(1))];
+    await must(["sh", "-c", `${words.join(" ")} | docker cp - ${this.id}:/`]);
   }
 
   exec(words: readonly string[]): Promise<Done> {

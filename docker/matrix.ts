@@ -28,7 +28,7 @@ export const COLUMNS: readonly Column[] = [
     name: "uWSGI",
     words: [
       ...["uwsgi", "--plugin", "python3", "--module", "wsgi:application", "--http-socket", SOCKET],
-      ...["--processes", "2", "--lazy-apps", "--die-on-term"],
+      ...["--processes", "2", "--lazy-apps", "--die-on-term", "--chmod-socket=666"],
     ],
     transport: "unix",
     workers: 2,

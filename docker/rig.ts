@@ -9,6 +9,7 @@ import { hostSettings } from "./host-settings.ts";
 import { buildImage, imageOf, sizeOf, type Target } from "./images.ts";
 import { COLUMNS, type Column, ROWS, type Row } from "./matrix.ts";
 import { type Options, readOptions, USAGE } from "./options.ts";
+import { tryPackage } from "./package.ts";
 import { faultsOf } from "./verdict.ts";
 
 const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
@@ -17,6 +18,7 @@ const say = (line: string) =>
   console.error(`[${((performance.now() - begin) / 1000).toFixed(0).padStart(4)} s] ${line}`);
 
 async function main(options: Options): Promise<number> {
+  const full = options.full && options.only === undefined;
   await using engine = await findEngine(say);
   say(engine.how);
   const settings = await hostSettings();
@@ -31,6 +33,7 @@ async function main(options: Options): Promise<number> {
   }
   const cells: Cell[] = [];
   for (const [row, column] of wanted(options)) cells.push(await tryCell(row, column, options.swaps));
+  const extras = full ? await tryPackage(base.tag, settings) : [];
   const seconds = (performance.now() - begin) / 1000;
   const grid: Grid = {
     schema: "hupwatch-rig/1",
@@ -38,7 +41,7 @@ async function main(options: Options): Promise<number> {
     base: base.how,
     images,
     cells,
-    extras: [],
+    extras,
     seconds,
   };
   console.log(renderText(grid));
@@ -60,6 +63,7 @@ async function tryCell(row: Row, column: Column, swaps: number): Promise<Cell> {
   const outcome = await outcomeOf(row, column, swaps);
   const seconds = (performance.now() - from) / 1000;
   say(`${row.name} / ${column.name}: ${outcome.kind}, ${seconds.toFixed(0)} s`);
+  if (outcome.kind === "red") say(outcome.faults.join("\n"));
   return { row: row.name, column: column.name, typed: row.typed, outcome, seconds };
 }
 
