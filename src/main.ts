@@ -23,7 +23,8 @@ async function main(words: string[]): Promise<number> {
   if (ownWords.includes("--version") && name === "run") return say(`hupwatch ${VERSION}\n`);
   if (ownWords.includes("--help") || ownWords.includes("-h"))
     return say((await import("./cli/help.ts")).renderHelp(cmd));
-  return cmd.run(parse(cmd, rest));
+  if (name === "run") return cmd.run(parse(cmd, rest));
+  return (await import("./cli/dispatch.ts")).dispatch(cmd, rest);
 }
 
 async function say(text: string): Promise<number> {

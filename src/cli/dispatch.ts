@@ -1,0 +1,29 @@
+/**
+ * Runs a sub-command as a citty command. The wrapper itself goes past it: it lives for months, and citty costs it 5 MB.
+ * citty keeps only the last of a repeated flag and lets unknown ones pass, so the words are read once more by our own
+ * strict tables, which also make the help and the README.
+ */
+import { type ArgsDef, defineCommand, runCommand } from "citty";
+import { COMMON_OPTIONS, type Command, type OptionTable, parse } from "./command.ts";
+
+/** Returns the exit code. Throws HupwatchError. */
+export async function dispatch(cmd: Command, words: readonly string[]): Promise<number> {
+  const { result } = await runCommand(asCitty(cmd), { rawArgs: [...words] });
+  return result as number;
+}
+
+const asCitty = (cmd: Command) =>
+  defineCommand({
+    meta: { name: cmd.name, description: cmd.summary },
+    args: argsOf({ ...cmd.options, ...COMMON_OPTIONS }),
+    run: ({ rawArgs }) => cmd.run(parse(cmd, rawArgs)),
+  });
+
+function argsOf(table: OptionTable): ArgsDef {
+  return Object.fromEntries(
+    Object.entries(table).map(([name, { type, help, short, value }]) => [
+      name,
+      { type, description: help, ...(short ? { alias: short } : {}), ...(value ? { valueHint: value } : {}) },
+    ]),
+  ) as ArgsDef;
+}
