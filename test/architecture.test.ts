@@ -132,6 +132,7 @@ test("names say what a thing is about: no utils, core, manager, helper", () => {
 test("the top of the repository has the agreed names and no others", () => {
   const agreed = [
     ".ci",
+    ".github",
     ".gitignore",
     "CHANGELOG.md",
     "LICENSE",
