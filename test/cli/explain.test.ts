@@ -1,0 +1,132 @@
+/** `hupwatch explain`: what is said is what a run does, in 80 columns or as JSON, and nothing is run. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import type { Explanation } from "../../src/cli/explanation.ts";
+import { LAUNCHER } from "../harness/hupwatch.ts";
+import { tempDir } from "../harness/until.ts";
+
+function run(words: string[], cwd: string, env: Record<string, string> = {}) {
+  const done = Bun.spawnSync([LAUNCHER, "explain", ...words], {
+    cwd,
+    env: {
+      PATH: `${cwd}:${process.env.PATH}`,
+      PWD: cwd,
+      HUPWATCH_BUN: process.execPath,
+      XDG_RUNTIME_DIR: cwd,
+      ...env,
+    },
+  });
+  return { code: done.exitCode, out: done.stdout.toString(), err: done.stderr.toString() };
+}
+
+const explained = (words: string[], cwd: string, env?: Record<string, string>): Explanation =>
+  JSON.parse(run(["--json", ...words], cwd, env).out) as Explanation;
+
+/** A directory with programs that leave a trace if they are run. */
+function place(...programs: string[]) {
+  const dir = tempDir();
+  for (const name of programs)
+    writeFileSync(`${dir.path}/${name}`, `#!/bin/sh\ntouch ${dir.path}/ran\n`, { mode: 0o755 });
+  return dir;
+}
+
+describe("a server that takes a descriptor number", () => {
+  test("its words, filled for generation 1, and what is different in them", () => {
+    using dir = place("uvicorn");
+    const e = explained(["--", "uvicorn", "app:app", "--uds", "a.sock"], dir.path);
+    expect(e.command.run).toEqual(["uvicorn", "app:app", "--fd", "3"]);
+    expect(e.sockets).toEqual([
+      {
+        name: "a.sock",
+        bind: `unix:${dir.path}/a.sock`,
+        cutover: { mode: "steer" },
+        descriptor: 3,
+        own: `${dir.path}/.a.sock.hupwatch-PID-1`,
+      },
+    ]);
+    expect(e).toMatchObject({ handover: "argv", warnings: [], stop: { sequence: "TERM/60s/KILL" } });
+    expect(e.checks).toMatchObject([{ check: "http", proof: true }]);
+    expect(readdirSync(dir.path)).toEqual(["uvicorn"]);
+  });
+
+  test("for people it fits 80 columns, but for what has to be copied whole", () => {
+    using dir = place("uvicorn");
+    const { out, code } = run(["--", "uvicorn", "app:app", "--uds", "a.sock"], dir.path);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^Server {7}uvicorn, recognised by 'uvicorn'\n/);
+    expect(out).toContain("without  --uds a.sock\n");
+    expect(out).toContain("with     --fd 3\n");
+    const tooLong = out.split("\n").filter((line) => line.length > 80 && !line.includes("://"));
+    expect(tooLong).toEqual([]);
+  });
+});
+
+describe("a server that takes LISTEN_FDS", () => {
+  test("its environment, and what hupwatch keeps for itself", () => {
+    using dir = place("server");
+    const words = ["-b", "web=:8080", "-b", "admin=unix:b.sock", "--", "server"];
+    const e = explained(words, dir.path, { NOTIFY_SOCKET: "/run/x", KEPT: "1" });
+    expect(e.environment.set).toMatchObject({
+      LISTEN_FDS: "2",
+      LISTEN_FDNAMES: "web:admin",
+      LISTEN_PID: "<its pid>",
+      HUPWATCH_GENERATION: "1",
+    });
+    expect(e.environment.removed).toEqual(["NOTIFY_SOCKET"]);
+    expect(e.sockets.map((s) => s.descriptor)).toEqual([3, 4]);
+  });
+
+  test("why a socket is not steered, and that a check proves nothing then", () => {
+    using dir = place("server");
+    const e = explained(["-b", "unix:@x", "--", "server"], dir.path);
+    expect(e.sockets[0]?.cutover).toEqual({
+      mode: "share",
+      why: "an abstract socket has no path that could be renamed",
+    });
+    expect(e.checks).toMatchObject([{ check: "connect", proof: false }]);
+    const shared = explained(["-b", ":1", "--cutover", "share", "--", "server"], dir.path);
+    expect(shared.sockets[0]?.cutover).toMatchObject({ why: "asked for by --cutover share" });
+  });
+});
+
+describe("warnings", () => {
+  test.each([
+    [["gunicorn", "a:a", "--pid", "g.pid"], /fight over the pid file g\.pid/],
+    [["gunicorn", "a:a", "--daemon"], /--daemon makes gunicorn leave/],
+    [["gunicorn", "a:a", "--reuse-port"], /--reuse-port is left out/],
+    [["uv", "run", "gunicorn", "a:a"], /'uv run' stays/],
+    [["sh", "-c", "gunicorn a:a"], /a shell hides the server/],
+    [["no-such-program"], /command not found: 'no-such-program'/],
+  ])("%j", (words, warning) => {
+    using dir = place("gunicorn", "uv");
+    expect(explained(["--", ...words], dir.path).warnings.join("\n")).toMatch(warning);
+    expect(readdirSync(dir.path)).not.toContain("ran");
+  });
+
+  test("gunicorn's pid file gets the generation's number", () => {
+    using dir = place("gunicorn");
+    const { command } = explained(["--", "gunicorn", "a:a", "-p", "g.pid", "-w", "2"], dir.path);
+    expect(command.run).toEqual(["gunicorn", "a:a", "-w", "2", "--pid=g.pid.1"]);
+  });
+
+  test("the control socket of a gunicorn that has one is left out, or gets the number", () => {
+    using dir = place("gunicorn", "gunicornc");
+    const plain = explained(["--", "gunicorn", "a:a"], dir.path);
+    expect(plain.command.run).toEqual(["gunicorn", "a:a", "--no-control-socket"]);
+    const named = explained(["--", "gunicorn", "a:a", "--control-socket", "/c"], dir.path);
+    expect(named.command.run.at(-1)).toBe("--control-socket=/c.1");
+  });
+});
+
+test.each([
+  [["--"], /no command to run/],
+  [["-b", "nonsense", "--", "server"], /cannot bind 'nonsense'/],
+  [["-b", ":1", "-b", ":2", "--", "uvicorn", "a:a"], /uvicorn takes one socket/],
+  [["--no-such", "--", "server"], /no-such/],
+])("%j is a usage error", (words, message) => {
+  using dir = place("server");
+  const { code, err } = run(words, dir.path);
+  expect(err).toMatch(message);
+  expect(err).toContain("To fix: ");
+  expect(code).toBe(2);
+});

@@ -1,0 +1,308 @@
+/** One contract over all adapters: what each reads out of a command, and the words and variables that hand it the sockets. */
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { parseCheck } from "../../src/ready/check.ts";
+import type { Handed, ServerTraits } from "../../src/servers/adapter.ts";
+import { ADAPTERS, traitsOf } from "../../src/servers/adapters.ts";
+import { handOver } from "../../src/sockets/handover.ts";
+import { parseSpec } from "../../src/sockets/spec.ts";
+import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
+import { tempDir } from "../harness/until.ts";
+import { thrownBy } from "../sockets/thrown.ts";
+
+const read = (words: string, env: Record<string, string> = {}, directory = "/srv"): ServerTraits =>
+  traitsOf({ words: words.split(" "), env, directory });
+
+/** As generation 7 gets it; a Unix socket's own path is its public one with `.7`. */
+function handed(traits: ServerTraits, binds: readonly string[]): { words: string; env: object } {
+  const specs = binds.map((text) => parseSpec(text, "/srv"));
+  const { words, env = {} }: Handed = traits.take?.(specs) ?? { words: traits.words };
+  const sockets = specs.map(({ name, address, text }) => ({
+    name,
+    socket: address.kind === "unix" ? `${address.path}.7` : text,
+  }));
+  const filled = handOver({ mode: traits.handover, words, env, sockets, generation: 7 });
+  return { words: filled.words.join(" "), env: filled.env };
+}
+
+interface Row {
+  given: string;
+  env?: Record<string, string>;
+  server: string;
+  binds: string[];
+  /** --bind, where the server's own are not known. */
+  held?: string[];
+  words: string;
+  stop: string;
+  gets?: Record<string, string>;
+}
+
+const LISTEN = (...names: string[]) => ({
+  LISTEN_FDS: `${names.length}`,
+  LISTEN_FDNAMES: names.join(":"),
+});
+
+const ROWS: Row[] = [
+  {
+    given: "uvicorn app:app",
+    server: "uvicorn",
+    binds: ["127.0.0.1:8000"],
+    words: "uvicorn app:app --fd 3",
+    stop: "TERM/60s/KILL",
+  },
+  {
+    given: "uvicorn --host :: --port 80 app:app --workers 2 --timeout-graceful-shutdown 5",
+    server: "uvicorn",
+    binds: ["[::]:80"],
+    words: "uvicorn app:app --workers 2 --timeout-graceful-shutdown 5 --fd 3",
+    stop: "TERM/35s/KILL",
+  },
+  {
+    given: "python3 -m uvicorn app:app --uds=a.sock",
+    env: { UVICORN_UDS: "/other.sock" },
+    server: "uvicorn",
+    binds: ["unix:/srv/a.sock"],
+    words: "python3 -m uvicorn app:app --fd 3",
+    gets: { UVICORN_UDS: "" },
+    stop: "TERM/60s/KILL",
+  },
+  {
+    given: "hypercorn -b unix:a.sock --bind :80 app:app --graceful-timeout 10",
+    server: "hypercorn",
+    binds: ["unix:/srv/a.sock", ":80"],
+    words: "hypercorn app:app --graceful-timeout 10 --bind fd://3 --bind fd://4",
+    stop: "TERM/40s/KILL",
+  },
+  {
+    given: "daphne -u a.sock app:app",
+    server: "daphne",
+    binds: ["unix:/srv/a.sock"],
+    words: "daphne app:app -e systemd:domain=UNIX:index=0",
+    gets: LISTEN("a.sock"),
+    stop: "TERM/60s/KILL",
+  },
+  {
+    given: "daphne -b ::1 -p 80 app:app",
+    server: "daphne",
+    binds: ["[::1]:80"],
+    words: "daphne app:app -e systemd:domain=INET6:index=0",
+    gets: LISTEN("port-80"),
+    stop: "TERM/60s/KILL",
+  },
+  {
+    given: "uwsgi --http-socket :80 -s /a.sock -p 4 -w app",
+    server: "uWSGI",
+    binds: [":80", "unix:/a.sock"],
+    words: "uwsgi -p 4 -w app --http-socket fd://3 --http-socket fd://4 --master --exit-on-reload",
+    stop: "HUP/90s/KILL",
+  },
+  {
+    given: "uwsgi -w app --worker-reload-mercy=5",
+    server: "uWSGI",
+    binds: [],
+    held: [":80"],
+    words: "uwsgi -w app --worker-reload-mercy=5 --http-socket fd://3 --master --exit-on-reload",
+    stop: "HUP/35s/KILL",
+  },
+  {
+    given: "granian --interface asgi --uds /a.sock app:app",
+    server: "granian",
+    binds: ["unix:/a.sock"],
+    words: "granian --interface asgi app:app --uds /a.sock.7",
+    stop: "TERM/60s/KILL",
+  },
+  {
+    given: "cheroot app:app --bind 127.0.0.1:80",
+    server: "cheroot",
+    binds: ["127.0.0.1:80"],
+    words: "cheroot app:app --bind 127.0.0.1:80",
+    gets: LISTEN("port-80"),
+    stop: "INT/35s/KILL",
+  },
+  {
+    given: "bundle exec puma -b unix:///a.sock -p 3000 -w 2",
+    server: "puma",
+    binds: ["unix:/a.sock", "0.0.0.0:3000"],
+    words: "bundle exec puma -w 2 --bind-to-activated-sockets=only",
+    gets: LISTEN("a.sock", "port-3000"),
+    stop: "TERM/60s/KILL",
+  },
+  {
+    given: "unicorn -l /a.sock -l 127.0.0.1:80 config.ru",
+    server: "unicorn",
+    binds: ["unix:/a.sock", "127.0.0.1:80"],
+    words: "unicorn config.ru",
+    gets: LISTEN("a.sock", "port-80"),
+    stop: "QUIT/90s/KILL",
+  },
+  {
+    given: "nginx -c /n.conf",
+    server: "nginx",
+    binds: [],
+    held: ["127.0.0.1:80", "127.0.0.1:81"],
+    words: "nginx -c /n.conf",
+    gets: { NGINX: "3;4;" },
+    stop: "QUIT/60s/KILL",
+  },
+  {
+    given: "haproxy -W -f h.cfg",
+    server: "HAProxy",
+    binds: [],
+    held: [":80"],
+    words: "haproxy -W -f h.cfg",
+    stop: "USR1/60s/KILL",
+  },
+  {
+    given: "caddy run",
+    server: "Caddy",
+    binds: [],
+    held: [":80"],
+    words: "caddy run",
+    stop: "TERM/60s/KILL",
+  },
+  {
+    given: "php-fpm8.2 -F",
+    server: "php-fpm",
+    binds: [],
+    held: ["unix:/p.sock", "127.0.0.1:9000"],
+    words: "php-fpm8.2 -F",
+    gets: { FPM_SOCKETS: "/p.sock.7=3,127.0.0.1:9000=4", HUPWATCH_SOCKET: "/p.sock.7" },
+    stop: "QUIT/60s/KILL",
+  },
+  ...(["node", "bun", "deno"] as const).map((name) => ({
+    given: `${name} server.ts`,
+    server: { node: "Node.js", bun: "Bun", deno: "Deno" }[name],
+    binds: [],
+    held: [":80"],
+    words: `${name} server.ts`,
+    gets: LISTEN("port-80"),
+    stop: "TERM/60s/KILL",
+  })),
+  {
+    given: "./server --fast",
+    server: "server",
+    binds: [],
+    held: ["web=:80"],
+    words: "./server --fast",
+    gets: LISTEN("web"),
+    stop: "TERM/60s/KILL",
+  },
+];
+
+test.each(ROWS)("$given", ({ given, env, server, binds, held, words, stop, gets = {} }) => {
+  const traits = read(given, env);
+  expect(traits.server).toStartWith(server);
+  expect(traits.binds).toEqual(binds);
+  expect(traits.stop).toBe(stop);
+  expect(traits.words.join(" ")).toBe(given);
+  expect(handed(traits, held ?? binds)).toEqual({ words, env: gets });
+});
+
+test("every adapter has a row here, or tests of its own", () => {
+  const seen = new Set(ROWS.map(({ server }) => server.toLowerCase().replace(".js", "")));
+  const elsewhere = ["gunicorn", "waitress", "generic"];
+  expect(ADAPTERS.map(({ name }) => name).filter((n) => !seen.has(n) && !elsewhere.includes(n))).toEqual([]);
+});
+
+describe("what every adapter says is understood by the rest", () => {
+  const all = [...ROWS.map((row) => row.given), "gunicorn app:app", "waitress-serve app:app"];
+  test.each(all)("%s", (given) => {
+    const { ready, stop, drain, quirks, notes, notesUnbound = [], binds } = read(given);
+    expect(parseCheck(ready).label).toBe(ready);
+    expect(parseStopSequence(stop).at(-1)?.signal).toBe("SIGKILL");
+    for (const bind of binds) expect(parseSpec(bind, "/srv").text).toBe(bind);
+    expect(drain.length).toBeGreaterThan(3);
+    for (const { what, link } of quirks) {
+      expect(what.length).toBeGreaterThan(5);
+      expect(link).toStartWith("https://");
+    }
+    for (const note of [...notes, ...notesUnbound]) expect(note).not.toMatch(/\.$/);
+  });
+});
+
+describe("waitress is called from Python, since its command takes no descriptor", () => {
+  test.each([
+    ["waitress-serve --listen=127.0.0.1:80 app:app", ["127.0.0.1:80"], "3 app:app"],
+    ["python3 -m waitress --port=80 --threads=2 app:app", ["0.0.0.0:80"], "3 --threads=2 app:app"],
+    [
+      "waitress-serve --listen=127.0.0.1:80 --listen=127.0.0.1:81 app:app",
+      ["127.0.0.1:80", "127.0.0.1:81"],
+      "3,4 app:app",
+    ],
+  ])("%s", (given, binds, tail) => {
+    using dir = tempDir();
+    writeFileSync(`${dir.path}/waitress-serve`, "#!/venv/bin/python3\n", { mode: 0o755 });
+    const traits = read(given, { PATH: dir.path }, dir.path);
+    expect(traits.binds).toEqual(binds);
+    const { words } = handed(traits, binds);
+    expect(words).toStartWith(given.startsWith("python3") ? "python3 -c " : "/venv/bin/python3 -c ");
+    expect(words).toEndWith(` ${tail}`);
+    expect(traits.stop).toBe("INT/30s/KILL");
+  });
+  test("the mode of its Unix socket is its own", () => {
+    expect(read("waitress-serve --unix-socket=/a.sock a:b").socketMode).toBe(0o600);
+    expect(read("waitress-serve --unix-socket=/a.sock --unix-socket-perms=660 a:b").socketMode).toBe(0o660);
+  });
+});
+
+describe("what cannot be handed over is said before anything starts", () => {
+  test.each([
+    ["uvicorn app:app", [":80", ":81"], "uvicorn takes one socket"],
+    ["cheroot app:app", [":80", ":81"], "cheroot takes one socket"],
+    ["granian app:app", [":80"], "granian takes no descriptor"],
+    ["nginx", ["unix:/a.sock"], "nginx cannot be handed 'unix:/a.sock'"],
+  ])("%s with %j", (given, binds, message) => {
+    const error = thrownBy(() => handed(read(given), binds));
+    expect(error.message).toStartWith(message);
+    expect(error.hint).toBeTruthy();
+  });
+});
+
+describe("addresses in puma's config file", () => {
+  const rows: [file: string, binds: string[], env?: Record<string, string>][] = [
+    ["port 3000\n", ["0.0.0.0:3000"]],
+    ['port ENV.fetch("PORT", 3000)\n', ["0.0.0.0:3000"]],
+    ['port ENV.fetch("PORT", 3000)\n', ["0.0.0.0:5000"], { PORT: "5000" }],
+    ['port        ENV.fetch("PORT") { 3000 }\n', ["0.0.0.0:3000"]],
+    ['bind "unix:///run/a.sock"\nworkers 2\n', ["unix:/run/a.sock"]],
+    ["bind 'tcp://127.0.0.1:81' # the admin's\n", ["127.0.0.1:81"]],
+    ["workers 2\n", ["0.0.0.0:9292"]],
+    ['bind "unix://#{dir}/a.sock"\n', []],
+  ];
+  test.each(rows)("%j: %j", (file, binds, env = {}) => {
+    using dir = tempDir();
+    writeFileSync(`${dir.path}/p.rb`, file);
+    const traits = read(`puma -C p.rb`, env, dir.path);
+    expect(traits.binds).toEqual(binds);
+    expect(traits.notesUnbound !== undefined).toBe(binds.length === 0);
+    expect(read("puma -C p.rb -b tcp://127.0.0.1:1", env, dir.path).binds).toEqual(["127.0.0.1:1"]);
+  });
+});
+
+describe("what the user is told", () => {
+  test.each([
+    ["uv run uvicorn app:app", /'uv run' stays.*run uvicorn by its own path/],
+    ["tini -- daphne app:app", /'tini' stays.*takes sockets only for its own pid/],
+    ["uvicorn app:app --fd 3", /--fd is left as it is/],
+    ["sh -c uvicorn", /a shell hides the server/],
+    ["npm start", /'npm' stays as a process in front/],
+    ["uwsgi --http :80 -w app", /use --http-socket/],
+    ["haproxy -D -f h.cfg", /-D makes HAProxy leave hupwatch/],
+    ["php-fpm", /-F keeps php-fpm below hupwatch/],
+  ])("%s", (given, note) => {
+    expect(read(given).notes.join("\n")).toMatch(note);
+  });
+
+  test("an ini file of uWSGI that binds by itself, and one that takes what it is handed", () => {
+    using dir = tempDir();
+    writeFileSync(`${dir.path}/a.ini`, "[uwsgi]\nhttp-socket = 127.0.0.1:80\n");
+    expect(read("uwsgi --ini a.ini", {}, dir.path).notes.join()).toMatch(
+      /a\.ini binds 127\.0\.0\.1:80 by itself/,
+    );
+    writeFileSync(`${dir.path}/a.ini`, "[uwsgi]\nsocket = fd://3\n");
+    const traits = read("uwsgi a.ini", {}, dir.path);
+    expect(traits.notes).toEqual([]);
+    expect(traits.ready).toBe("connect");
+    expect(handed(traits, [":80"]).words).toBe("uwsgi a.ini --master --exit-on-reload");
+  });
+});
