@@ -141,9 +141,10 @@ export class Supervisor {
     const generation = this.#generations.get(gen);
     if (!generation || generation.isInherited || gen === this.#public || this.#state.phase === "over") return;
     for (const [i, listener] of generation.listeners.entries()) {
-      const address = this.held[i]?.address;
-      if (!listener || !address || this.#rescues.has(listener) || !listener.hasQueued()) continue;
-      this.#rescues.set(listener, Rescue.start(listener.fd, address));
+      const held = this.held[i];
+      // Who waits in a shared listener waits for the serving generation, which accepts from it, too.
+      if (!listener || held?.cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
+      if (listener.hasQueued()) this.#rescues.set(listener, Rescue.start(listener.fd, held.address));
     }
   }
 

@@ -42,3 +42,19 @@ describe("I3: swaps drop nothing", () => {
     );
   }
 });
+
+test(
+  "I3: those who share a listener keep what waits in it: nobody takes it out for a generation that is gone",
+  async () => {
+    const server = SERVERS.find(({ name }) => name === "gunicorn, sync");
+    if (!server) throw new Error("no gunicorn in the table");
+    for (const transport of server.transports) {
+      const { dropped, log } = await measure({
+        ...{ server, transport, swaps: SWAPS },
+        ...{ cutover: "share", load: "closed loops", drainUntilIdle: "0" },
+      });
+      expect({ dropped, log: log.match(/.*passed on.*/g) }).toEqual({ dropped: {}, log: null });
+    }
+  },
+  TIMEOUT_MS,
+);
