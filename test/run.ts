@@ -5,6 +5,8 @@
  *
  * `--fast` leaves out test/e2e and so needs nothing but Bun and python3.
  */
+
+import { installServers } from "./setup/install-servers.ts";
 import { ROOT } from "./setup/places.ts";
 import { installPrograms } from "./setup/programs.ts";
 import { countTests, summaryLine } from "./setup/summary.ts";
@@ -18,6 +20,7 @@ try {
   if (!fast) {
     installPrograms();
     makeVirtualenv();
+    installServers();
   }
 } catch (error) {
   console.error(`setup: ${error instanceof Error ? error.message : error}`);

@@ -5,14 +5,12 @@
 import { describe, expect, test } from "bun:test";
 import { measure } from "../harness/contract.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { isInstalled, SERVERS } from "../setup/servers.ts";
+import { isInstalled, SERVERS, TESTED } from "../setup/servers.ts";
 
 const SWAPS = 3;
 const TIMEOUT_MS = 170_000;
 
-const cells = SERVERS.filter((server) => !server.testedElsewhere).flatMap((server) =>
-  server.transports.map((transport) => ({ server, transport, name: server.name })),
-);
+const cells = TESTED.flatMap((server) => server.transports.map((transport) => ({ server, transport })));
 
 describe("I3: swaps drop nothing", () => {
   for (const { server, transport } of cells) {

@@ -30,8 +30,8 @@ export interface ServerRow {
   deploy?(place: Place, version: string): void | Promise<void>;
   /** It serves only `/`: a proxy without an app behind it. */
   plain?: boolean;
-  /** Another test has it, so that here it is only in the table. */
-  testedElsewhere?: boolean;
+  /** Measured for the table, and left out of the tests: another test or another row stands for it. */
+  tableOnly?: boolean;
 }
 
 export const SERVERS_VENV = `${CACHE}/servers`;
@@ -63,7 +63,7 @@ const row = (
 /** Pool sizes are such that slow requests leave somebody for the quick ones. */
 const gunicorn = (name: string, which: keyof typeof GUNICORNS, ...pool: string[]) =>
   row(name, GUNICORNS[which], (place) => ["wsgi:application", ...ask(place), ...pool], {
-    testedElsewhere: true,
+    tableOnly: true,
   });
 
 const uvicorn = (name: string, program: string, ...more: string[]) =>
@@ -139,6 +139,8 @@ frontend app
   http-request return status 200 content-type text/plain string hello hdr X-Version "%[env(HUPWATCH_GENERATION)]" hdr X-Request-Id "%[req.hdr(x-request-id)]"
 `;
 
+const tableOnly = (server: ServerRow): ServerRow => ({ ...server, tableOnly: true });
+
 export const SERVERS: readonly ServerRow[] = [
   gunicorn("gunicorn, sync", "debian", "-w", "4"),
   gunicorn("gunicorn, gthread", "debian", "-w", "2", "-k", "gthread", "--threads", "4"),
@@ -147,14 +149,14 @@ export const SERVERS: readonly ServerRow[] = [
   gunicorn("gunicorn (newest), gthread", "pypi", "-w", "2", "-k", "gthread", "--threads", "4"),
   gunicorn("gunicorn (newest), gevent", "pypi", "-w", "2", "-k", "gevent"),
   uwsgi("uWSGI", "-p", "4"),
-  uwsgi("uWSGI, threads", "-p", "2", "--threads", "4"),
-  uvicorn("uvicorn", "/usr/bin/uvicorn"),
+  tableOnly(uwsgi("uWSGI, threads", "-p", "2", "--threads", "4")),
+  tableOnly(uvicorn("uvicorn", "/usr/bin/uvicorn")),
   uvicorn("uvicorn (newest)", newest("uvicorn")),
   uvicorn("uvicorn (newest), 2 workers", newest("uvicorn"), "--workers", "2"),
-  hypercorn("hypercorn", "/usr/bin/hypercorn"),
-  hypercorn("hypercorn (newest)", newest("hypercorn")),
+  tableOnly(hypercorn("hypercorn", "/usr/bin/hypercorn")),
+  tableOnly(hypercorn("hypercorn (newest)", newest("hypercorn"))),
   hypercorn("hypercorn (newest), 2 workers", newest("hypercorn"), "-w", "2"),
-  daphne("daphne", "/usr/bin/daphne"),
+  tableOnly(daphne("daphne", "/usr/bin/daphne")),
   daphne("daphne (newest)", newest("daphne")),
   row(
     "granian (newest)",
@@ -162,7 +164,7 @@ export const SERVERS: readonly ServerRow[] = [
     ({ at }) => ["--interface", "asgi", "--log-level", "warning", "--uds", at, "asgi:application"],
     { transports: ["unix"] },
   ),
-  waitress("waitress", "/usr/bin/waitress-serve"),
+  tableOnly(waitress("waitress", "/usr/bin/waitress-serve")),
   waitress("waitress (newest)", newest("waitress-serve")),
   row(
     "cheroot (newest)",
@@ -173,7 +175,7 @@ export const SERVERS: readonly ServerRow[] = [
       env: { PYTHONPATH: "." },
     },
   ),
-  puma("puma"),
+  tableOnly(puma("puma")),
   puma("puma, 2 workers", "-w", "2"),
   row("unicorn", "/usr/bin/unicorn", ({ at }) => ["-c", "unicorn.rb", "-l", at, "config.ru"], {
     deploy: ({ directory }) => void Bun.write(`${directory}/unicorn.rb`, "worker_processes 4\n"),
@@ -198,6 +200,9 @@ export const SERVERS: readonly ServerRow[] = [
     deploy: ({ directory }) => void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG),
   }),
 ];
+
+/** One version and one kind of pool of each server; gunicorn's three kinds in two versions have tests of their own. */
+export const TESTED = SERVERS.filter((server) => !server.tableOnly);
 
 export const isInstalled = ({ program }: ServerRow): boolean =>
   program.includes("/") ? existsSync(program) : Bun.which(program) !== null;
