@@ -29,6 +29,12 @@ const ROWS: [words: string, program: Partial<Program> | undefined][] = [
   ["pipenv run gunicorn app", found("gunicorn", 3)],
   ["bundle exec puma -p 80", found("puma", 3)],
   ["uv run gunicorn app", found("gunicorn", 3, { runner: "uv run" })],
+  ["nice -n 5 ionice -c 2 chrt -i 0 gunicorn app", found("gunicorn", 10)],
+  ["setpriv --reuid www --clear-groups gunicorn app", found("gunicorn", 5)],
+  ["gosu www gunicorn app", found("gunicorn", 3)],
+  ["ddtrace-run gunicorn app", found("gunicorn", 2)],
+  ["tini -- gunicorn app", found("gunicorn", 3, { runner: "tini" })],
+  ["uv run --with x gunicorn app", found("gunicorn", 5, { runner: "uv run" })],
   ["poetry install", found("poetry", 1)],
   ["", undefined],
 ];
