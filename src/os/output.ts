@@ -20,9 +20,12 @@ export interface Tap extends Disposable {
   readonly descriptor: number;
   /** All that was written has been read: every writer has ended. */
   readonly isOver: boolean;
-  /** Once the command has its descriptor. Calls back for every line until disposed of. */
-  begin(env: Record<string, string>, line: (text: string) => void): void;
+  /** Once the command has its descriptor. Calls back for every line until disposed of. tee has `keptOpen`, too. */
+  begin(env: Record<string, string>, keptOpen: readonly number[], line: (text: string) => void): void;
 }
+
+/** The relay's name as /proc has it. */
+export const RELAY = "tee";
 
 let supported: boolean | undefined;
 
@@ -33,7 +36,7 @@ export function canTap(): boolean {
 }
 
 function teeWorks(): boolean {
-  const found = Bun.which("tee");
+  const found = Bun.which(RELAY);
   return found !== null && !realpathSync(found).endsWith("busybox");
 }
 
@@ -49,9 +52,9 @@ export function openTap(target: 1 | 2, clock: Clock): Tap {
     get isOver() {
       return reading === undefined || reading.isOver();
     },
-    begin(env, line) {
-      const stdio = [fromCommand.read, target, "ignore", toUs.write] as const;
-      startOwn(["tee", "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
+    begin(env, keptOpen, line) {
+      const stdio = [fromCommand.read, target, "ignore", toUs.write, ...keptOpen] as const;
+      startOwn([RELAY, "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
       for (const fd of [fromCommand.read, fromCommand.write, toUs.write]) shut(fd);
       reading = readLines(toUs.read, clock, line);
     },

@@ -10,6 +10,9 @@ export type Handover = "systemd" | "argv" | "path" | "none";
 
 export const FIRST_DESCRIPTOR = 3;
 
+/** The number that the socket with this index has in every generation; two sockets may have one name, but never one number. */
+export const descriptorOf = (index: number): number => FIRST_DESCRIPTOR + index;
+
 export interface HandoverSocket {
   name: string;
   /** The generation's own path (Unix, steer), else how the public address is written. */
@@ -74,7 +77,7 @@ function fill(word: string, { sockets, generation }: HandoverInput, passesDescri
           hint: "use --handover argv or systemd",
         },
       );
-    return String(FIRST_DESCRIPTOR + index);
+    return String(descriptorOf(index));
   });
 }
 

@@ -6,6 +6,7 @@
  * none ever leaves: a listener whose generation is gone waits here, empty, for the next generation, and every index
  * stays what it was. The exception is one that its own server shut down (uWSGI does at its exit): see #follow.
  */
+import { fstatSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import {
   attachReuseportSelector,
@@ -58,11 +59,11 @@ export class HeldTcp implements HeldSocket {
   ) {
     this.#options = options;
     this.address = inherited ? this.#adopt(wanted, inherited) : this.#claim(wanted);
-    this.adopted = inherited && this.listenFor(0);
+    this.adopted = inherited && this.#listener(this.#current as Slot);
   }
 
-  /** Alone in its group it has index 0, whatever it was before the others left. */
-  #adopt(wanted: InetAddress, { fd }: InheritedListener): InetAddress {
+  /** Alone in its group it has index 0, whatever it was before the others left; else its relay has kept the group together. */
+  #adopt(wanted: InetAddress, { fd, group = [] }: InheritedListener): InetAddress {
     if (fd === undefined)
       throw new HupwatchError(
         "takeover.forbidden",
@@ -71,14 +72,22 @@ export class HeldTcp implements HeldSocket {
           hint: "run as the same user with kernel.yama.ptrace_scope=0 or CAP_SYS_PTRACE, or end that generation",
         },
       );
-    const others = listeningOn(hostBytes(wanted), wanted.port).length - 1;
-    if (others > 0)
+    const inode = fstatSync(fd).ino;
+    const own = group.find((member) => fstatSync(member).ino === inode);
+    const known = own === undefined ? [fd] : group;
+    for (const spare of own === undefined ? group : [fd]) close(spare);
+    const others = listeningOn(hostBytes(wanted), wanted.port).length - known.length;
+    if (others !== 0)
       throw new HupwatchError(
         "takeover.busy",
-        `cannot take over '${this.spec.text}': ${others} more sockets listen there`,
+        `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left`,
         { hint: `'ss -ltnp sport = :${wanted.port}' names their processes; end all but the serving one` },
       );
-    this.#slots.push({ fd, taken: false });
+    for (const member of known) {
+      const slot = { fd: member, taken: false };
+      this.#slots.push(slot);
+      if (member === (own ?? fd)) this.#current = slot;
+    }
     this.#select();
     return wanted;
   }
@@ -108,7 +117,14 @@ export class HeldTcp implements HeldSocket {
 
   listenFor(_generation: number): Listener {
     this.#follow();
-    const slot = this.#slots.find((s) => !s.taken) ?? this.#join();
+    return this.#listener(this.#slots.find((s) => !s.taken) ?? this.#join());
+  }
+
+  groupDescriptors(): number[] {
+    return this.#slots.map((s) => s.fd);
+  }
+
+  #listener(slot: Slot): Listener {
     slot.taken = true;
     return {
       fd: slot.fd,

@@ -26,6 +26,8 @@ export interface Listener extends Disposable {
 export interface InheritedListener {
   /** A duplicate of its listener, ours to close; undefined where the kernel would not give us one. */
   fd: number | undefined;
+  /** Duplicates of all listeners of its SO_REUSEPORT group in the kernel's order, its own included; ours to close. */
+  group?: number[] | undefined;
   privatePath?: string | undefined;
 }
 
@@ -39,6 +41,8 @@ export interface HeldSocket extends Disposable {
   listenFor(generation: number): Listener;
   /** New connections go to `listener` from this call on, in one atomic step. */
   steerTo(listener: Listener): void;
+  /** Listeners that keep the order of a SO_REUSEPORT group as long as anybody has them open, in that order. */
+  groupDescriptors?(): number[];
   /** Lets go without taking anything away from the generations that go on living. */
   leave(): void;
 }

@@ -119,7 +119,8 @@ export class Generation {
       const held = this.held[i];
       if (!l || !held) return [];
       const inode = l.fd < 0 ? 0 : fstatSync(l.fd).ino;
-      return [{ address: format(held.address), inode, privatePath: l.privatePath }];
+      const group = held.groupDescriptors?.().map((fd) => fstatSync(fd).ino);
+      return [{ address: format(held.address), inode, group, privatePath: l.privatePath }];
     });
   }
 
@@ -196,7 +197,11 @@ export class Generation {
     this.#startedAt = os.clock.now();
     this.observer.started(this.number, child.pid);
     void child.exited.then((status) => this.#onExit(status));
-    witness.begin(own);
+    // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
+    witness.begin(
+      own,
+      this.held.flatMap((h) => h.groupDescriptors?.() ?? []),
+    );
     this.#readiness = new Readiness(
       plan.checks,
       this.#checkContext(witness, own),

@@ -13,6 +13,8 @@ export interface RecordedListener {
   address: string;
   /** The socket's number in /proc/PID/fd, `socket:[inode]`; 0 where we never had its descriptor. */
   inode: number;
+  /** Of all listeners of its SO_REUSEPORT group, in the kernel's order. */
+  group?: number[] | undefined;
   /** The generation's own name beside a Unix path. */
   privatePath?: string | undefined;
 }

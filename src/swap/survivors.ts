@@ -4,6 +4,7 @@
  */
 import { readdirSync, readlinkSync } from "node:fs";
 import { close, pidfdGetfd, pidfdOpen } from "../os/libc.ts";
+import { RELAY } from "../os/output.ts";
 import { environmentOf, isRunning, type Process, processOf, treeOf } from "../os/procfs.ts";
 import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
 
@@ -72,9 +73,9 @@ function unrecorded(state: RecordedState, started: readonly RecordedGeneration[]
  * A duplicate of a survivor's listener, taken out of any process of its tree; undefined where the kernel does not let us
  * (another user, or Yama's ptrace_scope).
  */
-export function takeListener(survivor: RecordedGeneration, listener: RecordedListener): number | undefined {
+export function takeListener(survivor: RecordedGeneration, inode: number): number | undefined {
   for (const { pid } of treeOf({ leader: survivor, marks: marks(survivor), self: process.pid })) {
-    const fd = descriptorOf(pid, listener.inode);
+    const fd = descriptorOf(pid, inode);
     if (fd === undefined) continue;
     const taken = takeFrom(pid, fd);
     if (taken !== undefined) return taken;
@@ -84,7 +85,7 @@ export function takeListener(survivor: RecordedGeneration, listener: RecordedLis
 
 const holderOf = (survivor: RecordedGeneration, listener: RecordedListener): Process | undefined =>
   treeOf({ leader: survivor, marks: marks(survivor), self: process.pid }).find(
-    ({ pid }) => descriptorOf(pid, listener.inode) !== undefined,
+    ({ pid, command }) => command !== RELAY && descriptorOf(pid, listener.inode) !== undefined,
   );
 
 function descriptorOf(pid: number, inode: number): number | undefined {

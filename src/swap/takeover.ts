@@ -3,11 +3,12 @@
  * Everybody but that one is ended first, so that the swap from it begins in a known place: one generation, one listener.
  */
 import { lstatSync, unlinkSync } from "node:fs";
+import { close } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { InheritedListener } from "../sockets/held.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { RunPlan } from "./plan.ts";
-import type { RecordedGeneration, RecordedState } from "./state-file.ts";
+import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
 import { findSurvivors, takeListener } from "./survivors.ts";
 
 export interface Takeover {
@@ -38,7 +39,12 @@ export async function prepareTakeover(
     last: survivors.last,
     inherited(address) {
       const listener = living.listeners.find((l) => l.address === address);
-      return listener && { fd: takeListener(living, listener), privatePath: listener.privatePath };
+      if (!listener) return undefined;
+      return {
+        fd: takeListener(living, listener.inode),
+        group: takeGroup(living, listener),
+        privatePath: listener.privatePath,
+      };
     },
   };
 }
@@ -67,6 +73,14 @@ function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, observer: O
   generation.adopt(survivor);
   generation.retire(survivor.role === "starting" ? "abandon" : "graceful");
   return gone.promise;
+}
+
+/** All of them or none: a group with a gap has another order. */
+function takeGroup(living: RecordedGeneration, { group = [] }: RecordedListener): number[] {
+  const taken = group.map((inode) => takeListener(living, inode));
+  if (taken.every((fd) => fd !== undefined)) return taken;
+  for (const fd of taken) if (fd !== undefined) close(fd);
+  return [];
 }
 
 const inodeOf = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.ino;

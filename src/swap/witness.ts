@@ -43,9 +43,9 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
     return this.#notify ? { NOTIFY_SOCKET: this.#notify.path } : {};
   }
 
-  /** The command has its descriptors; `env` marks the relay as one of its own. */
-  begin(env: Record<string, string>): void {
-    for (const { target, tap } of this.#taps) tap.begin(env, (line) => this.#hear(target, line));
+  /** The command has its descriptors; `env` marks the relay as one of its own, which also keeps `keptOpen` open. */
+  begin(env: Record<string, string>, keptOpen: readonly number[] = []): void {
+    for (const { target, tap } of this.#taps) tap.begin(env, keptOpen, (line) => this.#hear(target, line));
   }
 
   /** Nothing more will come. */

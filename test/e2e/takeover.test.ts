@@ -279,9 +279,9 @@ test.concurrent(
   TIMEOUT_MS,
 );
 
-// Over TCP this is a known hole: when the older of two draining generations leaves the port, the kernel moves the serving
-// listener into its place, and nobody is there to correct the selector.
-test.concurrent.each(["unix"] as Transport[])(
+// Over TCP the relays keep the group together: else the kernel would move the serving listener into the place of the older
+// of two draining generations when that one leaves, and nobody would be there to correct the selector.
+test.concurrent.each(TRANSPORTS)(
   "I7: kill -9 of hupwatch while two generations drain: what is left of them takes no new client (%s)",
   async (transport) => {
     using _turn = await takeTurn();
