@@ -4,7 +4,7 @@ import { locate } from "../os/spawn.ts";
 import type { Check } from "../ready/check.ts";
 import type { Quirk } from "../servers/adapter.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
-import { FIRST_DESCRIPTOR, handOver } from "../sockets/handover.ts";
+import { descriptorOf, handOver } from "../sockets/handover.ts";
 import type { Cutover } from "../sockets/held.ts";
 import { privateName } from "../sockets/held-unix.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
@@ -59,7 +59,7 @@ export function explain(
       name: spec.name,
       bind: spec.text,
       cutover,
-      ...(handed.passesDescriptors ? { descriptor: FIRST_DESCRIPTOR + i } : {}),
+      ...(handed.passesDescriptors ? { descriptor: descriptorOf(i) } : {}),
       ...ownPath(spec, cutover),
     })),
     handover: mode,

@@ -2,6 +2,7 @@
  * hypercorn takes any number of descriptors, each as a bind `fd://N` (config.py create_sockets); no LISTEN_FDS. It never
  * unlinks a path.
  */
+import { descriptorOf } from "../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "./adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "./options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "./recognise.ts";
@@ -48,8 +49,8 @@ const specOf = (bind: string, directory: string): string => {
   return /^(\[[^\]]*\]|[^:]*)$/.test(bind) ? tcpSpec(bind, 8000) : bind;
 };
 
-function take({ front, args }: Recognised, sockets: readonly { name: string }[]): Handed {
-  const binds = sockets.flatMap((s) => ["--bind", `fd://{fd:${s.name}}`]);
+function take({ front, args }: Recognised, sockets: readonly unknown[]): Handed {
+  const binds = sockets.flatMap((_, i) => ["--bind", `fd://${descriptorOf(i)}`]);
   return { words: [...front, ...withMore(without(args, ["--bind", "-b"]), binds)] };
 }
 

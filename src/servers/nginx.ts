@@ -4,6 +4,7 @@
  * Unix path cannot. QUIT is graceful, TERM and INT are not.
  */
 import { HupwatchError } from "../error.ts";
+import { descriptorOf } from "../sockets/handover.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
 import type { ServerAdapter } from "./adapter.ts";
 import { recognise } from "./recognise.ts";
@@ -45,7 +46,7 @@ function inherited(sockets: readonly SocketSpec[]): string {
         hint: "let it listen on a port, or reload it by its own HUP",
       },
     );
-  return sockets.map((s) => `{fd:${s.name}};`).join("");
+  return sockets.map((_, i) => `${descriptorOf(i)};`).join("");
 }
 
 const QUIRKS = [

@@ -2,6 +2,7 @@
  * php-fpm takes descriptors by its own FPM_SOCKETS="ADDRESS=3,..." (fpm_sockets.c), matched to a pool's `listen` as it is
  * written there. It unlinks a Unix address at its exit, so a generation must know its socket by the generation's own path.
  */
+import { descriptorOf } from "../sockets/handover.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
 import type { Handed, ServerAdapter } from "./adapter.ts";
 import { hasFlag } from "./options.ts";
@@ -38,7 +39,7 @@ export const phpFpm: ServerAdapter = {
 };
 
 function take(words: readonly string[], sockets: readonly SocketSpec[]): Handed {
-  const listed = sockets.map((s) => `{socket:${s.name}}={fd:${s.name}}`).join(",");
+  const listed = sockets.map((s, i) => `{socket:${s.name}}=${descriptorOf(i)}`).join(",");
   return { words, env: { FPM_SOCKETS: listed, HUPWATCH_SOCKET: "{socket}" } };
 }
 

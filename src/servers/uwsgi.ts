@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
+import { descriptorOf } from "../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "./adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "./options.ts";
 import { type Recognised, recognise, unixSpec } from "./recognise.ts";
@@ -60,13 +61,9 @@ function specOf(address: string, directory: string): string {
   return /:\d+$/.test(address) ? address : unixSpec(address, directory);
 }
 
-function take(
-  { front, args }: Recognised,
-  option: string | undefined,
-  sockets: readonly { name: string }[],
-): Handed {
+function take({ front, args }: Recognised, option: string | undefined, sockets: readonly unknown[]): Handed {
   const rest = without(args, ...BINDING.map(([long, , short]) => [long, short] as const));
-  const ours = option ? sockets.flatMap((s) => [option, `fd://{fd:${s.name}}`]) : [];
+  const ours = option ? sockets.flatMap((_, i) => [option, `fd://${descriptorOf(i)}`]) : [];
   // Without a master there is nobody who would wait for the request that is running.
   return { words: [...front, ...rest, ...ours, "--master", "--exit-on-reload"] };
 }

@@ -3,6 +3,7 @@
  * the same call with a `serve` that is handed the descriptors is all there is to it. TERM kills it at once; INT gives
  * running tasks five seconds, but nobody sends their answers any more (server.py run).
  */
+import { descriptorOf } from "../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "./adapter.ts";
 import { lastValueOf, valuesOf, without } from "./options.ts";
 import { pythonOf } from "./python-interpreter.ts";
@@ -55,7 +56,7 @@ function modeOf({ args }: Recognised): { socketMode?: number } {
   return { socketMode: Number.parseInt(lastValueOf(args, "--unix-socket-perms") ?? "600", 8) };
 }
 
-function take(found: Recognised, sockets: readonly { name: string }[]): Handed {
+function take(found: Recognised, sockets: readonly unknown[]): Handed {
   const { front, args, program, words, env, directory } = found;
   const python = pythonOf({ words, env, directory }, program);
   // `env A=1 python -m waitress`: what stands before the interpreter or the script stays.
@@ -68,7 +69,7 @@ function take(found: Recognised, sockets: readonly { name: string }[]): Handed {
     ["--unix-socket"],
     ["--unix-socket-perms"],
   );
-  const fds = sockets.map((s) => `{fd:${s.name}}`).join(",");
+  const fds = sockets.map((_, i) => descriptorOf(i)).join(",");
   return { words: [...before, ...python, "-c", SERVE, fds, ...rest] };
 }
 
