@@ -89,14 +89,11 @@ const imported = (place: Place, version: string, { workers }: Column) =>
 
 async function says(place: Place, line: RegExp, timeoutMs: number, times = 1): Promise<void> {
   const all = new RegExp(line.source, "g");
-  let log = "";
-  await until(
-    async () => {
-      log = await place.log();
-      return (log.match(all)?.length ?? 0) >= times;
-    },
-    { what: `${times} x ${line}`, timeoutMs, everyMs: 200, context: () => log.slice(-6000) },
-  );
+  await until(async () => ((await place.log()).match(all)?.length ?? 0) >= times, {
+    what: `${times} x ${line}`,
+    timeoutMs,
+    everyMs: 200,
+  });
 }
 
 function failedEarly({ code, stdout, stderr }: Done): never {

@@ -9,14 +9,28 @@ import { type Column, filesOf, PORT, type Row } from "./matrix.ts";
 import type { Load, Place } from "./place.ts";
 import { PLACE } from "./places.ts";
 
-/** On everything that the rig makes in the engine. */
-export const LABEL = "hupwatch.rig.run";
+/** On everything that this run makes in the engine. */
+export const LABEL = `hupwatch.rig.run=${crypto.randomUUID()}`;
+
+/** Removes what this run has in the engine, for a run that is broken off. */
+export async function removeAll(): Promise<void> {
+  const kinds = [
+    { list: ["ps", "--all"], remove: ["rm", "--force", "--volumes"] },
+    { list: ["volume", "ls"], remove: ["volume", "rm"] },
+    { list: ["network", "ls"], remove: ["network", "rm"] },
+  ];
+  for (const { list, remove } of kinds) {
+    const ours = await run(["docker", ...list, "--quiet", "--filter", `label=${LABEL}`]);
+    const ids = ours.stdout.split("\n").filter(Boolean);
+    if (ids.length > 0) await run(["docker", ...remove, ...ids]);
+  }
+}
 
 export async function startContainer(row: Row, server: Column): Promise<Place> {
   const id = `hupwatch-rig-${crypto.randomUUID().slice(0, 8)}`;
-  const container = new Container(id, server);
+  const container = new Container(id, row, server);
   try {
-    await container.start(row);
+    await container.start();
   } catch (error) {
     await container[Symbol.asyncDispose]();
     throw error;
@@ -29,18 +43,18 @@ class Container implements Place {
 
   constructor(
     private readonly id: string,
+    private readonly row: Row,
     private readonly server: Column,
   ) {}
 
-  async start(row: Row): Promise<void> {
-    const { id } = this;
+  async start(): Promise<void> {
+    const { id, row } = this;
     const mark = ["--label", LABEL];
     await docker(["network", "create", ...mark, id]);
     await docker(["volume", "create", ...mark, id]);
     const words = [
       ...["create", "--name", id, ...mark, "--network", id, "--volume", `${id}:${PLACE}`],
-      ...(row.init ? ["--init"] : []),
-      ...(row.stopSignal ? ["--stop-signal", row.stopSignal] : []),
+      ...(row.options ?? []),
       ...Object.entries(row.env ?? {}).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
       ...[imageOf(row.image), ...row.first(this.server)],
     ];
@@ -70,7 +84,12 @@ class Container implements Place {
   async log(): Promise<string> {
     const [own, files] = await Promise.all([
       run(["docker", "logs", this.id]),
-      run(["docker", "exec", this.id, "sh", "-c", `cat ${PLACE}/*.log 2>/dev/null`]),
+      run([
+        "docker",
+        "exec",
+        this.id,
+        ...(this.row.showLog ?? ["sh", "-c", `cat ${PLACE}/*.log 2>/dev/null`]),
+      ]),
     ]);
     return `${own.stdout}${own.stderr}${files.stdout}`;
   }

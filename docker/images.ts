@@ -3,7 +3,7 @@ import { docker, must } from "./command.ts";
 import type { HostSettings } from "./host-settings.ts";
 import { ROOT } from "./places.ts";
 
-export type Target = "hupwatch" | "gunicorn" | "nginx" | "supervisors";
+export type Target = "hupwatch" | "gunicorn" | "nginx" | "supervisors" | "systemd";
 
 export const imageOf = (target: string): string => `hupwatch-rig/${target}`;
 
@@ -11,10 +11,14 @@ const CONTEXT = ["dist", "docker", "fixtures/apps", "fixtures/supervisors"];
 const TIMEOUT_MS = 900_000;
 
 /** Throws with the last lines of what the build said. */
-export async function buildImage(target: Target, base: string, settings: HostSettings): Promise<void> {
+export async function buildImage(
+  target: Target,
+  base: { BASE: string; SYSTEMD_BASE?: string },
+  settings: HostSettings,
+): Promise<void> {
   const { PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_CERT, NPM_CONFIG_REGISTRY: _, ...proxies } = settings.env;
   const args: Record<string, string | undefined> = {
-    BASE: base,
+    ...base,
     ...proxies,
     ...(target === "supervisors" ? { PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_CERT } : {}),
   };

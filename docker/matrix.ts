@@ -42,15 +42,15 @@ export interface Row {
   /** Files of fixtures/supervisors, and where they go. */
   files: readonly (readonly [fixture: string, path: string])[];
   env?: Record<string, string>;
-  /** `docker run --init`. */
-  init?: boolean;
+  /** Of `docker run`. */
+  options?: readonly string[];
   image: "supervisors" | "systemd";
   /** A command beside the service, or HUP to the first process. */
   deploy: readonly string[] | "signal";
   /** The deploy as a person types it. */
   typed: string;
-  /** What ends the container gracefully, if not TERM. */
-  stopSignal?: string;
+  /** What shows hupwatch's and the server's output, where it does not come out of the container. */
+  showLog?: readonly string[];
   /** Why stopping the container ends what is running at once, where that is how it has to be. */
   cutsAtStop?: string;
   short: boolean;
@@ -67,6 +67,24 @@ const supervisord: Omit<Row, "name" | "deploy" | "typed"> = {
 const CTL = ["supervisorctl", "-c", "/etc/supervisors/supervisord.conf"];
 const LEAVES = "not below PID 1, so hupwatch leaves at TERM and the service goes with the container";
 
+/** Not below PID 1, where hupwatch would end the service with itself; a TCP listener is taken by pidfd_getfd(2). */
+const TAKES_OVER = ["--init", "--cap-add", "SYS_PTRACE"];
+
+const SYSTEMD: Omit<Row, "name" | "deploy" | "typed"> = {
+  first: () => ["/lib/systemd/systemd"],
+  files: [["systemd/app.service", "/etc/systemd/system/app.service"]],
+  image: "systemd",
+  // What a real systemd needs to boot, without --privileged.
+  options: [
+    ...["--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--env", "container=docker"],
+    ...["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"],
+    ...["--cgroupns=host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+    ...["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"],
+  ],
+  showLog: ["journalctl", "--unit", "app", "--output", "cat", "--no-pager"],
+  short: false,
+};
+
 export const ROWS: readonly Row[] = [
   {
     name: "hupwatch is PID 1",
@@ -82,7 +100,7 @@ export const ROWS: readonly Row[] = [
     first: BARE,
     files: [],
     image: "supervisors",
-    init: true,
+    options: ["--init"],
     deploy: "signal",
     typed: "docker kill -s HUP",
     short: true,
@@ -97,7 +115,7 @@ export const ROWS: readonly Row[] = [
   {
     ...supervisord,
     name: "supervisord, restart",
-    init: true,
+    options: TAKES_OVER,
     deploy: [...CTL, "restart", "app"],
     typed: "supervisorctl restart app",
     cutsAtStop: LEAVES,
@@ -106,7 +124,7 @@ export const ROWS: readonly Row[] = [
   {
     ...supervisord,
     name: "supervisord, kill -9",
-    init: true,
+    options: TAKES_OVER,
     deploy: ["sh", "-c", `kill -9 $(${CTL.join(" ")} pid app)`],
     typed: "kill -9 <hupwatch>",
     cutsAtStop: LEAVES,
@@ -150,6 +168,18 @@ export const ROWS: readonly Row[] = [
     deploy: "signal",
     typed: "docker kill -s HUP",
     short: false,
+  },
+  {
+    ...SYSTEMD,
+    name: "systemd",
+    deploy: ["systemctl", "reload", "app"],
+    typed: "systemctl reload app",
+  },
+  {
+    ...SYSTEMD,
+    name: "systemd, restart",
+    deploy: ["systemctl", "restart", "app"],
+    typed: "systemctl restart app",
   },
 ];
 

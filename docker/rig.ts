@@ -2,7 +2,7 @@
 import { baseImage } from "./base-image.ts";
 import { build } from "./build.ts";
 import { measureCell } from "./cell.ts";
-import { startContainer } from "./container.ts";
+import { removeAll, startContainer } from "./container.ts";
 import { findEngine } from "./engine.ts";
 import { type Cell, type Grid, isGreen, type Outcome, renderPage, renderText } from "./grid.ts";
 import { hostSettings } from "./host-settings.ts";
@@ -20,19 +20,29 @@ const say = (line: string) =>
 async function main(options: Options): Promise<number> {
   const full = options.full && options.only === undefined;
   await using engine = await findEngine(say);
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, async () => {
+      await removeAll();
+      await engine[Symbol.asyncDispose]();
+      process.exit(130);
+    });
   say(engine.how);
   const settings = await hostSettings();
   const base = await baseImage("bookworm", settings, say);
   say(`base image: ${base.how}`);
   await build();
   const images: Record<string, number> = { base: await sizeOf(base.tag) };
-  for (const target of TARGETS) {
-    await buildImage(target, base.tag, settings);
+  const chosen = wanted(options);
+  const bases: { BASE: string; SYSTEMD_BASE?: string } = { BASE: base.tag };
+  if (chosen.some(([row]) => row.image === "systemd"))
+    bases.SYSTEMD_BASE = (await baseImage("trixie", settings, say)).tag;
+  for (const target of bases.SYSTEMD_BASE ? [...TARGETS, "systemd" as const] : TARGETS) {
+    await buildImage(target, bases, settings);
     images[target] = await sizeOf(imageOf(target));
     say(`image ${target}: ${images[target].toFixed(0)} MB`);
   }
   const cells: Cell[] = [];
-  for (const [row, column] of wanted(options)) cells.push(await tryCell(row, column, options.swaps));
+  for (const [row, column] of chosen) cells.push(await tryCell(row, column, options.swaps));
   const extras = full ? await tryPackage(base.tag, settings) : [];
   const seconds = (performance.now() - begin) / 1000;
   const grid: Grid = {
@@ -68,13 +78,18 @@ async function tryCell(row: Row, column: Column, swaps: number): Promise<Cell> {
 }
 
 async function outcomeOf(row: Row, column: Column, swaps: number): Promise<Outcome> {
+  const said = (error: unknown) => (error instanceof Error ? error.message : String(error));
   try {
     await using place = await startContainer(row, column);
-    const measured = await measureCell(place, row, column, swaps);
-    const faults = faultsOf(measured);
-    return faults.length > 0 ? { kind: "red", faults, measured } : { kind: "green", measured };
+    try {
+      const measured = await measureCell(place, row, column, swaps);
+      const faults = faultsOf(measured);
+      return faults.length > 0 ? { kind: "red", faults, measured } : { kind: "green", measured };
+    } catch (error) {
+      return { kind: "red", faults: [`${said(error)}\n${(await place.log()).slice(-3000)}`] };
+    }
   } catch (error) {
-    return { kind: "red", faults: [error instanceof Error ? error.message : String(error)] };
+    return { kind: "red", faults: [said(error)] };
   }
 }
 
