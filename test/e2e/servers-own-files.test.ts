@@ -1,0 +1,61 @@
+/** Files that two copies of gunicorn would fight over: each generation has its own, and swaps go through. */
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { gunicornSite } from "../harness/site.ts";
+import { until } from "../harness/until.ts";
+import { GUNICORNS } from "../setup/places.ts";
+
+const CONFIG = `
+bind = "unix:app.sock"
+pidfile = "g.pid"
+`;
+
+test.each(Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[])(
+  "the pid file of a config file (gunicorn of %s)",
+  async (which) => {
+    using site = gunicornSite();
+    writeFileSync(`${site.path}/gunicorn.conf.py`, CONFIG);
+    const words = ["-k", "-w", "0.2", "--", GUNICORNS[which], "wsgi:application"];
+    await using hupwatch = await startHupwatch(words, { cwd: site.path });
+    for (const generation of [1, 2, 3]) {
+      if (generation > 1) await hupwatch.swap(generation);
+      const [, pid = ""] = await hupwatch.until(LOG.started(generation));
+      expect(readFileSync(`${site.path}/g.pid.${generation}`, "utf8").trim()).toBe(pid);
+    }
+    expect(readdirSync(site.path).filter((name) => name.startsWith("g.pid"))).toEqual(["g.pid.3"]);
+    expect(hupwatch.log).toContain("scripts that signal by it want hupwatch's own, --pidfile g.pid");
+  },
+  60_000,
+);
+
+test("the control socket of the newest gunicorn: left out, or with the generation's number where it is wanted", async () => {
+  using site = gunicornSite();
+  const run = async (...more: string[]) => {
+    const words = [
+      "-k",
+      "-w",
+      "0.2",
+      "--",
+      GUNICORNS.pypi,
+      "wsgi:application",
+      "-b",
+      "unix:app.sock",
+      ...more,
+    ];
+    const home = { HOME: site.path, XDG_RUNTIME_DIR: site.path };
+    return startHupwatch(words, { cwd: site.path, env: home });
+  };
+  {
+    await using hupwatch = await run();
+    await hupwatch.swap(2);
+    expect(readdirSync(site.path).filter((name) => /ctl|\.gunicorn/.test(name))).toEqual([]);
+  }
+  await using hupwatch = await run("--control-socket", `${site.path}/g.ctl`);
+  for (const generation of [1, 2]) {
+    if (generation > 1) await hupwatch.swap(generation);
+    await until(() => existsSync(`${site.path}/g.ctl.${generation}`), { what: `g.ctl.${generation}` });
+  }
+  expect(readdirSync(site.path).filter((name) => name.startsWith("g.ctl"))).toEqual(["g.ctl.2"]);
+}, 60_000);
