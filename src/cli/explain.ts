@@ -34,7 +34,7 @@ export default command({
     "EXIT CODES",
     "",
     "  0  explained",
-    "  2  usage, or a command line that would not start",
+    "  2  usage, or a command line that a run would refuse",
     "",
     "  Nothing is run, with one exception: gunicorn is asked for its configuration where",
     "  a config file is part of it.",
