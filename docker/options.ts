@@ -1,5 +1,6 @@
 /** The words behind `bun run rig`. */
 import { parseArgs } from "node:util";
+import { COLUMNS, type Column, ROWS, type Row } from "./matrix.ts";
 
 export interface Options {
   full: boolean;
@@ -51,4 +52,25 @@ export function readOptions(words: string[]): Options {
     only: values.only,
     help: values.help,
   };
+}
+
+/** As a program does: help and mistakes end it. */
+export function optionsOf(words: string[]): Options {
+  let options: Options;
+  try {
+    options = readOptions(words);
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    process.exit(2);
+  }
+  if (!options.help) return options;
+  console.log(USAGE);
+  process.exit(0);
+}
+
+/** The cells that were asked for: all, some by name, or the short grid. */
+export function wanted({ full, only }: Pick<Options, "full" | "only">): [Row, Column][] {
+  const all = ROWS.flatMap((row) => COLUMNS.map((column): [Row, Column] => [row, column]));
+  if (only !== undefined) return all.filter(([row, column]) => `${row.name} / ${column.name}`.includes(only));
+  return all.filter(([row, column]) => full || (row.short && column === COLUMNS[0]));
 }

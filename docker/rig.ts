@@ -1,16 +1,14 @@
 /** `bun run rig`, the outside half: engine, images, the grid, what came out. Exit codes are in options.ts. */
 import { baseImage } from "./base-image.ts";
 import { build } from "./build.ts";
-import { measureCell } from "./cell.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine } from "./engine.ts";
-import { type Cell, type Grid, isGreen, type Outcome, renderPage, renderText } from "./grid.ts";
+import { type Cell, type Grid, isGreen, renderPage, renderText } from "./grid.ts";
 import { hostSettings } from "./host-settings.ts";
 import { buildImage, imageOf, sizeOf, type Target } from "./images.ts";
-import { COLUMNS, type Column, ROWS, type Row } from "./matrix.ts";
-import { type Options, readOptions, USAGE } from "./options.ts";
+import { type Options, optionsOf, wanted } from "./options.ts";
 import { tryPackage } from "./package.ts";
-import { faultsOf } from "./verdict.ts";
+import { tryCell } from "./try-cell.ts";
 
 const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
 const begin = performance.now();
@@ -42,7 +40,8 @@ async function main(options: Options): Promise<number> {
     say(`image ${target}: ${images[target].toFixed(0)} MB`);
   }
   const cells: Cell[] = [];
-  for (const [row, column] of chosen) cells.push(await tryCell(row, column, options.swaps));
+  for (const [row, column] of chosen)
+    cells.push(await tryCell(startContainer, row, column, options.swaps, say));
   const extras = full ? await tryPackage(base.tag, settings) : [];
   const seconds = (performance.now() - begin) / 1000;
   const grid: Grid = {
@@ -60,55 +59,8 @@ async function main(options: Options): Promise<number> {
   return isGreen(grid) ? 0 : 1;
 }
 
-function wanted({ full, only }: Options): [Row, Column][] {
-  const all = ROWS.flatMap((row) => COLUMNS.map((column): [Row, Column] => [row, column]));
-  const some = all.filter(([row, column]) => full || (row.short && column === COLUMNS[0]));
-  return only === undefined
-    ? some
-    : all.filter(([row, column]) => `${row.name} / ${column.name}`.includes(only));
-}
-
-async function tryCell(row: Row, column: Column, swaps: number): Promise<Cell> {
-  const from = performance.now();
-  const outcome = await outcomeOf(row, column, swaps);
-  const seconds = (performance.now() - from) / 1000;
-  say(`${row.name} / ${column.name}: ${outcome.kind}, ${seconds.toFixed(0)} s`);
-  if (outcome.kind === "red") say(outcome.faults.join("\n"));
-  return { row: row.name, column: column.name, typed: row.typed, outcome, seconds };
-}
-
-async function outcomeOf(row: Row, column: Column, swaps: number): Promise<Outcome> {
-  const said = (error: unknown) => (error instanceof Error ? error.message : String(error));
-  try {
-    await using place = await startContainer(row, column);
-    try {
-      const measured = await measureCell(place, row, column, swaps);
-      const faults = faultsOf(measured);
-      return faults.length > 0 ? { kind: "red", faults, measured } : { kind: "green", measured };
-    } catch (error) {
-      return { kind: "red", faults: [`${said(error)}\n${(await place.log()).slice(-3000)}`] };
-    }
-  } catch (error) {
-    return { kind: "red", faults: [said(error)] };
-  }
-}
-
-function options(): Options {
-  try {
-    return readOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
-    process.exit(2);
-  }
-}
-
-const asked = options();
-if (asked.help) {
-  console.log(USAGE);
-  process.exit(0);
-}
 process.exit(
-  await main(asked).catch((error) => {
+  await main(optionsOf(process.argv.slice(2))).catch((error) => {
     console.error(error instanceof Error ? error.message : error);
     return 3;
   }),

@@ -1,0 +1,151 @@
+/**
+ * The inside of a cell without Docker: the supervisor is PID 1 of a namespace of its own (unshare(1), so root), its files
+ * and the application are in a temporary directory, the load runs beside it. Owns all of them.
+ */
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { freePort, type TempDir, tempDir, until } from "../test/harness/until.ts";
+import { type Done, run } from "./command.ts";
+import { type Column, filesOf, PORT, type Row } from "./matrix.ts";
+import type { Load, Place } from "./place.ts";
+import { PLACE, ROOT } from "./places.ts";
+
+const LAUNCHER = `${ROOT}/src/launcher.sh`;
+
+/** Why a cell cannot be tried here; undefined where it can. */
+export function whyNotHere(row: Row, server: Column): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root for a PID namespace";
+  if (row.image === "systemd" || row.options?.includes("--init")) return "needs Docker";
+  const programs = [row.first(server)[0] ?? "", row.deploy[0] ?? "", server.words[0] ?? ""];
+  const ours = /^(\/|hupwatch$|s$|sh$)/;
+  const missing = programs.find((program) => !ours.test(program) && !Bun.which(program));
+  return missing === undefined ? undefined : `${missing} is not installed here`;
+}
+
+export async function startLocal(row: Row, server: Column): Promise<Place> {
+  const local = new Local(row, server, tempDir(), await freePort());
+  try {
+    await local.start();
+  } catch (error) {
+    await local[Symbol.asyncDispose]();
+    throw error;
+  }
+  return local;
+}
+
+class Local implements Place {
+  #unshare: Bun.Subprocess | undefined;
+  /** The first process, as this namespace numbers it. */
+  #first = 0;
+
+  constructor(
+    private readonly row: Row,
+    private readonly server: Column,
+    private readonly dir: TempDir,
+    private readonly port: number,
+  ) {}
+
+  /** Paths and the port of a container as they are here. */
+  #here(text: string): string {
+    const { path } = this.dir;
+    const port = new RegExp(`(?<=0\\.0\\.0\\.0:)${PORT}\\b`, "g");
+    return text
+      .replaceAll(PLACE, path)
+      .replaceAll(/(?<!\w)\/etc\/(?=supervisors|service|s6)/g, `${path}/etc/`)
+      .replace(port, `${this.port}`);
+  }
+
+  get #env(): Record<string, string> {
+    const env = Object.entries(this.row.env ?? {}).map(([name, value]) => [name, this.#here(value)]);
+    const { path } = this.dir;
+    const own = { PATH: `${path}/bin:${process.env.PATH}`, HUPWATCH_BUN: process.execPath };
+    return { ...own, XDG_RUNTIME_DIR: path, ...Object.fromEntries(env) };
+  }
+
+  async start(): Promise<void> {
+    const { path } = this.dir;
+    copyFileSync(`${ROOT}/fixtures/apps/wsgi.py`, `${path}/wsgi.py`);
+    writeFileSync(`${path}/VERSION`, "1\n");
+    mkdirSync(`${path}/bin`);
+    symlinkSync(LAUNCHER, `${path}/bin/hupwatch`);
+    for (const { path: place, text } of filesOf(this.row, this.server)) {
+      const file = this.#here(place);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, this.#here(text), { mode: 0o755 });
+    }
+    const log = Bun.file(`${path}/first.log`);
+    const namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--"];
+    const words = [...namespace, ...this.row.first(this.server).map((word) => this.#here(word))];
+    const options = { cwd: path, env: { ...process.env, ...this.#env } };
+    const child = Bun.spawn(words, { ...options, stdio: ["ignore", log, log] });
+    this.#unshare = child;
+    this.#first = await until(
+      () => {
+        if (child.exitCode !== null) throw new Error(`${words.join(" ")}: exit code ${child.exitCode}`);
+        return Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8"));
+      },
+      { what: "the first process" },
+    );
+  }
+
+  exec(words: readonly string[]): Promise<Done> {
+    const inside = [
+      "nsenter",
+      "--target",
+      `${this.#first}`,
+      "--pid",
+      "--mount",
+      `--wd=${this.dir.path}`,
+      "--",
+    ];
+    return run([...inside, ...words.map((word) => this.#here(word))], {
+      env: this.#env,
+      timeoutMs: 120_000,
+    });
+  }
+
+  async signal(name: string): Promise<void> {
+    process.kill(this.#first, name.startsWith("SIG") ? name : `SIG${name}`);
+  }
+
+  async log(): Promise<string> {
+    const { path } = this.dir;
+    const names = readdirSync(path).filter((name) => name.endsWith(".log"));
+    return names.map((name) => readFileSync(`${path}/${name}`, "utf8")).join("");
+  }
+
+  async stop(graceSeconds: number): Promise<{ code: number; ms: number }> {
+    const begin = performance.now();
+    const child = this.#unshare as Bun.Subprocess;
+    process.kill(this.#first, "SIGTERM");
+    const force = setTimeout(() => child.kill("SIGKILL"), graceSeconds * 1000);
+    const code = await child.exited;
+    clearTimeout(force);
+    return { code, ms: performance.now() - begin };
+  }
+
+  load(options: readonly string[]): Load {
+    const target =
+      this.server.transport === "unix" ? `unix:${this.dir.path}/app.sock` : `http://127.0.0.1:${this.port}/`;
+    const child = Bun.spawn([LAUNCHER, "load", "--json", "--quiet", ...options, target], {
+      env: { ...process.env, HUPWATCH_BUN: process.execPath },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const said = Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+    const done = said.then(([code, stdout, stderr]) => ({ code, stdout, stderr }));
+    return {
+      done,
+      end() {
+        child.kill("SIGTERM");
+        return done;
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // With unshare goes its namespace, and all that is in it.
+    this.#unshare?.kill("SIGKILL");
+    await this.#unshare?.exited;
+    this.dir[Symbol.dispose]();
+  }
+}
