@@ -1,6 +1,7 @@
 /** `bun run rig`, the outside half: engine, images, the grid, what came out. Exit codes are in options.ts. */
 import { baseImage } from "./base-image.ts";
 import { build } from "./build.ts";
+import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine } from "./engine.ts";
 import { type Cell, type Grid, isGreen, renderPage, renderText } from "./grid.ts";
@@ -11,6 +12,8 @@ import { tryPackage } from "./package.ts";
 import { tryCell } from "./try-cell.ts";
 
 const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
+/** Only where all is tried. */
+const FURTHER: readonly Target[] = ["nginx", "systemd"];
 const begin = performance.now();
 const say = (line: string) =>
   console.error(`[${((performance.now() - begin) / 1000).toFixed(0).padStart(4)} s] ${line}`);
@@ -32,9 +35,9 @@ async function main(options: Options): Promise<number> {
   const images: Record<string, number> = { base: await sizeOf(base.tag) };
   const chosen = wanted(options);
   const bases: { BASE: string; SYSTEMD_BASE?: string } = { BASE: base.tag };
-  if (chosen.some(([row]) => row.image === "systemd"))
-    bases.SYSTEMD_BASE = (await baseImage("trixie", settings, say)).tag;
-  for (const target of bases.SYSTEMD_BASE ? [...TARGETS, "systemd" as const] : TARGETS) {
+  const all = full || chosen.some(([row]) => row.image === "systemd");
+  if (all) bases.SYSTEMD_BASE = (await baseImage("trixie", settings, say)).tag;
+  for (const target of all ? [...TARGETS, ...FURTHER] : TARGETS) {
     await buildImage(target, bases, settings);
     images[target] = await sizeOf(imageOf(target));
     say(`image ${target}: ${images[target].toFixed(0)} MB`);
@@ -42,7 +45,7 @@ async function main(options: Options): Promise<number> {
   const cells: Cell[] = [];
   for (const [row, column] of chosen)
     cells.push(await tryCell(startContainer, row, column, options.swaps, say));
-  const extras = full ? await tryPackage(base.tag, settings) : [];
+  const extras = full ? [...(await tryPackage(base.tag, settings)), await tryCompose()] : [];
   const seconds = (performance.now() - begin) / 1000;
   const grid: Grid = {
     schema: "hupwatch-rig/1",

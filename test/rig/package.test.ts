@@ -1,0 +1,38 @@
+/** What may be in the published package, and what must. */
+import { expect, test } from "bun:test";
+import { contentFaults } from "../../docker/package.ts";
+
+const packed = (...paths: string[]) => ({
+  filename: "hupwatch-0.1.0.tgz",
+  size: 1,
+  unpackedSize: 2,
+  files: paths.map((path) => ({ path })),
+});
+const NEEDED = [
+  "package.json",
+  "README.md",
+  "LICENSE",
+  "src/launcher.sh",
+  "src/main.ts",
+  "fixtures/demo/demo.ts",
+];
+
+test("the program, its documents and the demo", () => {
+  expect(contentFaults(packed(...NEEDED, "CHANGELOG.md", "fixtures/apps/tiny.ts"))).toEqual([]);
+});
+
+test.each([
+  "test/run.ts",
+  "docker/rig.ts",
+  "src/swap/machine.test.ts",
+  "fixtures/apps/asgi.py",
+  "fixtures/children/ignores-term.ts",
+  "dist/hupwatch.bin",
+])("never %s", (path) => {
+  expect(contentFaults(packed(...NEEDED, path))).toEqual([`${path} is in the package`]);
+});
+
+test("never without its license", () => {
+  const rest = NEEDED.filter((path) => path !== "LICENSE");
+  expect(contentFaults(packed(...rest))).toEqual(["LICENSE is not in the package"]);
+});
