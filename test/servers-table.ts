@@ -6,6 +6,7 @@
  *
  * All rows measured, it is written into the README between its markers. Takes about ten minutes.
  */
+import { release } from "node:os";
 import { measure, type Seen } from "./harness/contract.ts";
 import { README } from "./readme.ts";
 import { isInstalled, SERVERS, type ServerRow, type Transport, versionOf } from "./setup/servers.ts";
@@ -14,6 +15,10 @@ const SWAPS = 3;
 const AT_ONCE = 2;
 /** Of kept connections: closed this often is not about swaps, but how the server ends every answer. */
 const CLOSES_ALWAYS = 0.1;
+
+/** What the words in the cells mean; the reasons were looked up in the logs of the cells. */
+const NOTES = `*cannot*: granian binds a path of its own, which nobody else can share; daphne unlinks the path of a shared Unix socket at
+its exit; nginx left a request unanswered. *Closes each*: no keep-alive in the first place.`;
 
 type Cell = Seen | { reason: string };
 type Column = `${"steer" | "share"} ${Transport}`;
@@ -90,7 +95,9 @@ const table = [
   `| --- | --- | --- | --- | --- | --- | --- | --- |`,
   ...installed.map(line),
   "",
-  `${SWAPS} swaps each; Linux ${Bun.spawnSync(["uname", "-r"]).stdout.toString().trim()}, ${navigator.hardwareConcurrency} cores.`,
+  `${SWAPS} swaps each; Linux ${/^\d+\.\d+/.exec(release())?.[0]}, ${navigator.hardwareConcurrency} cores.`,
+  "",
+  NOTES,
   ...(missing.length > 0 ? [`Not installed here and so not measured: ${missing.join(", ")}.`] : []),
 ].join("\n");
 console.log(table);

@@ -49,7 +49,8 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   const sockets = chooseSockets(values.bind, traits, around, here);
   const handover = chooseHandover(values.handover ?? "auto", traits, sockets);
   const handed = handedBy(traits, handover, sockets);
-  if (handover === "path") requireOwnPaths(handed.words, sockets);
+  const cutover = oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]);
+  if (handover === "path") requireOwnPaths(handed.words, sockets, cutover);
   rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : sockets);
   const plan: RunPlan = {
     name: nameOf(values.name, directory, words),
@@ -61,7 +62,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
     sockets: handover === "none" ? [] : sockets,
     socketOptions: socketOptions(values, traits),
-    cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
+    cutover,
     handover,
     checks: chooseChecks(values.ready, traits, handover === "none" ? [] : sockets),
     // A server on a terminal keeps its terminal: who sits there has read the lines anyway.
@@ -134,7 +135,13 @@ function rejectStrandedPlaceholders(mode: Handover, handed: Handed, specs: reado
 }
 
 /** The server binds a path of its own for each generation, so it has to be told which. */
-function requireOwnPaths(words: readonly string[], sockets: readonly SocketSpec[]): void {
+function requireOwnPaths(
+  words: readonly string[],
+  sockets: readonly SocketSpec[],
+  cutover: RunPlan["cutover"],
+): void {
+  if (cutover === "share")
+    throw usage("--cutover share: a server that binds a path of its own shares none", "leave it out");
   const other = sockets.find((s) => s.address.kind !== "unix");
   if (other)
     throw usage(`--handover path is for Unix sockets, and '${other.text}' is none`, "bind unix:/path");

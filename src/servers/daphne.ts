@@ -63,6 +63,10 @@ function domainOf({ address }: SocketSpec): string {
 
 const QUIRKS = [
   {
+    what: "it unlinks the path of a Unix socket it was handed at its exit: a hidden one of its own where hupwatch steers, everybody's where the socket is inherited or shared",
+    link: "https://github.com/twisted/twisted/blob/trunk/src/twisted/internet/unix.py",
+  },
+  {
     what: "TERM and INT cancel requests in flight: give slow ones a longer --warmup-time",
     link: "https://github.com/django/daphne/blob/main/daphne/server.py",
   },
