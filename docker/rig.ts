@@ -5,6 +5,7 @@ import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine } from "./engine.ts";
 import { type Cell, type Grid, isGreen, renderPage, renderText } from "./grid.ts";
+import { tryHealth } from "./health.ts";
 import { hostSettings } from "./host-settings.ts";
 import { buildImage, imageOf, sizeOf, type Target } from "./images.ts";
 import { type Options, optionsOf, wanted } from "./options.ts";
@@ -45,7 +46,8 @@ async function main(options: Options): Promise<number> {
   const cells: Cell[] = [];
   for (const [row, column] of chosen)
     cells.push(await tryCell(startContainer, row, column, options.swaps, say));
-  const extras = full ? [...(await tryPackage(base.tag, settings)), await tryCompose()] : [];
+  const extras = options.only === undefined ? [await tryHealth()] : [];
+  if (full) extras.push(...(await tryPackage(base.tag, settings)), await tryCompose());
   const seconds = (performance.now() - begin) / 1000;
   const grid: Grid = {
     schema: "hupwatch-rig/1",
