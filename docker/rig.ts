@@ -7,7 +7,7 @@ import { findEngine } from "./engine.ts";
 import { type Cell, type Grid, isGreen, renderPage, renderText } from "./grid.ts";
 import { tryHealth } from "./health.ts";
 import { hostSettings } from "./host-settings.ts";
-import { buildImage, imageOf, sizeOf, type Target } from "./images.ts";
+import { buildImage, imageOf, removeReplaced, sizeOf, type Target } from "./images.ts";
 import { type Options, optionsOf, wanted } from "./options.ts";
 import { tryPackage } from "./package.ts";
 import { tryCell } from "./try-cell.ts";
@@ -43,6 +43,7 @@ async function main(options: Options): Promise<number> {
     images[target] = await sizeOf(imageOf(target));
     say(`image ${target}: ${images[target].toFixed(0)} MB`);
   }
+  await removeReplaced();
   const cells: Cell[] = [];
   for (const [row, column] of chosen)
     cells.push(await tryCell(startContainer, row, column, options.swaps, say));
