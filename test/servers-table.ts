@@ -18,7 +18,7 @@ const CLOSES_ALWAYS = 0.1;
 
 /** What the words in the cells mean; the reasons were looked up in the logs of the cells. */
 const NOTES = `*cannot*: granian binds a path of its own, which nobody else can share; daphne unlinks the path of a shared Unix socket at
-its exit; nginx left a request unanswered. *Closes each*: no keep-alive in the first place.`;
+its exit; of nginx one request stayed unanswered in one run of three, which is not understood yet. *Closes each*: no keep-alive in the first place.`;
 
 type Cell = Seen | { reason: string };
 type Column = `${"steer" | "share"} ${Transport}`;
