@@ -19,7 +19,7 @@ test("I3: a server that binds its own {socket} is swapped without a drop, and it
   );
   await using load = await startLoad({ target: bind, versions: ["1", "2", "3"] });
   await load.version("1");
-  const before = takeStock(hupwatch, place.path);
+  const before = await takeStock(hupwatch, place.path);
   for (const generation of [2, 3]) {
     hupwatch.hup();
     await hupwatch.until(LOG.gone(generation - 1));

@@ -135,7 +135,7 @@ test(
     const options = ["-k", "-w", "0.2", "--env-file", `${dir.path}/env`, "-b", bind];
     await using hupwatch = await startHupwatch([...options, "--", ...server], { cwd: dir.path });
     await using load = await startLoad({ target: bind, versions: ["1", "2", "3", "4"] });
-    const before = takeStock(hupwatch, dir.path);
+    const before = await takeStock(hupwatch, dir.path);
     for (const version of [2, 3, 4]) {
       writeFileSync(`${dir.path}/env`, `APP_VERSION=${version}\n`);
       await hupwatch.swap(version);

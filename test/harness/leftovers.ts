@@ -12,7 +12,25 @@ export interface Leftovers {
   files: string[];
 }
 
-export function takeStock(hupwatch: Hupwatch, directory: string): Leftovers {
+/** How long nothing may change before a stock counts: a relay's zombie and its pidfd are gone sooner. */
+const QUIET_MS = 500;
+
+/** The stock when it has come to rest: right after "gone" an ended relay may still be waited for. */
+export async function takeStock(hupwatch: Hupwatch, directory: string): Promise<Leftovers> {
+  let last = "";
+  let since = 0;
+  return until(
+    () => {
+      const stock = countStock(hupwatch, directory);
+      const text = JSON.stringify(stock);
+      if (text !== last) [last, since] = [text, performance.now()];
+      return performance.now() - since >= QUIET_MS && stock;
+    },
+    { what: "the stock to come to rest", context: () => last },
+  );
+}
+
+function countStock(hupwatch: Hupwatch, directory: string): Leftovers {
   return {
     processes: hupwatch.tree().length,
     descriptors: openDescriptors(hupwatch.pid)
@@ -29,7 +47,7 @@ export function takeStock(hupwatch: Hupwatch, directory: string): Leftovers {
 /** Waits for the stock to be what it was: what is retired goes in its own time. */
 export async function sameStock(hupwatch: Hupwatch, directory: string, before: Leftovers): Promise<void> {
   const wanted = JSON.stringify(before, null, 1);
-  const now = () => JSON.stringify(takeStock(hupwatch, directory), null, 1);
+  const now = () => JSON.stringify(countStock(hupwatch, directory), null, 1);
   await until(() => now() === wanted, {
     what: "as many processes, descriptors and files as before",
     context: () =>
