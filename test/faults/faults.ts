@@ -119,10 +119,10 @@ export const FAULTS: Record<string, FaultCase> = {
   },
   silence: {
     fault: () => {},
-    ...{ class: "timeout", phase: "before-byte", kinds: PLAIN, transports: BOTH, timeoutMs: 60 },
+    ...{ class: "timeout", phase: "before-byte", kinds: PLAIN, transports: BOTH, timeoutMs: 250 },
   },
   "silence in the body": {
     fault: say(({ good }) => good.slice(0, -1)),
-    ...{ class: "timeout", phase: "body", kinds: PLAIN, transports: BOTH, timeoutMs: 60 },
+    ...{ class: "timeout", phase: "body", kinds: PLAIN, transports: BOTH, timeoutMs: 250 },
   },
 };
