@@ -65,7 +65,8 @@ function take({ front, args }: Recognised, option: string | undefined, sockets: 
   const rest = without(args, ...BINDING.map(([long, , short]) => [long, short] as const));
   const ours = option ? sockets.flatMap((_, i) => [option, `fd://${descriptorOf(i)}`]) : [];
   // Without a master there is nobody who would wait for the request that is running.
-  return { words: [...front, ...rest, ...ours, "--master", "--exit-on-reload"] };
+  const quiet = hasFlag(rest, "--ignore-sigpipe") ? [] : ["--ignore-sigpipe"];
+  return { words: [...front, ...rest, ...ours, "--master", "--exit-on-reload", ...quiet] };
 }
 
 interface ConfigFile {
@@ -114,6 +115,10 @@ function notes(found: Recognised, configs: readonly ConfigFile[]): string[] {
 }
 
 const QUIRKS = [
+  {
+    what: "its SIGPIPE handler writes to stderr: where that is a pipe whose reader has gone with hupwatch (supervisord), its workers write for ever and answer nothing, unless told --ignore-sigpipe",
+    link: "https://github.com/unbit/uwsgi/blob/uwsgi-2.0/core/utils.c",
+  },
   {
     what: "TERM is a brutal reload, and with die-on-term an end in the middle of requests: HUP with --exit-on-reload is neither",
     link: "https://uwsgi-docs.readthedocs.io/en/latest/Management.html",

@@ -93,7 +93,8 @@ const ROWS: Row[] = [
     given: "uwsgi --http-socket :80 -s /a.sock -p 4 -w app",
     server: "uWSGI",
     binds: [":80", "unix:/a.sock"],
-    words: "uwsgi -p 4 -w app --http-socket fd://3 --http-socket fd://4 --master --exit-on-reload",
+    words:
+      "uwsgi -p 4 -w app --http-socket fd://3 --http-socket fd://4 --master --exit-on-reload --ignore-sigpipe",
     stop: "HUP/90s/KILL",
   },
   {
@@ -101,7 +102,8 @@ const ROWS: Row[] = [
     server: "uWSGI",
     binds: [],
     held: [":80"],
-    words: "uwsgi -w app --worker-reload-mercy=5 --http-socket fd://3 --master --exit-on-reload",
+    words:
+      "uwsgi -w app --worker-reload-mercy=5 --http-socket fd://3 --master --exit-on-reload --ignore-sigpipe",
     stop: "HUP/35s/KILL",
   },
   {
@@ -303,6 +305,6 @@ describe("what the user is told", () => {
     const traits = read("uwsgi a.ini", {}, dir.path);
     expect(traits.notes).toEqual([]);
     expect(traits.ready).toBe("connect");
-    expect(handed(traits, [":80"]).words).toBe("uwsgi a.ini --master --exit-on-reload");
+    expect(handed(traits, [":80"]).words).toBe("uwsgi a.ini --master --exit-on-reload --ignore-sigpipe");
   });
 });
