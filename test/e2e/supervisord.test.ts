@@ -76,6 +76,8 @@ test("I7: supervisorctl signal HUP swaps, supervisorctl restart hands over to th
   await supervisord.says(LOG.serves(1));
   await using load = await startLoad({ target: `unix:${site.path}/app.sock`, versions: ["1", "2", "3"] });
   await load.version("1");
+  // A worker that imports late would read the next release.
+  await supervisord.says(/version 1 ready/, 2);
 
   site.deploy("2");
   supervisord.ctl("signal", "HUP", "app");
