@@ -7,8 +7,11 @@ import type { Os } from "../os/os.ts";
 import type { Tap } from "../os/output.ts";
 import type { CheckContext, Need } from "../ready/check.ts";
 
-/** Lines of stderr that a reason keeps. */
-const KEPT_LINES = 20;
+/**
+ * Lines of stderr that a reason keeps. gunicorn 20.1 puts two workers' tracebacks and the master's own behind each other where
+ * two workers fail at once: with twenty lines the one that names the cause was gone.
+ */
+const KEPT_LINES = 60;
 
 export interface Wants {
   stderr: boolean;
