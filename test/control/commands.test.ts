@@ -92,7 +92,7 @@ test("a stale socket and a stale lock of a killed hupwatch are nobody; what it l
   );
   await next.until(LOG.gone(1));
   expect(await cli(["stop", "left"], place)).toMatchObject({ exitCode: 0 });
-  expect(next.alive).toBe(false);
+  expect(await next.exited).toBe(0);
 });
 
 test("a hupwatch that ends while a reload waits says so, with the reason", async () => {

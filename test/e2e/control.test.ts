@@ -6,21 +6,20 @@ import { cli, home, shell } from "../harness/cli.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { allImported, bindFor, gunicorn, gunicornSite } from "../harness/site.ts";
-import { ROOT } from "../setup/places.ts";
+import { bindFor, deployTo, gunicorn, gunicornSite } from "../harness/site.ts";
 
 const TIMEOUT_MS = 60_000;
 
 const DEPLOY = `
-release() { cp "$1" wsgi.py; echo "$2" > VERSION; }
 deploy() {
+  ln -sfn "releases/$1" next && mv -T next current
   echo "$ hupwatch reload shop"
   hupwatch reload shop --timeout 30s
   echo "[exit $?]"
 }
-release ${ROOT}/fixtures/apps/wsgi.py 2;  deploy
-release broken.py 3;                      deploy
-release ${ROOT}/fixtures/apps/wsgi.py 4;  deploy
+deploy good-2
+deploy broken-3
+deploy good-4
 `;
 
 test(
@@ -28,13 +27,14 @@ test(
   async () => {
     using place = home();
     using site = gunicornSite();
-    writeFileSync(`${site.path}/broken.py`, "import module_that_is_missing\n");
+    for (const release of ["good-2", "broken-3", "good-4"])
+      deployTo(`${site.path}/releases/${release}`, release.slice(-1));
+    writeFileSync(`${site.path}/releases/broken-3/wsgi.py`, "import module_that_is_missing\n");
     const bind = await bindFor("unix", site);
     await using hupwatch = await startHupwatch(
       ["-k", "-w", "0.2", "--name", "shop", "--", ...gunicorn(bind)],
-      { cwd: site.path, env: place.env },
+      { cwd: site.current, env: place.env },
     );
-    await allImported(hupwatch, "1");
     await using load = await startLoad({ target: bind, afterFirstOk: true });
 
     const { stdout: transcript } = await shell(DEPLOY, place, site.path);
@@ -61,7 +61,7 @@ test(
 
     const stop = await cli(["stop", "shop"], place);
     expect(stop).toEqual({ exitCode: 0, stdout: "shop: stopped\n", stderr: "" });
-    expect(hupwatch.alive).toBe(false);
+    expect(await hupwatch.exited).toBe(0);
     await hupwatch.assertTreeGone();
     expect(existsSync(`${place.path}/hupwatch/shop.sock`)).toBe(false);
   },
@@ -76,7 +76,7 @@ test(
     const bind = await bindFor("unix", site);
     await using hupwatch = await startHupwatch(
       ["-k", "-w", "0.2", "--name", "shop", "--", ...gunicorn(bind)],
-      { cwd: site.path, env: place.env },
+      { cwd: site.current, env: place.env },
     );
     const reload = () => cli(["reload", "--json"], place);
     const first = reload();
