@@ -7,7 +7,7 @@ import { readdirSync } from "node:fs";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { sameStock, takeStock } from "../harness/leftovers.ts";
 import { startLoad } from "../harness/load.ts";
-import { allImported, bindFor, gunicorn, gunicornSite, TRANSPORTS, WORKERS } from "../harness/site.ts";
+import { bindFor, gunicorn, gunicornSite, TRANSPORTS, WORKERS } from "../harness/site.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const LAST_VERSION = 5;
@@ -27,14 +27,14 @@ describe("I3: swaps under fresh connections drop nothing", () => {
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
       const command = gunicorn(bind, { which, worker });
-      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], { cwd: site.path });
+      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], {
+        cwd: site.current,
+      });
       await using load = await startLoad({ target: bind, afterFirstOk: true });
-      await allImported(hupwatch, "1");
       const swapTo = async (version: number) => {
         site.deploy(`${version}`);
         await hupwatch.swap(version);
         await load.version(`${version}`);
-        await allImported(hupwatch, `${version}`);
       };
       // The stock is taken after a swap: over TCP the first one adds a listener that every later one uses again.
       await swapTo(2);
@@ -64,17 +64,17 @@ describe("swaps under other loads", () => {
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
       const command = gunicorn(bind, { worker: "gthread" });
-      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], { cwd: site.path });
+      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], {
+        cwd: site.current,
+      });
       await using uploads = await startLoad({ target: bind, mode: "post", concurrency: 2 });
       await using slow = await startLoad({ target: bind, path: "/slow?ms=300", concurrency: 3 });
       await using streams = await startLoad({ target: bind, path: "/stream?chunks=5&ms=50", concurrency: 2 });
       const loads = [uploads, slow, streams];
-      await allImported(hupwatch, "1");
       for (const version of [2, 3, 4]) {
         site.deploy(`${version}`);
         await hupwatch.swap(version);
         for (const load of loads) await load.version(`${version}`);
-        await allImported(hupwatch, `${version}`);
       }
       for (const load of loads)
         expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "4" });
@@ -88,14 +88,14 @@ describe("swaps under other loads", () => {
       using site = gunicornSite();
       const bind = await bindFor("unix", site);
       const command = gunicorn(bind, { worker: "gthread" });
-      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], { cwd: site.path });
+      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], {
+        cwd: site.current,
+      });
       await using load = await startLoad({ target: bind, mode: "keep-alive", afterFirstOk: true });
-      await allImported(hupwatch, "1");
       for (const version of [2, 3, 4]) {
         site.deploy(`${version}`);
         await hupwatch.swap(version);
         await load.version(`${version}`);
-        await allImported(hupwatch, `${version}`);
       }
       const report = await load.stop();
       const others = Object.keys(report.failures).filter((what) => !/^first-byte \w+ \(reused\)$/.test(what));

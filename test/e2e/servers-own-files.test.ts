@@ -16,15 +16,15 @@ test.each(Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[])(
   "the pid file of a config file (gunicorn of %s)",
   async (which) => {
     using site = gunicornSite();
-    writeFileSync(`${site.path}/gunicorn.conf.py`, CONFIG);
+    writeFileSync(`${site.current}/gunicorn.conf.py`, CONFIG);
     const words = ["-k", "-w", "0.2", "--", GUNICORNS[which], "wsgi:application"];
-    await using hupwatch = await startHupwatch(words, { cwd: site.path });
+    await using hupwatch = await startHupwatch(words, { cwd: site.current });
     for (const generation of [1, 2, 3]) {
       if (generation > 1) await hupwatch.swap(generation);
       const [, pid = ""] = await hupwatch.until(LOG.started(generation));
-      expect(readFileSync(`${site.path}/g.pid.${generation}`, "utf8").trim()).toBe(pid);
+      expect(readFileSync(`${site.current}/g.pid.${generation}`, "utf8").trim()).toBe(pid);
     }
-    expect(readdirSync(site.path).filter((name) => name.startsWith("g.pid"))).toEqual(["g.pid.3"]);
+    expect(readdirSync(site.current).filter((name) => name.startsWith("g.pid"))).toEqual(["g.pid.3"]);
     expect(hupwatch.log).toContain("scripts that signal by it want hupwatch's own, --pidfile g.pid");
   },
   60_000,
@@ -44,18 +44,18 @@ test("the control socket of the newest gunicorn: left out, or with the generatio
       "unix:app.sock",
       ...more,
     ];
-    const home = { HOME: site.path, XDG_RUNTIME_DIR: site.path };
-    return startHupwatch(words, { cwd: site.path, env: home });
+    const home = { HOME: site.current, XDG_RUNTIME_DIR: site.current };
+    return startHupwatch(words, { cwd: site.current, env: home });
   };
   {
     await using hupwatch = await run();
     await hupwatch.swap(2);
-    expect(readdirSync(site.path).filter((name) => /ctl|\.gunicorn/.test(name))).toEqual([]);
+    expect(readdirSync(site.current).filter((name) => /ctl|\.gunicorn/.test(name))).toEqual([]);
   }
-  await using hupwatch = await run("--control-socket", `${site.path}/g.ctl`);
+  await using hupwatch = await run("--control-socket", `${site.current}/g.ctl`);
   for (const generation of [1, 2]) {
     if (generation > 1) await hupwatch.swap(generation);
-    await until(() => existsSync(`${site.path}/g.ctl.${generation}`), { what: `g.ctl.${generation}` });
+    await until(() => existsSync(`${site.current}/g.ctl.${generation}`), { what: `g.ctl.${generation}` });
   }
-  expect(readdirSync(site.path).filter((name) => name.startsWith("g.ctl"))).toEqual(["g.ctl.2"]);
+  expect(readdirSync(site.current).filter((name) => name.startsWith("g.ctl"))).toEqual(["g.ctl.2"]);
 }, 60_000);

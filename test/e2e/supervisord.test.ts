@@ -15,11 +15,15 @@ class Supervisord implements AsyncDisposable {
   readonly #env: Record<string, string>;
   readonly #process: Bun.Subprocess;
 
-  constructor(private readonly place: string) {
+  /** The user's way to releases behind a symlink: supervisord would resolve it once and for all in `directory=`. */
+  constructor(
+    private readonly place: string,
+    current: string,
+  ) {
     this.#env = {
       ...(process.env as Record<string, string>),
       PLACE: place,
-      HUPWATCH: LAUNCHER,
+      HUPWATCH: `${LAUNCHER} --chdir ${current}`,
       HUPWATCH_BUN: process.execPath,
       XDG_RUNTIME_DIR: place,
     };
@@ -72,11 +76,10 @@ class Supervisord implements AsyncDisposable {
 
 test("I7: supervisorctl signal HUP swaps, supervisorctl restart hands over to the next hupwatch, and nothing is dropped", async () => {
   using site = gunicornSite();
-  await using supervisord = new Supervisord(site.path);
+  await using supervisord = new Supervisord(site.path, site.current);
   await supervisord.says(LOG.serves(1));
   await using load = await startLoad({ target: `unix:${site.path}/app.sock`, versions: ["1", "2", "3"] });
   await load.version("1");
-  // A worker that imports late would read the next release.
   await supervisord.says(/version 1 ready/, 2);
 
   site.deploy("2");

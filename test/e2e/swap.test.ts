@@ -1,11 +1,19 @@
 /** Swaps that go wrong, come in bursts, move to another release or carry two sockets: with real gunicorn, under load. */
 import { expect, test } from "bun:test";
-import { chmodSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { sameStock, takeStock } from "../harness/leftovers.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { allImported, bindFor, deployTo, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
+import {
+  allImported,
+  bindFor,
+  deployTo,
+  gunicorn,
+  gunicornSite,
+  switchTo,
+  TRANSPORTS,
+} from "../harness/site.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
@@ -18,9 +26,8 @@ test.each(TRANSPORTS)(
     using site = gunicornSite();
     const bind = await bindFor(transport, site);
     await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...gunicorn(bind)], {
-      cwd: site.path,
+      cwd: site.current,
     });
-    await allImported(hupwatch, "1");
     await using load = await startLoad({ target: bind, versions: ["1", "3"] });
 
     site.deployBroken();
@@ -51,9 +58,8 @@ test(
     using site = gunicornSite();
     const bind = await bindFor("unix", site);
     await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...gunicorn(bind)], {
-      cwd: site.path,
+      cwd: site.current,
     });
-    await allImported(hupwatch, "1");
     await using load = await startLoad({ target: bind });
     hupwatch.hup();
     await hupwatch.until(LOG.started(2));
@@ -80,9 +86,7 @@ test(
       // An executable of the release itself, as a virtualenv within it would have.
       writeFileSync(`${path}/server`, `#!/bin/sh\necho "server of ${name} in $(pwd -P)" >&2\nexec "$@"\n`);
       chmodSync(`${path}/server`, 0o755);
-      // Made beside and renamed over, as deploy tools do.
-      symlinkSync(`releases/${name}`, `${dir.path}/next`);
-      renameSync(`${dir.path}/next`, `${dir.path}/current`);
+      switchTo(path, `${dir.path}/current`);
       return path;
     };
     release("one");
@@ -92,7 +96,6 @@ test(
       cwd: `${dir.path}/current`,
     });
     await using load = await startLoad({ target: bind });
-    await allImported(hupwatch, "one");
     const two = release("two");
     await hupwatch.swap(2);
     await load.version("two");
@@ -103,14 +106,30 @@ test(
 );
 
 test(
+  "I8: a worker that starts anew after `current` was switched runs the release of its generation",
+  async () => {
+    using site = gunicornSite();
+    const bind = await bindFor("unix", site);
+    await using hupwatch = await startHupwatch(["-k", "--", ...gunicorn(bind)], { cwd: site.current });
+    await allImported(hupwatch, "1");
+    // It exists, but nobody has asked for it yet.
+    site.deployBroken();
+    const [, worker] = /version 1 ready \(pid: (\d+)\)/.exec(hupwatch.log) ?? [];
+    process.kill(Number(worker), "SIGTERM");
+    await allImported(hupwatch, "1", 3);
+    expect(hupwatch.alive).toBe(true);
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "two sockets of one server are swapped together",
   async () => {
     using site = gunicornSite();
     const binds = [await bindFor("unix", site), await bindFor("tcp", site)] as const;
     await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...gunicorn([...binds])], {
-      cwd: site.path,
+      cwd: site.current,
     });
-    await allImported(hupwatch, "1");
     await using unix = await startLoad({ target: binds[0], concurrency: 2 });
     await using tcp = await startLoad({ target: binds[1], concurrency: 2 });
     const loads = [unix, tcp];
@@ -118,7 +137,6 @@ test(
       site.deploy(`${version}`);
       await hupwatch.swap(version);
       for (const load of loads) await load.version(`${version}`);
-      await allImported(hupwatch, `${version}`);
     }
     for (const load of loads) expect(await load.stop()).toMatchObject({ ...clean, lastVersion: "4" });
   },

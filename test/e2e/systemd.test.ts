@@ -6,7 +6,7 @@ import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { NotifyReceiver } from "../harness/notify-receiver.ts";
-import { allImported, gunicorn, gunicornSite } from "../harness/site.ts";
+import { gunicorn, gunicornSite } from "../harness/site.ts";
 import { tempDir } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
@@ -112,11 +112,10 @@ test.each([
     const command = gunicorn("127.0.0.1:1", { worker: "gthread" });
     const words = ["-k", "-w", "0.5", ...options, "--name", "web", "--", ...command];
     await using hupwatch = await startHupwatch(words, {
-      cwd: site.path,
+      cwd: site.current,
       env,
       launcher: `${place.path}/activator`,
     });
-    await allImported(hupwatch, "1");
     expect(hupwatch.log).toContain(`holding unix:${path} (shared: inherited`);
     const status = await cli(["status", "web", "--json"], place);
     expect(JSON.parse(status.stdout)[0].sockets).toEqual([

@@ -9,7 +9,7 @@ import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
-import { allImported, bindFor, gunicorn, gunicornSite, TRANSPORTS, type Transport } from "../harness/site.ts";
+import { bindFor, gunicorn, gunicornSite, TRANSPORTS, type Transport } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
 import { takeTurn } from "../harness/turns.ts";
 import { freePort, tempDir, until } from "../harness/until.ts";
@@ -76,15 +76,13 @@ describe("I7: kill -9 of hupwatch, then the same command line again, drops nothi
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
       // A boot that lasts longer than it takes to see that it has begun.
-      const start = { cwd: site.path, env: { APP_BOOT_SECONDS: "0.5" } };
+      const start = { cwd: site.current, env: { APP_BOOT_SECONDS: "0.5" } };
       await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], start);
       const first = await lives.start();
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       await using slow = await startLoad({ target: bind, path: "/slow?ms=300", concurrency: 1 });
-      await allImported(first, "1");
       site.deploy("2");
       await PHASES[phase]?.(first, 2);
-      if (LOG.ready(2).test(first.log)) await allImported(first, "2");
       first.signal("SIGKILL");
       await first.exited;
       await load.more(50);
@@ -111,7 +109,7 @@ describe("I7: kill -9 of hupwatch, then the same command line again, drops nothi
       using _turn = await takeTurn();
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
-      await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], { cwd: site.path });
+      await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], { cwd: site.current });
       let hupwatch = await lives.start();
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       for (const moment of [LOG.startedAny, LOG.readyAny, LOG.servesAny, LOG.goneAny]) {
@@ -139,7 +137,7 @@ describe("I7: TERM leaves the service, and the next start takes it over", () => 
       using _turn = await takeTurn();
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
-      await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.path });
+      await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.current });
       const first = await lives.start();
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       first.signal("SIGTERM");
@@ -168,7 +166,7 @@ describe("I7: a start that finds something alive:", () => {
       using _turn = await takeTurn();
       using site = gunicornSite();
       const bind = await bindFor("unix", site);
-      await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.path });
+      await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.current });
       const first = await lives.start();
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       const before = socketFiles(site.path);
@@ -192,7 +190,7 @@ describe("I7: a start that finds something alive:", () => {
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
       const command = ["-w", "0.2", "--", ...gunicorn(bind)];
-      await using lives = new Lives(command, { cwd: site.path });
+      await using lives = new Lives(command, { cwd: site.current });
       const first = await lives.start();
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       first.signal("SIGKILL");
@@ -218,7 +216,7 @@ test.concurrent.each(TRANSPORTS)(
     using _turn = await takeTurn();
     using site = gunicornSite();
     const bind = await bindFor(transport, site);
-    await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.path });
+    await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.current });
     const first = lives.spawn();
     await first.until(LOG.started(1));
     first.signal("SIGKILL");
@@ -263,9 +261,8 @@ test.concurrent(
     using site = gunicornSite();
     const bind = await bindFor("unix", site);
     const options = ["--on-crash", "respawn", "-w", "0.2"];
-    await using lives = new Lives([...options, "--", ...gunicorn(bind)], { cwd: site.path });
+    await using lives = new Lives([...options, "--", ...gunicorn(bind)], { cwd: site.current });
     const first = await lives.start();
-    await allImported(first, "1");
     const [, master] = LOG.started(1).exec(first.log) ?? [];
     process.kill(Number(master), "SIGKILL");
     await first.until(LOG.started(2));
@@ -290,7 +287,7 @@ test.concurrent.each(TRANSPORTS)(
     await using lives = new Lives(
       ["-v", "-w", "0.2", "--drain-until-idle", "0", "--", ...gunicorn(bind, { workers: 4 })],
       {
-        cwd: site.path,
+        cwd: site.current,
       },
     );
     const first = await lives.start();

@@ -1,26 +1,46 @@
 /** A deployed application: a directory with the WSGI app and the version it serves. */
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
 import type { Hupwatch } from "./hupwatch.ts";
 import { freePort, tempDir, until } from "./until.ts";
 
 export interface Site extends Disposable {
+  /** Where the socket is, and what stays from release to release. */
   path: string;
-  /** What the next generation is to serve. */
+  /** A symlink to the release that the next generation is to run: hupwatch's working directory. */
+  current: string;
+  /** Makes a release of its own and switches `current`, as deploy tools do: who runs an older one keeps all of it. */
   deploy(version: string): void;
-  /** What the next generation is to fail with at import. */
+  /** A release that fails at import. */
   deployBroken(): void;
 }
 
 export function gunicornSite(version = "1"): Site {
   const dir = tempDir();
-  deployTo(dir.path, version);
+  const current = `${dir.path}/current`;
+  let releases = 0;
+  const release = (fill: (path: string) => void) => {
+    const path = `${dir.path}/releases/${++releases}`;
+    mkdirSync(path, { recursive: true });
+    fill(path);
+    switchTo(path, current);
+  };
+  const deploy = (next: string) => release((path) => deployTo(path, next));
+  deploy(version);
   return {
     path: dir.path,
-    deploy: (next) => deployTo(dir.path, next),
-    deployBroken: () => writeFileSync(`${dir.path}/wsgi.py`, "raise RuntimeError('a broken release')\n"),
+    current,
+    deploy,
+    deployBroken: () =>
+      release((path) => writeFileSync(`${path}/wsgi.py`, "raise RuntimeError('a broken release')\n")),
     [Symbol.dispose]: () => dir[Symbol.dispose](),
   };
+}
+
+/** Made beside and renamed over: there is no moment without the symlink. */
+export function switchTo(release: string, current: string): void {
+  symlinkSync(release, `${current}.next`);
+  renameSync(`${current}.next`, current);
 }
 
 /** Puts the app and its VERSION into a directory, which is made where it is not there. */
@@ -33,7 +53,7 @@ export function deployTo(path: string, version: string): void {
 /** How many workers gunicorn() starts unless told. */
 const POOL = 2;
 
-/** Waits until every worker has imported the app: one that is late would read the VERSION of the next deployment. */
+/** Waits until every worker has imported the app: one of them is enough for the generation to be ready. */
 export async function allImported(hupwatch: Hupwatch, version: string, workers = POOL): Promise<void> {
   const imported = new RegExp(`version ${version} ready \\(pid: \\d+\\)`);
   await until(() => hupwatch.count(imported) >= workers, {

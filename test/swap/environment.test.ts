@@ -1,6 +1,6 @@
 /** The environment of a generation: the caller's, less what was meant for hupwatch, then the env file as it is now. */
 import { expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { commandEnvironment, generationEnvironment } from "../../src/swap/environment.ts";
 import { PLAN } from "../fake-os/stage.ts";
 import { tempDir } from "../harness/until.ts";
@@ -22,16 +22,19 @@ test("what was meant for hupwatch does not reach the command, everything else do
   expect(commandEnvironment({ ...own, ...theirs, GONE: undefined })).toEqual(theirs);
 });
 
-test("each generation knows its number, its name, hupwatch's pid and its directory as it was written", () => {
+test("each generation knows its number, its name, hupwatch's pid and the release that it was started in", () => {
+  using dir = tempDir();
+  mkdirSync(`${dir.path}/release`);
+  symlinkSync("release", `${dir.path}/current`);
   const plan = {
     ...PLAN,
     name: "web",
-    directory: "/srv/current",
+    directory: `${dir.path}/current`,
     environment: { A: "1", PWD: "/elsewhere" },
   };
   expect(generationEnvironment(plan, 3, 42)).toEqual({
     A: "1",
-    PWD: "/srv/current",
+    PWD: `${dir.path}/release`,
     HUPWATCH_GENERATION: "3",
     HUPWATCH_NAME: "web",
     HUPWATCH_PID: "42",
