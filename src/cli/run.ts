@@ -6,7 +6,7 @@ import { Hooks, parseHook } from "../control/hooks.ts";
 import { recording } from "../control/recording.ts";
 import { chooseRunDir, InstanceLock, openRunDir, type RunDir } from "../control/run-dir.ts";
 import { Systemd, watchdogMsOf } from "../control/systemd.ts";
-import { type Tell, telling } from "../control/telling.ts";
+import { type Left, type Tell, telling } from "../control/telling.ts";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { createLog, type Log, logLevel } from "../log.ts";
@@ -17,6 +17,7 @@ import { notifierOf } from "../os/sd-notify.ts";
 import { canDieWithParent, locate } from "../os/spawn.ts";
 import { holdAll } from "../sockets/open.ts";
 import { generationEnvironment } from "../swap/environment.ts";
+import type { Ending } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
 import { readState, StateFile } from "../swap/state-file.ts";
 import { Supervisor } from "../swap/supervisor.ts";
@@ -96,7 +97,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   using control = new Control();
   const hooks = hooksOf(values, plan, (failure) => teller.tell(failure));
   using systemd = systemdOf(env, pid);
-  const teller = telling([narrating(log), control.tell, hooks.tell]);
+  const teller = telling([narrating(log), control.tell, hooks.tell, ...(systemd ? [systemd.tell] : [])]);
   const recorders = state ? [recording(state, plan.name)] : [];
   const listener = fanOut([...recorders, teller, ...control.listeners, systemd ?? {}]);
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
@@ -124,11 +125,20 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     );
   teller.begin(plan.name, traits.server, held);
   const ending = await supervisor.run();
-  teller.end(ending);
+  teller.end(ending, leftBy(supervisor, ending, plan));
   await control.finish(ending);
   await hooks.finish();
   if (ending.kind !== "left") state?.remove();
   return exitCodeOf(ending, plan.stopSequence);
+}
+
+/** Whom a person would have to stop, once hupwatch is gone. */
+function leftBy(supervisor: Supervisor, ending: Ending, plan: RunPlan): Left | undefined {
+  const serving =
+    ending.kind === "left" &&
+    supervisor.snapshot().generations.find((generation) => generation.number === ending.serving);
+  const [first] = plan.stopSequence;
+  return serving && first ? { pid: serving.pid, stopSignal: first.signal } : undefined;
 }
 
 /** Without a run dir the service still runs; only what needs one is lost, and that is said. */

@@ -12,11 +12,11 @@ import { planVerify, type VerifyValues } from "./verify-plan.ts";
 
 const EPILOGUE = `CHAOS
 
-  crash     the new release is killed while it boots           rolled back, nobody notices
-  hang      it never becomes ready                             rolled back at --ready-timeout
-  warm-up   it is killed while it serves beside the old one    rolled back; what it had in hand is lost with it
-  storm     10 HUPs within a second                            all answered by one or two swaps
-  kill      hupwatch is killed (-9) and started again          takes over from what it left
+  crash    the new release is killed while it boots: rolled back, nobody notices
+  hang     it never becomes ready: rolled back at --ready-timeout
+  warm-up  it is killed while it serves beside the old one: rolled back; what it had in hand is lost with it
+  storm    10 HUPs within a second: all answered by one or two swaps
+  kill     hupwatch is killed (-9) and started again: it takes over what it left
 
   An app that keeps the contract answers POST /upload with {"bytes", "sha256", "id"} of the body and X-Request-Id,
   says in X-Version which generation it is, and appends X-Request-Id to the file in $VERIFY_LEDGER when it has

@@ -71,7 +71,7 @@ export const EVENTS = {
     meaning: "a hook exited with a failure, was late or could not be run",
     facts: ["hook", "command", "reason"],
   },
-  left: { meaning: "hupwatch ends, the service goes on", facts: ["generation"] },
+  left: { meaning: "hupwatch ends, the service goes on", facts: ["generation", "child"] },
   stopped: { meaning: "hupwatch ends, and nothing of the service is left", facts: FAILURE },
 } as const satisfies Record<string, EventDescription>;
 

@@ -9,6 +9,7 @@ import { monotonicMicroseconds } from "../os/libc.ts";
 import type { Notify } from "../os/sd-notify.ts";
 import type { Report } from "../swap/machine.ts";
 import type { Listener } from "../swap/supervisor.ts";
+import type { Tell } from "./telling.ts";
 
 /** While something takes long: asked for again well before it runs out. hupwatch's own deadlines end it. */
 const EXTEND_US = 30_000_000;
@@ -66,6 +67,14 @@ export class Systemd implements Pick<Listener, "started" | "report">, Disposable
     }
   }
 
+  /** Leaving takes no time of its own, so nothing of it is reported before it is done. */
+  readonly tell: Tell = ({ event, text }) => {
+    if (event !== "left") return;
+    this.#phase = "stopping";
+    this.#stopExtending();
+    this.notify("STOPPING=1", `STATUS=${text}`);
+  };
+
   #serves(status: string): void {
     // A swap that failed before anything was started is one all the same, and somebody may wait for it.
     if (this.#phase === "serving") this.#reloading(status);
@@ -91,8 +100,9 @@ export class Systemd implements Pick<Listener, "started" | "report">, Disposable
     this.#stopExtending();
     const since = this.clock.now();
     this.#extending = poll(this.clock, EXTEND_EVERY_MS, () => {
-      const took = formatDuration(this.clock.now() - since);
-      this.notify(`EXTEND_TIMEOUT_USEC=${EXTEND_US}`, `STATUS=${what}, for ${took}`);
+      const tookMs = this.clock.now() - since;
+      const status = tookMs < EXTEND_EVERY_MS ? what : `${what}, for ${formatDuration(tookMs)}`;
+      this.notify(`EXTEND_TIMEOUT_USEC=${EXTEND_US}`, `STATUS=${status}`);
       return "more";
     });
   }

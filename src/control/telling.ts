@@ -12,7 +12,13 @@ export interface Teller extends Omit<Listener, "changed"> {
   /** What others than the supervisor have to tell. */
   tell: Tell;
   begin(name: string, server: string, held: readonly HeldSocket[]): void;
-  end(ending: Ending): void;
+  /** `left`: the leader of the generation that goes on, and how it would be stopped. */
+  end(ending: Ending, left?: Left): void;
+}
+
+export interface Left {
+  pid: number;
+  stopSignal: NodeJS.Signals;
 }
 
 export function telling(ears: readonly Tell[]): Teller {
@@ -56,7 +62,7 @@ export function telling(ears: readonly Tell[]): Teller {
         facts: { generation, connections },
       }),
     report: (report, look) => tell(inWords(report, look)),
-    end: (ending) => tell(conclusion(ending)),
+    end: (ending, left) => tell(conclusion(ending, left)),
   };
 }
 
@@ -182,15 +188,18 @@ const failureFacts = ({ reason, exit, stderr }: Failure): Facts => ({
   stderr,
 });
 
-function conclusion(ending: Ending): Happening {
+function conclusion(ending: Ending, left: Left | undefined): Happening {
   switch (ending.kind) {
-    case "left":
+    case "left": {
+      const who = left ? ` (pid ${left.pid})` : "";
+      const stop = left ? `, 'kill -${left.stopSignal.slice(3)} ${left.pid}' stops it` : "";
       return {
         event: "left",
         level: "info",
-        text: `left generation ${ending.serving} running: the same command line takes it over, hupwatch never ends it`,
-        facts: { generation: ending.serving },
+        text: `left generation ${ending.serving} running${who}: the same command line takes it over${stop}`,
+        facts: { generation: ending.serving, child: left?.pid },
       };
+    }
     case "stopped":
       return { event: "stopped", level: "debug", text: "stopped as asked", facts: {} };
     case "failed":

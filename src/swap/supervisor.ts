@@ -75,6 +75,8 @@ export class Supervisor {
   readonly #rescues = new Map<SocketListener, Promise<Rescue>>();
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
+  /** Who ran when it ended: the descriptors are closed then, and whoever still asks gets this. */
+  #last: Snapshot | undefined;
 
   constructor(
     private readonly plan: RunPlan,
@@ -267,6 +269,7 @@ export class Supervisor {
 
   /** Who runs and what they hold, for whoever has to take over. */
   snapshot(): Snapshot {
+    if (this.#last) return this.#last;
     const { last } = this.#state;
     const generations = [...this.#generations.values()].flatMap(
       (g) => g.record(roleOf(g.number, this.#state)) ?? [],
@@ -275,7 +278,8 @@ export class Supervisor {
   }
 
   #end(ending: Ending): void {
-    this.listener.changed(this.snapshot());
+    this.#last = this.snapshot();
+    this.listener.changed(this.#last);
     for (const socket of this.held) {
       if (ending.kind === "left") socket.leave();
       else socket[Symbol.dispose]();

@@ -68,6 +68,23 @@ test(
   TIMEOUT_MS,
 );
 
+test("leaving tells STOPPING, and how to stop what goes on", async () => {
+  using dir = tempDir();
+  using systemd = new NotifyReceiver(`${dir.path}/notify`);
+  const words = ["--ready", "delay:0", "--stop-signal", "QUIT", "--", "sleep", "1000"];
+  await using hupwatch = await startHupwatch(words, { env: { NOTIFY_SOCKET: systemd.path } });
+  const child = LOG.started(1).exec(hupwatch.log)?.[1];
+  await systemd.until(() => systemd.milestones.length === 1, "READY=1");
+  hupwatch.signal("SIGTERM");
+  expect(await hupwatch.exited).toBe(0);
+  expect(systemd.milestones).toEqual(["READY", "STOPPING"]);
+  expect(systemd.messages.at(-1)).toContain(
+    `STATUS=left generation 1 running (pid ${child}): the same command line takes it over, 'kill -QUIT ${child}' stops it\n`,
+  );
+  process.kill(Number(child), "SIGQUIT");
+  await hupwatch.assertTreeGone(5000);
+});
+
 test("a swap that is asked for again is one reload, over when the last one is", async () => {
   using dir = tempDir();
   using systemd = new NotifyReceiver(`${dir.path}/notify`);

@@ -142,7 +142,10 @@ describe("I7: TERM leaves the service, and the next start takes it over", () => 
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       first.signal("SIGTERM");
       expect(await first.exited).toBe(0);
-      expect(first.log).toMatch(/left generation 1 running/);
+      const child = LOG.started(1).exec(first.log)?.[1];
+      expect(first.log).toContain(
+        `left generation 1 running (pid ${child}): the same command line takes it over, 'kill -TERM ${child}' stops it\n`,
+      );
       await load.more(50);
       const second = await lives.start();
       await assertHealthy(lives, second, site.path, transport);
