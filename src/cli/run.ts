@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { Control } from "../control/control.ts";
 import { fanOut } from "../control/fan-out.ts";
 import { Hooks, parseHook } from "../control/hooks.ts";
+import { claimState } from "../control/predecessor.ts";
 import { recording } from "../control/recording.ts";
 import { chooseRunDir, InstanceLock, openRunDir, type RunDir } from "../control/run-dir.ts";
 import { Systemd, watchdogMsOf } from "../control/systemd.ts";
@@ -15,11 +16,11 @@ import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { canDieWithParent, locate } from "../os/spawn.ts";
-import { holdAll } from "../sockets/open.ts";
+import { addressOf, holdAll } from "../sockets/open.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import type { Ending } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
-import { readState, StateFile } from "../swap/state-file.ts";
+import { type RecordedState, StateFile } from "../swap/state-file.ts";
 import { Supervisor } from "../swap/supervisor.ts";
 import { prepareTakeover } from "../swap/takeover.ts";
 import { type Command, command } from "./command.ts";
@@ -102,7 +103,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const listener = fanOut([...recorders, teller, ...control.listeners, systemd ?? {}]);
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
   locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
-  const left = runDir === undefined || !lock ? undefined : readState(runDir, plan.name);
+  const left = runDir === undefined || !lock ? undefined : await leftBehind(plan, runDir, pid, log);
   const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.
   using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
@@ -139,6 +140,21 @@ function leftBy(supervisor: Supervisor, ending: Ending, plan: RunPlan): Left | u
     supervisor.snapshot().generations.find((generation) => generation.number === ending.serving);
   const [first] = plan.stopSequence;
   return serving && first ? { pid: serving.pid, stopSignal: first.signal } : undefined;
+}
+
+async function leftBehind(
+  { name, sockets }: RunPlan,
+  runDir: string,
+  pid: number,
+  log: Log,
+): Promise<RecordedState | undefined> {
+  const addresses = await Promise.all(sockets.map(addressOf));
+  const left = claimState({ runDir, name, addresses, pid });
+  if (left && left.name !== name)
+    log.info("instance.renamed", `the service of hupwatch '${left.name}' is '${name}' from now on`, {
+      from: left.name,
+    });
+  return left;
 }
 
 /** Without a run dir the service still runs; only what needs one is lost, and that is said. */

@@ -44,7 +44,8 @@ function isOurs(dir: string, uid: number): boolean {
   return stat?.isDirectory() === true && (stat.uid === uid || uid === 0);
 }
 
-function namesIn(dir: string): string[] {
+/** Of all that have, or had, files there. */
+export function namesIn(dir: string): string[] {
   const names = readdirSync(dir).flatMap((file) => /^(.+)\.(?:lock|json)$/.exec(file)?.[1] ?? []);
   return [...new Set(names)];
 }

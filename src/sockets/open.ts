@@ -66,6 +66,21 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
   }
 }
 
+/** What `holdAll` will ask its request about, as `format` writes it; opens nothing. Throws HupwatchError. */
+export async function addressOf(spec: SocketSpec): Promise<string> {
+  const { address } = spec;
+  switch (address.kind) {
+    case "fd":
+      return format(listeningAt(spec, address.fd));
+    case "abstract":
+      return format({ family: "abstract", name: address.name });
+    case "unix":
+      return format({ family: "unix", path: throughLink(address.path) });
+    case "tcp":
+      return format(await resolve(spec, address.host, address.port));
+  }
+}
+
 /** A path is shared by giving every generation the first one's listener. */
 function shareOne(steered: HeldUnix, cutover: Shared): HeldSocket {
   const { adopted } = steered;
@@ -87,6 +102,14 @@ function shared(
 }
 
 function inherited(spec: SocketSpec, fd: number, cutover: Shared): HeldSocket {
+  const address = listeningAt(spec, fd);
+  // A number of our own: the runtime hands descriptors 0 to 2 to a command in its own way only.
+  const own = dup(fd);
+  if (fd > 2) close(fd);
+  return new HeldShared(spec, address, own, cutover);
+}
+
+function listeningAt(spec: SocketSpec, fd: number): SocketAddress {
   const fix = {
     hint: `start hupwatch with a listening socket on descriptor ${fd}, or give --bind an address`,
   };
@@ -98,10 +121,7 @@ function inherited(spec: SocketSpec, fd: number, cutover: Shared): HeldSocket {
         `descriptor ${fd} of '${spec.text}' does not listen`,
         fix,
       );
-    // A number of our own: the runtime hands descriptors 0 to 2 to a command in its own way only.
-    const own = dup(fd);
-    if (fd > 2) close(fd);
-    return new HeldShared(spec, address, own, cutover);
+    return address;
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     const what = cause.errno === "EBADF" ? "is not open" : "is not a socket";

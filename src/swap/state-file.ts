@@ -37,7 +37,7 @@ export interface RecordedState {
   generations: RecordedGeneration[];
 }
 
-const pathOf = (runDir: string, name: string) => join(runDir, `${name}.json`);
+export const statePath = (runDir: string, name: string) => join(runDir, `${name}.json`);
 
 export class StateFile {
   readonly #path: string;
@@ -49,7 +49,7 @@ export class StateFile {
     name: string,
     private readonly onFailure: (why: string) => void,
   ) {
-    this.#path = pathOf(runDir, name);
+    this.#path = statePath(runDir, name);
   }
 
   write(state: RecordedState): void {
@@ -75,7 +75,7 @@ export class StateFile {
 /** Undefined where there is none, or none that this version can read: then there is nothing to take over. */
 export function readState(runDir: string, name: string): RecordedState | undefined {
   try {
-    const state = JSON.parse(readFileSync(pathOf(runDir, name), "utf8")) as RecordedState;
+    const state = JSON.parse(readFileSync(statePath(runDir, name), "utf8")) as RecordedState;
     return state.version === 1 && Array.isArray(state.generations) ? state : undefined;
   } catch {
     return undefined;

@@ -1,0 +1,76 @@
+/** I7 where the command line changed between two lives: another release directory, other options, one address. */
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { cli, home } from "../harness/cli.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { Lives } from "../harness/lives.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { bindFor, deployTo, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
+import { tempDir } from "../harness/until.ts";
+
+const TIMEOUT_MS = 60_000;
+const RENAMED = /the service of hupwatch '(\S+)' is '(\S+)' from now on/;
+
+test.each(TRANSPORTS)(
+  "a start with another command, in another directory, takes over by the address (%s)",
+  async (transport) => {
+    using dir = tempDir();
+    using place = home();
+    for (const version of ["1", "2", "3"]) deployTo(`${dir.path}/${version}`, version);
+    using site = gunicornSite();
+    const bind = await bindFor(transport, site);
+    const options = ["-w", "0.2", "--"];
+    const cwd = (version: string) => ({ cwd: `${dir.path}/${version}`, env: place.env });
+    await using first = new Lives([...options, ...gunicorn(bind)], cwd("1"));
+    await using second = new Lives([...options, ...gunicorn(bind, { workers: 3 })], cwd("2"));
+    await using third = new Lives([...options, ...gunicorn(bind, { workers: 3 })], cwd("3"));
+
+    const left = await first.start();
+    await using load = await startLoad({ target: bind, rate: 100, afterFirstOk: true });
+    left.signal("SIGTERM");
+    await left.exited;
+    await load.more(20);
+
+    const heir = await second.start();
+    expect(RENAMED.exec(heir.log)?.slice(1)).toEqual([
+      expect.stringContaining("1-gunicorn"),
+      expect.stringContaining("2-gunicorn"),
+    ]);
+    expect(heir.log).toMatch(LOG.tookOver(1));
+    await load.version("2");
+    await first.assertAlone(heir);
+    // The earlier name is gone, with its files.
+    const { stdout } = await cli(["status", "--json"], place);
+    expect(JSON.parse(stdout)).toMatchObject([{ name: expect.stringContaining("2-gunicorn") }]);
+    expect(readdirSync(`${place.path}/hupwatch`).filter((name) => name.startsWith("1-"))).toEqual([]);
+
+    heir.signal("SIGKILL");
+    await heir.exited;
+    const last = await third.start();
+    await load.version("3");
+    await second.assertAlone(last);
+    expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
+    last.signal("SIGQUIT");
+    await last.assertTreeGone();
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "never from a hupwatch that lives",
+  async () => {
+    using place = home();
+    using site = gunicornSite();
+    const bind = await bindFor("unix", site);
+    await using first = await startHupwatch(["-k", "--", ...gunicorn(bind)], {
+      cwd: site.current,
+      env: place.env,
+    });
+    const refused = await cli(["--", ...gunicorn(bind, { workers: 3 })], place, site.current);
+    expect(refused).toMatchObject({ exitCode: 125, stderr: expect.stringContaining("listens on it") });
+    expect(first.log).not.toMatch(LOG.gone(1));
+    expect(first.alive).toBe(true);
+  },
+  TIMEOUT_MS,
+);
