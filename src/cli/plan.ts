@@ -1,5 +1,4 @@
 /** From the words on the command line to a RunPlan: every value is checked here, once, before anything is touched. */
-import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
@@ -17,6 +16,7 @@ import { parseStopSequence } from "../swap/stop-sequence.ts";
 import type { Values } from "./command.ts";
 import { ownerOf } from "./owner.ts";
 import type { RUN_OPTIONS } from "./run-options.ts";
+import { logicalDirectory, releaseNote } from "./working-directory.ts";
 
 export type RunValues = Values<typeof RUN_OPTIONS>;
 
@@ -42,7 +42,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
       "no command to run",
       "put it behind --, e.g. hupwatch -- gunicorn app:app --bind unix:/tmp/app.sock",
     );
-  const here = logicalDirectory(around);
+  const here = logicalDirectory(around.cwd, around.env.PWD);
   const directory = resolve(here, values.chdir ?? ".");
   const environment = commandEnvironment(around.env);
   const traits = traitsOf({ words, env: environment, directory });
@@ -80,23 +80,13 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
         : undefined,
     killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
   };
-  const notes = plan.sockets.length > 0 ? traits.notes : [...traits.notes, ...(traits.notesUnbound ?? [])];
+  const unbound = plan.sockets.length > 0 ? [] : (traits.notesUnbound ?? []);
+  const release = directory === around.cwd ? releaseNote(directory) : undefined;
+  const notes = [...traits.notes, ...unbound, ...(release ? [release] : [])];
   return { plan, traits: { ...traits, notes } };
 }
 
 const usage = (message: string, hint: string) => new HupwatchError("usage", message, { hint });
-
-/** `$PWD` where it names the same directory as the physical one: a symlink in it is then followed anew each time. */
-function logicalDirectory({ env, cwd }: Surroundings): string {
-  const logical = env.PWD;
-  if (!logical?.startsWith("/")) return cwd;
-  try {
-    const [a, b] = [statSync(logical), statSync(cwd)];
-    return a.ino === b.ino && a.dev === b.dev ? logical : cwd;
-  } catch {
-    return cwd; // it names nothing that we may look at
-  }
-}
 
 /** What the user says, else what the starter has opened for us, else the server's own. */
 function chooseSockets(

@@ -135,6 +135,18 @@ describe("the directory", () => {
     expect(at({})).toMatchObject({ directory: `${dir.path}/current`, envFile: `${dir.path}/current/e` });
     expect(plan("--chdir .. -- server", { env, cwd: `${dir.path}/one` }).directory).toBe(dir.path);
   });
+  test("where the starter has followed a symlink for good, that is noted; where hupwatch follows it, not", () => {
+    using dir = tempDir();
+    mkdirSync(`${dir.path}/one`);
+    symlinkSync("one", `${dir.path}/current`);
+    const notes = (words: string, PWD?: string) =>
+      planned(words, { env: { PWD }, cwd: `${dir.path}/one` }).traits.notes.filter((n) =>
+        n.includes("--chdir"),
+      );
+    expect(notes("-- server")).toHaveLength(1);
+    expect(notes("-- server", `${dir.path}/current`)).toEqual([]);
+    expect(notes(`--chdir ${dir.path}/current -- server`)).toEqual([]);
+  });
   test.each(["/", "one", "/no/such", "/etc/passwd/x", ""])(
     "a $PWD that lies ('%s') is not believed",
     (PWD) => {

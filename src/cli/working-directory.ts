@@ -1,0 +1,53 @@
+/** Where generations run: a directory as the user means it, with a symlink in it that deploys switch. */
+import { readdirSync, realpathSync, statSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+
+/** `$PWD` where it names the same directory as the physical one: a symlink in it is then followed anew each time. */
+export function logicalDirectory(cwd: string, pwd: string | undefined): string {
+  if (!pwd?.startsWith("/")) return cwd;
+  try {
+    const [a, b] = [statSync(pwd), statSync(cwd)];
+    return a.ino === b.ino && a.dev === b.dev ? pwd : cwd;
+  } catch {
+    return cwd; // it names nothing that we may look at
+  }
+}
+
+/**
+ * What to say of a directory that a symlink leads to: who starts hupwatch may have followed it for good (supervisord's
+ * `directory=`, systemd's `WorkingDirectory=`), and then every generation would run the release of the first one.
+ */
+export function releaseNote(directory: string): string | undefined {
+  const link = linkTo(directory);
+  return link && `every generation runs in ${directory}; if deploys switch ${link}, say so: --chdir ${link}`;
+}
+
+/** The way to `directory` by a symlink beside it or above it: of `current -> releases/41`, to 41 or to a directory in it. */
+function linkTo(directory: string): string | undefined {
+  for (const target of [directory, dirname(directory)])
+    for (const place of [dirname(target), dirname(dirname(target))]) {
+      // Those of / are the system's: /bin, /lib.
+      if (place === "/") continue;
+      const link = symlinksIn(place).find((path) => leadsTo(path, target));
+      if (link) return join(link, relative(target, directory));
+    }
+  return undefined;
+}
+
+function symlinksIn(directory: string): string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isSymbolicLink())
+      .map(({ name }) => join(directory, name));
+  } catch {
+    return []; // not ours to look into
+  }
+}
+
+function leadsTo(link: string, target: string): boolean {
+  try {
+    return realpathSync(link) === target;
+  } catch {
+    return false;
+  }
+}
