@@ -2,7 +2,7 @@
  * A Docker engine: the one that runs; else, for root on Debian and Ubuntu, one that is installed where it is missing and
  * started here, and then also stopped here. Images stay, so that the next run finds them.
  */
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { must, run } from "./command.ts";
 import { CACHE } from "./places.ts";
 
@@ -12,25 +12,38 @@ export interface Engine extends AsyncDisposable {
 }
 
 const START_TIMEOUT_MS = 60_000;
+const LOG = `${CACHE}/dockerd.log`;
 
 export async function findEngine(say: (line: string) => void): Promise<Engine> {
-  const running = await describe();
-  if (running) return { how: `the running engine, ${running}`, async [Symbol.asyncDispose]() {} };
+  const running = await ask();
+  if (running.version)
+    return { how: `the running engine, ${running.version}`, async [Symbol.asyncDispose]() {} };
+  const { DOCKER_HOST } = process.env;
+  if (DOCKER_HOST)
+    throw new Error(
+      `no Docker engine answers at DOCKER_HOST=${DOCKER_HOST}: ${running.why}\nTo fix: start that one, or unset it`,
+    );
   if (process.getuid?.() !== 0)
-    throw new Error("no Docker engine answers\nTo fix: start one, or run this as root on Debian or Ubuntu");
+    throw new Error(
+      `no Docker engine answers: ${running.why}\nTo fix: start one that this user may use, or run this as root on Debian or Ubuntu`,
+    );
   if (!Bun.which("dockerd")) await install(say);
   return start(say);
 }
 
-async function describe(): Promise<string | undefined> {
-  if (!Bun.which("docker")) return undefined;
-  const asked = await run(["docker", "info", "--format", "{{.ServerVersion}} on {{.Driver}}"]);
-  return asked.code === 0 && /^\d/.test(asked.stdout) ? asked.stdout.trim() : undefined;
+/** Its version, or why there is none. */
+async function ask(): Promise<{ version?: string; why: string }> {
+  if (!Bun.which("docker")) return { why: "docker is not installed" };
+  // Not `docker info`, which answers without an engine, too, and in some versions with code 0.
+  const asked = await run(["docker", "version", "--format", "{{.Server.Version}}"]);
+  if (asked.code !== 0) return { why: asked.stderr.trim().split("\n").at(-1) ?? "" };
+  const driver = await run(["docker", "info", "--format", "{{.Driver}}"]);
+  return { version: `${asked.stdout.trim()} on ${driver.stdout.trim()}`, why: "" };
 }
 
 async function install(say: (line: string) => void): Promise<void> {
   if (!Bun.which("apt-get"))
-    throw new Error("no Docker engine and no apt-get to install one\nTo fix: install Docker and start it");
+    throw new Error("no Docker engine, and no apt-get to install one\nTo fix: install Docker and start it");
   say("installs docker.io");
   const apt = ["apt-get", "--yes", "--quiet", "--no-install-recommends"];
   const limits = { timeoutMs: 600_000, env: { DEBIAN_FRONTEND: "noninteractive" } };
@@ -42,23 +55,30 @@ async function install(say: (line: string) => void): Promise<void> {
 
 async function start(say: (line: string) => void): Promise<Engine> {
   mkdirSync(CACHE, { recursive: true });
-  const log = openSync(`${CACHE}/dockerd.log`, "w");
+  const log = openSync(LOG, "w");
   const daemon = Bun.spawn(["dockerd"], { stdio: ["ignore", log, log], detached: true });
   closeSync(log);
-  say(`starts dockerd (pid ${daemon.pid}, log in .cache/rig/dockerd.log)`);
+  say(`starts dockerd (pid ${daemon.pid}, log in ${LOG})`);
   const deadline = Date.now() + START_TIMEOUT_MS;
-  let description = await describe();
-  while (!description) {
-    if (daemon.exitCode !== null || Date.now() > deadline)
-      throw new Error("dockerd does not come up\nTo fix: read .cache/rig/dockerd.log");
+  let answer = await ask();
+  while (!answer.version) {
+    if (daemon.exitCode !== null || Date.now() > deadline) {
+      daemon.kill("SIGTERM");
+      throw new Error(
+        `dockerd does not come up\n${lastLines(LOG)}\nTo fix: see ${LOG}; in a container it needs --privileged`,
+      );
+    }
     await Bun.sleep(300);
-    description = await describe();
+    answer = await ask();
   }
   return {
-    how: `an engine of its own, ${description}`,
+    how: `an engine of its own, ${answer.version}`,
     async [Symbol.asyncDispose]() {
       daemon.kill("SIGTERM");
       await daemon.exited;
     },
   };
 }
+
+const lastLines = (file: string): string =>
+  readFileSync(file, "utf8").trimEnd().split("\n").slice(-5).join("\n");
