@@ -5,8 +5,9 @@
 import type { LoadReport } from "../src/load/result.ts";
 import { LOG } from "../test/harness/log-lines.ts";
 import { until } from "../test/harness/until.ts";
+import type { Column } from "./columns.ts";
 import type { Done } from "./command.ts";
-import type { Column, Row } from "./matrix.ts";
+import { DOCKER_KILL, type Row } from "./matrix.ts";
 import type { Load, Place } from "./place.ts";
 import { PLACE } from "./places.ts";
 
@@ -15,20 +16,24 @@ export interface Measured {
   load: LoadReport;
   /** The version that was deployed last. */
   deployed: string;
-  /** Pids that were zombies at two looks half a second apart. */
+  /** Pids that were zombies at two looks half a second apart, the strangers' that PID 1 is given included. */
   zombies: number[];
-  /** After the first and after the last swap, when what was replaced is gone. */
-  processes: { first: number; last: number };
-  /** Anonymous memory of all processes, in megabytes (10^6 bytes). */
-  memoryMb: { first: number; last: number };
+  /** After each swap, when what was replaced is gone. */
+  processes: number[];
+  /** Anonymous memory of all processes, in megabytes (10^6 bytes), after each swap. */
+  memoryMb: number[];
+  /** The whole container after the first and the last swap, as its engine counts it. */
+  containerMb?: { first: number; last: number };
   stop: Stop;
 }
 
 export interface Stop {
   code: number;
+  /** What it has to be. */
+  expectedCode: number;
   ms: number;
   /** Good and failed answers among requests that were running when the stop was asked for. */
-  inFlight: { ok: number; failed: number } | "not asked";
+  inFlight: { ok: number; failed: number };
 }
 
 const READY_TIMEOUT_MS = 60_000;
@@ -39,40 +44,54 @@ const SLOW_MS = 4000;
 /** Fresh connections: those are what a swap must not drop. A second. */
 const RATE = 150;
 
-export async function measureCell(place: Place, row: Row, server: Column, swaps: number): Promise<Measured> {
+export async function measureCell(
+  place: Place,
+  row: Row,
+  server: Column,
+  swaps: number,
+  progress: (swap: number) => void,
+): Promise<Measured> {
   await says(place, LOG.serves(1), READY_TIMEOUT_MS);
   await imported(place, "1", server);
   const load = place.load(["--mode", "fresh", "--rate", String(RATE), "--duration", "1h"]);
   await Promise.race([Bun.sleep(2000), load.done.then(failedEarly)]);
 
   const zombies = new Set<number>();
-  let first = { processes: 0, memoryMb: 0 };
-  let last = first;
+  const prints: Footprint[] = [];
+  const whole: number[] = [];
   for (let generation = 1; generation <= swaps; generation++) {
+    await must(place.exec(ORPHAN));
     await swap(place, row, server, generation);
+    progress(generation);
     for (const pid of await lastingZombies(place)) zombies.add(pid);
-    last = await footprint(place);
-    if (generation === 1) first = last;
+    prints.push(await footprint(place));
+    if (row.swaps && (generation === 1 || generation === swaps)) whole.push(...(await place.wholeMb()));
   }
   await Bun.sleep(500);
   const report = reportOf(await load.end());
+  const [first, last] = whole;
 
   return {
     swaps,
     load: report,
     deployed: String(swaps + 1),
     zombies: [...zombies],
-    processes: { first: first.processes, last: last.processes },
-    memoryMb: { first: first.memoryMb, last: last.memoryMb },
-    stop: row.cutsAtStop ? await stopIdle(place) : await stopBusy(place),
+    processes: prints.map(({ processes }) => processes),
+    memoryMb: prints.map(({ memoryMb }) => memoryMb),
+    ...(first && last ? { containerMb: { first, last } } : {}),
+    stop: await stopBusy(place, row),
   };
 }
 
+/** Its parent does not wait for it: whoever is PID 1 has to. */
+const ORPHAN = ["sh", "-c", "sleep 0.1 & true"];
+
 async function swap(place: Place, row: Row, server: Column, generation: number): Promise<void> {
   const next = String(generation + 1);
-  await must(place.exec(["sh", "-c", `echo ${next} > ${PLACE}/VERSION`]));
-  if (row.deploy === "signal") await place.signal("HUP");
-  else await must(place.exec(row.deploy));
+  const deploy = row.deploy.replaceAll("{version}", next);
+  if (deploy === row.deploy) await must(place.exec(["sh", "-c", `echo ${next} > ${PLACE}/VERSION`]));
+  if (deploy === DOCKER_KILL) await place.signal("HUP");
+  else await must(place.exec(["sh", "-c", deploy]));
   await says(place, LOG.gone(generation), SWAP_TIMEOUT_MS);
   // A worker that is late would read the VERSION of the next deployment.
   await imported(place, next, server);
@@ -121,7 +140,12 @@ async function lastingZombies(place: Place): Promise<number[]> {
   return before.filter((pid) => after.includes(pid));
 }
 
-async function footprint(place: Place): Promise<{ processes: number; memoryMb: number }> {
+interface Footprint {
+  processes: number;
+  memoryMb: number;
+}
+
+async function footprint(place: Place): Promise<Footprint> {
   // The shell and the programs that look are not counted: no RssAnon line of theirs is older than the others'.
   const script = "for d in /proc/[0-9]*; do [ $d = /proc/$$ ] || cat $d/status 2>/dev/null; done";
   const statuses = await must(place.exec(["sh", "-c", script]));
@@ -132,17 +156,22 @@ async function footprint(place: Place): Promise<{ processes: number; memoryMb: n
   return { processes: own.length, memoryMb: (kilobytes.reduce((sum, kb) => sum + kb, 0) * 1024) / 1e6 };
 }
 
-async function stopIdle(place: Place): Promise<Stop> {
-  return { ...(await place.stop(GRACE_SECONDS)), inFlight: "not asked" };
-}
-
-async function stopBusy(place: Place): Promise<Stop> {
+/** One that the server has read and not yet answered. */
+export async function slowRequest(place: Place): Promise<Load> {
   const idle = await sockets(place);
   const slow = place.load(["--mode", "slow", "--slow-time", `${SLOW_MS}ms`, "--requests", "1"]);
   await accepted(place, idle, slow);
-  const stopped = await place.stop(GRACE_SECONDS);
+  return slow;
+}
+
+async function stopBusy(place: Place, row: Row): Promise<Stop> {
+  const slow = await slowRequest(place);
+  const begin = performance.now();
+  if (row.leaves) await must(place.exec(["sh", "-c", row.leaves]));
+  const code = await place.stop(GRACE_SECONDS);
+  const ms = performance.now() - begin;
   const { ok, failed } = reportOf(await slow.done);
-  return { ...stopped, inFlight: { ok, failed } };
+  return { code, expectedCode: row.stopCode ?? 0, ms, inFlight: { ok, failed } };
 }
 
 /** Open socket descriptors of all processes. (/proc/net/unix would not do: an accepted one is in its client's network.) */

@@ -3,9 +3,11 @@
  * network that both have. Owns all of them; disposing of it leaves nothing in the engine.
  */
 import { tempDir } from "../test/harness/until.ts";
+import { type Column, PORT } from "./columns.ts";
 import { type Done, docker, must, run } from "./command.ts";
+import { filesOf } from "./fixture.ts";
 import { imageOf } from "./images.ts";
-import { type Column, filesOf, PORT, type Row } from "./matrix.ts";
+import type { Row } from "./matrix.ts";
 import type { Load, Place } from "./place.ts";
 import { PLACE } from "./places.ts";
 
@@ -52,11 +54,12 @@ class Container implements Place {
     const mark = ["--label", LABEL];
     await docker(["network", "create", ...mark, id]);
     await docker(["volume", "create", ...mark, id]);
+    const [entrypoint = "", ...rest] = row.first(this.server);
     const words = [
       ...["create", "--name", id, ...mark, "--network", id, "--volume", `${id}:${PLACE}`],
       ...(row.options ?? []),
       ...Object.entries(row.env ?? {}).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
-      ...[imageOf(row.image), ...row.first(this.server)],
+      ...["--entrypoint", entrypoint, imageOf(row.image), ...rest],
     ];
     await docker(words);
     await this.#put(filesOf(row, this.server));
@@ -94,14 +97,20 @@ class Container implements Place {
     return `${own.stdout}${own.stderr}${files.stdout}`;
   }
 
-  async stop(graceSeconds: number): Promise<{ code: number; ms: number }> {
-    const begin = performance.now();
+  async stop(graceSeconds: number): Promise<number> {
     await docker(["stop", "--time", String(graceSeconds), this.id], {
       timeoutMs: (graceSeconds + 60) * 1000,
     });
-    const ms = performance.now() - begin;
-    const code = Number(await docker(["inspect", "--format", "{{.State.ExitCode}}", this.id]));
-    return { code, ms };
+    return Number(await docker(["inspect", "--format", "{{.State.ExitCode}}", this.id]));
+  }
+
+  async wholeMb(): Promise<number[]> {
+    const used = await docker(["stats", "--no-stream", "--format", "{{.MemUsage}}", this.id]);
+    const [, number, unit = ""] = /^([\d.]+)([KMG]i?B)/.exec(used) ?? [];
+    const factors: Record<string, number> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+    const factor = factors[unit];
+    if (number === undefined || factor === undefined) throw new Error(`docker stats says '${used}'`);
+    return [(Number(number) * factor) / 1e6];
   }
 
   load(options: readonly string[]): Load {

@@ -1,4 +1,4 @@
-/** The results: what a cell came to, and how the whole is told as lines, as JSON and as a page. Pure. */
+/** The results: what a cell came to, and how the whole is told as lines of at most 80 characters. Pure; page.ts has the page. */
 import type { Measured } from "./cell.ts";
 
 export type Outcome =
@@ -10,7 +10,9 @@ export interface Cell {
   row: string;
   column: string;
   /** The deploy as it is typed. */
-  typed: string;
+  deploy: string;
+  /** What is typed before the container is stopped. */
+  leaves?: string;
   outcome: Outcome;
   seconds: number;
 }
@@ -35,19 +37,7 @@ export interface Grid {
   seconds: number;
 }
 
-export const COLUMNS = [
-  "supervisor",
-  "server",
-  "requests",
-  "swaps",
-  "dropped",
-  "back",
-  "zombies",
-  "processes",
-  "memory",
-  "stop",
-  "verdict",
-] as const;
+export const FIGURES = ["requests", "swaps", "dropped", "zombies", "procs", "MB", "stop"] as const;
 
 export function isGreen({ cells, extras }: Grid): boolean {
   const tried = [...cells, ...extras].map(({ outcome }) => outcome.kind);
@@ -55,36 +45,45 @@ export function isGreen({ cells, extras }: Grid): boolean {
   return tried.includes("green") && !tried.includes("red");
 }
 
-/** A cell's figures in the order of COLUMNS. */
-export function figuresOf({ row, column, outcome }: Cell): string[] {
-  const verdict = outcome.kind === "green" ? "ok" : outcome.kind === "red" ? "FAILED" : "skipped";
-  const m = outcome.kind === "skipped" ? undefined : outcome.measured;
-  if (!m) return [row, column, ...COLUMNS.slice(3).map(() => "-"), verdict];
-  const stop = `${(m.stop.ms / 1000).toFixed(1)} s`;
+const VERDICTS = { green: "ok", red: "FAILED", skipped: "skip" } as const;
+export const verdictOf = ({ outcome }: Cell | Extra): string => VERDICTS[outcome.kind];
+
+export const measuredOf = ({ outcome }: Cell): Measured | undefined =>
+  outcome.kind === "skipped" ? undefined : outcome.measured;
+
+/** A cell's figures in the order of FIGURES. */
+export function figuresOf(cell: Cell): string[] {
+  const m = measuredOf(cell);
+  if (!m) return FIGURES.map(() => "-");
+  const fromTo = (values: number[]) => [values[0] ?? 0, values.at(-1) ?? 0].map((n) => n.toFixed(0));
+  const [before, after] = fromTo(m.processes);
   return [
-    row,
-    column,
     String(m.load.started),
     String(m.swaps),
     String(m.load.failed),
-    String(m.load.versionRegressions),
     String(m.zombies.length),
-    `${m.processes.first} > ${m.processes.last}`,
-    `${m.memoryMb.first.toFixed(0)} > ${m.memoryMb.last.toFixed(0)} MB`,
-    m.stop.inFlight === "not asked" ? `(${stop})` : `${stop}, code ${m.stop.code}`,
-    verdict,
+    before === after ? `${after}` : `${before} > ${after}`,
+    fromTo(m.memoryMb).join(" > "),
+    `${(m.stop.ms / 1000).toFixed(1)} s`,
   ];
 }
 
-/** What is not green or deserves a word, a line each. */
+/** What is not green or deserves a word. */
 export function remarksOf({ cells, extras }: Grid): string[] {
   const name = (c: Cell | Extra) => ("name" in c ? c.name : `${c.row} / ${c.column}`);
-  return [...cells, ...extras].flatMap((c) => {
+  const grown = cells.flatMap((cell) => {
+    const whole = measuredOf(cell)?.containerMb;
+    if (!whole) return [];
+    const [first, last] = [whole.first, whole.last].map((mb) => mb.toFixed(1));
+    return [`${name(cell)}: the container by docker stats: ${first} > ${last} MB`];
+  });
+  const told = [...cells, ...extras].flatMap((c) => {
     const { outcome } = c;
     if (outcome.kind === "red") return outcome.faults.map((fault) => `FAILED ${name(c)}: ${fault}`);
     if (outcome.kind === "skipped") return [`skipped ${name(c)}: ${outcome.why}`];
     return "said" in outcome ? [`ok ${name(c)}: ${outcome.said}`] : [];
   });
+  return [...grown, ...told];
 }
 
 export function countsOf({ cells, extras }: Grid): string {
@@ -93,49 +92,77 @@ export function countsOf({ cells, extras }: Grid): string {
   return `${count("green")} ok, ${count("red")} failed, ${count("skipped")} skipped`;
 }
 
+/** Of all cells together. */
+export function sumOf({ cells }: Grid): string {
+  const measured = cells.flatMap((cell) => measuredOf(cell) ?? []);
+  const sum = (of: (m: Measured) => number) => measured.reduce((total, m) => total + of(m), 0);
+  const count = (n: number) => n.toLocaleString("en");
+  const [requests, dropped, swaps] = [
+    sum((m) => m.load.started),
+    sum((m) => m.load.failed),
+    sum((m) => m.swaps),
+  ];
+  return `${count(dropped)} of ${count(requests)} requests dropped in ${count(swaps)} deploys`;
+}
+
+/** Rows that follow one another and have the same name. */
+export function groupsOf(cells: readonly Cell[]): Cell[][] {
+  const groups: Cell[][] = [];
+  for (const cell of cells) {
+    const last = groups.at(-1);
+    if (last?.[0]?.row === cell.row) last.push(cell);
+    else groups.push([cell]);
+  }
+  return groups;
+}
+
+const WIDTH = 80;
+
 export function renderText(grid: Grid): string {
-  const rows = [[...COLUMNS], ...grid.cells.map(figuresOf)];
-  const widths = COLUMNS.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
-  const table = rows.map((row) =>
-    row
-      .map((text, i) => text.padEnd(widths[i] ?? 0))
+  const lines = grid.cells.map((cell) => [cell.column, ...figuresOf(cell), verdictOf(cell)]);
+  const head = ["server", ...FIGURES, ""];
+  const widths = head.map((word, i) => Math.max(word.length, ...lines.map((line) => line[i]?.length ?? 0)));
+  const figures = (words: string[]) =>
+    words
+      .map((word, i) =>
+        0 < i && i <= FIGURES.length ? word.padStart(widths[i] ?? 0) : word.padEnd(widths[i] ?? 0),
+      )
       .join("  ")
-      .trimEnd(),
-  );
-  const images = Object.entries(grid.images).map(([name, mb]) => `${name} ${mb.toFixed(0)} MB`);
-  return [
-    ...table,
+      .trimEnd();
+  const table = groupsOf(grid.cells).flatMap((group) => [
     "",
+    ...titleOf(group[0] as Cell).flatMap(folded),
+    ...group.map((cell) => figures([cell.column, ...figuresOf(cell), verdictOf(cell)])),
+  ]);
+  const images = Object.entries(grid.images).map(([name, mb]) => `${name} ${mb.toFixed(0)} MB`);
+  const rest = [
     ...remarksOf(grid),
     `images: ${images.join(", ")}`,
     `engine: ${grid.engine}; base: ${grid.base}; ${Math.round(grid.seconds)} s`,
-    countsOf(grid),
-    "",
-  ].join("\n");
+  ];
+  const end = [sumOf(grid), countsOf(grid), ""];
+  return [figures(head), ...table, "", ...rest.flatMap(folded), ...end].join("\n");
 }
 
-const STYLE = `body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color-scheme:light dark}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #8884;white-space:nowrap}
-.green td:last-child{color:#197d3c}.red td:last-child{color:#c62828;font-weight:bold}.skipped{opacity:.6}
-@media (prefers-color-scheme:dark){.green td:last-child{color:#6fd08c}.red td:last-child{color:#ff8a80}}`;
+const titleOf = ({ row, deploy, leaves }: Cell): string[] => [
+  `${row}: ${deploy}`,
+  ...(leaves === undefined ? [] : [`  before docker stop: ${leaves}`]),
+];
 
-/** One self-contained file. */
-export function renderPage(grid: Grid): string {
-  const cell = (tag: string) => (text: string) => `<${tag}>${Bun.escapeHTML(text)}</${tag}>`;
-  const row = (c: Cell) =>
-    `<tr class="${c.outcome.kind}" title="${Bun.escapeHTML(c.typed)}">${figuresOf(c).map(cell("td")).join("")}</tr>`;
-  const remarks = remarksOf(grid).map(cell("li")).join("");
-  const images = Object.entries(grid.images).map(([name, mb]) => `${name} ${mb.toFixed(0)} MB`);
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>hupwatch below supervisors: ${countsOf(grid)}</title><style>${STYLE}</style></head><body>
-<h1>hupwatch below supervisors</h1><p>${countsOf(grid)}. Fresh connections from another container while the server is
-replaced, then a stop with a request in flight. The deploy of a row is its tooltip.</p>
-<div class="scroll"><table><thead><tr>${COLUMNS.map(cell("th")).join("")}</tr></thead>
-<tbody>${grid.cells.map(row).join("\n")}</tbody></table></div>
-<ul>${remarks}</ul>
-<p>${Bun.escapeHTML(`Images: ${images.join(", ")}. Engine: ${grid.engine}. Base: ${grid.base}.`)}</p>
-</body></html>
-`;
+/** At spaces, what follows is indented; a word that is too long stays whole, and so do lines that are quoted. */
+function folded(text: string): string[] {
+  return text.split("\n").flatMap((line, i) => {
+    if (i > 0) return [line];
+    const out: string[] = [];
+    let current = "";
+    for (const word of line.split(" ")) {
+      const longer = current === "" ? word : `${current} ${word}`;
+      if (longer.length <= WIDTH || current === "") current = longer;
+      else {
+        out.push(current);
+        current = `  ${word}`;
+      }
+    }
+    return [...out, current];
+  });
 }

@@ -1,4 +1,4 @@
-/** The production image by itself: not root, healthy by its own HEALTHCHECK, and drained by a plain `docker stop`. */
+/** The production image by itself: what was built is in it, not root, healthy by its own HEALTHCHECK, ended by `docker stop`. */
 import { until } from "../test/harness/until.ts";
 import { docker, run } from "./command.ts";
 import { LABEL } from "./container.ts";
@@ -19,12 +19,27 @@ export async function tryHealth(): Promise<Extra> {
     });
     const user = (await docker(["exec", id, "id", "-u"])).trim();
     if (user === "0") throw new Error("it runs as root");
+    // Throws where a sum differs.
+    const sums = [
+      "exec",
+      "--workdir",
+      "/usr/local/lib/hupwatch",
+      id,
+      "sha256sum",
+      "--check",
+      "--strict",
+      "SHA256SUMS",
+    ];
+    await docker(sums);
     await docker(["stop", "--time", "30", id], { timeoutMs: 60_000 });
     const code = (await docker(["inspect", "--format", "{{.State.ExitCode}}", id])).trim();
     if (code !== "0") throw new Error(`exit code ${code} after docker stop`);
     return {
       name: NAME,
-      outcome: { kind: "green", said: `user ${user}, healthy, exit code 0 after docker stop` },
+      outcome: {
+        kind: "green",
+        said: `user ${user}, checksums right, healthy, exit code 0 after docker stop`,
+      },
     };
   } catch (error) {
     const fault = error instanceof Error ? error.message : String(error);

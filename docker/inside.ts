@@ -2,28 +2,16 @@
  * The inside half of the rig by itself, without Docker: `bun docker/inside.ts [--full] [--swaps N] [--only TEXT] ...`, with
  * the supervisors and servers that this machine has. What it has not is skipped and named.
  */
-import { type Cell, type Grid, isGreen, renderPage, renderText } from "./grid.ts";
+import { type Grid, isGreen, renderText } from "./grid.ts";
 import { startLocal, whyNotHere } from "./local.ts";
 import { optionsOf, wanted } from "./options.ts";
-import { tryCell } from "./try-cell.ts";
+import { renderPage } from "./page.ts";
+import { tryCells } from "./try-cells.ts";
 
 const options = optionsOf(process.argv.slice(2));
 const begin = performance.now();
-const cells: Cell[] = [];
-for (const [row, column] of wanted(options)) {
-  const why = whyNotHere(row, column);
-  cells.push(
-    why === undefined
-      ? await tryCell(startLocal, row, column, options.swaps, console.error)
-      : {
-          row: row.name,
-          column: column.name,
-          typed: row.typed,
-          outcome: { kind: "skipped", why },
-          seconds: 0,
-        },
-  );
-}
+const ground = { start: startLocal, whyNot: whyNotHere };
+const cells = await tryCells(wanted(options), ground, options, console.error);
 const grid: Grid = {
   schema: "hupwatch-rig/1",
   engine: "none, namespaces of this machine",

@@ -5,20 +5,27 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { freePort, type TempDir, tempDir, until } from "../test/harness/until.ts";
+import { type Column, PORT } from "./columns.ts";
 import { type Done, run } from "./command.ts";
-import { type Column, filesOf, PORT, type Row } from "./matrix.ts";
+import { filesOf } from "./fixture.ts";
+import type { Row } from "./matrix.ts";
 import type { Load, Place } from "./place.ts";
 import { PLACE, ROOT } from "./places.ts";
 
 const LAUNCHER = `${ROOT}/src/launcher.sh`;
 
+/** What `docker run --init` puts before the command, under the names that Debian has for it. */
+const INIT = ["tini", "docker-init"].find((name) => Bun.which(name));
+const wantsInit = (row: Row) => row.options?.includes("--init") === true;
+
 /** Why a cell cannot be tried here; undefined where it can. */
 export function whyNotHere(row: Row, server: Column): string | undefined {
   if (process.getuid?.() !== 0) return "needs root for a PID namespace";
-  if (row.image === "systemd" || row.options?.includes("--init")) return "needs Docker";
-  const programs = [row.first(server)[0] ?? "", row.deploy[0] ?? "", server.words[0] ?? ""];
-  const ours = /^(\/|hupwatch$|s$|sh$)/;
-  const missing = programs.find((program) => !ours.test(program) && !Bun.which(program));
+  if (row.image === "systemd")
+    return "needs Docker: systemd must be the machine's only one, or in a container";
+  if (wantsInit(row) && !INIT) return "tini is not installed here";
+  const programs = [...row.programs, server.words[0] ?? ""];
+  const missing = programs.find((program) => !Bun.which(program));
   return missing === undefined ? undefined : `${missing} is not installed here`;
 }
 
@@ -75,7 +82,8 @@ class Local implements Place {
     }
     const log = Bun.file(`${path}/first.log`);
     const namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--"];
-    const words = [...namespace, ...this.row.first(this.server).map((word) => this.#here(word))];
+    const init = wantsInit(this.row) && INIT ? [INIT, "--"] : [];
+    const words = [...namespace, ...init, ...this.row.first(this.server).map((word) => this.#here(word))];
     const options = { cwd: path, env: { ...process.env, ...this.#env } };
     const child = Bun.spawn(words, { ...options, stdio: ["ignore", log, log] });
     this.#unshare = child;
@@ -114,14 +122,18 @@ class Local implements Place {
     return names.map((name) => readFileSync(`${path}/${name}`, "utf8")).join("");
   }
 
-  async stop(graceSeconds: number): Promise<{ code: number; ms: number }> {
-    const begin = performance.now();
+  async stop(graceSeconds: number): Promise<number> {
     const child = this.#unshare as Bun.Subprocess;
     process.kill(this.#first, "SIGTERM");
     const force = setTimeout(() => child.kill("SIGKILL"), graceSeconds * 1000);
     const code = await child.exited;
     clearTimeout(force);
-    return { code, ms: performance.now() - begin };
+    return code;
+  }
+
+  /** Nobody counts it here. */
+  async wholeMb(): Promise<number[]> {
+    return [];
   }
 
   load(options: readonly string[]): Load {

@@ -1,203 +1,244 @@
-/** The one table of what is tried: rows are who starts hupwatch and how a deploy is asked for there, columns are servers. */
-import { readFileSync } from "node:fs";
-import { PLACE, ROOT } from "./places.ts";
+/** The rows of the grid: who starts hupwatch in the container, and how a deploy is asked for there. */
+import { COLUMNS, type Column, GUNICORN_TCP, GUNICORN_UNIX } from "./columns.ts";
+import { podCommand } from "./fixture.ts";
+import { PLACE } from "./places.ts";
 
-export interface Column {
-  name: string;
-  /** The server's words behind `hupwatch --`. */
-  words: string[];
-  transport: "unix" | "tcp";
-  /** Processes that import the application, each for itself. */
-  workers: number;
-}
+/** HUP to the first process of the container, from outside. */
+export const DOCKER_KILL = "docker kill -s HUP";
 
-const SOCKET = `${PLACE}/app.sock`;
-export const PORT = 8000;
-const GUNICORN = ["gunicorn", "wsgi:application", "--workers", "2", "--bind"];
-
-export const COLUMNS: readonly Column[] = [
-  { name: "gunicorn Unix", words: [...GUNICORN, `unix:${SOCKET}`], transport: "unix", workers: 2 },
-  { name: "gunicorn TCP", words: [...GUNICORN, `0.0.0.0:${PORT}`], transport: "tcp", workers: 2 },
-  {
-    name: "uvicorn",
-    words: ["uvicorn", "wsgi:application", "--interface", "wsgi", "--uds", SOCKET],
-    transport: "unix",
-    workers: 1,
-  },
-  {
-    name: "uWSGI",
-    words: [
-      ...["uwsgi", "--plugin", "python3", "--module", "wsgi:application", "--http-socket", SOCKET],
-      ...["--processes", "2", "--lazy-apps", "--die-on-term", "--chmod-socket=666"],
-    ],
-    transport: "unix",
-    workers: 2,
-  },
-];
-
-export interface Row {
-  name: string;
+interface Base {
   /** The first process. */
   first(server: Column): string[];
+  /** What has to be installed for it. */
+  programs: readonly string[];
   /** Files of fixtures/supervisors, and where they go. */
   files: readonly (readonly [fixture: string, path: string])[];
   env?: Record<string, string>;
   /** Of `docker run`. */
   options?: readonly string[];
-  image: "supervisors" | "systemd";
-  /** A command beside the service, or HUP to the first process. */
-  deploy: readonly string[] | "signal";
-  /** The deploy as a person types it. */
-  typed: string;
+  image: "gunicorn" | "supervisors" | "systemd";
   /** What shows hupwatch's and the server's output, where it does not come out of the container. */
   showLog?: readonly string[];
-  /** Why stopping the container ends what is running at once, where that is how it has to be. */
-  cutsAtStop?: string;
+}
+
+export interface Row extends Base {
+  name: string;
+  /** For the shell beside the service; `{version}`, where it brings the new release itself. */
+  deploy: string;
+  /**
+   * Only where TERM makes hupwatch leave the service to its successor, which is what makes a restart drop nothing: ends the
+   * service before the container is stopped, for what is left in a stopped container is killed.
+   */
+  leaves?: string;
+  columns: readonly Column[];
+  /** In its files; hupwatch's own words, never the server's. */
+  edit?: readonly [string, string];
+  /** Of a first process that says how it was ended; else 0. */
+  stopCode?: number;
+  /** More deploys than elsewhere, to see what grows. */
+  swaps?: number;
   short: boolean;
 }
 
-const BARE = (server: Column) => ["hupwatch", "--", ...server.words];
-const supervisord: Omit<Row, "name" | "deploy" | "typed"> = {
-  first: () => ["supervisord", "-c", "/etc/supervisors/supervisord.conf"],
-  files: [["supervisord.conf", "/etc/supervisors/supervisord.conf"]],
-  env: { PLACE, HUPWATCH: "hupwatch" },
+/** One that starts hupwatch again by itself: up to three rows. */
+interface Supervisor extends Base {
+  name: string;
+  hup: string;
+  restart: string;
+  kill: string;
+  /** For the last two: options, and what ends the service at the end. */
+  leaving: { options?: readonly string[]; stop?: string };
+}
+
+const bare =
+  (...before: string[]) =>
+  (server: Column) => [...before, "hupwatch", "--", ...server.words];
+
+const CONTAINER: Omit<Row, "name"> = {
+  first: bare(),
+  programs: [],
+  files: [],
   image: "supervisors",
-  short: false,
-};
-const CTL = ["supervisorctl", "-c", "/etc/supervisors/supervisord.conf"];
-const LEAVES = "not below PID 1, so hupwatch leaves at TERM and the service goes with the container";
-
-/** Not below PID 1, where hupwatch would end the service with itself; a TCP listener is taken by pidfd_getfd(2). */
-const TAKES_OVER = ["--init", "--cap-add", "SYS_PTRACE"];
-
-const SYSTEMD: Omit<Row, "name" | "deploy" | "typed"> = {
-  first: () => ["/lib/systemd/systemd"],
-  files: [["systemd/app.service", "/etc/systemd/system/app.service"]],
-  image: "systemd",
-  // What a real systemd needs to boot, without --privileged.
-  options: [
-    ...["--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--env", "container=docker"],
-    ...["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"],
-    ...["--cgroupns=host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
-    ...["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"],
-  ],
-  showLog: ["journalctl", "--unit", "app", "--output", "cat", "--no-pager"],
+  deploy: DOCKER_KILL,
+  columns: COLUMNS,
   short: false,
 };
 
-export const ROWS: readonly Row[] = [
-  {
-    name: "hupwatch is PID 1",
-    first: BARE,
-    files: [],
-    image: "supervisors",
-    deploy: "signal",
-    typed: "docker kill -s HUP",
-    short: true,
-  },
-  {
-    name: "docker run --init",
-    first: BARE,
-    files: [],
-    image: "supervisors",
-    options: ["--init"],
-    deploy: "signal",
-    typed: "docker kill -s HUP",
-    short: true,
-  },
-  {
-    ...supervisord,
-    name: "supervisord",
-    deploy: [...CTL, "signal", "HUP", "app"],
-    typed: "supervisorctl signal HUP app",
-    short: true,
-  },
-  {
-    ...supervisord,
-    name: "supervisord, restart",
-    options: TAKES_OVER,
-    deploy: [...CTL, "restart", "app"],
-    typed: "supervisorctl restart app",
-    cutsAtStop: LEAVES,
-    short: true,
-  },
-  {
-    ...supervisord,
-    name: "supervisord, kill -9",
-    options: TAKES_OVER,
-    deploy: ["sh", "-c", `kill -9 $(${CTL.join(" ")} pid app)`],
-    typed: "kill -9 <hupwatch>",
-    cutsAtStop: LEAVES,
-    short: false,
-  },
+/** A TCP listener is taken over by pidfd_getfd(2). */
+const PTRACE = ["--cap-add", "SYS_PTRACE"];
+/** Below PID 1 hupwatch would end the service with itself: here something else is PID 1. */
+const NOT_PID_1 = ["--init", ...PTRACE];
+
+const SUPERVISORD: Supervisor = {
+  name: "supervisord",
+  // Both programs look for supervisord.conf in the working directory first.
+  first: () => ["supervisord"],
+  programs: ["supervisord"],
+  files: [["supervisord.conf", `${PLACE}/supervisord.conf`]],
+  image: "supervisors",
+  hup: "supervisorctl signal HUP app",
+  restart: "supervisorctl restart app",
+  kill: "kill -9 $(supervisorctl pid app)",
+  leaving: { options: NOT_PID_1, stop: "hupwatch stop" },
+};
+
+const SUPERVISORS: readonly Supervisor[] = [
+  SUPERVISORD,
   {
     name: "circus",
     first: () => ["circusd", "/etc/supervisors/circus.ini"],
+    programs: ["circusd"],
     files: [["circus.ini", "/etc/supervisors/circus.ini"]],
     image: "supervisors",
-    deploy: ["circusctl", "signal", "app", "HUP"],
-    typed: "circusctl signal app HUP",
-    short: false,
+    hup: "circusctl signal app HUP",
+    restart: "circusctl restart app",
+    kill: "kill -9 $(circusctl list app)",
+    leaving: { options: NOT_PID_1, stop: "circusctl rm --nostop app && hupwatch stop" },
   },
   {
     name: "runit",
     first: () => ["/etc/supervisors/runit/container-init"],
+    programs: ["runsvdir"],
     files: [
       ["runit/container-init", "/etc/supervisors/runit/container-init"],
       ["runit/app/run", "/etc/service/app/run"],
     ],
     image: "supervisors",
-    deploy: ["sv", "hup", "/etc/service/app"],
-    typed: "sv hup app",
-    short: false,
+    hup: "sv hup /etc/service/app",
+    restart: "sv restart /etc/service/app",
+    kill: "kill -9 $(cat /etc/service/app/supervise/pid)",
+    leaving: { options: PTRACE, stop: "sv once /etc/service/app && hupwatch stop" },
   },
   {
     name: "s6",
     first: () => ["s6-svscan", "/etc/s6"],
+    programs: ["s6-svscan"],
     files: [["s6/app/run", "/etc/s6/app/run"]],
     image: "supervisors",
-    deploy: ["s6-svc", "-h", "/etc/s6/app"],
-    typed: "s6-svc -h app",
-    short: false,
+    hup: "s6-svc -h /etc/s6/app",
+    restart: "s6-svc -r /etc/s6/app",
+    kill: "kill -9 $(s6-svstat -o pid /etc/s6/app)",
+    leaving: { options: PTRACE, stop: "s6-svc -O /etc/s6/app && hupwatch stop" },
   },
   {
-    name: "dumb-init",
-    first: (server) => ["dumb-init", "--", ...BARE(server)],
-    files: [],
-    image: "supervisors",
-    deploy: "signal",
-    typed: "docker kill -s HUP",
-    short: false,
-  },
-  {
-    ...SYSTEMD,
     name: "systemd",
-    deploy: ["systemctl", "reload", "app"],
-    typed: "systemctl reload app",
-  },
-  {
-    ...SYSTEMD,
-    name: "systemd, restart",
-    deploy: ["systemctl", "restart", "app"],
-    typed: "systemctl restart app",
+    first: () => ["/lib/systemd/systemd"],
+    programs: ["systemctl"],
+    files: [["systemd/app.service", "/etc/systemd/system/app.service"]],
+    image: "systemd",
+    // What a real systemd needs to boot, without --privileged.
+    options: [
+      ...["--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--env", "container=docker"],
+      ...["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"],
+      ...["--cgroupns=host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+      ...["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"],
+    ],
+    showLog: ["journalctl", "--unit", "app", "--output", "cat", "--no-pager"],
+    hup: "systemctl reload app",
+    restart: "systemctl restart app",
+    kill: "systemctl kill --kill-who=main --signal=KILL app",
+    // When systemd halts, it asks what units have left (TERM) and waits for it.
+    leaving: {},
   },
 ];
 
-/** The server's words as all the files of fixtures/supervisors have them. */
-const SERVER = /gunicorn wsgi:application --workers 2 --bind unix:\S+\/app\.sock/;
-
-/** A file of fixtures/supervisors as it is, but for the server. Throws where it does not name one. */
-export function withServer(text: string, server: Column): string {
-  if (!SERVER.test(text)) return text.includes("hupwatch ") ? fail(text) : text;
-  return text.replace(SERVER, () => server.words.join(" "));
+function rowsOf({ name, hup, restart, kill, leaving, ...base }: Supervisor): Row[] {
+  const plain = { ...base, columns: COLUMNS, short: false };
+  const options = [...(base.options ?? []), ...(leaving.options ?? [])];
+  const left: Omit<Row, "name" | "deploy"> = {
+    ...plain,
+    options,
+    // Where a file has it: with -k a restart would be an end and a beginning.
+    edit: ["hupwatch -k ", "hupwatch "],
+    ...(leaving.stop === undefined ? {} : { leaves: leaving.stop }),
+  };
+  return [
+    { ...plain, name, deploy: hup },
+    { ...left, name: `${name}, restart`, deploy: restart },
+    { ...left, name: `${name}, kill -9`, deploy: kill },
+  ];
 }
 
-function fail(text: string): never {
-  throw new Error(`no 'gunicorn wsgi:application --workers 2 --bind unix:…/app.sock' in\n${text}`);
-}
+const [BY_HUP, BY_RESTART, ...BY_OTHERS] = SUPERVISORS.flatMap(rowsOf) as [Row, Row, ...Row[]];
 
-export const filesOf = (row: Row, server: Column): { path: string; text: string }[] =>
-  row.files.map(([fixture, path]) => ({
-    path,
-    text: withServer(readFileSync(`${ROOT}/fixtures/supervisors/${fixture}`, "utf8"), server),
-  }));
+/** Those who ask for deploys from outside. */
+const DEPLOYERS: readonly Row[] = [
+  {
+    ...BY_HUP,
+    name: "Ansible, supervisord",
+    files: [...BY_HUP.files, ["ansible.yml", "/etc/supervisors/ansible.yml"]],
+    programs: ["supervisord", "ansible-playbook"],
+    deploy: "ansible-playbook -i localhost, -c local -e version={version} /etc/supervisors/ansible.yml",
+    columns: [GUNICORN_UNIX],
+  },
+  {
+    ...BY_HUP,
+    name: "Salt, supervisord",
+    files: [...BY_HUP.files, ["salt.sls", "/etc/supervisors/salt.sls"]],
+    programs: ["supervisord", "salt-call"],
+    deploy:
+      "salt-call --local --retcode-passthrough --file-root=/etc/supervisors state.apply salt pillar='{version: {version}}'",
+    columns: [GUNICORN_UNIX],
+  },
+];
+
+const KUBERNETES: Row = {
+  ...CONTAINER,
+  name: "Kubernetes manifest",
+  first: podCommand,
+  image: "gunicorn",
+  deploy: "kill -HUP 1",
+  columns: [GUNICORN_TCP],
+};
+
+const PROCFILE: Row = {
+  ...CONTAINER,
+  name: "Procfile, honcho",
+  // honcho does not wait for processes that it did not start.
+  options: ["--init"],
+  first: () => ["honcho", "start", "--procfile", "/etc/supervisors/Procfile"],
+  programs: ["honcho"],
+  files: [["Procfile", "/etc/supervisors/Procfile"]],
+  deploy: "hupwatch reload",
+  stopCode: 128 + 15,
+};
+
+/** What grows would be seen after so many. No warm-up, to get there. */
+const MANY = { swaps: 100 };
+const LONG: readonly Row[] = [
+  {
+    ...CONTAINER,
+    ...MANY,
+    name: "hupwatch is PID 1, 100 swaps",
+    first: ({ words }) => ["hupwatch", "-w", "0", "--", ...words],
+    columns: [GUNICORN_UNIX],
+  },
+  {
+    ...BY_RESTART,
+    ...MANY,
+    name: "supervisord, 100 restarts",
+    edit: ["hupwatch --", "hupwatch -w 0 --"],
+    columns: [GUNICORN_TCP],
+  },
+];
+
+export const ROWS: readonly Row[] = [
+  { ...CONTAINER, name: "hupwatch is PID 1", short: true },
+  { ...CONTAINER, name: "docker run --init", options: ["--init"], short: true },
+  { ...CONTAINER, name: "dumb-init", first: bare("dumb-init", "--"), programs: ["dumb-init"] },
+  { ...BY_HUP, short: true },
+  { ...BY_RESTART, short: true },
+  ...BY_OTHERS,
+  PROCFILE,
+  KUBERNETES,
+  ...DEPLOYERS,
+  ...LONG,
+];
+
+/** Each row with each of its servers. */
+export const CELLS: readonly (readonly [Row, Column])[] = ROWS.flatMap((row) =>
+  row.columns.map((column) => [row, column] as const),
+);
+
+export const isInShortGrid = ([row, column]: readonly [Row, Column]): boolean =>
+  row.short && column === GUNICORN_UNIX;

@@ -1,18 +1,21 @@
 /** The words behind `bun run rig`. */
 import { parseArgs } from "node:util";
-import { COLUMNS, type Column, ROWS, type Row } from "./matrix.ts";
+import type { Column } from "./columns.ts";
+import { CELLS, isInShortGrid, type Row } from "./matrix.ts";
 
 export interface Options {
   full: boolean;
   swaps: number;
+  /** Cells at a time. */
+  jobs: number;
   json: string | undefined;
   html: string | undefined;
-  /** Only cells whose name has it. */
-  only: string | undefined;
+  /** Only cells whose name has one of these. */
+  only: string[] | undefined;
   help: boolean;
 }
 
-export const USAGE = `bun run rig [--full] [--swaps N] [--only TEXT] [--json FILE] [--html FILE]
+export const USAGE = `bun run rig [--full] [--swaps N] [--jobs N] [--only TEXT] [--json FILE] [--html FILE]
 
 Builds the images and tries real servers below real supervisors in real containers: load from one container, deploys in
 another. Uses the running Docker engine; as root on Debian or Ubuntu it installs and starts one where there is none.
@@ -20,7 +23,8 @@ another. Uses the running Docker engine; as root on Debian or Ubuntu it installs
   --full        all supervisors with all servers, and the package by bunx and npx (else: gunicorn as PID 1, below
                 --init and below supervisord)
   --swaps N     deploys in each cell (default 3)
-  --only TEXT   only cells whose name, 'supervisor / server', has TEXT in it
+  --jobs N      cells at a time (default 2)
+  --only TEXT   only cells whose name, 'supervisor / server', has TEXT in it (repeats)
   --json FILE   the results for a script
   --html FILE   the results as a page
 
@@ -34,24 +38,29 @@ export function readOptions(words: string[]): Options {
     options: {
       full: { type: "boolean", default: false },
       swaps: { type: "string", default: "3" },
+      jobs: { type: "string", default: "2" },
       json: { type: "string" },
       html: { type: "string" },
-      only: { type: "string" },
+      only: { type: "string", multiple: true },
       help: { type: "boolean", short: "h", default: false },
     },
   });
-  const swaps = Number(values.swaps);
-  // Growth is told from the first swap to the last.
-  if (!Number.isInteger(swaps) || swaps < 2 || swaps > 1000)
-    throw new Error(`--swaps ${values.swaps} is no whole number from 2 to 1000`);
   return {
     full: values.full,
-    swaps,
+    // Growth is told from the first swap to the last.
+    swaps: whole("--swaps", values.swaps, 2, 1000),
+    jobs: whole("--jobs", values.jobs, 1, 64),
     json: values.json,
     html: values.html,
     only: values.only,
     help: values.help,
   };
+}
+
+function whole(option: string, value: string, min: number, max: number): number {
+  const number = Number(value);
+  if (Number.isInteger(number) && min <= number && number <= max) return number;
+  throw new Error(`${option} ${value} is no whole number from ${min} to ${max}`);
 }
 
 /** As a program does: help and mistakes end it. */
@@ -69,8 +78,15 @@ export function optionsOf(words: string[]): Options {
 }
 
 /** The cells that were asked for: all, some by name, or the short grid. */
-export function wanted({ full, only }: Pick<Options, "full" | "only">): [Row, Column][] {
-  const all = ROWS.flatMap((row) => COLUMNS.map((column): [Row, Column] => [row, column]));
-  if (only !== undefined) return all.filter(([row, column]) => `${row.name} / ${column.name}`.includes(only));
-  return all.filter(([row, column]) => full || (row.short && column === COLUMNS[0]));
+export function wanted({
+  full,
+  only,
+}: {
+  full: boolean;
+  only?: string[] | undefined;
+}): (readonly [Row, Column])[] {
+  const isNamed = ([row, column]: readonly [Row, Column]) =>
+    only?.some((text) => `${row.name} / ${column.name}`.includes(text));
+  if (only) return CELLS.filter(isNamed);
+  return full ? [...CELLS] : CELLS.filter(isInShortGrid);
 }

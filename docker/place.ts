@@ -8,8 +8,10 @@ export interface Place extends AsyncDisposable {
   signal(name: string): Promise<void>;
   /** What hupwatch and the server have said so far, wherever the supervisor puts it. */
   log(): Promise<string>;
-  /** Gracefully, and by force after so many seconds. */
-  stop(graceSeconds: number): Promise<{ code: number; ms: number }>;
+  /** Gracefully, and by force after so many seconds; the first process's exit code. */
+  stop(graceSeconds: number): Promise<number>;
+  /** Megabytes (10^6 bytes) of all that is in it, the kernel's part included; nothing where nobody counts it. */
+  wholeMb(): Promise<number[]>;
   /** `hupwatch load --json` with these options, apart from the service. */
   load(options: readonly string[]): Load;
 }

@@ -4,13 +4,15 @@ import { build } from "./build.ts";
 import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine } from "./engine.ts";
-import { type Cell, type Grid, isGreen, renderPage, renderText } from "./grid.ts";
+import { tryExitCodes } from "./exit-codes.ts";
+import { type Grid, isGreen, renderText } from "./grid.ts";
 import { tryHealth } from "./health.ts";
 import { hostSettings } from "./host-settings.ts";
 import { buildImage, imageOf, removeReplaced, sizeOf, type Target } from "./images.ts";
 import { type Options, optionsOf, wanted } from "./options.ts";
 import { tryPackage } from "./package.ts";
-import { tryCell } from "./try-cell.ts";
+import { renderPage } from "./page.ts";
+import { tryCells } from "./try-cells.ts";
 
 const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
 /** Only where all is tried. */
@@ -44,10 +46,9 @@ async function main(options: Options): Promise<number> {
     say(`image ${target}: ${images[target].toFixed(0)} MB`);
   }
   await removeReplaced();
-  const cells: Cell[] = [];
-  for (const [row, column] of chosen)
-    cells.push(await tryCell(startContainer, row, column, options.swaps, say));
-  const extras = options.only === undefined ? [await tryHealth()] : [];
+  const ground = { start: startContainer, whyNot: () => undefined };
+  const cells = await tryCells(chosen, ground, options, say);
+  const extras = options.only === undefined ? [await tryHealth(), await tryExitCodes()] : [];
   if (full) extras.push(...(await tryPackage(base.tag, settings)), await tryCompose());
   const seconds = (performance.now() - begin) / 1000;
   const grid: Grid = {

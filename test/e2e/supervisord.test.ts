@@ -1,6 +1,6 @@
 /** Below a real supervisord: a deploy by signal, and an upgrade of hupwatch itself by a plain restart. */
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -9,10 +9,15 @@ import { gunicornSite } from "../harness/site.ts";
 import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
-const CONF = `${ROOT}/fixtures/supervisors/supervisord.conf`;
+/** As it is, but for places. */
+const confFor = (place: string, current: string) =>
+  readFileSync(`${ROOT}/fixtures/supervisors/supervisord.conf`, "utf8")
+    .replaceAll("/srv/app", place)
+    .replace("command=hupwatch ", `command=${LAUNCHER} --chdir ${current} `);
 
 class Supervisord implements AsyncDisposable {
   readonly #env: Record<string, string>;
+  readonly #conf: string;
   readonly #process: Bun.Subprocess;
 
   /** The user's way to releases behind a symlink: supervisord would resolve it once and for all in `directory=`. */
@@ -22,19 +27,19 @@ class Supervisord implements AsyncDisposable {
   ) {
     this.#env = {
       ...(process.env as Record<string, string>),
-      PLACE: place,
-      HUPWATCH: `${LAUNCHER} --chdir ${current}`,
       HUPWATCH_BUN: process.execPath,
       XDG_RUNTIME_DIR: place,
     };
-    this.#process = Bun.spawn(["supervisord", "-c", CONF], {
+    this.#conf = `${place}/supervisord.conf`;
+    writeFileSync(this.#conf, confFor(place, current));
+    this.#process = Bun.spawn(["supervisord", "-c", this.#conf], {
       env: this.#env,
       stdio: ["ignore", "ignore", "ignore"],
     });
   }
 
   ctl(...words: string[]): string {
-    return Bun.spawnSync(["supervisorctl", "-c", CONF, ...words], { env: this.#env })
+    return Bun.spawnSync(["supervisorctl", "-c", this.#conf, ...words], { env: this.#env })
       .stdout.toString()
       .trim();
   }

@@ -1,7 +1,8 @@
 /** The rig's judgement must be able to say no: each fault of a cell by itself, and a grid that proves nothing. */
 import { describe, expect, test } from "bun:test";
 import type { Measured } from "../../docker/cell.ts";
-import { type Cell, figuresOf, type Grid, isGreen, renderPage, renderText } from "../../docker/grid.ts";
+import { type Cell, figuresOf, type Grid, isGreen, renderText, sumOf } from "../../docker/grid.ts";
+import { renderPage } from "../../docker/page.ts";
 import { faultsOf } from "../../docker/verdict.ts";
 
 const version = (name: string) => ({ version: name, count: 100, firstMs: 0, lastMs: 1, regressions: 0 });
@@ -22,13 +23,25 @@ function good(): Measured {
     load: load as unknown as Measured["load"],
     deployed: "3",
     zombies: [],
-    processes: { first: 4, last: 4 },
-    memoryMb: { first: 100, last: 104 },
-    stop: { code: 0, ms: 4200, inFlight: { ok: 1, failed: 0 } },
+    processes: [4, 4],
+    memoryMb: [100, 104],
+    stop: { code: 0, expectedCode: 0, ms: 4200, inFlight: { ok: 1, failed: 0 } },
   };
 }
 
 test("what is good is green", () => expect(faultsOf(good())).toEqual([]));
+
+/** Many swaps, at whose end there is so much more. */
+const slowly = (factor: number) => ({
+  swaps: 100,
+  deployed: "3",
+  memoryMb: Array.from({ length: 100 }, (_, i) => (i < 34 ? 100 : i < 66 ? 101 : 100 * factor)),
+});
+
+test("a peak that goes away is no growth", () => {
+  const measured = { ...good(), memoryMb: [100, 101, 140, 100, 101, 100] };
+  expect(faultsOf(measured)).toEqual([]);
+});
 
 const spoilt: [string, (m: Measured) => void, RegExp][] = [
   [
@@ -46,8 +59,9 @@ const spoilt: [string, (m: Measured) => void, RegExp][] = [
   ["a deploy that never served", (m) => m.load.versions.pop(), /version 3 was deployed, 2 answered last/],
   ["a swap that was left out", (m) => m.load.versions.splice(1, 1), /2 versions in 2 swaps/],
   ["a zombie", (m) => m.zombies.push(42), /zombies: 42/],
-  ["a generation left over", (m) => Object.assign(m.processes, { last: 7 }), /4 processes became 7/],
-  ["growth", (m) => Object.assign(m.memoryMb, { last: 126 }), /100 MB became 126 MB/],
+  ["a generation left over", (m) => m.processes.push(7), /4 processes became 7/],
+  ["growth", (m) => m.memoryMb.splice(1, 1, 126), /100 MB became 126 MB/],
+  ["slow growth", (m) => Object.assign(m, slowly(1.06)), /100 MB became 10[5-9] MB/],
   ["a bad end", (m) => Object.assign(m.stop, { code: 137 }), /exit code 137/],
   ["a slow end", (m) => Object.assign(m.stop, { ms: 30_000 }), /took 30.0 s/],
   ["a cut request", (m) => Object.assign(m.stop, { inFlight: { ok: 0, failed: 1 } }), /was cut/],
@@ -66,8 +80,9 @@ test.each(spoilt)("%s is a fault", (_, spoil, fault) => {
 
 const cell = (outcome: Cell["outcome"]): Cell => ({
   row: "supervisord",
-  column: "gunicorn <Unix>",
-  typed: "supervisorctl signal HUP app",
+  column: "uWSGI <Unix>",
+  deploy: "supervisorctl signal HUP app",
+  leaves: "hupwatch stop",
   outcome,
   seconds: 1,
 });
@@ -94,21 +109,36 @@ describe("the whole", () => {
 
   test("names what failed and what was left out, and counts them", () => {
     const text = renderText(grid(green, red, skipped));
-    expect(text).toContain("FAILED supervisord / gunicorn <Unix>: it broke");
-    expect(text).toContain("skipped supervisord / gunicorn <Unix>: not here");
+    expect(text).toContain("FAILED supervisord / uWSGI <Unix>: it broke");
+    expect(text).toContain("skipped supervisord / uWSGI <Unix>: not here");
     expect(text).toContain("1 ok, 1 failed, 1 skipped");
   });
 
   test("as a page is escaped and loads nothing", () => {
     const page = renderPage(grid(green, red));
-    expect(page).toContain("gunicorn &lt;Unix&gt;");
+    expect(page).toContain("uWSGI &lt;Unix&gt;");
     expect(page).not.toMatch(/<Unix>|https?:|src=|@import/);
   });
 
   test("a cell's figures", () => {
-    expect(figuresOf(green)).toEqual([
-      ...["supervisord", "gunicorn <Unix>", "1000", "2", "0", "0", "0"],
-      ...["4 > 4", "100 > 104 MB", "4.2 s, code 0", "ok"],
-    ]);
+    expect(figuresOf(green)).toEqual(["1000", "2", "0", "0", "4", "100 > 104", "4.2 s"]);
+    expect(figuresOf(skipped)).toEqual(Array(7).fill("-"));
+  });
+
+  test("as text fits a terminal of 80 columns, whatever is measured", () => {
+    const wide = structuredClone(green);
+    if (wide.outcome.kind !== "green") throw new Error("not green");
+    Object.assign(wide.outcome.measured, { swaps: 100, memoryMb: [100, 104] });
+    Object.assign(wide.outcome.measured.load, { started: 123_456 });
+    const extras: Grid["extras"] = [{ name: "x", outcome: { kind: "green", said: "word ".repeat(40) } }];
+    const lines = renderText({ ...grid(wide, green, red, skipped), extras }).split("\n");
+    expect(lines.filter((line) => line.length > 80)).toEqual([]);
+    expect(lines.filter((line) => line.startsWith("  word"))).not.toEqual([]);
+  });
+
+  test("sums up, what failed included", () => {
+    const measured = { ...good(), load: { ...good().load, failed: 3 } };
+    const dropped = cell({ kind: "red", faults: ["3 dropped"], measured });
+    expect(sumOf(grid(green, dropped, red, skipped))).toBe("3 of 2,000 requests dropped in 4 deploys");
   });
 });

@@ -1,7 +1,9 @@
 /** What the rig reads from the host and from the fixtures, and what it refuses. */
 import { describe, expect, test } from "bun:test";
+import { GUNICORN_TCP, GUNICORN_UNIX } from "../../docker/columns.ts";
+import { filesOf, podCommand, withServer } from "../../docker/fixture.ts";
 import { aptSettings, pipSettings } from "../../docker/host-settings.ts";
-import { COLUMNS, filesOf, ROWS, withServer } from "../../docker/matrix.ts";
+import { ROWS } from "../../docker/matrix.ts";
 import { readOptions } from "../../docker/options.ts";
 
 describe("the host's settings", () => {
@@ -31,17 +33,22 @@ describe("the fixtures", () => {
   test.each(rows.map((row) => [row.name, row] as const))(
     "%s: any server takes gunicorn's place",
     (_, row) => {
-      for (const column of COLUMNS) {
+      for (const column of row.columns) {
         const texts = filesOf(row, column).map(({ text }) => text);
         expect(texts.filter((text) => text.includes(` -- ${column.words.join(" ")}\n`))).toHaveLength(1);
+        if (row.edit) expect(texts.join("")).not.toContain(row.edit[0]);
       }
     },
   );
 
+  test("kubernetes.yaml starts what its cell says", () => {
+    const { words } = GUNICORN_TCP;
+    expect(podCommand()).toEqual(["hupwatch", "-k", "--", ...words]);
+  });
+
   test("one that names no server where hupwatch is started is refused", () => {
-    const column = COLUMNS[0] as (typeof COLUMNS)[number];
-    expect(() => withServer("exec hupwatch -- ./other\n", column)).toThrow("no 'gunicorn");
-    expect(withServer("nothing of it\n", column)).toBe("nothing of it\n");
+    expect(() => withServer("exec hupwatch -- ./other\n", GUNICORN_UNIX)).toThrow("no 'gunicorn");
+    expect(withServer("nothing of it\n", GUNICORN_UNIX)).toBe("nothing of it\n");
   });
 });
 
@@ -50,7 +57,7 @@ describe("options", () => {
     expect(readOptions([])).toMatchObject({ full: false, swaps: 3, only: undefined });
   });
 
-  test.each(["--swaps 1", "--swaps x", "--swap 3", "word"])("%s is refused", (words) => {
+  test.each(["--swaps 1", "--swaps x", "--jobs 0", "--swap 3", "word"])("%s is refused", (words) => {
     expect(() => readOptions(words.split(" "))).toThrow();
   });
 });
