@@ -10,6 +10,7 @@ import { privateName } from "../sockets/held-unix.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import type { RunPlan } from "../swap/plan.ts";
+import { pinned } from "../swap/release.ts";
 import { formatStopSequence } from "../swap/stop-sequence.ts";
 import type { Planned } from "./plan.ts";
 
@@ -63,7 +64,7 @@ export function explain(
       ...ownPath(spec, cutover),
     })),
     handover: mode,
-    command: { given, run: handed.words },
+    command: { given, run: pinned(handed.words, plan.directory) },
     environment: environmentOf(plan, env, {
       ...handed.env,
       ...(handed.listenPid ? { LISTEN_PID: OWN_PID } : {}),

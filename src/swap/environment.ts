@@ -1,8 +1,9 @@
 /** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
-import { readFileSync, realpathSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { HupwatchError } from "../error.ts";
 import type { RunPlan } from "./plan.ts";
+import { physical } from "./release.ts";
 
 /**
  * Variables that were meant for hupwatch, not for the command: a supervisor's notify socket and descriptors would be
@@ -30,24 +31,13 @@ export function generationEnvironment(
 ): Record<string, string> {
   return {
     ...plan.environment,
+    // gunicorn imports from it (util.getcwd), whatever its working directory is.
     PWD: physical(plan.directory),
     ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile)),
     HUPWATCH_GENERATION: String(generation),
     HUPWATCH_NAME: plan.name,
     HUPWATCH_PID: String(hupwatchPid),
   };
-}
-
-/**
- * A generation stays in its release: gunicorn imports from `$PWD` (util.getcwd), and a worker that starts late or anew would
- * otherwise follow a symlink that has been switched since, and run the next release among workers of this one.
- */
-function physical(directory: string): string {
-  try {
-    return realpathSync(directory);
-  } catch {
-    return directory; // the start of the generation says what is wrong with it
-  }
 }
 
 function readEnvFile(path: string): Record<string, string> {

@@ -19,6 +19,7 @@ import { generationEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
 import { Readiness } from "./readiness.ts";
+import { pinned } from "./release.ts";
 import type { RecordedGeneration, RecordedListener, Role } from "./state-file.ts";
 import { Takedown } from "./takedown.ts";
 import { Witness } from "./witness.ts";
@@ -180,7 +181,7 @@ export class Generation {
     const env = { ...own, ...handed.env, ...witness.environment };
     const listeners = this.#extra ? [...this.#opened, this.#extra] : this.#opened;
     const child = os.spawn({
-      argv: handed.words,
+      argv: pinned(handed.words, plan.directory),
       env,
       cwd: plan.directory,
       descriptors: handed.passesDescriptors ? listeners.map((l) => l.fd) : [],
