@@ -10,6 +10,9 @@ export const LAUNCHER = `${ROOT}/src/launcher.sh`;
 /** In the environment of hupwatch and so of all that it starts: finds what has left the process tree. */
 const MARK = "HW_TEST_MARK";
 
+/** Between two looks through all of /proc: oftener, they would be the load that others wait for. */
+const TREE_MS = 50;
+
 export interface StartOptions {
   /** Default: the test's own. `$PWD` says the same, as a shell has it: a symlink in it stays one. */
   cwd?: string;
@@ -138,6 +141,7 @@ export class Hupwatch implements AsyncDisposable {
     };
     await until(() => left().length === 0, {
       timeoutMs,
+      everyMs: TREE_MS,
       what: "hupwatch's whole process tree to be gone",
       context: () => `${left().join("\n")}\n${this.log}`,
     });
@@ -151,7 +155,7 @@ export class Hupwatch implements AsyncDisposable {
         for (const entry of left) killEntry(entry, "SIGKILL");
         return left.length === 0;
       },
-      { what: "hupwatch's process tree to be killed" },
+      { everyMs: TREE_MS, what: "hupwatch's process tree to be killed" },
     );
     this.#files[Symbol.dispose]();
   }

@@ -11,7 +11,7 @@ interface Progress {
 }
 
 export interface LoadOptions extends ClientOptions {
-  /** With `afterFirstOk`: how long startLoad waits for it; default 10 s. */
+  /** With `afterFirstOk`: how long startLoad waits for it; default that of `until`. */
   firstOkWithinMs?: number;
 }
 
