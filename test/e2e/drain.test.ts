@@ -29,7 +29,7 @@ describe("several generations drain at once", () => {
       await using stack = new AsyncDisposableStack();
       const long = [];
       for (const next of [2, 3, 4]) {
-        const slow = stack.use(await startLoad({ target: bind, path: "/slow?ms=6000", concurrency: 1 }));
+        const slow = stack.use(await startLoad({ target: bind, path: "/slow?ms=10000", concurrency: 1 }));
         await slow.waiting(1);
         await load.more(20);
         long.push(slow);
@@ -42,7 +42,7 @@ describe("several generations drain at once", () => {
       for (const generation of [1, 2, 3]) await hupwatch.until(LOG.gone(generation));
       const report = await load.stop();
       record(
-        `three generations drain at once, 6 s each (${transport})`,
+        `three generations drain at once, 10 s each (${transport})`,
         report,
         hupwatch.log,
         /generation 4 serves/,
