@@ -7,6 +7,7 @@ import { cutoverOf } from "../sockets/cutover.ts";
 import { descriptorOf, handOver } from "../sockets/handover.ts";
 import type { Cutover } from "../sockets/held.ts";
 import { privateName } from "../sockets/held-unix.ts";
+import { PROBE } from "../sockets/private-listener.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import type { RunPlan } from "../swap/plan.ts";
@@ -46,8 +47,7 @@ export function explain(
   const sockets = plan.sockets.map((spec) => ({ spec, cutover: cutoverOf(spec.address, plan.cutover) }));
   const named = sockets.map(({ spec, cutover }) => ({ name: spec.name, socket: addressIn(spec, cutover) }));
   const unproven = sockets.some(({ cutover }) => cutover.mode === "share");
-  const hasExtra = unproven && plan.takesExtraListener && plan.handover === "systemd";
-  if (hasExtra) named.push({ name: "hupwatch-probe", socket: "" });
+  if (plan.extraListener) named.push({ name: PROBE.name, socket: "<a path of its own>" });
   const { handover: mode, words, serverEnvironment } = plan;
   const handed = handOver({ mode, words, env: serverEnvironment, sockets: named, generation: 1 });
   return {
@@ -69,7 +69,7 @@ export function explain(
       ...handed.env,
       ...(handed.listenPid ? { LISTEN_PID: OWN_PID } : {}),
     }),
-    checks: plan.checks.map((check) => judged(check, unproven, hasExtra)),
+    checks: plan.checks.map((check) => judged(check, unproven, plan.extraListener)),
     swap: {
       readyTimeoutMs: plan.readyTimeoutMs,
       warmupMs: plan.warmupMs,
@@ -88,7 +88,12 @@ function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {
   return { own: privateName(address.path, 1, "PID") };
 }
 
-const addressIn = (spec: SocketSpec, cutover: Cutover): string => ownPath(spec, cutover).own ?? spec.text;
+/** As `bare` has it once the address is open; a host name is still one. */
+function addressIn(spec: SocketSpec, cutover: Cutover): string {
+  const { address, text } = spec;
+  if (address.kind === "unix") return ownPath(spec, cutover).own ?? address.path;
+  return text.replace(/^([A-Za-z0-9_.-]+=)?(unix:)?/, "");
+}
 
 function environmentOf(
   plan: RunPlan,

@@ -6,9 +6,11 @@ import { type Check, parseCheck } from "../ready/check.ts";
 import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
 import { activatedSpecs } from "../sockets/activation.ts";
+import { cutoverOf } from "../sockets/cutover.ts";
 import { type Handover, handOver, hasPlaceholder } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
+import { PROBE } from "../sockets/private-listener.ts";
 import { parseSpec, rejectDuplicates, type SocketSpec } from "../sockets/spec.ts";
 import { commandEnvironment } from "../swap/environment.ts";
 import type { RunPlan } from "../swap/plan.ts";
@@ -48,10 +50,12 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   const traits = traitsOf({ words, env: environment, directory });
   const sockets = chooseSockets(values.bind, traits, around, here);
   const handover = chooseHandover(values.handover ?? "auto", traits, sockets);
-  const handed = handedBy(traits, handover, sockets);
   const cutover = oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]);
+  const extraListener = around.runDir !== undefined && wantsExtra(traits, handover, sockets, cutover);
+  const handedSockets = extraListener ? [...sockets, PROBE] : sockets;
+  const handed = handedBy(traits, handover, handedSockets);
   if (handover === "path") requireOwnPaths(handed.words, sockets, cutover);
-  rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : sockets);
+  rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : handedSockets);
   const plan: RunPlan = {
     name: nameOf(values.name, directory, words),
     words: handed.words,
@@ -68,7 +72,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     // A server on a terminal keeps its terminal: who sits there has read the lines anyway.
     watchStderr: !around.stderrIsTerminal,
     runDir: around.runDir,
-    takesExtraListener: traits.takesExtraListener,
+    extraListener,
     readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
     drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),
@@ -114,8 +118,23 @@ function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly 
 /** The server's own dialect, unless the user speaks for it: by another mode, or by placeholders in its words. */
 function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly SocketSpec[]): Handed {
   const { words, take } = traits;
-  const spoken = hasPlaceholder(words, "fd") || hasPlaceholder(words, "socket");
-  return !take || spoken || mode !== traits.handover || sockets.length === 0 ? { words } : take(sockets);
+  return take && sockets.length > 0 && speaksItself(traits, mode) ? take(sockets) : { words };
+}
+
+const speaksItself = ({ words, handover }: ServerTraits, mode: Handover): boolean =>
+  mode === handover && !hasPlaceholder(words, "fd") && !hasPlaceholder(words, "socket");
+
+/** Where generations share a listener, one that they do not share tells who answers; it needs a server that serves both. */
+function wantsExtra(
+  traits: ServerTraits,
+  mode: Handover,
+  sockets: readonly SocketSpec[],
+  cutover: RunPlan["cutover"],
+): boolean {
+  if (hasPlaceholder(traits.words, "fd", PROBE.name)) return true;
+  const shares = sockets.some(({ address }) => cutoverOf(address, cutover).mode === "share");
+  const takesIt = speaksItself(traits, mode) && traits.takesExtraListener?.(sockets) === true;
+  return shares && takesIt;
 }
 
 /** Filled for each generation; whether they can be is known now. */

@@ -35,8 +35,8 @@ export interface ServerTraits {
   /** The addresses that it would bind by itself, as `--bind` SPECs. Empty: none are known. */
   binds: readonly string[];
   handover: Handover;
-  /** It serves every descriptor it is given, however many: then one more can prove who answers. */
-  takesExtraListener: boolean;
+  /** It would serve one more descriptor beside these, a Unix socket, by LISTEN_FDS or by `take`. Left out: it would not. */
+  takesExtraListener?(sockets: readonly SocketSpec[]): boolean;
   /** The readiness check, as `--ready` has it. */
   ready: string;
   /** As `--stop-signal` has it. */

@@ -12,7 +12,6 @@ export const caddy: ServerAdapter = {
       server: found.title,
       binds: [],
       handover: "argv",
-      takesExtraListener: false,
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "for ever unless grace_period says less, so hupwatch's 60 s",

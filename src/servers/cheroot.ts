@@ -22,7 +22,6 @@ export const cheroot: ServerAdapter = {
       server: title,
       binds: [specOf(lastValueOf(args, "--bind") ?? "[::1]:8000", command.directory)],
       handover: "systemd",
-      takesExtraListener: false,
       ready: "http",
       stop: `INT/${limit + 30}s/KILL`,
       drain: `${limit} s (--shutdown-timeout)`,

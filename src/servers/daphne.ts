@@ -21,7 +21,7 @@ export const daphne: ServerAdapter = {
       server: title,
       binds: endpoints.length > 0 ? [] : [bindOf(found)],
       handover: "systemd",
-      takesExtraListener: false,
+      takesExtraListener: () => true,
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "none: it cancels every running request at TERM and INT",

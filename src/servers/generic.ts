@@ -10,7 +10,6 @@ export const generic: ServerAdapter = {
     server: basename(words[0] ?? ""),
     binds: [],
     handover: hasPlaceholder(words, "fd") ? "argv" : "systemd",
-    takesExtraListener: false,
     ready: "connect",
     stop: "TERM/60s/KILL",
     drain: "whatever it does at TERM; killed after 60 s",

@@ -19,7 +19,6 @@ export const granian: ServerAdapter = {
       server: title,
       binds: path === undefined ? [] : [unixSpec(path, command.directory)],
       handover: "path",
-      takesExtraListener: false,
       ready: lastValueOf(args, "--ssl-certificate") === undefined ? "http" : "connect",
       stop: "TERM/60s/KILL",
       drain: "for ever unless --workers-kill-timeout says less, so hupwatch's 60 s",

@@ -70,7 +70,7 @@ function traits(command: CommandLine, program: Program, settings: GunicornSettin
     server: `gunicorn (${command.words.slice(0, program.argsFrom).join(" ")})`,
     binds: settings.bind.map((b) => asSpec(b, base)),
     handover: "systemd",
-    takesExtraListener: true,
+    takesExtraListener: () => true,
     // Its READY=1 and "Booting worker" both come before the app is imported: only an answer is proof. A TLS port
     // answers no plain HTTP.
     ready: settings.tls ? "connect" : "http",

@@ -14,7 +14,6 @@ export const haproxy: ServerAdapter = {
       server: title,
       binds: [],
       handover: "argv",
-      takesExtraListener: false,
       ready: "connect",
       stop: "USR1/60s/KILL",
       drain: "for ever unless hard-stop-after says less, so hupwatch's 60 s",

@@ -27,7 +27,7 @@ export const hypercorn: ServerAdapter = {
       server: title,
       binds: binds.map((bind) => specOf(bind, command.directory)),
       handover: "argv",
-      takesExtraListener: false,
+      takesExtraListener: () => true,
       ready: lastValueOf(args, "--certfile") === undefined ? "http" : "connect",
       stop: `TERM/${limit + 30}s/KILL`,
       drain: `${limit} s (--graceful-timeout), then it cuts requests`,

@@ -16,7 +16,6 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
       server: found.title,
       binds: [],
       handover: hasPlaceholder(found.words, "fd") ? "argv" : "systemd",
-      takesExtraListener: false,
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "whatever the program does at TERM: without a handler it ends at once",
@@ -50,7 +49,7 @@ export const bun = runtime("bun", "Bun", [
 
 export const deno = runtime("deno", "Deno", [
   {
-    what: "Deno.serve cannot take a descriptor: with a Unix socket let it bind {socket}",
+    what: "Deno.serve cannot take a descriptor: with a Unix socket let it bind {socket}, or use node:http, whose server.listen({ fd: 3 }) does",
     link: "https://docs.deno.com/api/deno/~/Deno.serve",
   },
 ]);

@@ -21,7 +21,6 @@ export const nginx: ServerAdapter = {
       // Its addresses stand in nginx.conf, which only nginx can read.
       binds: [],
       handover: "argv",
-      takesExtraListener: false,
       ready: "http",
       stop: "QUIT/60s/KILL",
       drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",

@@ -19,7 +19,6 @@ export const phpFpm: ServerAdapter = {
       server: title,
       binds: [],
       handover: "argv",
-      takesExtraListener: false,
       // It speaks FastCGI.
       ready: "connect",
       stop: "QUIT/60s/KILL",

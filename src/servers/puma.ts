@@ -21,7 +21,7 @@ export const puma: ServerAdapter = {
       server: title,
       binds: binds.map((bind) => specOf(bind, command.directory)),
       handover: "systemd",
-      takesExtraListener: true,
+      takesExtraListener: () => true,
       ready: binds.some((b) => b.startsWith("ssl:")) ? "connect" : "http",
       stop: "TERM/60s/KILL",
       drain: "for ever (force_shutdown_after), so hupwatch's 60 s",

@@ -22,7 +22,7 @@ export const unicorn: ServerAdapter = {
       server: title,
       binds: bindsOf(found),
       handover: "systemd",
-      takesExtraListener: true,
+      takesExtraListener: () => true,
       ready: "http",
       stop: `QUIT/${TIMEOUT + 30}s/KILL`,
       drain: `${TIMEOUT} s for a request (timeout), then its worker is killed`,

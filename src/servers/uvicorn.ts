@@ -20,7 +20,6 @@ export const uvicorn: ServerAdapter = {
       server: title,
       binds: own ? [] : [bindOf(found)],
       handover: "argv",
-      takesExtraListener: false,
       ready: lastValueOf(args, "--ssl-certfile") === undefined ? "http" : "connect",
       // It ends by the very signal that asked it (server.py capture_signals): success, not a crash.
       stop: `TERM/${limit === undefined ? 60 : Number(limit) + 30}s/KILL`,

@@ -28,27 +28,25 @@ export const uwsgi: ServerAdapter = {
     const { args, words, title } = found;
     const own = BINDING.flatMap(([long, protocol, short]) =>
       valuesOf(args, long, short).map((address) => ({ option: long, protocol, address })),
-    );
+    ).filter((s) => !s.address.startsWith("fd://"));
     const mercy = Number(
       lastValueOf(args, "--worker-reload-mercy") ?? lastValueOf(args, "--reload-mercy") ?? MERCY,
     );
     const mode = lastValueOf(args, "--chmod-socket", "-C");
     const configs = configFiles(found);
-    const option = own[0]?.option ?? "--http-socket";
     const prepared = configs.some((c) => c.bound.some((b) => b.startsWith("fd://")));
     return {
       server: title,
-      binds: own
-        .filter((s) => !s.address.startsWith("fd://"))
-        .map((s) => specOf(s.address, command.directory)),
+      binds: own.map((s) => specOf(s.address, command.directory)),
       handover: "argv",
-      takesExtraListener: false,
+      takesExtraListener: () => !prepared,
       ready:
         own.every((s) => s.protocol === "http") && !configs.some((c) => c.speaksUwsgi) ? "http" : "connect",
       stop: `HUP/${mercy + 30}s/KILL`,
       drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
       words,
-      take: (sockets) => take(found, prepared ? undefined : option, sockets),
+      take: (sockets) =>
+        take(found, prepared ? [] : sockets.map((_, i) => (own[i] ?? own[0])?.option ?? "--http-socket")),
       ...(mode && /^[0-7]{3}$/.test(mode) ? { socketMode: Number.parseInt(mode, 8) } : {}),
       quirks: QUIRKS,
       notes: notes(found, configs),
@@ -61,9 +59,10 @@ function specOf(address: string, directory: string): string {
   return /:\d+$/.test(address) ? address : unixSpec(address, directory);
 }
 
-function take({ front, args }: Recognised, option: string | undefined, sockets: readonly unknown[]): Handed {
+/** `options`: by which of them each socket is taken; a socket more than it has itself speaks what its first one speaks. */
+function take({ front, args }: Recognised, options: readonly string[]): Handed {
   const rest = without(args, ...BINDING.map(([long, , short]) => [long, short] as const));
-  const ours = option ? sockets.flatMap((_, i) => [option, `fd://${descriptorOf(i)}`]) : [];
+  const ours = options.flatMap((option, i) => [option, `fd://${descriptorOf(i)}`]);
   // Without a master there is nobody who would wait for the request that is running.
   const quiet = hasFlag(rest, "--ignore-sigpipe") ? [] : ["--ignore-sigpipe"];
   return { words: [...front, ...rest, ...ours, "--master", "--exit-on-reload", ...quiet] };

@@ -29,7 +29,8 @@ export const waitress: ServerAdapter = {
       server: found.title,
       binds: bindsOf(found),
       handover: "argv",
-      takesExtraListener: false,
+      // "INET and UNIX sockets cannot be mixed" (adjustments.py), and the private one is a Unix socket.
+      takesExtraListener: (sockets) => sockets.every(({ address }) => address.kind === "unix"),
       ready: "http",
       stop: "INT/30s/KILL",
       drain: "none: answers of running requests are not sent any more",

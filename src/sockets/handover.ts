@@ -15,7 +15,7 @@ export const descriptorOf = (index: number): number => FIRST_DESCRIPTOR + index;
 
 export interface HandoverSocket {
   name: string;
-  /** The generation's own path (Unix, steer), else how the public address is written. */
+  /** The generation's own path (Unix, steer), else the public address: a path, `@name` or `host:port`. */
   socket: string;
 }
 
@@ -58,9 +58,15 @@ export function handOver(input: HandoverInput): HandedOver {
 
 const PLACEHOLDER = /\{(fd|socket|gen)(?::([A-Za-z0-9_.-]+))?\}/g;
 
-/** The words hold a placeholder that only `kind` makes sense for. */
-export const hasPlaceholder = (words: readonly string[], kind: "fd" | "socket" | "gen"): boolean =>
-  words.some((word) => [...word.matchAll(PLACEHOLDER)].some((m) => m[1] === kind));
+/** The words hold a placeholder of this kind, for this socket where a name is given. */
+export const hasPlaceholder = (
+  words: readonly string[],
+  kind: "fd" | "socket" | "gen",
+  name?: string,
+): boolean =>
+  words.some((word) =>
+    [...word.matchAll(PLACEHOLDER)].some((m) => m[1] === kind && (name === undefined || m[2] === name)),
+  );
 
 function fill(word: string, { sockets, generation }: HandoverInput, passesDescriptors: boolean): string {
   return word.replace(PLACEHOLDER, (placeholder, kind: string, name: string | undefined) => {

@@ -1,9 +1,17 @@
 /** A Unix listener in the run directory that only one generation has, so that an answer there proves who gave it. */
-import { unlinkSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { bind, close, isReadable, listen, socket } from "../os/libc.ts";
 import type { Listener } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode } from "./sockaddr.ts";
+import type { SocketSpec } from "./spec.ts";
+
+/** How servers and the command's words know it: one more socket behind all others. Its path is another in each generation. */
+export const PROBE: SocketSpec = {
+  name: "hupwatch-probe",
+  address: { kind: "unix", path: "" },
+  text: "a private listener",
+};
 
 /** Readiness checks come one by one. */
 const BACKLOG = 16;
@@ -26,7 +34,8 @@ export function privateListener(path: string): Listener {
     connect: () => Probe.unix(path),
     [Symbol.dispose]: () => {
       close(fd);
-      unlinkSync(path);
+      // Some servers unlink at their exit what they were handed (daphne).
+      rmSync(path, { force: true });
     },
   };
 }

@@ -64,6 +64,9 @@ export function format(address: SocketAddress): string {
   }
 }
 
+/** What `{socket}` is filled with: the path of a Unix socket and nothing before it, `@name`, `host:port`. */
+export const bare = (address: SocketAddress): string => format(address).replace(/^unix:/, "");
+
 /** The 4 or 16 bytes of a numeric address, in network order. */
 export const hostBytes = (address: Extract<SocketAddress, { port: number }>): Uint8Array =>
   address.family === "inet" ? encode(address).subarray(4, 8) : encode(address).subarray(8, 24);

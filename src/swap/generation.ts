@@ -13,8 +13,8 @@ import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
 import { handOver } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
-import { privateListener } from "../sockets/private-listener.ts";
-import { format, hostBytes } from "../sockets/sockaddr.ts";
+import { PROBE, privateListener } from "../sockets/private-listener.ts";
+import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
@@ -134,9 +134,8 @@ export class Generation {
       return;
     }
     for (const socket of this.held) this.listeners.push(socket.listenFor(this.number));
-    const { runDir, takesExtraListener, handover } = this.plan;
-    const unproven = this.#opened.some((l) => !l.proof);
-    if (unproven && takesExtraListener && handover === "systemd" && runDir)
+    const { runDir, extraListener } = this.plan;
+    if (extraListener && runDir)
       this.#extra = privateListener(join(runDir, `probe-${this.os.pid}-${this.number}`));
   }
 
@@ -217,9 +216,9 @@ export class Generation {
   #handOver() {
     const sockets = this.held.map((h, i) => ({
       name: h.spec.name,
-      socket: this.listeners[i]?.privatePath ?? format(h.address),
+      socket: this.listeners[i]?.privatePath ?? bare(h.address),
     }));
-    if (this.#extra) sockets.push({ name: "hupwatch-probe", socket: this.#extra.privatePath ?? "" });
+    if (this.#extra) sockets.push({ name: PROBE.name, socket: this.#extra.privatePath ?? "" });
     const { handover: mode, words, serverEnvironment: env } = this.plan;
     return handOver({ mode, words, env, sockets, generation: this.number });
   }

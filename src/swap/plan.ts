@@ -31,8 +31,8 @@ export interface RunPlan {
   watchStderr: boolean;
   /** A private directory for sockets of the generations' own; undefined where there is none. */
   runDir: string | undefined;
-  /** The server serves any number of descriptors: one more, private, makes its answers a proof where listeners are shared. */
-  takesExtraListener: boolean;
+  /** Every generation gets one listener more, its own: where the others are shared, an answer there is a proof. */
+  extraListener: boolean;
   readyTimeoutMs: number;
   /** Both serve for so long; at least the settle time, where there is a socket to settle. */
   warmupMs: number;

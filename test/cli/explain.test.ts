@@ -89,6 +89,63 @@ describe("a server that takes LISTEN_FDS", () => {
   });
 });
 
+describe("a shared listener that any generation may answer from", () => {
+  const share = (...words: string[]) => ["--cutover", "share", ...words];
+
+  test.each([
+    ["hypercorn app:app -b :80", "hypercorn app:app --bind fd://3 --bind fd://4"],
+    ["uwsgi -s :80 -w app", "uwsgi -w app --socket fd://3 --socket fd://4 --master"],
+    ["daphne -p 80 app:app", "daphne app:app -e systemd:domain=INET:index=0 -e systemd:domain=UNIX:index=1"],
+    ["waitress-serve --unix-socket=a.sock app:app", " 3,4 app:app"],
+    ["gunicorn app:app -b :80", "gunicorn app:app -b :80"],
+  ])("one more of its own proves who answers: %s", (given, run) => {
+    using dir = place(given.split(" ")[0] ?? "");
+    const e = explained(share("--", ...given.split(" ")), dir.path);
+    expect(e.command.run.join(" ")).toContain(run);
+    expect(e.checks).toMatchObject([{ proof: true, why: expect.stringContaining("private listener") }]);
+    const steered = explained(["--", ...given.split(" ")], dir.path);
+    expect(steered.command.run.join(" ")).not.toMatch(/fd:\/\/4|index=1|3,4/);
+  });
+
+  test.each([
+    "waitress-serve --listen=:80 app:app",
+    "uvicorn app:app",
+    "cheroot app:app --bind 127.0.0.1:80",
+    "hypercorn app:app -b fd://{fd}",
+  ])("those who cannot get none: %s", (given) => {
+    using dir = place(given.split(" ")[0] ?? "");
+    const e = explained(share("--bind", ":80", "--", ...given.split(" ")), dir.path);
+    expect(e.checks).toMatchObject([{ proof: false }]);
+  });
+
+  test("a program asks for it by its name", () => {
+    using dir = place("server");
+    const e = explained(share("-b", ":1", "--", "server", "{fd}", "{fd:hupwatch-probe}"), dir.path);
+    expect(e.command.run).toEqual(["server", "3", "4"]);
+    expect(e.checks).toMatchObject([{ proof: true }]);
+  });
+});
+
+test.each([
+  ["unix:a.sock", "steer", ".a.sock.hupwatch-PID-1"],
+  ["unix:a.sock", "share", "a.sock"],
+  ["web=unix:a.sock", "share", "a.sock"],
+])("{socket} is a path and nothing before it: %s, %s", (bind, cutover, path) => {
+  using dir = place("server");
+  const e = explained(["-b", bind, "--cutover", cutover, "--", "server", "{fd}", "{socket}"], dir.path);
+  expect(e.command.run).toEqual(["server", "3", `${dir.path}/${path}`]);
+});
+
+test.each([
+  ["unix:@x", "@x"],
+  ["web=127.0.0.1:80", "127.0.0.1:80"],
+  ["web=[::1]:80", "[::1]:80"],
+])("{socket} is written without a scheme: %s", (bind, written) => {
+  using dir = place("server");
+  const e = explained(["-b", bind, "--", "server", "{fd}", "{socket}"], dir.path);
+  expect(e.command.run).toEqual(["server", "3", written]);
+});
+
 describe("warnings", () => {
   test.each([
     [["gunicorn", "a:a", "--pid", "g.pid"], /fight over the pid file g\.pid/],

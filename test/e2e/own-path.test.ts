@@ -10,6 +10,23 @@ import { ROOT } from "../setup/places.ts";
 
 const TINY = `${ROOT}/fixtures/apps/tiny.ts`;
 
+test("{socket} of a shared Unix socket is its path and nothing before it, as of one of a generation's own", async () => {
+  using place = tempDir();
+  const path = join(place.path, "app.sock");
+  const tell = `echo "told $1" >&2; exec "$0" ${TINY}`;
+  for (const [cutover, told] of [
+    ["share", path],
+    ["steer", join(place.path, ".app.sock.hupwatch-\\w+-1")],
+  ] as const) {
+    const options = ["-k", "-b", `unix:${path}`, "--cutover", cutover, "--handover", "systemd"];
+    await using hupwatch = await startHupwatch(
+      [...options, "--", "sh", "-c", tell, process.execPath, "{socket}"],
+      { cwd: place.path },
+    );
+    expect(hupwatch.log).toMatch(new RegExp(`^told ${told}$`, "m"));
+  }
+});
+
 test("I3: a server that binds its own {socket} is swapped without a drop, and its unlinking at exit harms nobody", async () => {
   using place = tempDir();
   const bind = `unix:${join(place.path, "app.sock")}`;

@@ -25,7 +25,7 @@ export const PLAN: RunPlan = {
   checks: [],
   watchStderr: false,
   runDir: undefined,
-  takesExtraListener: false,
+  extraListener: false,
   readyTimeoutMs: 60_000,
   warmupMs: 1000,
   stopSequence: parseStopSequence("TERM/30s/KILL"),

@@ -76,11 +76,12 @@ export async function measure(wanted: Wanted): Promise<Seen> {
   return judge(clients, hupwatch.log);
 }
 
-async function placeIn(directory: string, transport: Transport): Promise<Place> {
+export async function placeIn(directory: string, transport: Transport): Promise<Place> {
   mkdirSync(`${directory}/site`);
   const site = `${directory}/site`;
-  for (const name of readdirSync(`${ROOT}/fixtures/apps`).filter((n) => !n.endsWith(".md")))
-    copyFileSync(`${ROOT}/fixtures/apps/${name}`, `${site}/${name}`);
+  for (const entry of readdirSync(`${ROOT}/fixtures/apps`, { withFileTypes: true }))
+    if (entry.isFile() && !entry.name.endsWith(".md"))
+      copyFileSync(`${ROOT}/fixtures/apps/${entry.name}`, `${site}/${entry.name}`);
   const at = transport === "unix" ? `${site}/app.sock` : `127.0.0.1:${await freePort()}`;
   return { directory: site, transport, at };
 }

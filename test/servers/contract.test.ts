@@ -94,7 +94,7 @@ const ROWS: Row[] = [
     server: "uWSGI",
     binds: [":80", "unix:/a.sock"],
     words:
-      "uwsgi -p 4 -w app --http-socket fd://3 --http-socket fd://4 --master --exit-on-reload --ignore-sigpipe",
+      "uwsgi -p 4 -w app --http-socket fd://3 --socket fd://4 --master --exit-on-reload --ignore-sigpipe",
     stop: "HUP/90s/KILL",
   },
   {
