@@ -6,6 +6,7 @@
  * `--fast` leaves out test/e2e and so needs nothing but Bun and python3.
  */
 
+import { buildServers } from "./setup/build-servers.ts";
 import { installServers } from "./setup/install-servers.ts";
 import { ROOT } from "./setup/places.ts";
 import { installPrograms } from "./setup/programs.ts";
@@ -21,6 +22,7 @@ try {
     installPrograms();
     makeVirtualenv();
     installServers();
+    buildServers({ forTable: false });
   }
 } catch (error) {
   console.error(`setup: ${error instanceof Error ? error.message : error}`);

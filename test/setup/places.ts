@@ -17,3 +17,11 @@ export const GUNICORNS = {
   debian: "/usr/bin/gunicorn",
   pypi: `${VENV}/bin/gunicorn`,
 } as const;
+
+/** What test/setup/build-servers.ts makes. */
+export const BUILT = {
+  deno: `${CACHE}/deno/node_modules/@deno/linux-${process.arch}-glibc/deno`,
+  go: `${CACHE}/go/server`,
+  rust: `${CACHE}/rust/target/release/server`,
+  caddy: `${CACHE}/caddy/caddy`,
+} as const;

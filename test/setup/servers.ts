@@ -3,7 +3,7 @@
  * fixture app. A row whose server is not installed is skipped and named.
  */
 import { existsSync } from "node:fs";
-import { CACHE, GUNICORNS, PYTHON } from "./places.ts";
+import { BUILT, CACHE, GUNICORNS, PYTHON } from "./places.ts";
 
 export type Transport = "unix" | "tcp";
 
@@ -139,6 +139,19 @@ frontend app
   http-request return status 200 content-type text/plain string hello hdr X-Version "%[env(HUPWATCH_GENERATION)]" hdr X-Request-Id "%[req.hdr(x-request-id)]"
 `;
 
+const CADDYFILE = `
+{
+  admin off
+  persist_config off
+}
+http:// {
+  bind fd/3
+  header X-Version {$HUPWATCH_GENERATION}
+  header X-Request-Id {http.request.header.X-Request-Id}
+  respond hello
+}
+`;
+
 const tableOnly = (server: ServerRow): ServerRow => ({ ...server, tableOnly: true });
 
 export const SERVERS: readonly ServerRow[] = [
@@ -181,7 +194,18 @@ export const SERVERS: readonly ServerRow[] = [
     deploy: ({ directory }) => void Bun.write(`${directory}/unicorn.rb`, "worker_processes 4\n"),
   }),
   row("Node.js", "node", () => ["node.mjs"], { options: ask }),
+  row("Deno, node:http", BUILT.deno, () => ["run", "-A", "node.mjs"], { options: ask }),
+  row("Deno.serve", BUILT.deno, () => ["run", "-A", "fetch.ts", "{socket}"], {
+    options: ask,
+    transports: ["unix"],
+  }),
   row("Bun.listen", process.execPath, () => ["tiny.ts"], { options: ask }),
+  row("Bun.serve", process.execPath, () => ["fetch.ts", "{socket}"], { options: ask, transports: ["unix"] }),
+  row("Go, net/http", BUILT.go, () => [], { options: ask }),
+  row("Rust, axum", BUILT.rust, () => [], {
+    version: ["grep", "-A1", '^name = "axum"', `${CACHE}/rust/Cargo.lock`],
+    options: ask,
+  }),
   row("nginx", "/usr/sbin/nginx", ({ directory }) => ["-c", `${directory}/nginx.conf`, "-e", "stderr"], {
     version: ["/usr/sbin/nginx", "-v"],
     options: ask,
@@ -199,6 +223,15 @@ export const SERVERS: readonly ServerRow[] = [
     plain: true,
     deploy: ({ directory }) => void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG),
   }),
+  tableOnly(
+    row("Caddy (newest)", BUILT.caddy, () => ["run", "--config", "Caddyfile"], {
+      // `caddy version` knows only what a release was told at its building.
+      version: ["sh", "-c", `${BUILT.caddy} build-info | grep ^mod`],
+      options: ask,
+      plain: true,
+      deploy: ({ directory }) => void Bun.write(`${directory}/Caddyfile`, CADDYFILE),
+    }),
+  ),
 ];
 
 /** One version and one kind of pool of each server; gunicorn's three kinds in two versions have tests of their own. */

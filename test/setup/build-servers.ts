@@ -1,0 +1,81 @@
+/**
+ * The servers that no package has ready: Deno comes as a package of its binary, the fixture apps in Go and Rust and the newest
+ * Caddy are compiled. Where a compiler is missing, the suite names its server and leaves it out: a toolchain is too much to
+ * install for one row.
+ */
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { BUILT, CACHE, ROOT } from "./places.ts";
+
+interface Build {
+  name: string;
+  /** Without it there is nothing to be done. */
+  tool: string;
+  command: readonly string[];
+  env?: Readonly<Record<string, string>>;
+  /** What has to stand where it is built, besides. */
+  prepare?(): void;
+  /** It is the newest there is: once made, it is kept until the cache is thrown away. */
+  kept?: string;
+  /** Two minutes on two cores: for the table, not for every first test run. */
+  tableOnly?: boolean;
+}
+
+const RUST = `${CACHE}/rust`;
+const TIME_LIMIT_MS = 400_000;
+
+const BUILDS: readonly Build[] = [
+  {
+    name: "Deno",
+    tool: process.execPath,
+    command: ["add", "--cwd", `${CACHE}/deno`, "--ignore-scripts", "deno"],
+    // Without a package.json of its own it would be added to the project's.
+    prepare() {
+      mkdirSync(`${CACHE}/deno`, { recursive: true });
+      writeFileSync(`${CACHE}/deno/package.json`, '{ "private": true }\n');
+    },
+    kept: BUILT.deno,
+  },
+  {
+    name: "the Go fixture",
+    tool: "go",
+    command: ["build", "-C", `${ROOT}/fixtures/apps/go`, "-trimpath", "-o", BUILT.go, "."],
+    env: { CGO_ENABLED: "0" },
+  },
+  {
+    name: "the Rust fixture",
+    tool: "cargo",
+    command: ["build", "--quiet", "--release", "--manifest-path", `${RUST}/Cargo.toml`],
+    env: { CARGO_TARGET_DIR: `${RUST}/target` },
+    // Its lock file comes to stand beside it.
+    prepare: () => cpSync(`${ROOT}/fixtures/apps/rust`, RUST, { recursive: true, preserveTimestamps: true }),
+  },
+  {
+    name: "the newest Caddy",
+    tool: "go",
+    command: ["install", "-ldflags=-s -w", "github.com/caddyserver/caddy/v2/cmd/caddy@latest"],
+    env: { GOBIN: `${CACHE}/caddy`, CGO_ENABLED: "0" },
+    kept: BUILT.caddy,
+    tableOnly: true,
+  },
+];
+
+/** Compilers know by themselves what is up to date. */
+export function buildServers(options: { forTable: boolean }): void {
+  for (const build of BUILDS) {
+    const { name, tool, command, env, kept } = build;
+    if ((build.tableOnly && !options.forTable) || (kept && existsSync(kept))) continue;
+    const program = Bun.which(tool);
+    if (program === null) {
+      console.log(`setup: no ${tool} here; ${name} is left out of the contract suite`);
+      continue;
+    }
+    build.prepare?.();
+    console.log(`setup: ${name}`);
+    const done = Bun.spawnSync([program, ...command], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "ignore", "inherit"],
+      timeout: TIME_LIMIT_MS,
+    });
+    if (!done.success) console.log(`setup: that did not work; ${name} is left out of the contract suite`);
+  }
+}
