@@ -73,6 +73,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     watchStderr: !around.stderrIsTerminal,
     runDir: around.runDir,
     extraListener,
+    nonblocking: traits.nonblocking ?? false,
     readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
     drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),

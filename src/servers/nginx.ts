@@ -25,6 +25,7 @@ export const nginx: ServerAdapter = {
       stop: "QUIT/60s/KILL",
       drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
       words,
+      nonblocking: true,
       take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
       quirks: QUIRKS,
       notes: runnerNotes(found, "argv"),
@@ -49,6 +50,10 @@ function inherited(sockets: readonly SocketSpec[]): string {
 }
 
 const QUIRKS = [
+  {
+    what: 'it leaves an inherited socket as it is ("TODO: nonblocking"): where that blocks, a worker that comes too late for a connection waits in accept(2) with all its clients until the next one comes; so hupwatch hands it over non-blocking',
+    link: "https://github.com/nginx/nginx/blob/master/src/core/ngx_connection.c",
+  },
   {
     what: "every copy writes the pid file of nginx.conf, and the one that ends removes it",
     link: "https://nginx.org/en/docs/control.html",

@@ -8,6 +8,7 @@ import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { poll } from "../os/clock.ts";
 import type { Accepting } from "../os/connections.ts";
+import { setNonblocking } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
@@ -134,7 +135,8 @@ export class Generation {
       return;
     }
     for (const socket of this.held) this.listeners.push(socket.listenFor(this.number));
-    const { runDir, extraListener } = this.plan;
+    const { runDir, extraListener, nonblocking } = this.plan;
+    if (nonblocking) for (const { fd } of this.#opened) setNonblocking(fd, true);
     if (extraListener && runDir)
       this.#extra = privateListener(join(runDir, `probe-${this.os.pid}-${this.number}`));
   }

@@ -31,6 +31,8 @@ export interface RunPlan {
   watchStderr: boolean;
   /** A private directory for sockets of the generations' own; undefined where there is none. */
   runDir: string | undefined;
+  /** Listeners are made non-blocking for the server; most do that themselves, and some want them blocking. */
+  nonblocking: boolean;
   /** Every generation gets one listener more, its own: where the others are shared, an answer there is a proof. */
   extraListener: boolean;
   readyTimeoutMs: number;

@@ -3,9 +3,13 @@
  * nothing, whatever the server does with what it has accepted. What is not installed is skipped, by name.
  */
 import { describe, expect, test } from "bun:test";
-import { measure } from "../harness/contract.ts";
+import { constants, readFileSync } from "node:fs";
+import { measure, placeIn } from "../harness/contract.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { LOG } from "../harness/log-lines.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { isInstalled, SERVERS, TESTED } from "../setup/servers.ts";
+import { tempDir } from "../harness/until.ts";
+import { isInstalled, SERVERS, type ServerRow, TESTED } from "../setup/servers.ts";
 
 const SWAPS = 3;
 const TIMEOUT_MS = 170_000;
@@ -40,6 +44,23 @@ describe("I3: swaps drop nothing", () => {
     );
   }
 });
+
+const nginx = SERVERS.find(({ name }) => name === "nginx") as ServerRow;
+test.skipIf(!isInstalled(nginx)).each(["steer", "share"])(
+  "nginx polls what it is handed and never makes it non-blocking: it gets it so (%s)",
+  async (cutover) => {
+    using dir = tempDir();
+    const place = await placeIn(dir.path, "tcp");
+    await nginx.deploy?.(place, "1");
+    const options = ["-k", "--cutover", cutover, ...(nginx.options?.(place) ?? [])];
+    await using hupwatch = await startHupwatch([...options, "--", ...nginx.command(place)], {
+      cwd: place.directory,
+    });
+    const [, pid] = await hupwatch.until(LOG.started(1));
+    const flags = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/3`, "utf8"))?.[1];
+    expect(Number.parseInt(flags ?? "0", 8) & constants.O_NONBLOCK).not.toBe(0);
+  },
+);
 
 test(
   "I3: those who share a listener keep what waits in it: nobody takes it out for a generation that is gone",

@@ -26,6 +26,7 @@ export const PLAN: RunPlan = {
   watchStderr: false,
   runDir: undefined,
   extraListener: false,
+  nonblocking: false,
   readyTimeoutMs: 60_000,
   warmupMs: 1000,
   stopSequence: parseStopSequence("TERM/30s/KILL"),

@@ -3,6 +3,7 @@
  * and slow connections at once. Used by the contract suite and by the table in the README.
  */
 import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
+import { connect } from "node:net";
 import { ROOT } from "../setup/places.ts";
 import type { Place, ServerRow, Transport } from "../setup/servers.ts";
 import { Client, type ClientOptions } from "./client.ts";
@@ -56,7 +57,8 @@ export async function measure(wanted: Wanted): Promise<Seen> {
     cwd: place.directory,
     env: server.env ?? {},
   });
-  const target = transport === "unix" ? `unix:${place.at}` : place.at;
+  await using front = await startFront(server, place);
+  const target = front?.at ?? (transport === "unix" ? `unix:${place.at}` : place.at);
   const clients = startClients(target, wanted);
   try {
     await underLoad(clients, 20);
@@ -85,6 +87,34 @@ export async function placeIn(directory: string, transport: Transport): Promise<
   const at = transport === "unix" ? `${site}/app.sock` : `127.0.0.1:${await freePort()}`;
   return { directory: site, transport, at };
 }
+
+/** The proxy before a server that speaks no HTTP; it stays while generations come and go. */
+async function startFront(server: ServerRow, place: Place): Promise<Front | undefined> {
+  if (!server.front) return undefined;
+  const at = `127.0.0.1:${await freePort()}`;
+  const child = Bun.spawn(await server.front(place, at), { stdio: ["ignore", "ignore", "inherit"] });
+  const front: Front = {
+    at,
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.exited;
+    },
+  };
+  await until(() => accepts(at), { what: `${server.name} to accept at ${at}` });
+  return front;
+}
+
+interface Front extends AsyncDisposable {
+  at: string;
+}
+
+const accepts = (at: string): Promise<boolean> =>
+  new Promise((done) => {
+    const [hostname = "", port] = at.split(":");
+    const socket = connect({ host: hostname, port: Number(port) }, () => done(true));
+    socket.on("connect", () => socket.destroy());
+    socket.on("error", () => done(false));
+  });
 
 type Clients = Record<"fresh" | "kept", Client> & Partial<Record<"post" | "slow", Client>>;
 

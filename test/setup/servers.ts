@@ -28,6 +28,8 @@ export interface ServerRow {
   env?: Record<string, string>;
   /** Files in the directory that the version comes from, where the environment cannot tell it. */
   deploy?(place: Place, version: string): void | Promise<void>;
+  /** The command of a proxy that clients ask in its place, at `at`: what is behind it does not speak HTTP. */
+  front?(place: Place, at: string): Promise<string[]>;
   /** It serves only `/`: a proxy without an app behind it. */
   plain?: boolean;
   /** Measured for the table, and left out of the tests: another test or another row stands for it. */
@@ -139,6 +141,45 @@ frontend app
   http-request return status 200 content-type text/plain string hello hdr X-Version "%[env(HUPWATCH_GENERATION)]" hdr X-Request-Id "%[req.hdr(x-request-id)]"
 `;
 
+/** A bare address, a port or a path: so one line does for both. Without process_control_timeout it cuts what runs. */
+const FPM_POOL = `
+[global]
+daemonize = no
+error_log = fpm.log
+process_control_timeout = 30s
+[www]
+user = root
+group = root
+listen = \${HUPWATCH_SOCKET}
+pm = static
+pm.max_children = 8
+clear_env = no
+`;
+
+/** One try for each request, on a connection of its own. */
+const fastCgiFront = ({ directory, transport, at }: Place, front: string) => `
+user root;
+daemon off;
+worker_processes 1;
+error_log stderr emerg;
+pid ${directory}/front.pid;
+events {}
+http {
+  access_log off;
+  client_body_temp_path ${directory}/front-body;
+  fastcgi_temp_path ${directory}/front-answers;
+  server {
+    listen ${front};
+    location / {
+      include /etc/nginx/fastcgi_params;
+      fastcgi_param SCRIPT_FILENAME ${directory}/app.php;
+      fastcgi_next_upstream off;
+      fastcgi_pass ${transport === "unix" ? `unix:${at}` : at};
+    }
+  }
+}
+`;
+
 const CADDYFILE = `
 {
   admin off
@@ -222,6 +263,15 @@ export const SERVERS: readonly ServerRow[] = [
     options: ask,
     plain: true,
     deploy: ({ directory }) => void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG),
+  }),
+  row("php-fpm behind nginx", "/usr/sbin/php-fpm8.2", () => ["-R", "-F", "-y", "fpm.conf"], {
+    version: ["/usr/sbin/php-fpm8.2", "-v"],
+    options: ask,
+    deploy: ({ directory }) => void Bun.write(`${directory}/fpm.conf`, FPM_POOL),
+    front: async (place, at) => {
+      await Bun.write(`${place.directory}/front.conf`, fastCgiFront(place, at));
+      return ["/usr/sbin/nginx", "-c", `${place.directory}/front.conf`, "-e", "stderr"];
+    },
   }),
   tableOnly(
     row("Caddy (newest)", BUILT.caddy, () => ["run", "--config", "Caddyfile"], {
