@@ -1,56 +1,73 @@
 /**
- * The README's table of what clients see: every installed server of the contract suite under as many fresh connections as
+ * The README's tables of what clients see: every installed server of the contract suite under as many fresh connections as
  * it answers, kept ones, uploads and slow requests, swapped a few times.
  *
- *     bun test/servers-table.ts [REGEX]     measures the rows whose names match, all by default, and prints the table
+ *     bun test/servers-table.ts [--go-on] [REGEX]     measures the rows whose names match, all by default, and prints the tables
  *
- * All rows measured, it is written into the README between its markers. Takes about ten minutes.
+ * All rows measured, they are written into the README between their markers. It takes about a quarter of an hour, and two
+ * minutes more to build Caddy for the first time. TERM ends it after the cells that are being measured; `--go-on` keeps what
+ * an unfinished run has measured.
  */
 import { release } from "node:os";
 import { measure, type Seen } from "./harness/contract.ts";
 import { README } from "./readme.ts";
+import { buildServers } from "./setup/build-servers.ts";
+import { CACHE } from "./setup/places.ts";
 import { isInstalled, SERVERS, type ServerRow, type Transport, versionOf } from "./setup/servers.ts";
 
 const SWAPS = 3;
-const AT_ONCE = 2;
+/** Most of a swap's time is waiting. */
+const AT_ONCE = 3;
+/** Seconds of --drain-until-idle; "0" sends the stop signal right after the warm-up. */
+const DRAIN = { yes: "2", no: "0" } as const;
 /** Of kept connections: closed this often is not about swaps, but how the server ends every answer. */
 const CLOSES_ALWAYS = 0.1;
 
 /** What the words in the cells mean; the reasons were looked up in the logs of the cells. */
-const NOTES = `*cannot*: granian binds a path of its own, which nobody else can share; daphne unlinks the path of a shared Unix socket at
-its exit; of nginx one request stayed unanswered in one run of three, which is not understood yet. *Closes each*: no keep-alive in the first place.`;
+const NOTES = `*cannot*: granian, Deno.serve and Bun.serve bind a path of their own, which nobody else can share; daphne and php-fpm unlink the
+path of a shared Unix socket at their exit, and daphne does not start without it. *Closes each*: no keep-alive in the first place.`;
 
 type Cell = Seen | { reason: string };
-type Column = `${"steer" | "share"} ${Transport}`;
+type Column = `${"steer" | "share"} ${Transport}` | `steer ${Transport} 0`;
 const COLUMNS: readonly Column[] = ["steer unix", "steer tcp", "share unix", "share tcp"];
+/** How a server stops has nothing to do with where it listens: one transport is enough. */
+const withoutDrain = (server: ServerRow): Column => `steer ${server.transports.at(-1) ?? "unix"} 0`;
 
-const filter = process.argv[2];
+const words = process.argv.slice(2);
+const goesOn = words.includes("--go-on");
+const filter = words.find((word) => word !== "--go-on");
+buildServers({ forTable: true });
 const rows = SERVERS.filter(({ name }) => new RegExp(filter ?? "", "i").test(name));
 const installed = rows.filter(isInstalled);
-const results = new Map<ServerRow, Map<Column, Cell>>(installed.map((row) => [row, new Map()]));
+
+const KEPT = `${CACHE}/servers-table.json`;
+const results: Record<string, Cell> = goesOn ? await Bun.file(KEPT).json() : {};
+const key = (server: ServerRow, column: Column) => `${server.name}, ${column}`;
+const cellOf = (server: ServerRow, column: Column): Cell | undefined => results[key(server, column)];
 
 const jobs = installed.flatMap((server) =>
-  COLUMNS.filter((column) => server.transports.includes(column.split(" ")[1] as Transport)).map((column) => ({
-    server,
-    column,
-  })),
+  [...COLUMNS, withoutDrain(server)]
+    .filter((column) => server.transports.includes(column.split(" ")[1] as Transport))
+    .filter((column) => cellOf(server, column) === undefined)
+    .map((column) => ({ server, column })),
 );
 
 async function work(): Promise<void> {
   for (let job = jobs.shift(); job; job = jobs.shift()) {
     const { server, column } = job;
-    const [cutover, transport] = column.split(" ") as ["steer" | "share", Transport];
-    const cell = await look(server, transport, cutover);
-    results.get(server)?.set(column, cell);
-    console.error(`${server.name}, ${column}: ${JSON.stringify({ ...cell, log: undefined })}`);
+    const cell = await look(server, column);
+    results[key(server, column)] = cell;
+    await Bun.write(KEPT, JSON.stringify(results));
+    console.error(`${key(server, column)}: ${JSON.stringify({ ...cell, log: undefined })}`);
   }
 }
 
-async function look(server: ServerRow, transport: Transport, cutover: "steer" | "share"): Promise<Cell> {
+async function look(server: ServerRow, column: Column): Promise<Cell> {
+  const [cutover, transport, drain] = column.split(" ") as ["steer" | "share", Transport, string?];
   try {
     return await measure({
-      ...{ server, transport, cutover, swaps: SWAPS },
-      ...{ load: "closed loops", drainUntilIdle: "2" },
+      ...{ server, transport, cutover, swaps: SWAPS, load: "closed loops" },
+      drainUntilIdle: drain ?? DRAIN.yes,
     });
   } catch (error) {
     // In share some servers cannot even be handed the socket: the table says so with hupwatch's own words.
@@ -68,34 +85,64 @@ function dropped(cell: Cell | undefined): string {
   return `${total(cell.dropped) + total(cell.keptOtherwise)} of ${number(cell.sent)}`;
 }
 
+/** Of requests that were in flight, and of kept connections that were closed instead of answering. */
 function slow(cells: Seen[]): string {
   const asked = cells.reduce((sum, cell) => sum + cell.slow, 0);
   if (asked === 0) return "–";
   return `${cells.reduce((sum, cell) => sum + total(cell.cut), 0)} of ${number(asked)}`;
 }
 
-function kept(cells: Seen[]): string {
+function kept(server: ServerRow, cells: Seen[]): string {
+  // Its front keeps connections, not it.
+  if (server.front) return "–";
   const asked = cells.reduce((sum, cell) => sum + cell.kept, 0);
   const raced = cells.reduce((sum, cell) => sum + total(cell.races), 0);
   return raced > asked * CLOSES_ALWAYS ? "closes each" : `${raced} of ${number(asked)}`;
 }
 
-function line(server: ServerRow): string {
-  const cells = results.get(server);
-  const steered = [cells?.get("steer unix"), cells?.get("steer tcp")].filter(isSeen);
-  const columns = COLUMNS.map((column) => dropped(cells?.get(column)));
-  return `| ${[server.name, versionOf(server), ...columns, slow(steered), kept(steered)].join(" | ")} |`;
+const rowOf = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+
+const droppedLine = (server: ServerRow): string =>
+  rowOf([server.name, versionOf(server), ...COLUMNS.map((column) => dropped(cellOf(server, column)))]);
+
+function drainLine(server: ServerRow): string {
+  const seen = (columns: readonly Column[]) => columns.map((column) => cellOf(server, column)).filter(isSeen);
+  const [waited, not] = [seen(COLUMNS.slice(0, 2)), seen([withoutDrain(server)])];
+  return rowOf([server.name, slow(waited), slow(not), kept(server, waited), kept(server, not)]);
 }
 
+process.once("SIGTERM", () => void jobs.splice(0));
+const wanted = jobs.length;
+const before = Object.keys(results).length;
 await Promise.all(Array.from({ length: AT_ONCE }, work));
+const unfinished = wanted + before - Object.keys(results).length;
+if (unfinished > 0) {
+  console.error(`${unfinished} cells are not measured: go on with --go-on`);
+  process.exit(1);
+}
+
+/** How often a client was answered by a generation, and then by an older one. */
+function wentBack(cutover: "steer" | "share"): string {
+  const cells = installed.flatMap((server) =>
+    COLUMNS.filter((column) => column.startsWith(cutover)).map((column) => cellOf(server, column)),
+  );
+  const seen = cells.filter(isSeen);
+  const sum = (of: (cell: Seen) => number) => number(seen.reduce((all, cell) => all + of(cell), 0));
+  return `${sum((cell) => cell.wentBack)} of ${sum((cell) => cell.sent)}`;
+}
 
 const missing = rows.filter((row) => !isInstalled(row)).map(({ name }) => name);
 const table = [
-  `| server | version | dropped, Unix | dropped, TCP | shared, Unix | shared, TCP | slow cut | kept closed |`,
-  `| --- | --- | --- | --- | --- | --- | --- | --- |`,
-  ...installed.map(line),
+  rowOf(["server", "version", "dropped, Unix", "dropped, TCP", "shared, Unix", "shared, TCP"]),
+  rowOf(Array(6).fill("---")),
+  ...installed.map(droppedLine),
   "",
-  `${SWAPS} swaps each; Linux ${/^\d+\.\d+/.exec(release())?.[0]}, ${navigator.hardwareConcurrency} cores.`,
+  rowOf(["server, steered", "slow cut", "without drain", "kept closed", "without drain"]),
+  rowOf(Array(5).fill("---")),
+  ...installed.map(drainLine),
+  "",
+  `Older answers after newer ones: ${wentBack("steer")} steered, ${wentBack("share")} shared.`,
+  `${SWAPS} swaps in each cell; Linux ${/^\d+\.\d+/.exec(release())?.[0]}, ${navigator.hardwareConcurrency} cores.`,
   "",
   NOTES,
   ...(missing.length > 0 ? [`Not installed here and so not measured: ${missing.join(", ")}.`] : []),

@@ -2,7 +2,7 @@
  * The real servers that hupwatch is tested with: one row each, with how to find it, its version, and its command for the
  * fixture app. A row whose server is not installed is skipped and named.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { BUILT, CACHE, GUNICORNS, PYTHON } from "./places.ts";
 
 export type Transport = "unix" | "tcp";
@@ -30,6 +30,8 @@ export interface ServerRow {
   deploy?(place: Place, version: string): void | Promise<void>;
   /** The command of a proxy that clients ask in its place, at `at`: what is behind it does not speak HTTP. */
   front?(place: Place, at: string): Promise<string[]>;
+  /** What must be there besides. */
+  needs?: readonly string[];
   /** It serves only `/`: a proxy without an app behind it. */
   plain?: boolean;
   /** Measured for the table, and left out of the tests: another test or another row stands for it. */
@@ -113,6 +115,10 @@ const puma = (name: string, ...pool: string[]) =>
     ...["--quiet", "-b", transport === "unix" ? `unix://${at}` : `tcp://${at}`, ...pool],
     "config.ru",
   ]);
+
+const NGINX = "/usr/sbin/nginx";
+/** Debian has its version in the name. */
+const PHP_FPM = `/usr/sbin/${readdirSync("/usr/sbin").find((name) => /^php-fpm[\d.]+$/.test(name)) ?? "php-fpm"}`;
 
 const nginxConfig = (directory: string, at: string) => `
 worker_processes 2;
@@ -247,8 +253,8 @@ export const SERVERS: readonly ServerRow[] = [
     version: ["grep", "-A1", '^name = "axum"', `${CACHE}/rust/Cargo.lock`],
     options: ask,
   }),
-  row("nginx", "/usr/sbin/nginx", ({ directory }) => ["-c", `${directory}/nginx.conf`, "-e", "stderr"], {
-    version: ["/usr/sbin/nginx", "-v"],
+  row("nginx", NGINX, ({ directory }) => ["-c", `${directory}/nginx.conf`, "-e", "stderr"], {
+    version: [NGINX, "-v"],
     options: ask,
     // It knows a Unix socket by its path, and every generation's has another.
     transports: ["tcp"],
@@ -264,13 +270,14 @@ export const SERVERS: readonly ServerRow[] = [
     plain: true,
     deploy: ({ directory }) => void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG),
   }),
-  row("php-fpm behind nginx", "/usr/sbin/php-fpm8.2", () => ["-R", "-F", "-y", "fpm.conf"], {
-    version: ["/usr/sbin/php-fpm8.2", "-v"],
+  row("php-fpm behind nginx", PHP_FPM, () => ["-R", "-F", "-y", "fpm.conf"], {
+    version: [PHP_FPM, "-v"],
+    needs: [NGINX],
     options: ask,
     deploy: ({ directory }) => void Bun.write(`${directory}/fpm.conf`, FPM_POOL),
     front: async (place, at) => {
       await Bun.write(`${place.directory}/front.conf`, fastCgiFront(place, at));
-      return ["/usr/sbin/nginx", "-c", `${place.directory}/front.conf`, "-e", "stderr"];
+      return [NGINX, "-c", `${place.directory}/front.conf`, "-e", "stderr"];
     },
   }),
   tableOnly(
@@ -287,8 +294,8 @@ export const SERVERS: readonly ServerRow[] = [
 /** One version and one kind of pool of each server; gunicorn's three kinds in two versions have tests of their own. */
 export const TESTED = SERVERS.filter((server) => !server.tableOnly);
 
-export const isInstalled = ({ program }: ServerRow): boolean =>
-  program.includes("/") ? existsSync(program) : Bun.which(program) !== null;
+export const isInstalled = ({ program, needs = [] }: ServerRow): boolean =>
+  [program, ...needs].every((p) => (p.includes("/") ? existsSync(p) : Bun.which(p) !== null));
 
 export function versionOf({ version }: ServerRow): string {
   const asked = Bun.spawnSync([...version], { stderr: "pipe" });
