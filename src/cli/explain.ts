@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { chooseRunDir } from "../control/run-dir.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
+import { isTerminal } from "../os/libc.ts";
 import { command } from "./command.ts";
 import { explain } from "./explanation.ts";
 import { renderExplanation } from "./explanation-text.ts";
@@ -59,7 +60,7 @@ function planned(values: RunValues, words: readonly string[]): Planned {
       cwd: process.cwd(),
       pid,
       ppid,
-      stderrIsTerminal: process.stderr.isTTY === true,
+      stderrIsTerminal: isTerminal(2),
       runDir: chooseRunDir(values["run-dir"], env, process.getuid?.() ?? 0).path,
     });
   } catch (error) {

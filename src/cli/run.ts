@@ -11,7 +11,7 @@ import { type Left, type Tell, telling } from "../control/telling.ts";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { createLog, type Log, logLevel } from "../log.ts";
-import { becomeSubreaper, SystemError } from "../os/libc.ts";
+import { becomeSubreaper, isTerminal, SystemError } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
@@ -68,14 +68,14 @@ export default run;
 async function wrap(values: RunValues, words: readonly string[]): Promise<number> {
   const { env, pid, ppid } = process;
   const uid = process.getuid?.() ?? 0;
+  const stderrIsTerminal = isTerminal(2);
   const log = createLog({
     level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
     format: oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]),
-    color: process.stderr.isTTY && !env.NO_COLOR,
+    color: stderrIsTerminal && !env.NO_COLOR,
   });
   const chosen = chooseRunDir(values["run-dir"], env, uid);
   const runDir = usable(chosen, log, () => openRunDir(chosen.path, uid));
-  const stderrIsTerminal = process.stderr.isTTY === true;
   const { plan, traits } = planRun(values, words, {
     env,
     cwd: process.cwd(),

@@ -1,6 +1,5 @@
 /** From specs to held sockets: resolves names, picks steer or share, and lets go of all where one fails. */
 
-import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
@@ -138,6 +137,8 @@ async function resolve(spec: SocketSpec, host: string, port: number): Promise<In
   if (isIPv4(host)) return { family: "inet", host, port };
   if (isIPv6(host.split("%")[0] ?? "")) return { family: "inet6", host: withZoneNumber(spec, host), port };
   try {
+    // Seldom needed, and a millisecond of every start.
+    const { lookup } = await import("node:dns/promises");
     const found = await lookup(host, { all: true });
     const chosen = found.find((a) => a.family === 4) ?? found[0];
     if (chosen) return { family: chosen.family === 4 ? "inet" : "inet6", host: chosen.address, port };

@@ -159,3 +159,16 @@ test("pidfd_getfd: a listener is taken out of another process and is the very sa
     for (const one of [pidfd, taken]) libc.close(one);
   });
 });
+
+test("a terminal is told from what is none", () => {
+  // The other end of a terminal is one, too.
+  for (const [path, expected] of [
+    ["/dev/ptmx", true],
+    ["/dev/null", false],
+  ] as const) {
+    const fd = openSync(path, "r+");
+    expect(libc.isTerminal(fd)).toBe(expected);
+    closeSync(fd);
+  }
+  expect(libc.isTerminal(CLOSED)).toBe(false);
+});
