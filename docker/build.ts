@@ -3,15 +3,18 @@
  * and dist/hupwatch, the launcher that starts it: an early HUP must be ignored before the first instruction of any
  * runtime. The two belong into one directory; a link to the launcher may be anywhere.
  */
-import { chmodSync, copyFileSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { ROOT } from "./places.ts";
 
 const DIST = `${ROOT}/dist`;
 
 export async function build(): Promise<void> {
+  rmSync(DIST, { recursive: true, force: true });
   mkdirSync(DIST, { recursive: true });
   // An application's directory must not decide what runs: its .env and bunfig.toml are not read.
-  const flags = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig", "--minify-syntax"];
+  const app = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
+  // Bytecode halves a start, and parts that are not needed cost no memory.
+  const flags = [...app, "--bytecode", "--format=esm", "--splitting"];
   const words = [process.execPath, "build", "--compile", ...flags, "src/main.ts"];
   const done = Bun.spawnSync([...words, "--outfile", `${DIST}/hupwatch.bin`], { cwd: ROOT });
   if (!done.success) throw new Error(`${words.join(" ")}\n${done.stderr}`);

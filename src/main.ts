@@ -42,4 +42,7 @@ function report(error: unknown): number {
 }
 
 // The launcher passes the word `cli` first, because Bun would eat a leading `--` (oven-sh/bun#13984).
-process.exit(await main(process.argv.slice(3)).catch(report));
+// No await up here: bytecode is for CommonJS.
+void main(process.argv.slice(3))
+  .catch(report)
+  .then((code) => process.exit(code));
