@@ -42,10 +42,18 @@ unset BUN_OPTIONS BUN_BE_BUN
 # Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
 # requests and have. One marker, because the runtime aborts where a collection cannot start a helper's thread: when no
 # process may be forked any more, hupwatch must stay. environment.ts keeps all three from the command.
-case ${1-}:${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-} in
-load: | verify:) ;;
-*:) export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 BUN_JSC_numberOfGCMarkers=1 HUPWATCH_INTERPRETS=1 ;;
+case ${1-} in
+load | verify) entry=load ;;
+*)
+  entry=main
+  [ "${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-}" ] ||
+    export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 BUN_JSC_numberOfGCMarkers=1 HUPWATCH_INTERPRETS=1
+  ;;
 esac
-export HUPWATCH_SIGHUP=$hup
+# verify starts hupwatch as its user did.
+export HUPWATCH_SIGHUP=$hup HUPWATCH_LAUNCHER="$here/${self##*/}"
 [ "$bun" ] || exec "$here/hupwatch.bin" cli "$@"
-exec "$bun" --no-env-file --config=/dev/null "$here/main.ts" cli "$@"
+# The published package has bundles in the place of the sources (docker/bundle.ts).
+main=$here/main.ts
+[ -f "$main" ] || main=$here/../dist/js/$entry.js
+exec "$bun" --no-env-file --config=/dev/null "$main" cli "$@"

@@ -95,7 +95,7 @@ async function writeReports(values: VerifyValues, report: VerifyReport, evidence
   }
   if (values.html !== undefined) {
     const { renderPage } = await import("../verify/page/page.ts");
-    await Bun.write(values.html, await renderPage(report));
+    await Bun.write(values.html, renderPage(report));
   }
   if (values.hgrm !== undefined) {
     const { spectrumOf } = await import("../verify/spectrum.ts");

@@ -15,7 +15,8 @@ import type { ChaosKind, HupwatchSubject, VerifyPlan } from "./plan.ts";
 import { markedProcesses, signalProcess } from "./stock.ts";
 import type { Moment, Subject } from "./subject.ts";
 
-const LAUNCHER = join(import.meta.dir, "../launcher.sh");
+/** The launcher says where it is: built in, this file is elsewhere. */
+const LAUNCHER = process.env.HUPWATCH_LAUNCHER ?? join(import.meta.dir, "../launcher.sh");
 /** In the environment of everything that comes of this run. hupwatch strips HUPWATCH_*, so it is none of those. */
 const MARK = "VERIFY_RUN";
 const STOP_TIMEOUT_MS = 90_000;

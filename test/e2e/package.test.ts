@@ -1,6 +1,6 @@
 /** The package as it is published, installed into a project, and started by the two package runners. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
@@ -10,6 +10,7 @@ import { ROOT } from "../setup/places.ts";
 const TIMEOUT_MS = 60_000;
 const dir = tempDir();
 const project = `${dir.path}/project`;
+const LAUNCHER = `${project}/node_modules/.bin/hupwatch`;
 /** Says what it got and stays. */
 const COMMAND = ["sh", "-c", 'echo "args: $*"; exec sleep 1000', "sh", "a", "--", "b"];
 
@@ -32,9 +33,39 @@ async function ownPid(hupwatch: Hupwatch): Promise<number> {
   return Number(pid);
 }
 
+test("it brings all that it needs, built in, and none of the sources", () => {
+  expect(readdirSync(`${project}/node_modules`).filter((name) => !name.startsWith("."))).toEqual([
+    "hupwatch",
+  ]);
+  expect(readdirSync(`${project}/node_modules/hupwatch/src`)).toEqual(["launcher.sh"]);
+  // Packing leaves nothing behind that a clone would run in the place of its sources.
+  expect(existsSync(`${ROOT}/dist/js`)).toBe(false);
+});
+
+test(
+  "verify finds the launcher and the parts of its page, and the demo its apps",
+  async () => {
+    const app = `${project}/node_modules/hupwatch/fixtures/apps/tiny.ts`;
+    const options = ["--swaps", "1", "--rate", "50", "--html", "report.html", "--bind", "unix:app.sock"];
+    const words = ["verify", ...options, "--", process.execPath, app];
+    await using verify = spawnHupwatch(words, { cwd: project, launcher: LAUNCHER });
+    expect(await verify.exited).toBe(0);
+    const page = await Bun.file(`${project}/report.html`).text();
+    for (const part of ["uPlot=function", ".uplot", ".u-legend", "Draws the page's charts"])
+      expect(page).toContain(part);
+
+    const demo = [process.execPath, `${project}/node_modules/hupwatch/dist/js/demo.js`];
+    const few = ["--swaps", "1", "--rate", "50", "--no-naive", "--json"];
+    const { stdout, exitCode } = Bun.spawnSync([...demo, ...few], { cwd: project, stderr: "ignore" });
+    expect(JSON.parse(stdout.toString())).toBeObject();
+    expect(exitCode).toBe(0);
+  },
+  TIMEOUT_MS,
+);
+
 test("the installed bin is hupwatch itself: its pid is the one to HUP", async () => {
-  const launcher = `${project}/node_modules/.bin/hupwatch`;
-  await using hupwatch = await startHupwatch(["-w", "0", "--", ...COMMAND], { cwd: project, launcher });
+  const options = { cwd: project, launcher: LAUNCHER };
+  await using hupwatch = await startHupwatch(["-w", "0", "--", ...COMMAND], options);
   await hupwatch.until(/args: a -- b\n/, { stream: "output" });
   expect(await ownPid(hupwatch)).toBe(hupwatch.pid);
   await hupwatch.swap(2);

@@ -13,8 +13,9 @@ const NEEDED = [
   "README.md",
   "LICENSE",
   "src/launcher.sh",
-  "src/main.ts",
-  "fixtures/demo/demo.ts",
+  "dist/js/main.js",
+  "dist/js/load.js",
+  "dist/js/LICENSES.txt",
 ];
 
 test("the program, its documents and the demo", () => {
@@ -24,7 +25,7 @@ test("the program, its documents and the demo", () => {
 test.each([
   "test/run.ts",
   "docker/rig.ts",
-  "src/swap/machine.test.ts",
+  "src/main.ts",
   "fixtures/apps/asgi.py",
   "fixtures/children/ignores-term.ts",
   "dist/hupwatch.bin",

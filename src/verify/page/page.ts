@@ -2,23 +2,20 @@
  * The report as one page: no network, no second file, readable without scripts but for the charts, on a phone, on
  * paper, light and dark. The script and the style of uPlot (MIT) are put in as they are.
  */
-import { join } from "node:path";
+import uplotJs from "uplot/dist/uPlot.iife.min.js" with { type: "text" };
+import uplotCss from "uplot/dist/uPlot.min.css" with { type: "text" };
 import { escaped } from "../escape.ts";
 import type { VerifyReport } from "../report.ts";
 import { chartDataOf } from "./chart-data.ts";
+import js from "./charts.js" with { type: "text" };
+import css from "./page.css" with { type: "text" };
 import { checksTable, headline, latencyTable, lossTable, tiles } from "./tables.ts";
 import { swapTimeline, versionTimeline } from "./timeline.ts";
 
 /** Nothing may be loaded, from nowhere: the browser itself enforces that the page is self-contained. */
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-export async function renderPage(report: VerifyReport): Promise<string> {
-  const [uplotJs, uplotCss, css, js] = await Promise.all([
-    textOf(Bun.resolveSync("uplot/dist/uPlot.iife.min.js", import.meta.dir)),
-    textOf(Bun.resolveSync("uplot/dist/uPlot.min.css", import.meta.dir)),
-    textOf(join(import.meta.dir, "page.css")),
-    textOf(join(import.meta.dir, "charts.js")),
-  ]);
+export function renderPage(report: VerifyReport): string {
   const losses = lossTable(report);
   // Apart, for a release that hangs takes far longer than a swap, and both have one scale each.
   const of = (chaos: boolean) => report.stages.filter((s) => (s.name !== "swaps") === chaos);
@@ -84,8 +81,6 @@ ${sections.filter(Boolean).join("\n")}
 </html>
 `;
 }
-
-const textOf = (path: string): Promise<string> => Bun.file(path).text();
 
 /** JSON within a script element: no `</script>` and no `<!--` may stand in it. */
 const asData = (data: unknown): string => JSON.stringify(data).replaceAll("<", "\\u003c");

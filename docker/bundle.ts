@@ -1,0 +1,56 @@
+/**
+ * What is published: each entry with all it needs in one file of dist/js, so that a start opens one file instead of a
+ * hundred and installs nothing else. npm and bun call it before they pack, and remove it afterwards (`prepack`, `postpack`):
+ * a clone always runs its sources.
+ */
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { resolve } from "node:path";
+import type { BunPlugin } from "bun";
+import { ROOT } from "./places.ts";
+
+const DIST = `${ROOT}/dist/js`;
+
+/** The launcher starts load.js for these. They run compiled code, and nobody else needs what they bring. */
+const COUNTING = /^\.\/cli\/(load|verify)\.ts$/;
+const withoutCounting: BunPlugin = {
+  name: "without load and verify",
+  setup: (build) => void build.onResolve({ filter: COUNTING }, ({ path }) => ({ path, external: true })),
+};
+
+/** Not minified: a stack trace must tell where it was, and it makes no start faster. */
+export async function bundle(): Promise<void> {
+  rmSync(DIST, { recursive: true, force: true });
+  const common = { target: "bun", outdir: DIST, metafile: true } as const;
+  const hupwatch = { ...common, entrypoints: [`${ROOT}/src/main.ts`] };
+  // Bytecode halves a start. It is only good for the very Bun that made it; any other reads the file instead.
+  const quick = { naming: "main.js", format: "cjs" as const, bytecode: true, plugins: [withoutCounting] };
+  const demo = { ...common, entrypoints: [`${ROOT}/fixtures/demo/demo.ts`], naming: "demo.js" };
+  // One after the other: nothing is gained by more on two cores, and an error names its step.
+  const built = [
+    await Bun.build({ ...hupwatch, ...quick }),
+    await Bun.build({ ...hupwatch, naming: "load.js" }),
+    await Bun.build(demo),
+  ];
+  const inputs = built.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
+  await Bun.write(`${DIST}/LICENSES.txt`, licensesOf(inputs));
+}
+
+/** Of the packages that are built in: their licenses want to go along with them. */
+export function licensesOf(inputs: readonly string[]): string {
+  const folder = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/;
+  const folders = new Set(inputs.flatMap((path) => folder.exec(path)?.[0] ?? []));
+  return [...folders].sort().map(licenseOf).join("\n");
+}
+
+function licenseOf(folder: string): string {
+  const path = resolve(ROOT, folder);
+  const { name, version, license, author } = JSON.parse(readFileSync(`${path}/package.json`, "utf8"));
+  const file = readdirSync(path).find((entry) => /^licen[cs]e/i.test(entry));
+  const by = author?.name ?? author ?? "its authors";
+  const text = file
+    ? readFileSync(`${path}/${file}`, "utf8")
+    : `By ${by}. Its package has no license file.\n`;
+  return `${name} ${version} (${license})\n\n${text}`;
+}
+
+if (import.meta.main) await bundle();
