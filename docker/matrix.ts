@@ -137,7 +137,7 @@ const SUPERVISORS: readonly Supervisor[] = [
     hup: "systemctl reload app",
     restart: "systemctl restart app",
     kill: "systemctl kill --kill-who=main --signal=KILL app",
-    // When systemd halts, it asks what units have left (TERM) and waits for it.
+    // When systemd halts, the unit's ExecStop drains.
     leaving: {},
   },
 ];

@@ -12,6 +12,7 @@ import { buildImage, imageOf, removeReplaced, sizeOf, type Target } from "./imag
 import { type Options, optionsOf, wanted } from "./options.ts";
 import { tryPackage } from "./package.ts";
 import { renderPage } from "./page.ts";
+import { scenesFor, tryScene } from "./systemd.ts";
 import { tryCells } from "./try-cells.ts";
 
 const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
@@ -38,7 +39,8 @@ async function main(options: Options): Promise<number> {
   const images: Record<string, number> = { base: await sizeOf(base.tag) };
   const chosen = wanted(options);
   const bases: { BASE: string; SYSTEMD_BASE?: string } = { BASE: base.tag };
-  const all = full || chosen.some(([row]) => row.image === "systemd");
+  const scenes = options.full || options.only !== undefined ? scenesFor(options.only) : [];
+  const all = full || scenes.length > 0 || chosen.some(([row]) => row.image === "systemd");
   if (all) bases.SYSTEMD_BASE = (await baseImage("trixie", settings, say)).tag;
   for (const target of all ? [...TARGETS, ...FURTHER] : TARGETS) {
     await buildImage(target, bases, settings);
@@ -49,6 +51,7 @@ async function main(options: Options): Promise<number> {
   const ground = { start: startContainer, whyNot: () => undefined };
   const cells = await tryCells(chosen, ground, options, say);
   const extras = options.only === undefined ? [await tryHealth(), await tryExitCodes()] : [];
+  for (const scene of scenes) extras.push(await tryScene(scene, say));
   if (full) extras.push(...(await tryPackage(base.tag, settings)), await tryCompose());
   const seconds = (performance.now() - begin) / 1000;
   const grid: Grid = {

@@ -67,12 +67,12 @@ export class Systemd implements Pick<Listener, "started" | "report">, Disposable
     }
   }
 
-  /** Leaving takes no time of its own, so nothing of it is reported before it is done. */
+  /** The end: `systemctl status` goes on showing it. */
   readonly tell: Tell = ({ event, text }) => {
-    if (event !== "left") return;
-    this.#phase = "stopping";
+    if (event !== "left" && event !== "stopped") return;
     this.#stopExtending();
-    this.notify("STOPPING=1", `STATUS=${text}`);
+    // Leaving takes no time of its own, so nobody was told before.
+    this.notify(...(event === "left" ? ["STOPPING=1"] : []), `STATUS=${text}`);
   };
 
   #serves(status: string): void {

@@ -58,7 +58,7 @@ export function telling(ears: readonly Tell[]): Teller {
       tell({
         event: "generation.rescued",
         level: "info",
-        text: `${connections} connections that waited for generation ${generation} were passed on`,
+        text: `${connections === 1 ? "1 connection" : `${connections} connections`} waiting for generation ${generation} passed on`,
         facts: { generation, connections },
       }),
     report: (report, look) => tell(inWords(report, look)),

@@ -72,6 +72,8 @@ export class Supervisor {
   #settling: Disposable | undefined;
   /** To whom new connections go. */
   #public: Gen | undefined;
+  /** Clients were sent to it at some time: only then somebody else than our own probes may wait in its queue. */
+  readonly #reached = new Set<Gen>();
   readonly #rescues = new Map<SocketListener, Promise<Rescue>>();
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
@@ -90,6 +92,7 @@ export class Supervisor {
     if (survivors) {
       this.#generation(survivors.current.number).adopt(survivors.current);
       this.#public = survivors.current.number;
+      this.#reached.add(survivors.current.number);
     }
   }
 
@@ -142,6 +145,7 @@ export class Supervisor {
   #rescueFrom(gen: Gen): void {
     const generation = this.#generations.get(gen);
     if (!generation || generation.isInherited || gen === this.#public || this.#state.phase === "over") return;
+    if (!this.#reached.has(gen)) return;
     for (const [i, listener] of generation.listeners.entries()) {
       const held = this.held[i];
       // Who waits in a shared listener waits for the serving generation, which accepts from it, too.
@@ -155,6 +159,7 @@ export class Supervisor {
     const generation = this.#generations.get(gen);
     this.#rescueFrom(gen);
     this.#generations.delete(gen);
+    this.#reached.delete(gen);
     const pending = (generation?.listeners ?? []).flatMap((l) => (l && this.#rescues.get(l)) ?? []);
     if (pending.length === 0) {
       generation?.releaseListeners();
@@ -163,10 +168,8 @@ export class Supervisor {
     void Promise.all(pending.map(async (rescue) => (await rescue).finish())).then((counts) => {
       for (const listener of generation?.listeners ?? []) if (listener) this.#rescues.delete(listener);
       generation?.releaseListeners();
-      this.listener.rescued(
-        gen,
-        counts.reduce((a, b) => a + b, 0),
-      );
+      const connections = counts.reduce((a, b) => a + b, 0);
+      if (connections > 0) this.listener.rescued(gen, connections);
     });
   }
 
@@ -227,6 +230,7 @@ export class Supervisor {
       if (listener) socket.steerTo(listener);
     }
     this.#public = generation.number;
+    this.#reached.add(generation.number);
   }
 
   /** Trouble with sockets is this generation's failure, not the end of the service; bugs go up. */

@@ -52,6 +52,9 @@ test(
     expect(parts[1]).toEndWith("[exit 1]\n");
     expect(parts[2]).toMatch(/^shop: generation 4 serves, .*\n\[exit 0\]\n$/);
 
+    // What waited in the queue of the broken one was hupwatch's own question.
+    expect(hupwatch.log).not.toContain("passed on");
+
     const status = await cli(["status", "shop"], place);
     if (process.env.HUPWATCH_SHOW) console.log(status.stdout);
     expect(status).toMatchObject({ exitCode: 0, stderr: "" });
