@@ -13,6 +13,10 @@
  * The flip to a new generation's listener happens on entering `warming`; on the way to `undoing` it is taken back.
  * A HUP that comes meanwhile sets `again`: exactly one more swap follows, whatever the outcome of this one.
  *
+ * A signal to pass on that comes in a swap is for both: the successor may have opened the very log files that are to be opened
+ * again. To it the signal is `owed` until the cutover: who has no handler yet would die of it, and of its workers the first
+ * one is ready long before the last.
+ *
  * Invariants (assertState and the tests carry their numbers; see the README):
  * I1 one generation at most is not ready · I2 nobody who serves is asked to stop before the successor has settled
  * I4 no HUP is lost · I8 a failed swap leaves the old one untouched.
@@ -54,10 +58,10 @@ interface Common {
 
 export type State = Common &
   (
-    | { phase: "starting"; next: Gen; again: boolean; fallen?: Fall }
+    | { phase: "starting"; next: Gen; again: boolean; owed: readonly string[]; fallen?: Fall }
     | { phase: "serving"; current: Gen }
-    | { phase: "booting"; current: Gen; next: Gen; again: boolean }
-    | { phase: "warming"; current: Gen; next: Gen; again: boolean; leaving: boolean }
+    | { phase: "booting"; current: Gen; next: Gen; again: boolean; owed: readonly string[] }
+    | { phase: "warming"; current: Gen; next: Gen; again: boolean; owed: readonly string[]; leaving: boolean }
     | { phase: "undoing"; current: Gen; failed: Gen; again: boolean }
     | { phase: "stopping"; ending: Ending }
     | { phase: "over"; ending: Ending }
@@ -146,7 +150,7 @@ export const takeOver = (survivor: Gen, last: Gen): Step =>
 
 /** The first step of all. */
 export const begin = (): Step => ({
-  state: { phase: "starting", next: 1, again: false, last: 1, draining: [], crashes: [] },
+  state: { phase: "starting", next: 1, again: false, owed: [], last: 1, draining: [], crashes: [] },
   effects: [{ do: "boot", gen: 1, public: true }],
 });
 
@@ -165,6 +169,7 @@ export function step(state: State, event: Event, limits: Limits): Step {
 const boot = (gen: Gen): Effect => ({ do: "boot", gen, public: false });
 const steer = (to: Gen): Effect => ({ do: "steer", to });
 const retire = (gen: Gen, how: Retirement): Effect => ({ do: "retire", gen, how });
+const forward = (gen: Gen, signal: string): Effect => ({ do: "forward", gen, signal });
 const say = (report: Report): Effect => ({ do: "report", report });
 const stay = (state: State, ...effects: Effect[]): Step => ({ state, effects });
 const common = ({ last, draining, crashes }: Common): Common => ({ last, draining, crashes });
@@ -182,7 +187,7 @@ function serve(base: Common, current: Gen, again: boolean, ...effects: Effect[])
   if (!again) return stay({ phase: "serving", current, ...common(base) }, ...effects);
   const next = base.last + 1;
   return stay(
-    { phase: "booting", current, next, again: false, ...common(base), last: next },
+    { phase: "booting", current, next, again: false, owed: [], ...common(base), last: next },
     ...effects,
     boot(next),
   );
@@ -259,6 +264,7 @@ function respawn(
       phase: "starting",
       next,
       again,
+      owed: [],
       fallen: { failure, respawned: true },
       last: next,
       draining: [...base.draining, dead],
@@ -293,13 +299,20 @@ function undo(
 /** The new generation stays and the old one goes. */
 function cutOver(state: In<"warming">, how: Retirement, limits: Limits): Step {
   const { base, effects } = drain(state, state.current, how, limits);
-  const done = say({ event: "swapped", gen: state.next, from: state.current });
+  const done = [
+    say({ event: "swapped", gen: state.next, from: state.current }),
+    ...state.owed.map((signal) => forward(state.next, signal)),
+  ];
   if (state.leaving) {
     const ending: Ending = { kind: "left", serving: state.next };
-    return stay({ phase: "over", ending, ...base }, done, ...effects, { do: "end", ending });
+    return stay({ phase: "over", ending, ...base }, ...done, ...effects, { do: "end", ending });
   }
-  return serve(base, state.next, state.again, done, ...effects);
+  return serve(base, state.next, state.again, ...done, ...effects);
 }
+
+/** To the old one now, to its successor when it has taken its place. */
+const passOn = (state: In<"booting"> | In<"warming">, { signal }: Of<"forward">): Step =>
+  stay({ ...state, owed: [...state.owed, signal] }, forward(state.current, signal));
 
 /** The serving one died while its successor was booting: the successor is all there is, so it gets the clients now. */
 function promote(state: In<"booting">, { failure, at }: Died, limits: Limits): Step {
@@ -310,6 +323,7 @@ function promote(state: In<"booting">, { failure, at }: Died, limits: Limits): S
       phase: "starting",
       next: state.next,
       again: state.again,
+      owed: state.owed,
       fallen,
       ...base,
       crashes: [...base.crashes, at],
@@ -343,7 +357,7 @@ const TABLE: Table = {
     leave: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
     stop: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
     quit: (s) => endAtOnce(s, s.next, [s.next]),
-    forward: ignoreForward,
+    forward: (s, e) => stay({ ...s, owed: [...s.owed, e.signal] }),
     ready: (s, e) =>
       mine(s.next, e)
         ? serve(
@@ -354,6 +368,7 @@ const TABLE: Table = {
             // A server that binds its own path has only now made it.
             steer(s.next),
             say({ event: "serving", gen: s.next }),
+            ...s.owed.map((signal) => forward(s.next, signal)),
           )
         : nothing(s),
     failed: (s, e, limits) => (mine(s.next, e) ? startFailed(s, e, "abandon", limits) : nothing(s)),
@@ -369,7 +384,7 @@ const TABLE: Table = {
     },
     stop: (s) => end(s, { kind: "stopped", serving: s.current }, [[s.current, "graceful"]]),
     quit: (s) => endAtOnce(s, s.current, [s.current]),
-    forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
+    forward: (s, e) => stay(s, forward(s.current, e.signal)),
     ready: nothing,
     failed: nothing,
     exited: (s, e, limits) => (mine(s.current, e) ? crash(s, s.current, e, false, limits) : nothing(s)),
@@ -385,12 +400,12 @@ const TABLE: Table = {
         [s.current, "graceful"],
       ]),
     quit: (s) => endAtOnce(s, s.current, [s.next, s.current]),
-    forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
+    forward: passOn,
     ready: (s, e) => {
       if (!mine(s.next, e)) return nothing(s);
-      const { current, next, again } = s;
+      const { current, next, again, owed } = s;
       return stay(
-        { phase: "warming", current, next, again, leaving: false, ...common(s) },
+        { phase: "warming", current, next, again, owed, leaving: false, ...common(s) },
         say({ event: "ready", gen: next }),
         steer(next),
         { do: "settle", old: current, next },
@@ -420,7 +435,7 @@ const TABLE: Table = {
         [s.next, "graceful"],
       ]),
     quit: (s) => endAtOnce(s, s.next, [s.current, s.next]),
-    forward: (s, e) => stay(s, { do: "forward", gen: s.next, signal: e.signal }),
+    forward: passOn,
     ready: nothing,
     failed: (s, e) => (mine(s.next, e) ? undo(s, "abandon", e.failure, steer(s.current)) : nothing(s)),
     exited: (s, e, limits) => {
@@ -439,7 +454,7 @@ const TABLE: Table = {
         [s.current, "graceful"],
       ]),
     quit: (s) => endAtOnce(s, s.current, [s.failed, s.current]),
-    forward: (s, e) => stay(s, { do: "forward", gen: s.current, signal: e.signal }),
+    forward: (s, e) => stay(s, forward(s.current, e.signal)),
     ready: nothing,
     failed: (s, e) =>
       mine(s.current, e)

@@ -28,7 +28,7 @@ const TABLE: Row[] = [
   ["nothing to leave yet", "starting", leave, ["say stopping", "retire 1 abandon"], "stopping"],
   ["stop before it serves", "starting", stop, ["say stopping", "retire 1 abandon"], "stopping"],
   ["quit before it serves", "starting", quit, ["say stopping", "retire 1 kill"], "stopping"],
-  ["nobody takes a signal yet", "starting", usr1, ["say ignored"], "starting"],
+  ["nobody takes a signal yet", "starting", usr1, [], "starting"],
 
   ["HUP", "serving", swap, ["boot 2"], "booting"],
   ["the serving one crashes", "serving", exited(1), ["say crashed", "retire 1 sweep"], "stopping"],
@@ -76,7 +76,7 @@ const TABLE: Row[] = [
     "stopping",
   ],
   ["quit takes both", "warming", quit, ["say stopping", "retire 1 kill", "retire 2 kill"], "stopping"],
-  ["signals go to the new one", "warming", usr1, ["forward SIGUSR1 to 2"], "warming"],
+  ["signals still go to the old one", "warming", usr1, ["forward SIGUSR1 to 1"], "warming"],
 
   ["the failed one is gone", "undoing", gone(2), ["say gone"], "serving"],
   [
@@ -101,6 +101,24 @@ const TABLE: Row[] = [
 test.each(TABLE)("%s (%s)", (_, phase, event, effects, next) => {
   expect(after(...WAY_TO[phase], event)).toEqual(effects);
   expect(play([...WAY_TO[phase], event]).state.phase).toBe(next);
+});
+
+describe("a signal that comes in a swap is owed to the new generation", () => {
+  test("until it has taken the old one's place", () => {
+    const effects = ["say swapped", "forward SIGUSR1 to 2", "retire 1 graceful"];
+    expect(after(...WAY_TO.booting, usr1, ready(2), settled(2))).toEqual(effects);
+    expect(after(...WAY_TO.warming, usr1, settled(2))).toEqual(effects);
+  });
+  test("until it serves, where it is the first", () => {
+    expect(after(usr1, ready(1))).toEqual(["say ready", "steer 1", "say serving", "forward SIGUSR1 to 1"]);
+  });
+  test("also when it takes the place of the one that died", () => {
+    expect(after(...WAY_TO.booting, usr1, exited(1), ready(2)).at(-1)).toBe("forward SIGUSR1 to 2");
+  });
+  test("and to nobody else: one that fails takes it along", () => {
+    const again = [...WAY_TO.booting, usr1, failed(2), gone(2), swap, ready(3)];
+    expect(after(...again).filter((effect) => effect.startsWith("forward"))).toEqual([]);
+  });
 });
 
 describe("words of the dead, of strangers and of those who come too late change nothing", () => {
