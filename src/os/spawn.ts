@@ -3,7 +3,16 @@
  * its true pid. A pid is known only after the fork, so `sh` sets the variable and replaces itself by the command:
  * no shell ever reads the command's words, and none stays between us and it.
  */
-import { accessSync, constants, readFileSync, type Stats, statSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { delimiter, resolve } from "node:path";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
@@ -182,7 +191,10 @@ export function locate({ argv, env, cwd }: Pick<SpawnRequest, "argv" | "env" | "
   const absolute = word.includes("/") ? [resolve(cwd, word)] : paths;
   const files = absolute.filter(isFile);
   const runnable = files.find(isExecutable);
-  if (runnable) return runnable;
+  if (runnable) {
+    requireInterpreter(word, runnable, cwd);
+    return runnable;
+  }
   if (files[0])
     throw new HupwatchError("command.not-executable", `cannot run '${word}': ${files[0]} is not executable`, {
       exitCode: EXIT.notExecutable,
@@ -196,9 +208,35 @@ export function locate({ argv, env, cwd }: Pick<SpawnRequest, "argv" | "env" | "
   throw new HupwatchError("command.not-found", `command not found: '${word}'`, {
     exitCode: EXIT.notFound,
     hint: word.includes("/")
-      ? `there is no such file below ${cwd}`
+      ? `put it below ${cwd}, where it is looked for, or correct the path`
       : "install it, or give its path; the PATH has it not",
   });
+}
+
+/** A virtualenv that was moved or is half there has scripts whose interpreter is missing: a shell would only say "not found". */
+function requireInterpreter(word: string, script: string, cwd: string): void {
+  const interpreter = shebangOf(script);
+  if (interpreter === undefined || isFile(resolve(cwd, interpreter))) return;
+  throw new HupwatchError(
+    "command.not-executable",
+    `cannot run '${word}': ${interpreter}, the interpreter that its first line names, is not there`,
+    { exitCode: EXIT.notFound, hint: "make its virtualenv anew, or correct that line" },
+  );
+}
+
+function shebangOf(path: string): string | undefined {
+  const head = Buffer.alloc(256); // BINPRM_BUF_SIZE of execve(2)
+  try {
+    const fd = openSync(path, "r");
+    try {
+      readSync(fd, head);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined; // executable and not readable: no script
+  }
+  return /^#![ \t]*([^ \t\n\0]+)/.exec(head.toString("latin1"))?.[1];
 }
 
 const searchPath = (word: string, env: Record<string, string>, cwd: string): string[] =>

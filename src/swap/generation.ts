@@ -163,8 +163,9 @@ export class Generation {
     } catch (error) {
       // Also the runtime's own, e.g. of a second process that could not be started beside the command.
       if (!(error instanceof HupwatchError || (error instanceof Error && "syscall" in error))) throw error;
-      const exitCode = error instanceof HupwatchError ? error.exitCode : 125;
-      this.#fail({ reason: `cannot be started: ${error.message}`, exitCode });
+      const [exitCode, hint] = error instanceof HupwatchError ? [error.exitCode, error.hint] : [125];
+      const wayOut = hint ? ` (to fix: ${hint})` : "";
+      this.#fail({ reason: `cannot be started: ${error.message}${wayOut}`, exitCode });
     }
   }
 

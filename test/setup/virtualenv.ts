@@ -1,27 +1,39 @@
-/** The newest gunicorn and gevent of PyPI in a virtualenv of their own. pip reads its ordinary configuration. */
+/** The newest gunicorn, gevent and Django of PyPI in a virtualenv of their own. pip reads its ordinary configuration. */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { CACHE, GUNICORNS, PYTHON, VENV } from "./places.ts";
 
-/** The extra brings gevent and what gunicorn's gevent worker needs besides. */
-const PACKAGE = "gunicorn[gevent]";
+/** What is asked of PyPI, and a module that is there only where that worked. */
+const PACKAGES: Record<string, string> = {
+  // The extra brings gevent and what gunicorn's gevent worker needs besides.
+  "gunicorn[gevent]": "gunicorn.workers.ggevent",
+  django: "django",
+  "prometheus-client": "prometheus_client",
+};
 
-/** Makes it, or keeps the one that works. Throws where pip cannot get the packages. */
+/** Makes it, or adds what the one that works has not. Throws where pip cannot get the packages. */
 export function makeVirtualenv(): void {
-  if (works()) return;
-  console.log(`setup: the newest ${PACKAGE} of PyPI, for the tests only`);
-  mkdirSync(CACHE, { recursive: true });
-  rmSync(VENV, { recursive: true, force: true });
-  run([PYTHON, "-m", "venv", VENV]);
-  run([`${VENV}/bin/python`, "-m", "pip", "install", "--quiet", "--prefer-binary", PACKAGE]);
-  if (!works()) throw new Error(`${GUNICORNS.pypi} does not run\nTo fix: rm -r ${VENV}, and try again`);
+  if (!works()) {
+    mkdirSync(CACHE, { recursive: true });
+    rmSync(VENV, { recursive: true, force: true });
+    run([PYTHON, "-m", "venv", VENV]);
+  }
+  const missing = missingPackages();
+  if (missing.length === 0) return;
+  console.log(`setup: the newest ${missing.join(", ")} of PyPI, for the tests only`);
+  run([`${VENV}/bin/python`, "-m", "pip", "install", "--quiet", "--prefer-binary", ...missing]);
+  const still = missingPackages();
+  if (still.length > 0 || !works())
+    throw new Error(`${VENV} does not work (${still.join(", ")})\nTo fix: rm -r ${VENV}, and try again`);
 }
 
-function works(): boolean {
-  if (!existsSync(GUNICORNS.pypi)) return false;
-  const probe = Bun.spawnSync([`${VENV}/bin/python`, "-c", "import gunicorn.workers.ggevent"]);
-  // The script's first line holds the directory's full path: a checkout that was moved has to make it anew.
-  return probe.success && Bun.spawnSync([GUNICORNS.pypi, "--version"]).success;
-}
+/** The script's first line holds the directory's full path: a checkout that was moved has to make it anew. */
+const works = (): boolean =>
+  existsSync(GUNICORNS.pypi) && Bun.spawnSync([GUNICORNS.pypi, "--version"]).success;
+
+const missingPackages = (): string[] =>
+  Object.entries(PACKAGES).flatMap(([name, module]) =>
+    Bun.spawnSync([`${VENV}/bin/python`, "-c", `import ${module}`], { stderr: "ignore" }).success ? [] : name,
+  );
 
 function run(command: string[]): void {
   const done = Bun.spawnSync(command, { stdio: ["ignore", "inherit", "inherit"] });
