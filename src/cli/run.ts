@@ -106,7 +106,8 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const left = runDir === undefined || !lock ? undefined : await leftBehind(plan, runDir, pid, log);
   const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.
-  using _pidfile = values.pidfile === undefined ? undefined : new PidFile(resolve(values.pidfile), pid);
+  const pidPath = values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile);
+  using pidfile = pidPath === undefined ? undefined : new PidFile(pidPath, pid);
   const held = await holdAll({
     specs: plan.sockets,
     options: plan.socketOptions,
@@ -115,6 +116,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
+  pidfile?.publish();
   const supervisor = new Supervisor(plan, held, realOs, listener, takeover);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);

@@ -52,6 +52,11 @@ export interface ServerTraits {
   /** What the server does to the Unix sockets it binds, where that is not the umask's business. */
   socketMode?: number;
   socketOwner?: string;
+  /**
+   * Absolute: the pid file it was told to write. Its generations write elsewhere, so that whoever looks here finds the one
+   * process that stays, hupwatch.
+   */
+  pidfile?: string;
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];

@@ -26,7 +26,10 @@ const MARK = "hupwatch-settings:";
 
 /** Application.__init__ reads the config as every start does (gunicorn/app/base.py); nothing is bound or loaded. */
 const PROGRAM = `
-import json
+import json, sys
+# A script has its own directory first and not the one it is started in, where a gunicorn.py would hide the package.
+if sys.path[0] == "":
+    del sys.path[0]
 from gunicorn.app.wsgiapp import WSGIApplication
 c = WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]", prog="gunicorn").cfg
 s = {k: v.get() for k, v in c.settings.items()}

@@ -3,7 +3,7 @@
  * or its own `unix:` is unlinked from under the next copy (arbiter.py stop(), `unlink = ... not self.systemd`). With
  * LISTEN_FDS it ignores its own binds (sock.py create_sockets), so the words stay as they are.
  */
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { CommandLine, ServerAdapter, ServerTraits } from "./adapter.ts";
 import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
@@ -18,7 +18,7 @@ export const gunicorn: ServerAdapter = {
     const command = { ...given, env: { ...given.env, ...program.assignments } };
     const args = command.words.slice(program.argsFrom);
     if (!needsAsking(command, args)) return traits(command, program, fromWords(command, program, args));
-    const settings = askGunicorn(command, program, args);
+    const settings = logically(command.directory, askGunicorn(command, program, args));
     return { ...traits(command, program, settings), asked: "gunicorn was asked for its configuration" };
   },
 };
@@ -29,6 +29,31 @@ function needsAsking({ env, directory }: CommandLine, args: readonly string[]): 
   if (/["'\\]/.test(fromEnv)) return true;
   const all = [...fromEnv.split(/\s+/), ...args];
   return lastValueOf(all, "--config", "-c") !== undefined || existsSync(join(directory, "gunicorn.conf.py"));
+}
+
+/**
+ * A config file that says os.getcwd() names the release that `current` leads to now, which is deleted some day: such a path is
+ * written through the link, and followed anew by every generation.
+ */
+function logically(directory: string, settings: GunicornSettings): GunicornSettings {
+  const physical = physicalOf(directory);
+  const through = (path: string) =>
+    path.startsWith(`${physical}/`) ? `${directory}${path.slice(physical.length)}` : path;
+  const { bind, pidfile, controlSocket } = settings;
+  return {
+    ...settings,
+    bind: bind.map((b) => b.replace(/^(unix:(?:\/\/)?)(\/.*)$/, (_, unix, path) => unix + through(path))),
+    pidfile: pidfile && through(pidfile),
+    controlSocket: typeof controlSocket === "object" ? { path: through(controlSocket.path) } : controlSocket,
+  };
+}
+
+function physicalOf(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return directory; // the start itself says it better
+  }
 }
 
 /** The words beat GUNICORN_CMD_ARGS, both beat the defaults (docs: settings, "configuration overview"). */
@@ -66,6 +91,7 @@ const autoInt = (text: string): number => (/^0\d/.test(text) ? Number.parseInt(t
 function traits(command: CommandLine, program: Program, settings: GunicornSettings): ServerTraits {
   const base = settings.chdir ? resolve(command.directory, settings.chdir) : command.directory;
   const owner = [settings.user ?? "", settings.group ?? ""].join(":");
+  const pidfile = settings.pidfile && !isOwn(settings.pidfile) ? resolve(base, settings.pidfile) : undefined;
   return {
     server: `gunicorn (${command.words.slice(0, program.argsFrom).join(" ")})`,
     binds: settings.bind.map((b) => asSpec(b, base)),
@@ -81,8 +107,9 @@ function traits(command: CommandLine, program: Program, settings: GunicornSettin
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
     socketMode: 0o777 & ~settings.umask,
     ...(owner === ":" ? {} : { socketOwner: owner }),
+    ...(pidfile ? { pidfile } : {}),
     quirks: settings.controlSocket === "default" ? [...QUIRKS, NO_CONTROL_SOCKET] : QUIRKS,
-    notes: notes(program, settings),
+    notes: notes(program, settings, pidfile),
   };
 }
 
@@ -104,12 +131,12 @@ function ownWords(command: CommandLine, program: Program, settings: GunicornSett
   let args: readonly string[] = command.words.slice(program.argsFrom);
   if (reusePort) args = args.filter((word) => word !== "--reuse-port");
   const more: string[] = [];
-  if (pidfile && !pidfile.includes("{gen}")) {
+  if (pidfile && !isOwn(pidfile)) {
     args = without(args, ["--pid", "-p"]);
     more.push(`--pid=${pidfile}.{gen}`);
   }
   if (controlSocket === "default") more.push("--no-control-socket");
-  else if (controlSocket && !controlSocket.path.includes("{gen}"))
+  else if (controlSocket && !isOwn(controlSocket.path))
     more.push(`--control-socket=${controlSocket.path}.{gen}`);
   if (more.length === 0 && !reusePort) return command.words;
   // The last one counts, and words beat the config file and GUNICORN_CMD_ARGS.
@@ -126,7 +153,10 @@ function asSpec(bind: string, base: string): string {
   return /^(\[[^\]]*\]|[^:]*)$/.test(tcp) ? `${tcp}:8000` : tcp;
 }
 
-function notes(program: Program, s: GunicornSettings): string[] {
+/** The user has given each generation a name of its own. */
+const isOwn = (path: string) => path.includes("{gen}");
+
+function notes(program: Program, s: GunicornSettings, pidfile: string | undefined): string[] {
   const told: string[] = [];
   if (program.runner)
     told.push(
@@ -134,9 +164,13 @@ function notes(program: Program, s: GunicornSettings): string[] {
     );
   if (s.daemon)
     told.push("--daemon makes gunicorn leave hupwatch: drop it, hupwatch's supervisor does that part");
-  if (s.pidfile && !s.pidfile.includes("{gen}"))
+  if (pidfile)
     told.push(
-      `two copies would fight over the pid file ${s.pidfile} ("Already running"): each generation's is ${s.pidfile}.N; scripts that signal by it want hupwatch's own, --pidfile ${s.pidfile}`,
+      `two copies would fight over the pid file ${pidfile} ("Already running"): each generation's is ${pidfile}.N, and hupwatch's own pid stands in ${pidfile} (unless --pidfile names another file), so that HUP, USR1 and QUIT by it go the right way`,
+    );
+  if (pidfile && existsSync(`${pidfile}.oldbin`))
+    told.push(
+      `${pidfile}.oldbin is left from an upgrade without hupwatch: a pre_fork hook that signals the process in it would meet whoever has that pid now, so remove it`,
     );
   if (s.reusePort) told.push("--reuse-port is left out: with it gunicorn ignores the sockets it is given");
   if (s.reload) told.push("--reload restarts workers on file changes, past hupwatch: for development only");

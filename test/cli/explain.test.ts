@@ -148,7 +148,7 @@ test.each([
 
 describe("warnings", () => {
   test.each([
-    [["gunicorn", "a:a", "--pid", "g.pid"], /fight over the pid file g\.pid/],
+    [["gunicorn", "a:a", "--pid", "g.pid"], /fight over the pid file \S+\/g\.pid/],
     [["gunicorn", "a:a", "--daemon"], /--daemon makes gunicorn leave/],
     [["gunicorn", "a:a", "--reuse-port"], /--reuse-port is left out/],
     [["uv", "run", "gunicorn", "a:a"], /'uv run' stays/],

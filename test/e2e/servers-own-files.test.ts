@@ -23,9 +23,17 @@ test.each(Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[])(
       if (generation > 1) await hupwatch.swap(generation);
       const [, pid = ""] = await hupwatch.until(LOG.started(generation));
       expect(readFileSync(`${site.current}/g.pid.${generation}`, "utf8").trim()).toBe(pid);
+      // Who reads the file that was asked for finds the one process that stays.
+      expect(readFileSync(`${site.current}/g.pid`, "utf8").trim()).toBe(`${hupwatch.pid}`);
     }
-    expect(readdirSync(site.current).filter((name) => name.startsWith("g.pid"))).toEqual(["g.pid.3"]);
-    expect(hupwatch.log).toContain("scripts that signal by it want hupwatch's own, --pidfile g.pid");
+    const pidfiles = () =>
+      readdirSync(site.current)
+        .filter((name) => name.startsWith("g.pid"))
+        .sort();
+    expect(pidfiles()).toEqual(["g.pid", "g.pid.3"]);
+    hupwatch.signal("SIGTERM");
+    expect(await hupwatch.exited).toBe(0);
+    expect(pidfiles()).toEqual([]);
   },
   60_000,
 );

@@ -1,6 +1,6 @@
 /** What hupwatch reads out of a gunicorn command line: addresses, mode, stop sequence, and what to tell the user. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import type { ServerTraits } from "../../src/servers/adapter.ts";
 import { traitsOf } from "../../src/servers/adapters.ts";
 import { tempDir } from "../harness/until.ts";
@@ -89,7 +89,7 @@ describe("how it is asked, checked and stopped", () => {
 describe("what the user is told", () => {
   const rows: [words: string, note: RegExp | undefined][] = [
     ["gunicorn app:app", undefined],
-    ["gunicorn app:app --pid /run/g.pid", /pid file \/run\/g\.pid.*--pidfile/],
+    ["gunicorn app:app --pid /run/g.pid", /pid file \/run\/g\.pid.*\/run\/g\.pid\.N, and hupwatch/],
     ["gunicorn app:app -p /run/g.pid", /pid file/],
     ["gunicorn app:app --daemon", /--daemon makes gunicorn leave hupwatch/],
     ["gunicorn app:app -D", /--daemon/],
@@ -146,6 +146,36 @@ pidfile = "g.pid"
       expect(read(`${G} app:app ${option} -b :1`, env, dir.path).binds).toEqual([":1"]);
     },
   );
+
+  test("a config file with the name of the package hides it from nobody", () => {
+    using dir = tempDir();
+    config(dir.path, "bind = ':7000'\n", "gunicorn.py");
+    expect(read(`${G} -c gunicorn.py app:app`, env, dir.path).binds).toEqual([":7000"]);
+  });
+
+  test("what it says of its directory is meant through the link that leads there", () => {
+    using dir = tempDir();
+    mkdirSync(`${dir.path}/1`);
+    symlinkSync("1", `${dir.path}/current`);
+    const text = `
+import os
+bind = "unix:" + os.getcwd() + "/app.sock"
+pidfile = os.getcwd() + "/pids/g.pid"
+`;
+    config(`${dir.path}/1`, text);
+    const traits = read(`${G} app:app`, env, `${dir.path}/current`);
+    expect(traits.binds).toEqual([`unix:${dir.path}/current/app.sock`]);
+    expect(traits.words.at(-1)).toBe(`--pid=${dir.path}/current/pids/g.pid.{gen}`);
+    expect(traits.pidfile).toBe(`${dir.path}/current/pids/g.pid`);
+  });
+
+  test("a pid file that an upgrade has left is told: hooks like to signal who is in it", () => {
+    using dir = tempDir();
+    config(dir.path, "pidfile = 'g.pid'\n");
+    expect(read(`${G} app:app`, env, dir.path).notes.join()).not.toContain("oldbin");
+    writeFileSync(`${dir.path}/g.pid.oldbin`, "1\n");
+    expect(read(`${G} app:app`, env, dir.path).notes.join()).toContain(`${dir.path}/g.pid.oldbin is left`);
+  });
 
   test("GUNICORN_CMD_ARGS with quotes is the business of its own parser", () => {
     using dir = tempDir();
