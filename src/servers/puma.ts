@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { ServerAdapter } from "./adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "./options.ts";
+import { askPuma } from "./puma-settings.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "./recognise.ts";
 import { runnerNotes } from "./runner-notes.ts";
 
@@ -16,7 +17,7 @@ export const puma: ServerAdapter = {
     const found = recognise(command, "puma", /^puma$/);
     if (!found) return undefined;
     const { front, args, words, title } = found;
-    const { binds, config, unread } = bindsOf(found);
+    const { binds, config, asked, unread } = bindsOf(found);
     return {
       server: title,
       binds: binds.map((bind) => specOf(bind, command.directory)),
@@ -38,9 +39,14 @@ export const puma: ServerAdapter = {
           ),
         ],
       }),
+      ...(asked ? { asked: "puma was asked for its addresses" } : {}),
       quirks: QUIRKS,
       ...(unread
-        ? { notesUnbound: [`${config} computes its addresses: give each to hupwatch by --bind`] }
+        ? {
+            notesUnbound: [
+              `${config} computes its addresses, and puma could not be asked for them: give each to hupwatch by --bind`,
+            ],
+          }
         : {}),
       notes: [
         ...runnerNotes(found, "systemd"),
@@ -58,26 +64,32 @@ export const puma: ServerAdapter = {
 interface Binds {
   binds: string[];
   config: string | undefined;
-  /** The file has addresses that only Ruby can tell. */
+  /** The file has addresses that only Ruby can tell, and did. */
+  asked: boolean;
+  /** And did not. */
   unread: boolean;
 }
 
 /** The words beat the config file (Puma::Configuration's layers); without either it is 0.0.0.0:9292. */
-function bindsOf({ args, env, directory }: Recognised): Binds {
+function bindsOf(found: Recognised): Binds {
+  const { args, env, directory } = found;
   const words = [
     ...valuesOf(args, "--bind", "-b"),
     ...valuesOf(args, "--port", "-p").map((port) => `tcp://0.0.0.0:${port}`),
   ];
   const config = configOf(args, env, directory);
-  if (words.length > 0 || config === undefined)
-    return { binds: words.length > 0 ? words : ["tcp://0.0.0.0:9292"], config, unread: false };
+  const known = (binds: string[], asked = false): Binds => ({
+    binds: binds.length > 0 ? binds : ["tcp://0.0.0.0:9292"],
+    config,
+    asked,
+    unread: false,
+  });
+  if (words.length > 0 || config === undefined) return known(words);
   const lines = readFileSync(config, "utf8").match(/^\s*(bind|port|ssl_bind)\b.*$/gm) ?? [];
-  const read = lines.map((line) => literal(line.trim(), env));
-  const binds = read.filter((bind) => bind !== undefined);
-  if (lines.length === 0) return { binds: ["tcp://0.0.0.0:9292"], config, unread: false };
-  return binds.length === lines.length
-    ? { binds, config, unread: false }
-    : { binds: [], config, unread: true };
+  const binds = lines.map((line) => literal(line.trim(), env)).filter((bind) => bind !== undefined);
+  if (binds.length === lines.length) return known(binds);
+  const told = askPuma(found, config);
+  return told ? known(told, true) : { binds: [], config, asked: false, unread: true };
 }
 
 function configOf(args: readonly string[], env: Readonly<Record<string, string>>, directory: string) {

@@ -25,7 +25,7 @@ export const uwsgi: ServerAdapter = {
   read(command) {
     const found = recognise(command, "uWSGI", /^uwsgi(-core|_python3?)?$/);
     if (!found) return undefined;
-    const { args, words, title } = found;
+    const { args, title } = found;
     const own = BINDING.flatMap(([long, protocol, short]) =>
       valuesOf(args, long, short).map((address) => ({ option: long, protocol, address })),
     ).filter((s) => !s.address.startsWith("fd://"));
@@ -44,12 +44,13 @@ export const uwsgi: ServerAdapter = {
         own.every((s) => s.protocol === "http") && !configs.some((c) => c.speaksUwsgi) ? "http" : "connect",
       stop: `HUP/${mercy + 30}s/KILL`,
       drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
-      words,
+      words: stoppable(found),
       take: (sockets) =>
         take(found, prepared ? [] : sockets.map((_, i) => (own[i] ?? own[0])?.option ?? "--http-socket")),
       ...(mode && /^[0-7]{3}$/.test(mode) ? { socketMode: Number.parseInt(mode, 8) } : {}),
       quirks: QUIRKS,
       notes: notes(found, configs),
+      notesUnbound: unbound(configs, prepared),
     };
   },
 };
@@ -60,39 +61,73 @@ function specOf(address: string, directory: string): string {
 }
 
 /** `options`: by which of them each socket is taken; a socket more than it has itself speaks what its first one speaks. */
-function take({ front, args }: Recognised, options: readonly string[]): Handed {
-  const rest = without(args, ...BINDING.map(([long, , short]) => [long, short] as const));
-  const ours = options.flatMap((option, i) => [option, `fd://${descriptorOf(i)}`]);
-  // Without a master there is nobody who would wait for the request that is running.
-  const quiet = hasFlag(rest, "--ignore-sigpipe") ? [] : ["--ignore-sigpipe"];
-  return { words: [...front, ...rest, ...ours, "--master", "--exit-on-reload", ...quiet] };
+function take(found: Recognised, options: readonly string[]): Handed {
+  const rest = without(stoppable(found), ...BINDING.map(([long, , short]) => [long, short] as const));
+  return { words: [...rest, ...options.flatMap((option, i) => [option, `fd://${descriptorOf(i)}`])] };
+}
+
+/**
+ * What the stop needs, with sockets or without: a reload that ends in an exit, and a master, without which there is nobody who
+ * would wait for the request that is running.
+ */
+function stoppable({ front, args }: Recognised): string[] {
+  const wanted = ["--master", "--exit-on-reload", "--ignore-sigpipe"];
+  return [...front, ...args, ...wanted.filter((flag) => !hasFlag(args, flag))];
 }
 
 interface ConfigFile {
   name: string;
   bound: string[];
   speaksUwsgi: boolean;
+  /** `http`, which is a process of its own. */
+  hasRouter: boolean;
 }
 
 /** The options of a config file add up with those of the words, so what it binds it will bind: that can only be told. */
 function configFiles({ args, directory }: Recognised): ConfigFile[] {
-  const bare = args.filter((word) => /^[^-].*\.(ini|ya?ml)$/.test(word));
-  const names = [...["--ini", "--yaml", "--yml"].flatMap((o) => valuesOf(args, o)), ...bare];
-  return [...new Set(names)].flatMap((name) => {
+  const bare = args.filter((word) => /^[^-].*\.(ini|ya?ml|xml|json|js)(:\w+)?$/.test(word));
+  const names = [...CONFIG_OPTIONS.flatMap(([long, short]) => valuesOf(args, long, short)), ...bare];
+  return [...new Set(names.map((name) => name.replace(/:\w*$/, "")))].flatMap((name) => {
     try {
-      const text = readFileSync(resolve(directory, name), "utf8");
-      const lines = [...text.matchAll(/^\s*(http-socket|uwsgi-socket|socket)\s*[=:]\s*(\S+)/gm)];
+      const all = [...readFileSync(resolve(directory, name), "utf8").matchAll(BINDING_LINE)];
+      const lines = all.filter((m) => m[1] !== "http");
       return [
         {
           name: basename(name),
           bound: lines.map((m) => m[2] ?? ""),
           speaksUwsgi: lines.some((m) => m[1] !== "http-socket"),
+          hasRouter: lines.length < all.length,
         },
       ];
     } catch {
       return []; // uWSGI itself says it better
     }
   });
+}
+
+const CONFIG_OPTIONS = [
+  ["--ini"],
+  ["--yaml", "-y"],
+  ["--yml"],
+  ["--xml", "-x"],
+  ["--xmlconfig"],
+  ["--json", "-j"],
+  ["--js"],
+] as const;
+/** `socket = :80`, `socket: :80`, `<socket>:80</socket>`, `"socket": ":80"`; what is commented out does not count. */
+const BINDING_LINE =
+  /(?:^[ \t]*|[{,<]\s*)["<]?(http-socket|uwsgi-socket|socket|http)"?\s*[=:>]\s*["']?([^\s"'<,}]+)/gm;
+
+function unbound(configs: readonly ConfigFile[], prepared: boolean): string[] {
+  const names = configs.map((c) => c.name).join(" and ");
+  if (prepared) return [`${names} takes descriptors: give the address of each to --bind`];
+  if (configs.some((c) => c.bound.length > 0)) return []; // each is told by itself
+  // An address may stand in a file that the file includes.
+  return configs.length > 0
+    ? [
+        `no address was found in ${names}: if it binds one, write fd://3 in its place (the next one fd://4) and give it to --bind`,
+      ]
+    : ["no address is known: give each that it is to serve to --bind"];
 }
 
 function notes(found: Recognised, configs: readonly ConfigFile[]): string[] {
@@ -103,8 +138,10 @@ function notes(found: Recognised, configs: readonly ConfigFile[]): string[] {
       told.push(
         `${name} binds ${address} by itself, which no second copy can: write fd://3 there (the next one fd://4) and give ${address} to --bind`,
       );
-  if (lastValueOf(args, "--http") !== undefined)
-    told.push("--http is a router of its own that takes no descriptor: use --http-socket");
+  if (lastValueOf(args, "--http") !== undefined || configs.some((c) => c.hasRouter))
+    told.push(
+      "--http is a router of its own that takes no descriptor, and no second copy can bind its address: use --http-socket",
+    );
   if (hasFlag(args, "--daemonize", "-d")) told.push("--daemonize makes uWSGI leave hupwatch: drop it");
   if (lastValueOf(args, "--pidfile") !== undefined)
     told.push("every copy writes the same --pidfile: leave it out and use hupwatch's --pidfile");
