@@ -1,6 +1,6 @@
 /** What a run would do, as data: the plan with its reasons, filled in for generation 1. Starts nothing and opens nothing. */
 import { HupwatchError } from "../error.ts";
-import { locate } from "../os/spawn.ts";
+import { requireRunnable } from "../os/spawn.ts";
 import type { Check } from "../ready/check.ts";
 import type { Quirk } from "../servers/adapter.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
@@ -128,7 +128,7 @@ function judged({ label, needs }: Check, shared: boolean, extra: boolean): Expla
 /** The one thing that a start would find out first. */
 function notFound(plan: RunPlan, argv: readonly string[]): string[] {
   try {
-    locate({ argv, env: generationEnvironment(plan, 1, 0), cwd: plan.directory });
+    requireRunnable({ argv, env: generationEnvironment(plan, 1, 0), cwd: plan.directory });
     return [];
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;

@@ -12,7 +12,8 @@ import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
 import { PROBE } from "../sockets/private-listener.ts";
 import { parseSpec, rejectDuplicates, type SocketSpec } from "../sockets/spec.ts";
-import { commandEnvironment } from "../swap/environment.ts";
+import { commandEnvironment, givenEnvironment } from "../swap/environment.ts";
+import { metricsNote } from "../swap/metrics-dir.ts";
 import type { RunPlan } from "../swap/plan.ts";
 import { parseStopSequence } from "../swap/stop-sequence.ts";
 import type { Values } from "./command.ts";
@@ -87,7 +88,8 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   };
   const unbound = plan.sockets.length > 0 ? [] : (traits.notesUnbound ?? []);
   const release = directory === around.cwd ? releaseNote(directory) : undefined;
-  const notes = [...traits.notes, ...unbound, ...(release ? [release] : [])];
+  const metrics = metricsNote(givenEnvironment(plan));
+  const notes = [...traits.notes, ...unbound, ...(release ? [release] : []), ...(metrics ? [metrics] : [])];
   return { plan, traits: { ...traits, notes } };
 }
 

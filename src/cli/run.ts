@@ -15,7 +15,7 @@ import { becomeSubreaper, isTerminal, SystemError } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
-import { canDieWithParent, locate } from "../os/spawn.ts";
+import { canDieWithParent, requireRunnable } from "../os/spawn.ts";
 import { addressOf, holdAll } from "../sockets/open.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import type { Ending } from "../swap/machine.ts";
@@ -102,7 +102,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const recorders = state ? [recording(state, plan.name)] : [];
   const listener = fanOut([...recorders, teller, ...control.listeners, systemd ?? {}]);
   // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
-  locate({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
+  requireRunnable({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
   const left = runDir === undefined || !lock ? undefined : await leftBehind(plan, runDir, pid, log);
   const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.

@@ -73,7 +73,7 @@ export const isOwnChild = (pid: number): boolean => ownChildren.has(pid);
 
 /** Throws HupwatchError with 127 where the command is not found and 126 where it cannot be run. */
 export function spawn(request: SpawnRequest): Child {
-  locate(request);
+  requireRunnable(request);
   const stdio = [
     "inherit",
     request.stdout ?? "inherit",
@@ -191,10 +191,7 @@ export function locate({ argv, env, cwd }: Pick<SpawnRequest, "argv" | "env" | "
   const absolute = word.includes("/") ? [resolve(cwd, word)] : paths;
   const files = absolute.filter(isFile);
   const runnable = files.find(isExecutable);
-  if (runnable) {
-    requireInterpreter(word, runnable, cwd);
-    return runnable;
-  }
+  if (runnable) return runnable;
   if (files[0])
     throw new HupwatchError("command.not-executable", `cannot run '${word}': ${files[0]} is not executable`, {
       exitCode: EXIT.notExecutable,
@@ -213,13 +210,16 @@ export function locate({ argv, env, cwd }: Pick<SpawnRequest, "argv" | "env" | "
   });
 }
 
-/** A virtualenv that was moved or is half there has scripts whose interpreter is missing: a shell would only say "not found". */
-function requireInterpreter(word: string, script: string, cwd: string): void {
-  const interpreter = shebangOf(script);
-  if (interpreter === undefined || isFile(resolve(cwd, interpreter))) return;
+/**
+ * As `locate`, and its interpreter is there, too: a virtualenv that was moved or is half there has scripts whose interpreter is
+ * missing, of which a shell would only say "not found".
+ */
+export function requireRunnable(request: Pick<SpawnRequest, "argv" | "env" | "cwd">): void {
+  const interpreter = shebangOf(locate(request));
+  if (interpreter === undefined || isFile(resolve(request.cwd, interpreter))) return;
   throw new HupwatchError(
     "command.not-executable",
-    `cannot run '${word}': ${interpreter}, the interpreter that its first line names, is not there`,
+    `cannot run '${request.argv[0]}': ${interpreter}, the interpreter that its first line names, is not there`,
     { exitCode: EXIT.notFound, hint: "make its virtualenv anew, or correct that line" },
   );
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { HupwatchError } from "../error.ts";
+import { METRICS, metricsDirectory } from "./metrics-dir.ts";
 import type { RunPlan } from "./plan.ts";
 import { physical } from "./release.ts";
 
@@ -23,17 +24,25 @@ export function commandEnvironment(env: Record<string, string | undefined>): Rec
   return kept;
 }
 
+/** What the command would have without hupwatch. Throws HupwatchError where the env file cannot be read. */
+export const givenEnvironment = (plan: RunPlan): Record<string, string> => ({
+  ...plan.environment,
+  // gunicorn imports from it (util.getcwd), whatever its working directory is.
+  PWD: physical(plan.directory),
+  ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile)),
+});
+
 /** Throws HupwatchError where the env file cannot be read. */
 export function generationEnvironment(
   plan: RunPlan,
   generation: number,
   hupwatchPid: number,
 ): Record<string, string> {
+  const given = givenEnvironment(plan);
+  const metrics = metricsDirectory(given, generation);
   return {
-    ...plan.environment,
-    // gunicorn imports from it (util.getcwd), whatever its working directory is.
-    PWD: physical(plan.directory),
-    ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile)),
+    ...given,
+    ...(metrics === undefined ? {} : { [METRICS]: metrics }),
     HUPWATCH_GENERATION: String(generation),
     HUPWATCH_NAME: plan.name,
     HUPWATCH_PID: String(hupwatchPid),

@@ -16,8 +16,9 @@ import { handOver } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
 import { PROBE, privateListener } from "../sockets/private-listener.ts";
 import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
-import { generationEnvironment } from "./environment.ts";
+import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
+import { makeMetricsDirectory, metricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
 import type { RunPlan } from "./plan.ts";
 import { Readiness } from "./readiness.ts";
 import { pinned } from "./release.ts";
@@ -179,6 +180,8 @@ export class Generation {
     const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
     this.#witness = witness;
     const own = generationEnvironment(plan, this.number, os.pid);
+    const metrics = metricsDirectory(givenEnvironment(plan), this.number);
+    if (metrics !== undefined) makeMetricsDirectory(metrics);
     const handed = this.#handOver();
     const env = { ...own, ...handed.env, ...witness.environment };
     const listeners = this.#extra ? [...this.#opened, this.#extra] : this.#opened;
@@ -342,7 +345,17 @@ export class Generation {
   #finish(): void {
     this.#gone = true;
     this.settleIn();
+    this.#removeMetrics();
     this.post({ kind: "gone", gen: this.number });
+  }
+
+  #removeMetrics(): void {
+    try {
+      const metrics = metricsDirectory(givenEnvironment(this.plan), this.number);
+      if (metrics !== undefined) removeMetricsDirectory(metrics);
+    } catch (error) {
+      if (!(error instanceof HupwatchError)) throw error; // the env file has gone: so be it
+    }
   }
 
   /** Lets go of its listeners, unless an heir has them. For whoever knows that no client waits in them. */

@@ -1,6 +1,6 @@
 /** From the words of a command line to a plan: values, defaults, and where each comes from. */
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, symlinkSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { parse } from "../../src/cli/command.ts";
 import { type Planned, planRun, type Surroundings } from "../../src/cli/plan.ts";
 import run from "../../src/cli/run.ts";
@@ -128,6 +128,7 @@ describe("the directory", () => {
   test("is the logical one: a symlink in $PWD stays, and is followed anew by every generation", () => {
     using dir = tempDir();
     mkdirSync(`${dir.path}/one`);
+    writeFileSync(`${dir.path}/one/e`, "");
     symlinkSync("one", `${dir.path}/current`);
     const env = { PWD: `${dir.path}/current` };
     const at = (more: Partial<Surroundings>) =>
