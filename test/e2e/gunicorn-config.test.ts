@@ -11,7 +11,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { openDescriptors, processTree } from "../harness/processes.ts";
 import { deployTo } from "../harness/site.ts";
 import { freePort, tempDir, until } from "../harness/until.ts";
-import { GUNICORNS } from "../setup/places.ts";
+import { GUNICORNS, PYTHON } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;
 const PIDFILE = "pids/unicorn.pid";
@@ -49,6 +49,15 @@ def pre_fork(server, worker):
     if old != server.pid:
         os.kill(old, signal.SIGQUIT)
 `;
+
+/** As the file computes them: of processors Python and Bun may have different opinions. */
+const WORKERS = Number(
+  Bun.spawnSync([
+    PYTHON,
+    "-c",
+    "import multiprocessing as m; print(m.cpu_count() * 2 + 1)",
+  ]).stdout.toString(),
+);
 
 /** Imports wait while a file tells them to, and so does a request: no test has to guess how long something takes. */
 const APP = `
@@ -123,9 +132,11 @@ describe("I3: a config file that was written for upgrades by USR2 runs unchanged
     async (which) => {
       using place = await site();
       await using hupwatch = await start(place, { which });
-      await using fresh = await startLoad({ target: place.target, afterFirstOk: true, concurrency: 2 });
+      await using fresh = await startLoad({ target: place.target, afterFirstOk: true, rate: 150 });
       await using slow = await startLoad({ target: place.target, path: "/slow?ms=300", concurrency: 2 });
       for (const version of [2, 3]) {
+        // One that is not set up yet would miss the TERM, and be killed only after graceful_timeout.
+        await workersReady(await masterOf(hupwatch, version - 1), WORKERS);
         place.deploy(version);
         await hupwatch.swap(version);
         for (const load of [fresh, slow]) await load.version(`${version}`);
@@ -163,8 +174,6 @@ describe("I3: a config file that was written for upgrades by USR2 runs unchanged
 });
 
 describe("USR1 opens the log files again", () => {
-  const WORKERS = navigator.hardwareConcurrency * 2 + 1;
-
   const rotate = (place: Site, to: string) => {
     for (const name of ["access", "error"])
       renameSync(`${place.path}/logs/${name}.log`, `${place.path}/logs/${name}.${to}`);
@@ -183,7 +192,8 @@ describe("USR1 opens the log files again", () => {
     });
   const NOW = ["access.log", "error.log"];
   const lines = (place: Site, name: string): string[] => place.read(`logs/${name}`).match(/GET \S+/g) ?? [];
-  const versionAt = async ({ target }: Site) => await (await fetch(`http://${target}/version`)).text();
+  const versionAt = async ({ target }: Site) =>
+    await (await fetch(`http://${target}/version`, { keepalive: false })).text();
 
   test(
     "of the serving generation; one that drains finishes in the file that was moved away",

@@ -51,7 +51,7 @@ test("a generation's metrics are its own, from the first scrape to the last", as
     env,
   });
   const scrape = async (name: string) => {
-    const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { connection: "close" } });
+    const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { keepalive: false });
     const text = await answer.text();
     expect(answer.status, text).toBe(200);
     return Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]);

@@ -24,10 +24,13 @@ for (const transport of TRANSPORTS)
       const gunicorn = ["venv/bin/gunicorn", "django_site:application", "--threads", "4", "--bind", bind];
       const options = ["-w", "0.2", "--env-file", ".env"];
       await using hupwatch = await startHupwatch([...options, "--", ...gunicorn], { cwd: site.current });
+      const url = transport === "unix" ? "http://site/" : `http://${bind}/`;
       const page = async () => {
-        const asked =
-          transport === "unix" ? { url: "http://site/", unix: bind.slice(5) } : { url: `http://${bind}/` };
-        return await (await fetch(asked.url, asked)).text();
+        // A kept connection would lead to the generation that it was opened to.
+        const alone = { headers: { connection: "close" }, keepalive: false };
+        return await (
+          await fetch(url, transport === "unix" ? { ...alone, unix: bind.slice(5) } : alone)
+        ).text();
       };
       expect(await page()).toBe(site.page("1"));
       await using load = await startLoad({ target: bind, rate: 150, afterFirstOk: true });
