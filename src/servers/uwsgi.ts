@@ -44,7 +44,7 @@ export const uwsgi: ServerAdapter = {
         own.every((s) => s.protocol === "http") && !configs.some((c) => c.speaksUwsgi) ? "http" : "connect",
       stop: `HUP/${mercy + 30}s/KILL`,
       drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
-      words: stoppable(found),
+      words: [...found.words, ...forStopping(args)],
       take: (sockets) =>
         take(found, prepared ? [] : sockets.map((_, i) => (own[i] ?? own[0])?.option ?? "--http-socket")),
       ...(mode && /^[0-7]{3}$/.test(mode) ? { socketMode: Number.parseInt(mode, 8) } : {}),
@@ -61,19 +61,18 @@ function specOf(address: string, directory: string): string {
 }
 
 /** `options`: by which of them each socket is taken; a socket more than it has itself speaks what its first one speaks. */
-function take(found: Recognised, options: readonly string[]): Handed {
-  const rest = without(stoppable(found), ...BINDING.map(([long, , short]) => [long, short] as const));
-  return { words: [...rest, ...options.flatMap((option, i) => [option, `fd://${descriptorOf(i)}`])] };
+function take({ front, args }: Recognised, options: readonly string[]): Handed {
+  const rest = without(args, ...BINDING.map(([long, , short]) => [long, short] as const));
+  const ours = options.flatMap((option, i) => [option, `fd://${descriptorOf(i)}`]);
+  return { words: [...front, ...rest, ...ours, ...forStopping(rest)] };
 }
 
 /**
  * What the stop needs, with sockets or without: a reload that ends in an exit, and a master, without which there is nobody who
  * would wait for the request that is running.
  */
-function stoppable({ front, args }: Recognised): string[] {
-  const wanted = ["--master", "--exit-on-reload", "--ignore-sigpipe"];
-  return [...front, ...args, ...wanted.filter((flag) => !hasFlag(args, flag))];
-}
+const forStopping = (args: readonly string[]): string[] =>
+  ["--master", "--exit-on-reload", "--ignore-sigpipe"].filter((flag) => !hasFlag(args, flag));
 
 interface ConfigFile {
   name: string;

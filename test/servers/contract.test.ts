@@ -94,7 +94,7 @@ const ROWS: Row[] = [
     server: "uWSGI",
     binds: [":80", "unix:/a.sock"],
     words:
-      "uwsgi -p 4 -w app --master --exit-on-reload --ignore-sigpipe --http-socket fd://3 --socket fd://4",
+      "uwsgi -p 4 -w app --http-socket fd://3 --socket fd://4 --master --exit-on-reload --ignore-sigpipe",
     stop: "HUP/90s/KILL",
   },
   {
@@ -103,7 +103,7 @@ const ROWS: Row[] = [
     binds: [],
     held: [":80"],
     words:
-      "uwsgi -w app --worker-reload-mercy=5 --master --exit-on-reload --ignore-sigpipe --http-socket fd://3",
+      "uwsgi -w app --worker-reload-mercy=5 --http-socket fd://3 --master --exit-on-reload --ignore-sigpipe",
     stop: "HUP/35s/KILL",
   },
   {
