@@ -208,6 +208,9 @@ export const SERVERS: readonly ServerRow[] = [
   gunicorn("gunicorn (newest), sync", "pypi", "-w", "4"),
   gunicorn("gunicorn (newest), gthread", "pypi", "-w", "2", "-k", "gthread", "--threads", "4"),
   gunicorn("gunicorn (newest), gevent", "pypi", "-w", "2", "-k", "gevent"),
+  row("gunicorn (newest), asgi", GUNICORNS.pypi, (place) => [
+    ...["asgi:application", ...ask(place), "-w", "2", "-k", "asgi"],
+  ]),
   uwsgi("uWSGI", "-p", "4"),
   tableOnly(uwsgi("uWSGI, threads", "-p", "2", "--threads", "4")),
   tableOnly(uvicorn("uvicorn", "/usr/bin/uvicorn")),
