@@ -34,15 +34,55 @@ export default command({
   async run({ values, positionals }) {
     if (values.shell !== undefined) {
       const [shell = ""] = listOf([values.shell], "--shell", SHELLS);
-      new RootCommand().setup("hupwatch", "hupwatch", shell);
+      await Bun.write(Bun.stdout, scriptFor(shell));
       return ANSWER.yes;
     }
     if (positionals.length === 0) throw usage("no shell", `give --shell ${SHELLS.join(", ")}`);
-    if (isWithinWrapped(positionals)) await Bun.write(Bun.stdout, FILES);
+    if (isWithinWrapped(positionals) || (await takesPath(positionals))) await Bun.write(Bun.stdout, FILES);
     else (await vocabulary()).parse([...positionals]);
     return ANSWER.yes;
   },
 });
+
+/** The library's own; it can only print it. */
+function scriptFor(shell: string): string {
+  const { log } = console;
+  const printed: string[] = [];
+  console.log = (text: string) => void printed.push(text);
+  try {
+    new RootCommand().setup("hupwatch", "hupwatch", shell);
+  } finally {
+    console.log = log;
+  }
+  const script = `${printed.join("\n")}\n`;
+  return shell === "bash" ? forBash(script) : script;
+}
+
+/**
+ * What is wrong with its script for bash (0.0.22): at the press of TAB it has the line run by eval, so that `> file` empties
+ * the file and `$(command)` is carried out; it offers no files, ever; and it cannot be sourced a second time.
+ */
+const BASH_FIXES: [string, string][] = [
+  [`$(eval "$requestComp" 2>/dev/null)`, `$(hupwatch complete -- "\${words[@]:1:cword}" 2>/dev/null)`],
+  ["complete -F __hupwatch_complete", "complete -o bashdefault -o default -F __hupwatch_complete"],
+  ["readonly ShellCompDirective", "ShellCompDirective"],
+];
+
+function forBash(script: string): string {
+  return BASH_FIXES.reduce((fixed, [wrong, right]) => {
+    if (!fixed.includes(wrong)) throw new Error(`the library's script for bash has no '${wrong}' any more`);
+    return fixed.replaceAll(wrong, () => right);
+  }, script);
+}
+
+/** Behind an option whose value is a path. */
+async function takesPath(words: readonly string[]): Promise<boolean> {
+  const [first = ""] = words;
+  const { options } = await load(isCommandName(first) ? first : "run");
+  const table: OptionTable = options;
+  const option = table[words.at(-2)?.replace(/^--/, "") ?? ""];
+  return option?.value === "FILE" || option?.value === "DIR";
+}
 
 /** Behind `--` or behind a word that is none of ours, where another command line is. */
 function isWithinWrapped(words: readonly string[]): boolean {

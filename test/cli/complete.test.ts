@@ -1,4 +1,4 @@
-/** Shell completion as a shell asks for it; the scripts are the library's, and bash is here to run its one. */
+/** Shell completion as a shell asks for it; test/e2e/completion.test.ts has the shells themselves. */
 import { afterAll, expect, test } from "bun:test";
 import { cli, home } from "../harness/cli.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
@@ -28,6 +28,11 @@ test("the wrapped command's words are the shell's own business", async () => {
   expect(await candidates("run", "--", "reload", "--t")).toEqual({ values: [], directive: ":0" });
 });
 
+test("a path is the shell's own business, too", async () => {
+  expect(await candidates("--env-file", "ap")).toEqual({ values: [], directive: ":0" });
+  expect(await candidates("status", "--run-dir", "")).toEqual({ values: [], directive: ":0" });
+});
+
 test.each(["bash", "zsh", "fish"])("a script for %s", async (shell) => {
   const { exitCode, stdout } = await cli(["complete", "--shell", shell], place);
   expect(exitCode).toBe(0);
@@ -37,7 +42,7 @@ test.each(["bash", "zsh", "fish"])("a script for %s", async (shell) => {
 test("bash completes with it", () => {
   const script = `
     # The bash-completion package has it.
-    _get_comp_words_by_ref() { cur=\${COMP_WORDS[COMP_CWORD]}; words=("\${COMP_WORDS[@]}"); }
+    _get_comp_words_by_ref() { cur=\${COMP_WORDS[COMP_CWORD]}; words=("\${COMP_WORDS[@]}"); cword=$COMP_CWORD; }
     hupwatch() { "${LAUNCHER}" "$@"; }
     source <(hupwatch complete --shell bash)
     COMP_WORDS=(hupwatch sta); COMP_CWORD=1; COMP_LINE="hupwatch sta"; COMP_POINT=12

@@ -10,6 +10,9 @@ export const CACHE = `${ROOT}/.cache`;
 /** Debian's own, by its full path: a pyenv python in front of it in the PATH does not have Debian's packages. */
 export const PYTHON = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3";
 
+/** Debian's: bash has no completion of its own for commands that it does not know. */
+export const BASH_COMPLETION = "/usr/share/bash-completion/bash_completion";
+
 export const VENV = `${CACHE}/pypi`;
 
 /** The gunicorns that are tested: the distribution's, and the newest of PyPI. */

@@ -3,7 +3,7 @@
  * do, a package may be there for another python.
  */
 import { existsSync } from "node:fs";
-import { GUNICORNS, PYTHON } from "./places.ts";
+import { BASH_COMPLETION, GUNICORNS, PYTHON } from "./places.ts";
 
 interface Program {
   /** What a person reads. */
@@ -35,6 +35,13 @@ const PROGRAMS: Program[] = [
     name: GUNICORNS.debian,
     package: "gunicorn",
     works: () => existsSync(GUNICORNS.debian) && succeeds([GUNICORNS.debian, "--version"]),
+  },
+  { name: "zsh", package: "zsh", works: () => succeeds(["zsh", "--version"]) },
+  { name: "fish", package: "fish", works: () => succeeds(["fish", "--version"]) },
+  {
+    name: BASH_COMPLETION,
+    package: "bash-completion",
+    works: () => existsSync(BASH_COMPLETION),
   },
   { name: "supervisord", package: "supervisor", works: () => succeeds(["supervisord", "--version"]) },
 ];
