@@ -8,6 +8,7 @@
  * minutes more to build Caddy for the first time. TERM ends it after the cells that are being measured; `--go-on` keeps what
  * an unfinished run has measured.
  */
+import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { measure, type Seen } from "./harness/contract.ts";
 import { README } from "./readme.ts";
@@ -41,7 +42,7 @@ const rows = SERVERS.filter(({ name }) => new RegExp(filter ?? "", "i").test(nam
 const installed = rows.filter(isInstalled);
 
 const KEPT = `${CACHE}/servers-table.json`;
-const results: Record<string, Cell> = goesOn ? await Bun.file(KEPT).json() : {};
+const results: Record<string, Cell> = goesOn && existsSync(KEPT) ? await Bun.file(KEPT).json() : {};
 const key = (server: ServerRow, column: Column) => `${server.name}, ${column}`;
 const cellOf = (server: ServerRow, column: Column): Cell | undefined => results[key(server, column)];
 

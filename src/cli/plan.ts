@@ -7,11 +7,10 @@ import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
 import { activatedSpecs } from "../sockets/activation.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
-import { type Handover, handOver, hasPlaceholder } from "../sockets/handover.ts";
+import { type Handover, handOver, hasPlaceholder, wantsProbe } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
-import { PROBE } from "../sockets/private-listener.ts";
-import { parseSpec, rejectDuplicates, type SocketSpec } from "../sockets/spec.ts";
+import { PROBE, parseSpec, rejectDuplicates, type SocketSpec } from "../sockets/spec.ts";
 import { commandEnvironment, givenEnvironment } from "../swap/environment.ts";
 import { metricsNote } from "../swap/metrics-dir.ts";
 import type { RunPlan } from "../swap/plan.ts";
@@ -134,7 +133,7 @@ function wantsExtra(
   sockets: readonly SocketSpec[],
   cutover: RunPlan["cutover"],
 ): boolean {
-  if (hasPlaceholder(traits.words, "fd", PROBE.name)) return true;
+  if (wantsProbe(traits.words)) return true;
   const shares = sockets.some(({ address }) => cutoverOf(address, cutover).mode === "share");
   const takesIt = speaksItself(traits, mode) && traits.takesExtraListener?.(sockets) === true;
   return shares && takesIt;

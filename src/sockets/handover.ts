@@ -5,6 +5,7 @@
  * Placeholders in the command's words work with every mode: {fd}, {fd:NAME}, {socket}, {socket:NAME}, {gen}.
  */
 import { HupwatchError } from "../error.ts";
+import { PROBE } from "./spec.ts";
 
 export type Handover = "systemd" | "argv" | "path" | "none";
 
@@ -58,15 +59,15 @@ export function handOver(input: HandoverInput): HandedOver {
 
 const PLACEHOLDER = /\{(fd|socket|gen)(?::([A-Za-z0-9_.-]+))?\}/g;
 
-/** The words hold a placeholder of this kind, for this socket where a name is given. */
-export const hasPlaceholder = (
-  words: readonly string[],
-  kind: "fd" | "socket" | "gen",
-  name?: string,
-): boolean =>
-  words.some((word) =>
-    [...word.matchAll(PLACEHOLDER)].some((m) => m[1] === kind && (name === undefined || m[2] === name)),
-  );
+/** The words say by such a placeholder how they take what is held. */
+export const hasPlaceholder = (words: readonly string[], kind: "fd" | "socket"): boolean =>
+  placeholders(words).some((m) => m[1] === kind && m[2] !== PROBE.name);
+
+/** A wish for the private listener. It says nothing of how the others are taken. */
+export const wantsProbe = (words: readonly string[]): boolean =>
+  placeholders(words).some((m) => m[1] === "fd" && m[2] === PROBE.name);
+
+const placeholders = (words: readonly string[]) => words.flatMap((word) => [...word.matchAll(PLACEHOLDER)]);
 
 function fill(word: string, { sockets, generation }: HandoverInput, passesDescriptors: boolean): string {
   return word.replace(PLACEHOLDER, (placeholder, kind: string, name: string | undefined) => {

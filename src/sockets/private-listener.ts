@@ -4,14 +4,6 @@ import { bind, close, isReadable, listen, socket } from "../os/libc.ts";
 import type { Listener } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode } from "./sockaddr.ts";
-import type { SocketSpec } from "./spec.ts";
-
-/** How servers and the command's words know it: one more socket behind all others. Its path is another in each generation. */
-export const PROBE: SocketSpec = {
-  name: "hupwatch-probe",
-  address: { kind: "unix", path: "" },
-  text: "a private listener",
-};
 
 /** Readiness checks come one by one. */
 const BACKLOG = 16;

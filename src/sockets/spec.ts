@@ -21,6 +21,16 @@ export interface SocketSpec {
   text: string;
 }
 
+/**
+ * The private listener of a generation (private-listener.ts) as servers and the command's words know it: one more socket
+ * behind all others. Its path is another in each generation.
+ */
+export const PROBE: SocketSpec = {
+  name: "hupwatch-probe",
+  address: { kind: "unix", path: "" },
+  text: "a private listener",
+};
+
 const FORMS =
   "use unix:/path, host:port, [v6]:port, :port or fd://N, with NAME= before it where it needs a name";
 

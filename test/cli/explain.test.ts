@@ -123,6 +123,13 @@ describe("a shared listener that any generation may answer from", () => {
     const e = explained(share("-b", ":1", "--", "server", "{fd}", "{fd:hupwatch-probe}"), dir.path);
     expect(e.command.run).toEqual(["server", "3", "4"]);
     expect(e.checks).toMatchObject([{ proof: true }]);
+    const wish = "PROBE={fd:hupwatch-probe}";
+    const systemd = explained(share("-b", "web=:1", "--", "env", wish, "server"), dir.path);
+    expect(systemd.environment.set).toMatchObject({ LISTEN_FDS: "2", LISTEN_FDNAMES: "web:hupwatch-probe" });
+    expect(systemd.command.run).toEqual(["env", "PROBE=4", "server"]);
+    // The words of a server that is known are still its adapter's.
+    const known = explained(share("-b", ":1", "--", "env", wish, "hypercorn", "app:app"), dir.path);
+    expect(known.command.run.join(" ")).toBe("env PROBE=4 hypercorn app:app --bind fd://3 --bind fd://4");
   });
 });
 

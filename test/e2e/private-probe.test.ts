@@ -18,12 +18,10 @@ const serverOf = (name: string): ServerRow => {
   return found;
 };
 
-/** A program of one's own says by the placeholder that it serves what it is given, however much. */
-const tiny: ServerRow = {
-  ...serverOf("Bun.listen"),
-  name: "a program that names the private descriptor",
-  command: () => [process.execPath, "tiny.ts", "{fd:hupwatch-probe}"],
-  options: (place) => ["--handover", "systemd", "--ready", "http", "--bind", place.at],
+/** A program of one's own says by the placeholder that it serves whatever LISTEN_FDS has. */
+const asking = (name: string): ServerRow => {
+  const server = serverOf(name);
+  return { ...server, command: (place) => ["env", "PROBE={fd:hupwatch-probe}", ...server.command(place)] };
 };
 
 const CELLS: readonly (readonly [ServerRow, Transport])[] = [
@@ -35,7 +33,9 @@ const CELLS: readonly (readonly [ServerRow, Transport])[] = [
   [serverOf("waitress (newest)"), "unix"],
   [serverOf("puma, 2 workers"), "tcp"],
   [serverOf("unicorn"), "unix"],
-  [tiny, "tcp"],
+  [asking("Bun.listen"), "tcp"],
+  [asking("Go, net/http"), "tcp"],
+  [asking("Rust, axum"), "unix"],
 ];
 
 for (const [server, transport] of CELLS) {

@@ -91,5 +91,5 @@ describe("words that ask for what is not there", () => {
 test("hasPlaceholder sees the kind it is asked for", () => {
   expect(hasPlaceholder(["a", "--fd={fd:web}"], "fd")).toBe(true);
   expect(hasPlaceholder(["a", "--fd={fd:web}"], "socket")).toBe(false);
-  expect(hasPlaceholder(["{gen}"], "gen")).toBe(true);
+  expect(hasPlaceholder(["{socket}"], "socket")).toBe(true);
 });
