@@ -81,18 +81,15 @@ export function explain(
   };
 }
 
-/** A steered Unix socket has a name of the generation's own. */
+/** A Unix socket is bound to a hidden name, a steered one to one of the generation's own. */
 function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {
-  if (address.kind !== "unix" || cutover.mode !== "steer") return {};
-  return { own: privateName(address.path, 1, "PID") };
+  if (address.kind !== "unix") return {};
+  return { own: privateName(address.path, cutover.mode === "steer" ? 1 : 0, "PID") };
 }
 
 /** As `bare` has it once the address is open; a host name is still one. */
-function addressIn(spec: SocketSpec, cutover: Cutover): string {
-  const { address, text } = spec;
-  if (address.kind === "unix") return ownPath(spec, cutover).own ?? address.path;
-  return text.replace(/^([A-Za-z0-9_.-]+=)?(unix:)?/, "");
-}
+const addressIn = (spec: SocketSpec, cutover: Cutover): string =>
+  ownPath(spec, cutover).own ?? spec.text.replace(/^([A-Za-z0-9_.-]+=)?(unix:)?/, "");
 
 function environmentOf(
   plan: RunPlan,

@@ -16,7 +16,7 @@ export const descriptorOf = (index: number): number => FIRST_DESCRIPTOR + index;
 
 export interface HandoverSocket {
   name: string;
-  /** The generation's own path (Unix, steer), else the public address: a path, `@name` or `host:port`. */
+  /** The hidden path that hupwatch bound, else the public address: a path, `@name` or `host:port`. */
   socket: string;
 }
 

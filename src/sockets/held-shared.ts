@@ -20,23 +20,31 @@ import { Probe } from "./probe.ts";
 import { encode, format, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 
+/** Where the descriptor comes from, if not from a bind of this class. */
+export interface Origin {
+  /** Owns it. */
+  holder?: HeldSocket;
+  /** The name it was bound to, where the public path is only a link of it: what its connections are known by. */
+  privatePath?: string | undefined;
+  /** A generation that was taken over serves: on the same descriptor, or on another with a name of its own. */
+  adopted?: { privatePath?: string | undefined };
+}
+
 export class HeldShared implements HeldSocket {
   readonly #fd: number;
-  readonly #holder: HeldSocket | undefined;
+  readonly #origin: Origin;
   readonly adopted: Listener | undefined;
 
-  /** `holder` owns the descriptor where another held socket opened it. */
   constructor(
     readonly spec: SocketSpec,
     readonly address: SocketAddress,
     fd: number,
     readonly cutover: Shared,
-    holder?: HeldSocket,
-    isAdopted = false,
+    origin: Origin = {},
   ) {
     this.#fd = fd;
-    this.#holder = holder;
-    if (isAdopted) this.adopted = this.listenFor(0);
+    this.#origin = origin;
+    if (origin.adopted) this.adopted = this.#listener(0, origin.adopted.privatePath);
   }
 
   /** Binds and listens on an address of this process's own. */
@@ -70,8 +78,13 @@ export class HeldShared implements HeldSocket {
   }
 
   listenFor(generation: number): Listener {
+    return this.#listener(generation, this.#origin.privatePath);
+  }
+
+  #listener(generation: number, privatePath: string | undefined): Listener {
     return {
       fd: this.#fd,
+      ...(privatePath === undefined ? {} : { privatePath }),
       // Nobody else can answer the first generation's probes.
       proof: generation === 1,
       hasQueued: () => isReadable(this.#fd),
@@ -96,12 +109,12 @@ export class HeldShared implements HeldSocket {
   }
 
   leave(): void {
-    if (this.#holder) this.#holder.leave();
+    if (this.#origin.holder) this.#origin.holder.leave();
     else close(this.#fd);
   }
 
   [Symbol.dispose](): void {
-    if (this.#holder) this.#holder[Symbol.dispose]();
+    if (this.#origin.holder) this.#origin.holder[Symbol.dispose]();
     else close(this.#fd);
   }
 }

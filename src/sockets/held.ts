@@ -13,7 +13,7 @@ export type Cutover = { mode: "steer" } | { mode: "share"; why: string };
 /** One generation's way in. `fd` is hupwatch's own: the generation gets a duplicate. */
 export interface Listener extends Disposable {
   readonly fd: number;
-  /** Where only this listener answers (Unix, steer), for `{socket}` and for probes. */
+  /** The name a Unix listener is bound to, beside the public path: for `{socket}`, and what its connections are known by. */
   readonly privatePath?: string;
   /** Somebody waits in the accept queue. */
   hasQueued(): boolean;

@@ -85,7 +85,11 @@ function shareOne(steered: HeldUnix, cutover: Shared): HeldSocket {
   const { adopted } = steered;
   const listener = adopted && adopted.fd >= 0 ? adopted : steered.listenFor(0);
   if (listener !== adopted) steered.steerTo(listener);
-  return new HeldShared(steered.spec, steered.address, listener.fd, cutover, steered, adopted !== undefined);
+  return new HeldShared(steered.spec, steered.address, listener.fd, cutover, {
+    holder: steered,
+    privatePath: listener.privatePath,
+    ...(adopted ? { adopted } : {}),
+  });
 }
 
 /** A survivor's listener where there is one, else one of our own. */
@@ -97,7 +101,7 @@ function shared(
   inherited: InheritedListener | undefined,
 ): HeldSocket {
   if (inherited?.fd === undefined) return HeldShared.open(spec, address, options, cutover);
-  return new HeldShared(spec, address, inherited.fd, cutover, undefined, true);
+  return new HeldShared(spec, address, inherited.fd, cutover, { adopted: {} });
 }
 
 function inherited(spec: SocketSpec, fd: number, cutover: Shared): HeldSocket {

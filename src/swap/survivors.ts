@@ -26,8 +26,11 @@ export function findSurvivors(
   const living = [...started.filter((g) => isRunning(g) || hasTree(g)), ...unrecorded(state, started)];
   // What a dead leader left behind may be workers that still accept, or nothing but a log's relay.
   const able = living.filter((g) => isRunning(g) || g.listeners.some((l) => holderOf(g, l)));
+  // Those who share a listener are all behind the public path.
+  const reached = able.filter(leadsTo);
   const current =
-    able.find(leadsTo) ??
+    reached.find((g) => g.role === "serving") ??
+    reached[0] ??
     able.find((g) => g.role === "serving") ??
     able.findLast((g) => g.role === "starting") ??
     able.at(-1);

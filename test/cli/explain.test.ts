@@ -135,8 +135,8 @@ describe("a shared listener that any generation may answer from", () => {
 
 test.each([
   ["unix:a.sock", "steer", ".a.sock.hupwatch-PID-1"],
-  ["unix:a.sock", "share", "a.sock"],
-  ["web=unix:a.sock", "share", "a.sock"],
+  ["unix:a.sock", "share", ".a.sock.hupwatch-PID-0"],
+  ["web=unix:a.sock", "share", ".a.sock.hupwatch-PID-0"],
 ])("{socket} is a path and nothing before it: %s, %s", (bind, cutover, path) => {
   using dir = place("server");
   const e = explained(["-b", bind, "--cutover", cutover, "--", "server", "{fd}", "{socket}"], dir.path);

@@ -1,9 +1,10 @@
 /** Servers that cut what is in flight when they are told to stop: KILL as the stop signal makes any server one of those. */
 import { expect, test } from "bun:test";
+import { Client } from "../harness/client.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort, tempDir } from "../harness/until.ts";
+import { freePort, tempDir, until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TINY = [process.execPath, `${ROOT}/fixtures/apps/tiny.ts`];
@@ -35,6 +36,26 @@ test.each(["unix", "tcp"] as const)(
     using place = tempDir();
     const report = await swapUnderSlowRequests(await binds[family](place.path), []);
     expect(report).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "2" });
+  },
+  30_000,
+);
+
+test.each(["unix", "tcp"] as const)(
+  "the connections that came by a shared listener are seen, too (%s)",
+  async (family) => {
+    using place = tempDir();
+    const bind = await binds[family](place.path);
+    const options = ["-k", "-w", "0", "-b", bind, "--stop-signal", "KILL", "--cutover", "share"];
+    await using hupwatch = await startHupwatch([...options, "--", ...TINY], { cwd: place.path });
+    // One by one, since the old generation goes on accepting: it is idle once this one is answered.
+    const client = new Client({ target: bind, path: "/slow?ms=3000", concurrency: 1 });
+    client.start();
+    await until(() => client.underWay > 0, { what: "the request to be under way" });
+    hupwatch.hup();
+    await hupwatch.until(LOG.retired(1));
+    const { failures } = await client.stop();
+    expect(failures).toEqual({});
+    await hupwatch.until(LOG.gone(1));
   },
   30_000,
 );

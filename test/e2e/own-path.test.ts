@@ -10,12 +10,12 @@ import { ROOT } from "../setup/places.ts";
 
 const TINY = `${ROOT}/fixtures/apps/tiny.ts`;
 
-test("{socket} of a shared Unix socket is its path and nothing before it, as of one of a generation's own", async () => {
+test("{socket} is the hidden path that was bound and nothing before it, of a shared Unix socket as of one of its own", async () => {
   using place = tempDir();
   const path = join(place.path, "app.sock");
   const tell = `echo "told $1" >&2; exec "$0" ${TINY}`;
   for (const [cutover, told] of [
-    ["share", path],
+    ["share", join(place.path, ".app.sock.hupwatch-\\w+-0")],
     ["steer", join(place.path, ".app.sock.hupwatch-\\w+-1")],
   ] as const) {
     const options = ["-k", "-b", `unix:${path}`, "--cutover", cutover, "--handover", "systemd"];

@@ -162,6 +162,32 @@ describe("I7: TERM leaves the service, and the next start takes it over", () => 
   );
 });
 
+test.concurrent.each(TRANSPORTS)(
+  "I7: a shared listener is taken over, too, from the generation that serves (%s)",
+  async (transport) => {
+    using _turn = await takeTurn();
+    using site = gunicornSite();
+    const bind = await bindFor(transport, site);
+    const share = ["-w", "0.2", "--cutover", "share", "--drain-until-idle", "0"];
+    await using lives = new Lives([...share, "--", ...gunicorn(bind)], { cwd: site.current });
+    const first = await lives.start();
+    await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+    first.hup();
+    // Both are behind the public path, and the older one is on its way out.
+    await first.until(LOG.retired(1));
+    first.signal("SIGKILL");
+    await first.exited;
+    const second = await lives.start();
+    await second.until(LOG.tookOver(2));
+    await load.more(50);
+    expect((await load.stop()).failures).toEqual({});
+    second.signal("SIGQUIT");
+    await second.assertTreeGone();
+    expect(socketFiles(site.path)).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
 describe("I7: a start that finds something alive:", () => {
   test.concurrent(
     "a living hupwatch: fails at once, names it and harms nothing",
