@@ -95,7 +95,12 @@ export const RUN_OPTIONS = {
     help: "where runtime files live",
     default: "$XDG_RUNTIME_DIR/hupwatch",
   },
-  pidfile: { type: "string", value: "FILE", help: "write hupwatch's own pid there" },
+  pidfile: {
+    type: "string",
+    value: "FILE",
+    help: "write hupwatch's own pid there",
+    default: "gunicorn's --pid",
+  },
   control: { type: "boolean", negated: true, help: "no control socket: reload, status and stop cannot ask" },
   hook: {
     type: "string",
