@@ -19,8 +19,8 @@ export interface BaseImage {
 const MIRROR = process.env.RIG_DEBIAN_MIRROR ?? "http://deb.debian.org/debian";
 const WAY = "hupwatch.rig.way";
 const SETTINGS = "hupwatch.rig.settings";
-const PULL_TIMEOUT_MS = 180_000;
-const BOOTSTRAP_TIMEOUT_MS = 900_000;
+const PULL_TIMEOUT_MS = 90_000;
+const BOOTSTRAP_TIMEOUT_MS = 300_000;
 
 export async function baseImage(
   release: Release,
@@ -68,7 +68,7 @@ async function bootstrap(release: Release, tag: string, say: (line: string) => v
   if (process.getuid?.() !== 0)
     throw new Error("debootstrap needs root\nTo fix: run this as root, or let the engine reach a registry");
   if (!Bun.which("debootstrap"))
-    await must(["apt-get", "install", "--yes", "--quiet", "debootstrap"], { timeoutMs: 300_000 });
+    await must(["apt-get", "install", "--yes", "--quiet", "debootstrap"], { timeoutMs: 120_000 });
   say(`makes ${tag} by debootstrap, some minutes, once`);
   const root = mkdtempSync(`${tmpdir()}/hupwatch-rig-`);
   try {

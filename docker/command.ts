@@ -15,19 +15,40 @@ export interface Limits {
   env?: Record<string, string>;
 }
 
+/** Groups: what apt-get or a shell has started would live on, and keep our pipes open, when it alone is killed. */
+const running = new Set<number>();
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // over already
+  }
+}
+
+process.on("exit", () => running.forEach(killGroup));
+
 /** Its outcome, good or bad. */
 export async function run(words: string[], limits: Limits = {}): Promise<Done> {
   const child = Bun.spawn(words, {
     stdin: limits.input ?? "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    timeout: limits.timeoutMs ?? 60_000,
-    killSignal: "SIGKILL",
+    detached: true,
     env: { ...process.env, ...limits.env },
     ...(limits.cwd === undefined ? {} : { cwd: limits.cwd }),
   });
+  running.add(child.pid);
+  const { timeoutMs = 60_000 } = limits;
+  let late = "";
+  const timer = setTimeout(() => {
+    late = `\nnot done after ${timeoutMs / 1000} s: killed`;
+    killGroup(child.pid);
+  }, timeoutMs);
   const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  return { code, stdout, stderr };
+  clearTimeout(timer);
+  running.delete(child.pid);
+  return { code, stdout, stderr: `${stderr}${late}` };
 }
 
 /** Its standard output; throws where it failed. */

@@ -11,7 +11,11 @@ export interface Engine extends AsyncDisposable {
   how: string;
 }
 
+/** There is nothing to try the grid with. No fault of what is to be tried. */
+export class NothingToTryWith extends Error {}
+
 const START_TIMEOUT_MS = 60_000;
+const INSTALL_TIMEOUT_MS = 120_000;
 const LOG = `${CACHE}/dockerd.log`;
 
 export async function findEngine(say: (line: string) => void): Promise<Engine> {
@@ -46,7 +50,7 @@ async function install(say: (line: string) => void): Promise<void> {
     throw new Error("no Docker engine, and no apt-get to install one\nTo fix: install Docker and start it");
   say("installs docker.io");
   const apt = ["apt-get", "--yes", "--quiet", "--no-install-recommends"];
-  const limits = { timeoutMs: 600_000, env: { DEBIAN_FRONTEND: "noninteractive" } };
+  const limits = { timeoutMs: INSTALL_TIMEOUT_MS, env: { DEBIAN_FRONTEND: "noninteractive" } };
   // The lists may be too old for the mirror, or not there at all.
   if ((await run([...apt, "install", "docker.io"], limits)).code === 0) return;
   await must([...apt, "update"], limits);

@@ -10,7 +10,7 @@ export const imageOf = (target: string): string => `hupwatch-rig/${target}`;
 const CONTEXT = ["dist", "docker", "fixtures/apps", "fixtures/supervisors"];
 /** On what is built here, so that what a newer build has replaced can be told from other people's images. */
 const MARK = "hupwatch.rig.image=1";
-const TIMEOUT_MS = 900_000;
+const TIMEOUT_MS = 420_000;
 
 /** Throws with the last lines of what the build said. */
 export async function buildImage(

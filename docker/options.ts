@@ -28,7 +28,7 @@ another. Uses the running Docker engine; as root on Debian or Ubuntu it installs
   --json FILE   the results for a script
   --html FILE   the results as a page
 
-Exit code: 0 all green, 1 some are not, 2 usage, 3 the rig could not be set up.
+Exit code: 0 all green, 1 some are not or cannot be built, 2 usage, 3 no engine or no base image can be had here.
 `;
 
 /** Throws an Error with a line for people. */

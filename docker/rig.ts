@@ -3,7 +3,7 @@ import { baseImage } from "./base-image.ts";
 import { build } from "./build.ts";
 import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
-import { findEngine } from "./engine.ts";
+import { findEngine, NothingToTryWith } from "./engine.ts";
 import { tryExitCodes } from "./exit-codes.ts";
 import { type Grid, isGreen, renderText } from "./grid.ts";
 import { tryHealth } from "./health.ts";
@@ -24,7 +24,7 @@ const say = (line: string) =>
 
 async function main(options: Options): Promise<number> {
   const full = options.full && options.only === undefined;
-  await using engine = await findEngine(say);
+  await using engine = await findEngine(say).catch(cannot);
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, async () => {
       await removeAll();
@@ -33,7 +33,7 @@ async function main(options: Options): Promise<number> {
     });
   say(engine.how);
   const settings = await hostSettings();
-  const base = await baseImage("bookworm", settings, say);
+  const base = await baseImage("bookworm", settings, say).catch(cannot);
   say(`base image: ${base.how}`);
   await build();
   const images: Record<string, number> = { base: await sizeOf(base.tag) };
@@ -69,9 +69,13 @@ async function main(options: Options): Promise<number> {
   return isGreen(grid) ? 0 : 1;
 }
 
+function cannot(error: unknown): never {
+  throw new NothingToTryWith(error instanceof Error ? error.message : String(error));
+}
+
 process.exit(
   await main(optionsOf(process.argv.slice(2))).catch((error) => {
     console.error(error instanceof Error ? error.message : error);
-    return 3;
+    return error instanceof NothingToTryWith ? 3 : 1;
   }),
 );
