@@ -1,16 +1,18 @@
 /**
- * What `bun run test` runs: installs what the tests need, runs them, and ends with `N passed, N failed` alone on a line.
+ * What `bun run test` runs: installs what the tests need, runs them and then the rig's short grid, and ends with
+ * `N passed, N failed` alone on a line.
  *
- *     bun test/run.ts [--fast] [FILTER...]     a FILTER is a part of a test file's path
+ *     bun test/run.ts [--fast] [FILTER...]     a FILTER is a part of a test file's path, or `rig`
  *
- * `--fast` leaves out test/e2e and so needs nothing but Bun and python3.
+ * `--fast` leaves out test/e2e and the grid, and so needs nothing but Bun and python3.
  */
 
 import { buildServers } from "./setup/build-servers.ts";
 import { installServers } from "./setup/install-servers.ts";
 import { ROOT } from "./setup/places.ts";
 import { installPrograms } from "./setup/programs.ts";
-import { countTests, summaryLine } from "./setup/summary.ts";
+import { runShortGrid } from "./setup/short-grid.ts";
+import { countTests, summaryLine, sumOf } from "./setup/summary.ts";
 import { makeVirtualenv } from "./setup/virtualenv.ts";
 
 const words = process.argv.slice(2);
@@ -49,6 +51,8 @@ for await (const bytes of tests.stderr) {
   stderr += decoder.decode(bytes, { stream: true });
 }
 const exitCode = await tests.exited;
-const counts = countTests(stderr, exitCode);
+const results = [countTests(stderr, exitCode)];
+if (!fast && (filters.length === 0 || filters.includes("rig"))) results.push(await runShortGrid());
+const counts = sumOf(results);
 console.log(`\n${summaryLine(counts)}`);
 process.exit(counts.failed > 0 ? exitCode || 1 : exitCode);

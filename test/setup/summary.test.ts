@@ -1,7 +1,8 @@
 /** The line that says whether the tests passed must itself be right. */
 import { expect, test } from "bun:test";
 import { tempDir } from "../harness/until.ts";
-import { countTests, summaryLine } from "./summary.ts";
+import { countGrid } from "./short-grid.ts";
+import { countTests, summaryLine, sumOf } from "./summary.ts";
 
 const IMPORT = 'import { test, expect } from "bun:test";\n';
 
@@ -39,4 +40,20 @@ test("a run that is killed in the middle is a failure, and what a test prints is
         test("b", () => process.kill(process.pid, "SIGKILL"));`,
   });
   expect(line).toBe("1 passed, 1 failed");
+});
+
+test("the grid's cells and whatever else it tried are counted with the tests", () => {
+  const cell = { row: "r", column: "c", deploy: "d", seconds: 1 };
+  const skipped = { kind: "skipped", why: "not here" } as const;
+  const red = { kind: "red" as const, faults: ["it broke"] };
+  const grid = {
+    cells: [
+      { ...cell, outcome: skipped },
+      { ...cell, outcome: red },
+    ],
+    extras: [{ name: "e", outcome: { kind: "green", said: "fine" } as const }],
+  };
+  expect(summaryLine(sumOf([{ passed: 5, failed: 0, skipped: 0 }, countGrid(grid)]))).toBe(
+    "6 passed, 1 failed, 1 skipped",
+  );
 });
