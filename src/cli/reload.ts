@@ -13,6 +13,9 @@ export const RELOAD_OPTIONS = {
   ...TARGET_OPTIONS,
 } as const;
 
+/** Of stderr: what a person still sees together with the reason above them; --json has all that are kept. */
+const LINES_SHOWN = 20;
+
 const EPILOGUE = `TARGET
 
   a name, a pid or the path of a control socket; may be left out where only one
@@ -78,6 +81,6 @@ export function inWords(answer: ReloadAnswer): string {
 }
 
 function lastLines(failure: SwapFailure | undefined): string[] {
-  const lines = failure?.stderr ?? [];
+  const lines = failure?.stderr?.slice(-LINES_SHOWN) ?? [];
   return lines.length === 0 ? [] : ["  its last lines:", ...lines.map((line) => `    ${line}`)];
 }

@@ -17,12 +17,19 @@ export class Screen implements Disposable {
   draw(text: string): void {
     this.#last = text;
     const { columns = 80, rows = 24 } = this.out;
-    const lines = text.split("\n").slice(0, rows - 1);
-    const cut = lines.map((line) => `${line.slice(0, columns)}${TO_LINE_END}`);
-    this.out.write(`${HOME}${cut.join("\r\n")}\r\n${BELOW}`);
+    const lines = fit(text, columns, rows - 1).map((line) => `${line}${TO_LINE_END}`);
+    this.out.write(`${HOME}${lines.join("\r\n")}\r\n${BELOW}`);
   }
 
   [Symbol.dispose](): void {
     this.out.write(`${FIRST_SCREEN}${this.#last}\n`);
   }
+}
+
+/** What does not fit is cut, and where it is cut can be seen. */
+export function fit(text: string, columns: number, rows: number): string[] {
+  const lines = text.split("\n");
+  const shown = lines.length > rows ? lines.slice(0, rows - 1) : lines;
+  const more = lines.length > rows ? [`… ${lines.length - shown.length} more lines`] : [];
+  return [...shown, ...more].map((line) => (line.length > columns ? `${line.slice(0, columns - 1)}…` : line));
 }

@@ -38,6 +38,7 @@ const PHASES: Record<string, string> = {
   warming: "swapping: both serve",
   undoing: "rolling back",
   stopping: "stopping",
+  over: "ended, but for its hooks",
 };
 
 const generationTable = (generations: readonly GenerationStatus[], now: number): string =>

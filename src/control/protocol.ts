@@ -16,7 +16,7 @@ export interface GenerationStatus {
   /** 0 while it is about to be started. */
   pid: number;
   role: Role;
-  /** ISO 8601; unknown of one that an earlier hupwatch started. */
+  /** ISO 8601; absent before it runs. */
   startedAt?: string | undefined;
   /** From its start until its checks had passed; absent while they have not. */
   readyMs?: number | undefined;

@@ -23,6 +23,8 @@ export interface Subject {
 }
 
 const PAGE_BYTES = 4096;
+/** USER_HZ is 100 wherever this runs. */
+const TICK_MS = 10;
 
 export function statusOf({ plan, server, held, supervisor }: Subject, chronicle: Chronicle): StatusAnswer {
   const { generations } = supervisor.snapshot();
@@ -48,7 +50,22 @@ function generationStatus(recorded: RecordedGeneration, chronicle: Chronicle): G
   const marks = [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`];
   const tree = pid === 0 ? [] : treeOf({ leader: recorded, marks, self: process.pid });
   const residentBytes = tree.reduce((sum, process) => sum + residentBytesOf(process), 0);
-  return { number, pid, role, ...chronicle.notesOf(number), processes: tree.length, residentBytes };
+  const startedAt = pid === 0 ? undefined : startOf(recorded);
+  return {
+    number,
+    pid,
+    role,
+    startedAt,
+    ...chronicle.notesOf(number),
+    processes: tree.length,
+    residentBytes,
+  };
+}
+
+/** As the kernel has it, for one that an earlier hupwatch started: hundredths of a second since boot (proc_pid_stat(5)). */
+function startOf({ startTime }: RecordedGeneration): string {
+  const upMs = Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1000;
+  return new Date(Date.now() - upMs + startTime * TICK_MS).toISOString();
 }
 
 /** proc_pid_statm(5): the second number, in pages. */

@@ -1,5 +1,6 @@
 /** What a person sees of a status, letter by letter. */
 import { expect, test } from "bun:test";
+import { fit } from "../../src/cli/screen.ts";
 import { ageOf, renderStatus, summaryLine } from "../../src/cli/status-table.ts";
 import type { StatusAnswer } from "../../src/control/protocol.ts";
 
@@ -119,4 +120,9 @@ test.each([
   [90_000, "1 d 1 h"],
 ])("%d s ago is '%s'", (seconds, text) => {
   expect(ageOf(ago(seconds), NOW)).toBe(text);
+});
+
+test("what does not fit the terminal is cut, and one sees where", () => {
+  expect(fit("one\ntwo\nthree", 5, 3)).toEqual(["one", "two", "three"]);
+  expect(fit("one\nand two\nthree\nfour", 6, 3)).toEqual(["one", "and t…", "… 2 m…"]);
 });

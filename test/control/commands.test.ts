@@ -1,6 +1,6 @@
 /** reload, status and stop beside running hupwatches: targets, several, none, left-over ones, --watch. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import type { StatusAnswer } from "../../src/control/protocol.ts";
 import { cli, type Home, home } from "../harness/cli.ts";
 import { LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
@@ -126,4 +126,39 @@ test("--watch without a terminal: a line for each change, and Ctrl-C ends it in 
   watching.kill("SIGINT");
   expect(await watching.exited).toBe(0);
   expect(await Bun.file(file).text()).not.toContain("\x1b");
+});
+
+test("one that has left answers while its last hook still runs; its heir knows how old the generation is", async () => {
+  using place = home();
+  const hold = `${place.path}/hold`;
+  const words = (readyMs: number) => [
+    ...["-w", "0", "--ready", `delay:${readyMs}ms`, "--name", "shop", "-b", `unix:${place.path}/s`],
+    ...["--hook", `swapped=touch ${hold}; while [ -e ${hold} ]; do sleep 0.05; done`, "--", "sleep", "1000"],
+  ];
+  const status = async () => {
+    const { stdout, stderr, exitCode } = await cli(["status", "shop", "--json"], place);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    return JSON.parse(stdout)[0] as StatusAnswer;
+  };
+  await using first = await startHupwatch(words(0), { env: place.env });
+  expect(await cli(["reload"], place)).toMatchObject({ exitCode: 0 });
+  await until(() => existsSync(hold), { what: "the hook to run" });
+  const [{ startedAt = "", pid = 0 } = {}] = (await status()).generations.filter((g) => g.role === "serving");
+  first.signal("SIGTERM");
+  await first.until(/left generation 2 running/);
+  const left = await status();
+  expect(left).toMatchObject({ phase: "over", generations: [{ number: 2, pid, role: "serving" }] });
+  expect((await cli(["status"], place)).stdout).toStartWith("shop   ended, but for its hooks   pid ");
+  rmSync(hold);
+  expect(await first.exited).toBe(0);
+
+  await using second = spawnHupwatch([...words(60_000), "-k"], { env: place.env });
+  await second.until(LOG.started(3));
+  const [adopted] = (await status()).generations;
+  expect(adopted).toMatchObject({ number: 2, pid });
+  // The kernel counts from the fork, hupwatch from when it knows of it.
+  expect(Math.abs(Date.parse(adopted?.startedAt ?? "") - Date.parse(startedAt))).toBeLessThan(5000);
+  second.signal("SIGQUIT");
+  await second.exited;
+  process.kill(pid, "SIGKILL");
 });
