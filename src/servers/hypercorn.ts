@@ -4,6 +4,7 @@
  */
 import { descriptorOf } from "../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "./adapter.ts";
+import { askHypercorn } from "./hypercorn-settings.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "./options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "./recognise.ts";
 import { runnerNotes } from "./runner-notes.ts";
@@ -19,25 +20,34 @@ export const hypercorn: ServerAdapter = {
     const { args, words, title } = found;
     const given = valuesOf(args, "--bind", "-b");
     const config = lastValueOf(args, "--config", "-c");
-    // Binds in a config file are its own affair; a bind in the words beats them.
-    const binds = given.length > 0 ? given : config === undefined ? ["127.0.0.1:8000"] : [];
-    const limit = Number(lastValueOf(args, "--graceful-timeout") ?? GRACEFUL_TIMEOUT);
+    const settings = config === undefined ? undefined : askHypercorn(found, config);
+    // A bind in the words beats those of a config file.
+    const own = config === undefined ? ["127.0.0.1:8000"] : (settings?.bind ?? []);
+    const binds = given.length > 0 ? given : own;
+    const limit = Number(
+      lastValueOf(args, "--graceful-timeout") ?? settings?.gracefulTimeout ?? GRACEFUL_TIMEOUT,
+    );
     const umask = lastValueOf(args, "--umask", "-m");
     return {
       server: title,
       binds: binds.map((bind) => specOf(bind, command.directory)),
       handover: "argv",
       takesExtraListener: () => true,
-      ready: lastValueOf(args, "--certfile") === undefined ? "http" : "connect",
+      ready: lastValueOf(args, "--certfile") === undefined && !settings?.tls ? "http" : "connect",
       stop: `TERM/${limit + 30}s/KILL`,
       drain: `${limit} s (--graceful-timeout), then it cuts requests`,
       words,
       take: (sockets) => take(found, sockets),
       ...(umask === undefined ? {} : { socketMode: 0o777 & ~Number.parseInt(umask, 10) }),
+      ...(settings ? { asked: "hypercorn was asked for its configuration" } : {}),
       quirks: QUIRKS,
-      notes: notes(found),
+      notes: notes(found, settings?.others ?? []),
       ...(binds.length === 0
-        ? { notesUnbound: [`what ${config} binds is not known: give each address to hupwatch by --bind`] }
+        ? {
+            notesUnbound: [
+              `what ${config} binds is not known, since hypercorn could not be asked: give each address to hupwatch by --bind`,
+            ],
+          }
         : {}),
     };
   },
@@ -54,12 +64,16 @@ function take({ front, args }: Recognised, sockets: readonly unknown[]): Handed 
   return { words: [...front, ...withMore(without(args, ["--bind", "-b"]), binds)] };
 }
 
-function notes(found: Recognised): string[] {
+function notes(found: Recognised, others: readonly string[]): string[] {
   const { args } = found;
   const told = runnerNotes(found, "argv");
   for (const option of ["--insecure-bind", "--quic-bind"])
     if (lastValueOf(args, option) !== undefined)
       told.push(`${option} is bound by hypercorn itself, and two copies cannot: leave it out`);
+  for (const address of others)
+    told.push(
+      `${address}, of its config file, is bound by hypercorn itself, and two copies cannot: leave it out`,
+    );
   if (lastValueOf(args, "--pid", "-p") !== undefined)
     told.push("every copy writes the same --pid file: leave it out and use hupwatch's --pidfile");
   if (hasFlag(args, "--reload")) told.push("--reload restarts past hupwatch: for development only");

@@ -36,11 +36,31 @@ export const unicorn: ServerAdapter = {
   },
 };
 
-function bindsOf({ args, directory }: Recognised): string[] {
+/** What the words say and what the config file says add up (configurator.rb listen). */
+function bindsOf(found: Recognised): string[] {
+  const { args, directory } = found;
   const listens = valuesOf(args, "--listen", "-l").map((l) => specOf(l, directory));
   const [host, port] = [lastValueOf(args, "--host", "-o"), lastValueOf(args, "--port", "-p")];
   if (host !== undefined || port !== undefined) listens.push(tcpSpec(host ?? "0.0.0.0", port ?? 8080));
-  return listens.length > 0 ? listens : ["0.0.0.0:8080"];
+  const { text } = configOf(found);
+  const own = listensIn(text);
+  // A port that it was handed it does not bind again (http_server.rb inherit_listeners!); a path of a generation is another one.
+  listens.push(...own.flatMap((listen) => (listen && isPort(listen) ? [specOf(listen, directory)] : [])));
+  return listens.length + own.length > 0 ? listens : ["0.0.0.0:8080"];
+}
+
+/** Of each `listen` the literal, or undefined where only Ruby can tell. */
+const listensIn = (text: string): (string | undefined)[] =>
+  (text.match(/^[ \t]*listen\b.*$/gm) ?? []).map(
+    (line) => /^\s*listen[\s(]+(["']?)([^"'\s,#()]+)\1\s*(?:[,)#].*)?$/.exec(line)?.[2],
+  );
+
+const isPort = (listen: string) => /^([^/]*:)?\d+$/.test(listen) && !listen.startsWith("unix:");
+
+function configOf({ args, directory }: Recognised): { name?: string; text: string } {
+  const name = lastValueOf(args, "--config-file", "-c");
+  const path = name && resolve(directory, name);
+  return path && existsSync(path) ? { name, text: readFileSync(path, "utf8") } : { text: "" };
 }
 
 /** configurator.rb expand_addr: a bare number is a port, what has a slash or a ~ is a path. */
@@ -52,21 +72,17 @@ function specOf(address: string, directory: string): string {
 }
 
 function notes(found: Recognised): string[] {
-  const { args, directory } = found;
+  const { args } = found;
   const told = runnerNotes(found, "systemd");
-  const config = lastValueOf(args, "--config-file", "-c");
-  const path = config && resolve(directory, config);
-  if (path && existsSync(path)) {
-    const text = readFileSync(path, "utf8");
-    if (/^\s*listen\b/m.test(text))
-      told.push(
-        `'listen' in ${config} is bound by unicorn itself: take the line out and give the address to -l or --bind`,
-      );
-    if (/^\s*pid\b/m.test(text))
-      told.push(
-        `two copies fight over the 'pid' file of ${config}: take the line out and use hupwatch's --pidfile`,
-      );
-  }
+  const { name, text } = configOf(found);
+  if (listensIn(text).some((listen) => !listen || !isPort(listen)))
+    told.push(
+      `a path or a computed address behind 'listen' in ${name} is bound by unicorn itself: take the line out and give the address to -l or --bind`,
+    );
+  if (/^\s*pid\b/m.test(text))
+    told.push(
+      `two copies fight over the 'pid' file of ${name}: take the line out and use hupwatch's --pidfile`,
+    );
   if (hasFlag(args, "--daemonize", "-D")) told.push("--daemonize makes unicorn leave hupwatch: drop it");
   return told;
 }

@@ -297,6 +297,56 @@ test.skipIf(!existsSync("/usr/bin/puma"))(
   },
 );
 
+describe("addresses in unicorn's config file", () => {
+  test.each<[text: string, binds: string[], told: boolean]>([
+    ["listen 3000\n", ["0.0.0.0:3000"], false],
+    [
+      "listen 3000, backlog: 64 # the app\n  listen '127.0.0.1:81', tcp_nopush: true\n",
+      ["0.0.0.0:3000", "127.0.0.1:81"],
+      false,
+    ],
+    ["# listen 1\nworker_processes 2\n", ["0.0.0.0:8080"], false],
+    ["listen '/run/a.sock'\n", [], true],
+    ["listen 'a.sock', backlog: 64\nlisten(81)\n", ["0.0.0.0:81"], true],
+    ["listen ENV['X'] || 80\n", [], true],
+  ])("%j", (text, binds, told) => {
+    using dir = tempDir();
+    writeFileSync(`${dir.path}/u.rb`, text);
+    const traits = read("unicorn -c u.rb config.ru", {}, dir.path);
+    expect(traits.binds).toEqual(binds);
+    expect(traits.notes.some((note) => note.includes("is bound by unicorn itself"))).toBe(told);
+  });
+});
+
+const HYPERCORN = "/usr/bin/hypercorn";
+describe.skipIf(!existsSync(HYPERCORN))("hypercorn is asked for its config file (needs hypercorn)", () => {
+  test.each([
+    ["h.toml", 'bind = ["127.0.0.1:81", "unix:a.sock"]\ninsecure_bind = [":82"]\ngraceful_timeout = 5\n'],
+    [
+      "file:h.py",
+      'print("talks")\nbind = ["127.0.0.1:" + str(80 + 1), "unix:a.sock"]\ninsecure_bind = ":82"\ngraceful_timeout = 5\n',
+    ],
+    ["python:h", 'bind = ["127.0.0.1:81", "unix:a.sock"]\ninsecure_bind = ":82"\ngraceful_timeout = 5\n'],
+  ])("-c %s", (config, text) => {
+    using dir = tempDir();
+    writeFileSync(`${dir.path}/${config.replace(/^.*:/, "").replace(/^h$/, "h.py")}`, text);
+    const env = { PATH: process.env.PATH ?? "" };
+    const traits = read(`${HYPERCORN} -c ${config} app:app`, env, dir.path);
+    expect(traits.binds).toEqual(["127.0.0.1:81", `unix:${dir.path}/a.sock`]);
+    expect(traits).toMatchObject({
+      stop: "TERM/35s/KILL",
+      asked: "hypercorn was asked for its configuration",
+    });
+    expect(traits.notes.join()).toContain(":82, of its config file, is bound by hypercorn itself");
+    expect(read(`${HYPERCORN} -c ${config} -b :1 app:app`, env, dir.path).binds).toEqual([":1"]);
+  });
+  test("where it cannot be asked, that is told", () => {
+    expect(read(`${HYPERCORN} -c none.toml app:app`).notesUnbound?.join()).toContain(
+      "what none.toml binds is not known",
+    );
+  });
+});
+
 describe("what the user is told", () => {
   test.each([
     ["uv run uvicorn app:app", /'uv run' stays.*run uvicorn by its own path/],

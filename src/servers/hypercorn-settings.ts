@@ -1,0 +1,51 @@
+/** What a config file of hypercorn binds: asked of hypercorn's own code, which starts no server. */
+
+import { pythonOf } from "./python-interpreter.ts";
+import type { Recognised } from "./recognise.ts";
+
+export interface HypercornSettings {
+  bind: string[];
+  /** Addresses that hypercorn would bind besides; no descriptor takes their place. */
+  others: string[];
+  tls: boolean;
+  /** Seconds. */
+  gracefulTimeout: number;
+}
+
+/** A config file may print what it likes: our line is the one behind this mark. */
+const MARK = "hupwatch-settings:";
+
+/** As hypercorn/__main__.py _load_config does. A `python:` module is imported from where hypercorn starts. */
+const PROGRAM = `
+import json, sys
+path = sys.path.pop(0) if sys.path[0] == "" else None
+from hypercorn.__main__ import _load_config
+if path is not None:
+    sys.path.insert(0, path)
+c = _load_config(sys.argv[1])
+print()
+print(${JSON.stringify(MARK)} + json.dumps({
+    "bind": c.bind, "others": c.insecure_bind + c.quic_bind,
+    "tls": c.certfile is not None, "gracefulTimeout": c.graceful_timeout,
+}))
+`;
+
+const TIME_LIMIT_MS = 30_000;
+
+/** Undefined where hypercorn cannot be asked; what is wrong with the file its own start says best. */
+export function askHypercorn(found: Recognised, config: string): HypercornSettings | undefined {
+  try {
+    const { env, directory, program } = found;
+    const asked = Bun.spawnSync([...pythonOf(found, program), "-c", PROGRAM, config], {
+      cwd: directory,
+      env: { ...env, PWD: directory },
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: TIME_LIMIT_MS,
+    });
+    const lines = asked.stdout.toString().split("\n");
+    const line = lines.findLast((l) => l.startsWith(MARK));
+    return line === undefined ? undefined : (JSON.parse(line.slice(MARK.length)) as HypercornSettings);
+  } catch {
+    return undefined; // neither it nor its interpreter is there
+  }
+}
