@@ -40,6 +40,21 @@ function withSpare<T>(look: () => T): T {
 }
 
 export function processOf(pid: number): Process | undefined {
+  const stat = statOf(pid);
+  if (!stat) return undefined;
+  const { command, fields } = stat;
+  return {
+    pid,
+    command,
+    state: fields[0] ?? "?",
+    ppid: Number(fields[1]),
+    session: Number(fields[3]),
+    startTime: Number(fields[19]),
+  };
+}
+
+/** The fields from the third on. */
+function statOf(pid: number): { command: string; fields: string[] } | undefined {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, "latin1");
@@ -48,15 +63,20 @@ export function processOf(pid: number): Process | undefined {
   }
   // The name may hold blanks and parentheses; its end is the last ')'.
   const end = text.lastIndexOf(")");
-  const fields = text.slice(end + 2).split(" ");
-  return {
-    pid,
-    command: text.slice(text.indexOf("(") + 1, end),
-    state: fields[0] ?? "?",
-    ppid: Number(fields[1]),
-    session: Number(fields[3]),
-    startTime: Number(fields[19]),
-  };
+  return { command: text.slice(text.indexOf("(") + 1, end), fields: text.slice(end + 2).split(" ") };
+}
+
+/**
+ * What became of a child since its vfork(2): a program of its own, a zombie that never was one and what ended it (as
+ * wait(2) has it), or it is on its way to either, which takes microseconds of its own time.
+ */
+export function birthOf(pid: number): "executed" | "on its way" | { waitStatus: number } {
+  const [child, own] = [statOf(pid), statOf(process.pid)];
+  if (!child || child.command !== own?.command) return "executed";
+  if (child.fields[0] === "Z") return { waitStatus: Number(child.fields[49]) };
+  // Until its execve(2) it has our stack, and when it dies none; then one of its own, also where its name is ours.
+  const [stack, ownStack] = [child.fields[25], own.fields[25]];
+  return stack === "0" || stack === ownStack ? "on its way" : "executed";
 }
 
 export const isSame = (a: Identity): boolean => withSpare(() => processOf(a.pid)?.startTime === a.startTime);

@@ -13,10 +13,11 @@ import {
   type Stats,
   statSync,
 } from "node:fs";
+import { constants as numbers } from "node:os";
 import { delimiter, resolve } from "node:path";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
-import { processOf } from "./procfs.ts";
+import { birthOf, processOf } from "./procfs.ts";
 
 export interface SpawnRequest {
   argv: readonly string[];
@@ -55,12 +56,37 @@ const ownChildren = new Set<number>();
 
 type Stdio = number | "inherit" | "ignore";
 
+interface StartOptions {
+  cwd?: string;
+  env: Record<string, string>;
+  stdio: readonly Stdio[];
+}
+
 /** Bun.spawn in a session of its own, known to the reaper. */
-export function startOwn(
-  words: string[],
-  options: { cwd?: string; env: Record<string, string>; stdio: readonly Stdio[] },
-): Subprocess {
-  const { stdio, ...rest } = options;
+export function startOwn(words: string[], options: StartOptions): Subprocess {
+  let child = start(words, options);
+  for (let again = 0; again < MAX_STILLBORN && isStillborn(child.pid); again++) child = start(words, options);
+  return child;
+}
+
+/** Each takes another SIGHUP within some 50 microseconds. */
+const MAX_STILLBORN = 100;
+/** Far longer than a process needs to end. */
+const BIRTH_MS = 200;
+
+/**
+ * A SIGHUP for our whole process group (a closing terminal, kill -HUP -PGID) also reaches a child between its vfork(2) and
+ * its setsid(2). The runtime has blocked signals by then and undone their handlers, so the child ends just before its
+ * execve(2): it never was the command.
+ */
+function isStillborn(pid: number): boolean {
+  const giveUpAt = performance.now() + BIRTH_MS;
+  let birth = birthOf(pid);
+  for (; birth === "on its way" && performance.now() < giveUpAt; birth = birthOf(pid)) Bun.sleepSync(0.1);
+  return typeof birth === "object" && (birth.waitStatus & 0x7f) === numbers.signals.SIGHUP;
+}
+
+function start(words: string[], { stdio, ...rest }: StartOptions): Subprocess {
   const child = Bun.spawn(words, { ...rest, stdio: [...stdio] as never, detached: true });
   ownChildren.add(child.pid);
   const forget = () => ownChildren.delete(child.pid);

@@ -6,7 +6,7 @@ import { close, listen, socket } from "../../src/os/libc.ts";
 import { processOf } from "../../src/os/procfs.ts";
 import { type Child, locate, type SpawnRequest, spawn } from "../../src/os/spawn.ts";
 import { type TempDir, tempDir, until } from "../harness/until.ts";
-import { PYTHON } from "../setup/places.ts";
+import { PYTHON, ROOT } from "../setup/places.ts";
 import { startScript } from "../sockets/powerless.ts";
 import { thrownBy } from "../sockets/thrown.ts";
 
@@ -201,3 +201,31 @@ describe("looking a command up", () => {
     expect(thrownBy(() => look(["sh"], "/no/such", PATH))).toMatchObject({ exitCode: 125 });
   });
 });
+
+/** Its own process group's SIGHUPs never end; each life that the runtime alone starts counts how many they hit. */
+const STORM = `
+  import { spawn } from "${ROOT}/src/os/spawn.ts";
+  process.on("SIGHUP", () => {});
+  Bun.spawn(["sh", "-c", "while kill -HUP -" + process.pid + "; do :; done"], { detached: true, stderr: "ignore" });
+  const request = { argv: ["true"], env: process.env, cwd: "/", descriptors: [], listenPid: false, dieWithParent: false };
+  const plain = { detached: true, stdio: ["ignore", "ignore", "ignore"] };
+  let hits = 0;
+  while (hits < 5) {
+    const bare = Bun.spawn(["true"], plain);
+    await bare.exited;
+    if (bare.signalCode === "SIGHUP") hits++;
+    const { code, signal } = await spawn(request).exited;
+    if (code !== 0) throw new Error("the command was ended by " + signal);
+  }
+  console.log("unharmed");
+  process.exit();
+`;
+
+test("a SIGHUP for our whole process group never ends a command that has not left it yet", async () => {
+  const storm = Bun.spawn([process.execPath, "-e", STORM], {
+    detached: true,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  expect(await storm.stdout.text()).toBe("unharmed\n");
+  expect(await storm.exited).toBe(0);
+}, 60_000);
