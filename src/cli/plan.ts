@@ -18,7 +18,7 @@ import { parseStopSequence } from "../swap/stop-sequence.ts";
 import type { Values } from "./command.ts";
 import { ownerOf } from "./owner.ts";
 import type { RUN_OPTIONS } from "./run-options.ts";
-import { logicalDirectory, releaseNote } from "./working-directory.ts";
+import { logicalDirectory, pathNote, releaseNote } from "./working-directory.ts";
 
 export type RunValues = Values<typeof RUN_OPTIONS>;
 
@@ -85,10 +85,14 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
         : undefined,
     killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
   };
-  const unbound = plan.sockets.length > 0 ? [] : (traits.notesUnbound ?? []);
-  const release = directory === around.cwd ? releaseNote(directory) : undefined;
-  const metrics = metricsNote(givenEnvironment(plan));
-  const notes = [...traits.notes, ...unbound, ...(release ? [release] : []), ...(metrics ? [metrics] : [])];
+  const given = givenEnvironment(plan);
+  const notes = [
+    ...traits.notes,
+    ...(plan.sockets.length > 0 ? [] : (traits.notesUnbound ?? [])),
+    directory === around.cwd ? releaseNote(directory) : undefined,
+    pathNote(words[0] ?? "", directory, given),
+    metricsNote(given),
+  ].filter((note) => note !== undefined);
   return { plan, traits: { ...traits, notes } };
 }
 

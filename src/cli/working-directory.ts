@@ -1,5 +1,5 @@
 /** Where generations run: a directory as the user means it, with a symlink in it that deploys switch. */
-import { readdirSync, realpathSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 
 /** `$PWD` where it names the same directory as the physical one: a symlink in it is then followed anew each time. */
@@ -49,5 +49,32 @@ function leadsTo(link: string, target: string): boolean {
     return realpathSync(link) === target;
   } catch {
     return false;
+  }
+}
+
+/**
+ * What to say of a program that the PATH finds in the very release that a symlink leads to now: whoever activates a virtualenv
+ * has its directory in the PATH without the symlink, and later generations would still run that release's interpreter.
+ */
+export function pathNote(
+  program: string,
+  directory: string,
+  { PATH }: Readonly<Record<string, string>>,
+): string | undefined {
+  if (program.includes("/") || PATH === undefined) return undefined;
+  const found = Bun.which(program, { PATH });
+  for (let place = directory; found && dirname(dirname(place)) !== dirname(place); place = dirname(place)) {
+    const release = releaseAt(place);
+    if (release === undefined || !found.startsWith(`${release}/`)) continue;
+    return `the PATH finds '${program}' in ${dirname(found)}, and so it will for every release: run ${place}${found.slice(release.length)} instead`;
+  }
+  return undefined;
+}
+
+function releaseAt(link: string): string | undefined {
+  try {
+    return lstatSync(link).isSymbolicLink() ? realpathSync(link) : undefined;
+  } catch {
+    return undefined; // not ours to look at
   }
 }

@@ -1,7 +1,7 @@
 /** A directory that was reached through a symlink which the starter has followed for good. */
 import { expect, test } from "bun:test";
-import { mkdirSync, realpathSync, symlinkSync } from "node:fs";
-import { releaseNote } from "../../src/cli/working-directory.ts";
+import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
+import { pathNote, releaseNote } from "../../src/cli/working-directory.ts";
 import { tempDir } from "../harness/until.ts";
 
 test("the link that a deploy would switch is named, with the way from it", () => {
@@ -26,4 +26,23 @@ test("a link beside the release does as well", () => {
   mkdirSync(`${root}/v2`);
   symlinkSync("v2", `${root}/current`);
   expect(releaseNote(`${root}/v2`)).toEndWith(`--chdir ${root}/current`);
+});
+
+test("a program that the PATH finds in one release for ever is named, with its place in every release", () => {
+  using dir = tempDir();
+  const root = realpathSync(dir.path);
+  mkdirSync(`${root}/releases/41/venv/bin`, { recursive: true });
+  mkdirSync(`${root}/releases/41/app`);
+  writeFileSync(`${root}/releases/41/venv/bin/server`, "#!/bin/sh\n", { mode: 0o755 });
+  symlinkSync("releases/41", `${root}/current`);
+  const activated = { PATH: `${root}/releases/41/venv/bin:/usr/bin` };
+  const instead = `run ${root}/current/venv/bin/server instead`;
+  expect(pathNote("server", `${root}/current`, activated)).toEndWith(instead);
+  expect(pathNote("server", `${root}/current/app`, activated)).toEndWith(instead);
+  // Where it is looked for through the link, or is no part of the release, all is well.
+  expect(pathNote("server", `${root}/current`, { PATH: `${root}/current/venv/bin` })).toBeUndefined();
+  expect(pathNote("server", `${root}/releases/41`, activated)).toBeUndefined();
+  expect(pathNote("venv/bin/server", `${root}/current`, activated)).toBeUndefined();
+  expect(pathNote("sh", `${root}/current`, activated)).toBeUndefined();
+  expect(pathNote("server", "/", activated)).toBeUndefined();
 });
