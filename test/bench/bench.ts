@@ -1,29 +1,30 @@
 /**
- * The design's budgets, measured on this machine, now: `bun run bench [--only NAME] [--quick]`. Nothing is asserted: on a
- * busy machine times are noise, and what is to be trusted are the ratios, whose two sides were measured side by side.
+ * The design's budgets, measured on this machine, now: `bun run bench [--only NAME] [--of FORM] [--quick]`. FORM is what is
+ * measured: the package (the default), the executable or the sources. Nothing is asserted: on a busy machine times are
+ * noise, and what is to be trusted are the ratios, whose two sides were measured side by side.
  */
 import { parseArgs } from "node:util";
-import { footprint } from "./footprint.ts";
-import { hupToExec } from "./hup-to-exec.ts";
-import { loadRate } from "./load-rate.ts";
-import { readyToFlip } from "./ready-to-flip.ts";
+import { FORMS, install } from "./installed.ts";
 import { type Row, renderRows } from "./row.ts";
-import { startUp } from "./start-up.ts";
-import { swapLatency } from "./swap-latency.ts";
 
 const { values } = parseArgs({
-  options: { only: { type: "string" }, quick: { type: "boolean", default: false } },
+  options: {
+    only: { type: "string" },
+    of: { type: "string", default: "package" },
+    quick: { type: "boolean", default: false },
+  },
 });
 const scale = values.quick ? 0.2 : 1;
 const times = (n: number) => Math.max(2, Math.round(n * scale));
 
-const MEASURES: Record<string, () => Row[] | Promise<Row[]>> = {
-  latency: () => swapLatency(times(15)),
-  exec: () => hupToExec(times(30)),
-  flip: () => readyToFlip(times(20)),
-  start: () => startUp(times(30)),
-  footprint: () => footprint(times(100)),
-  load: () => loadRate(times(5)),
+// Loaded one by one: they look for HUPWATCH_LAUNCHER when they are.
+const MEASURES: Record<string, () => Promise<Row[]>> = {
+  latency: async () => (await import("./swap-latency.ts")).swapLatency(times(15)),
+  exec: async () => (await import("./hup-to-exec.ts")).hupToExec(times(30)),
+  flip: async () => (await import("./ready-to-flip.ts")).readyToFlip(times(20)),
+  start: async () => (await import("./start-up.ts")).startUp(times(30)),
+  footprint: async () => (await import("./footprint.ts")).footprint(times(100)),
+  load: async () => (await import("./load-rate.ts")).loadRate(times(5)),
 };
 
 const names = Object.keys(MEASURES).filter((name) => values.only === undefined || name === values.only);
@@ -34,10 +35,19 @@ if (names.length === 0) {
   process.exit(2);
 }
 
+const form = FORMS.find((known) => known === values.of);
+if (form === undefined) {
+  console.error(`bench: no form '${values.of}'\nTo fix: name one of ${FORMS.join(", ")}`);
+  process.exit(2);
+}
+const installed = await install(form);
+process.env.HUPWATCH_LAUNCHER = installed.launcher;
+
 const rows: Row[] = [];
 for (const name of names) {
   console.error(`measuring: ${name}`);
   rows.push(...((await MEASURES[name]?.()) ?? []));
 }
-console.log(`\n${renderRows(rows)}`);
+console.log(`\nof the ${form}:\n\n${renderRows(rows)}`);
+installed[Symbol.dispose]();
 process.exit(0);

@@ -1,11 +1,10 @@
 /** How fast the load generator is over a Unix socket, beside a small Bun server. `bun run bench:load` compares it to others. */
-import { resolve } from "node:path";
 import { Place } from "../../fixtures/demo/place.ts";
 import { count } from "../../fixtures/demo/text.ts";
+import { LAUNCHER } from "../../fixtures/demo/wrapped.ts";
 import type { LoadReport } from "../../src/load/result.ts";
 import type { Row } from "./row.ts";
 
-const LAUNCHER = resolve(import.meta.dir, "../../src/launcher.sh");
 const BUDGETS = { keepalive: 100_000, fresh: 30_000 };
 
 export async function loadRate(seconds: number): Promise<Row[]> {

@@ -1,10 +1,9 @@
 /** What it costs to have hupwatch before a command that ends at once, against the runtime alone, in turns. */
-import { resolve } from "node:path";
 import { median } from "../../fixtures/demo/text.ts";
+import { LAUNCHER } from "../../fixtures/demo/wrapped.ts";
 import { ms, type Row } from "./row.ts";
 
 const BUDGET = 3;
-const LAUNCHER = resolve(import.meta.dir, "../../src/launcher.sh");
 
 export function startUp(rounds: number): Row[] {
   const bare: number[] = [];
