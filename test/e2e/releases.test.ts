@@ -3,7 +3,7 @@
  * while its generation still drains, and gone back to.
  */
 import { expect, test } from "bun:test";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { djangoSite } from "../harness/django.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
@@ -55,6 +55,8 @@ for (const transport of TRANSPORTS)
       site.switchTo("3");
       await hupwatch.swap(3);
       expect(await page()).toBe(site.page("3"));
+      // The directory that the config file named at the start is long gone.
+      expect(readdirSync(`${site.path}/shared/pids`).sort()).toEqual(["g.pid", "g.pid.3"]);
 
       // Back, as after a bad deploy.
       site.switchTo("2");

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { gunicornSite } from "../harness/site.ts";
-import { until } from "../harness/until.ts";
+import { freePort, until } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const CONFIG = `
@@ -67,3 +67,22 @@ test("the control socket of the newest gunicorn: left out, or with the generatio
   }
   expect(readdirSync(site.current).filter((name) => name.startsWith("g.ctl"))).toEqual(["g.ctl.2"]);
 }, 60_000);
+
+const UWSGI = "/usr/bin/uwsgi";
+test.skipIf(!existsSync(UWSGI))(
+  "a uWSGI that binds by itself is told of, and ends when it is asked to (needs uWSGI)",
+  async () => {
+    using site = gunicornSite();
+    const port = await freePort();
+    const config = `[uwsgi]\nplugin = python3\nwsgi-file = wsgi.py\nhttp-socket = 127.0.0.1:${port}\n`;
+    writeFileSync(`${site.current}/app.ini`, config);
+    await using hupwatch = await startHupwatch(["-k", "--", UWSGI, "app.ini"], { cwd: site.current });
+    expect(hupwatch.log).toContain(`app.ini binds 127.0.0.1:${port} by itself`);
+    await hupwatch.until(/version 1 ready/);
+    hupwatch.signal("SIGTERM");
+    expect(await hupwatch.exited).toBe(0);
+    expect(hupwatch.log).not.toContain("SIGKILL");
+    expect(hupwatch.log).not.toContain("respawn");
+  },
+  60_000,
+);

@@ -1,5 +1,13 @@
 /** Releases of a Django project as deploy tools lay them out: a virtualenv, a `.env` and templates in each, and `current`. */
-import { appendFileSync, copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { ROOT, VENV } from "../setup/places.ts";
 import { switchTo } from "./site.ts";
 import { tempDir } from "./until.ts";
@@ -33,6 +41,10 @@ export function djangoSite(): DjangoSite {
         `${path}/templates/page.html`,
         `template ${version}: {{ version }}, {{ greeting }}, {{ prefix }}\n`,
       );
+      // As it is written for one place: what it says of its directory is the release's, and the link leads out of it.
+      writeFileSync(`${path}/gunicorn.conf.py`, "import os\n\npidfile = os.getcwd() + '/pids/g.pid'\n");
+      mkdirSync(`${dir.path}/shared/pids`, { recursive: true });
+      symlinkSync("../../shared/pids", `${path}/pids`);
       virtualenvIn(path);
       return path;
     },
