@@ -71,30 +71,38 @@ interface Reading extends Disposable {
   isOver(): boolean;
 }
 
-/** Looks every few milliseconds and takes all there is. Disposing takes a last look. */
+/**
+ * Looks every few milliseconds and takes all there is. Disposing takes a last look, unless it happens within one: the line that
+ * makes a generation ready ends the looking, and the descriptor is closed (or somebody else's) when that look goes on.
+ */
 function readLines(fd: number, clock: Clock, line: (text: string) => void): Reading {
   const buffer = new Uint8Array(CHUNK_BYTES);
   const decoder = new TextDecoder();
   let rest = "";
-  let over = false;
+  let isOver = false;
+  let isBusy = false;
+  let isDisposed = false;
   const look = (): "more" | "enough" => {
-    for (let n = readAvailable(fd, buffer); n !== undefined; n = readAvailable(fd, buffer)) {
-      if (n === 0) {
-        over = true;
-        return "enough";
-      }
+    if (isBusy) return "more";
+    isBusy = true;
+    while (!isOver && !isDisposed) {
+      const n = readAvailable(fd, buffer);
+      if (n === undefined) break;
+      isOver = n === 0;
       const parts = (rest + decoder.decode(buffer.subarray(0, n), { stream: true })).split("\n");
       rest = (parts.pop() ?? "").slice(0, MAX_LINE);
-      for (const part of parts) line(part.slice(0, MAX_LINE));
+      for (const part of parts) if (!isDisposed) line(part.slice(0, MAX_LINE));
     }
-    return "more";
+    isBusy = false;
+    return isOver ? "enough" : "more";
   };
   const looking = poll(clock, LOOK_MS, look);
   return {
-    isOver: () => over || look() === "enough",
+    isOver: () => look() === "enough",
     [Symbol.dispose]: () => {
       looking[Symbol.dispose]();
       look();
+      isDisposed = true;
     },
   };
 }
