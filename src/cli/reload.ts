@@ -43,7 +43,7 @@ export default command({
   async run({ values, positionals }) {
     const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
     const { socket } = targetOf(positionals, values["run-dir"]);
-    const answer = await ask<ReloadAnswer>(socket, {
+    const answer = await ask<ReloadAnswer>(socket, "hupwatch-reload/1", {
       method: "POST",
       target: values.wait === false ? "/reload?wait=0" : "/reload",
       timeoutMs,

@@ -17,6 +17,7 @@ import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { canDieWithParent, requireRunnable } from "../os/spawn.ts";
 import { addressOf, holdAll } from "../sockets/open.ts";
+import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import type { Ending } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
@@ -123,8 +124,8 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const nohup = env.HUPWATCH_SIGHUP === "nohup";
   using _signals = listenToSignals(supervisor.post, plan.killAtExit, nohup, reaper.look, log);
   if (runDir !== undefined && lock && values.control !== false)
-    orUnavailable(log, () =>
-      control.open(join(runDir, `${plan.name}.sock`), uid, { plan, server: traits.server, held, supervisor }),
+    orUnavailable(join(runDir, `${plan.name}.sock`), log, (path) =>
+      control.open(path, uid, { plan, server: traits.server, held, supervisor }),
     );
   teller.begin(plan.name, traits.server, held);
   const ending = await supervisor.run();
@@ -189,11 +190,15 @@ function systemdOf(env: Record<string, string | undefined>, pid: number): System
 }
 
 /** Nobody can ask then, and the service runs all the same. */
-function orUnavailable(log: Log, open: () => void): void {
+function orUnavailable(path: string, log: Log, open: (path: string) => void): void {
   try {
-    open();
+    open(path);
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
-    log.warn("control.unavailable", `no control socket: ${error.message}`);
+    const tooLong = Buffer.byteLength(path) > MAX_UNIX_PATH_BYTES;
+    const why = tooLong
+      ? `the path has more than ${MAX_UNIX_PATH_BYTES} bytes: choose a shorter --run-dir`
+      : error.message;
+    log.warn("control.unavailable", `no control socket ${path}: ${why}`);
   }
 }

@@ -17,11 +17,18 @@ export function renderStatus(shown: readonly Shown[], now: number): string {
   return shown.map((one) => (one.answer ? renderAnswer(one.answer, now) : renderMute(one))).join("\n\n");
 }
 
+/** A directory's name and a command's words may have anything in them: line breaks, and orders to the terminal. */
+const plain = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for
+  text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (c) =>
+    c === "\n" ? "\\n" : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+
 function renderAnswer(answer: StatusAnswer, now: number): string {
   const { name, phase, pid, startedAt, version, directory, command, generations, sockets, swaps } = answer;
   const head = [
     `${name}   ${PHASES[phase] ?? phase}   pid ${pid}   up ${ageOf(startedAt, now)}   hupwatch ${version}`,
-    `${directory}$ ${command.join(" ")}`,
+    plain(`${directory}$ ${command.join(" ")}`),
   ];
   const blocks = [head.join("\n"), generationTable(generations, now)];
   if (sockets.length > 0) blocks.push(socketTable(sockets));
@@ -68,7 +75,7 @@ function swapTable(swaps: readonly SwapRecord[], now: number): string {
     swap.outcome === "swapped" ? "swapped" : "rolled back",
     swap.readyMs === undefined ? "-" : formatDuration(swap.readyMs),
     formatDuration(swap.durationMs),
-    swap.failure?.reason ?? "",
+    plain(swap.failure?.reason ?? ""),
   ]);
   return columns([["LAST SWAPS", "", "", "READY IN", "IN ALL", ""], ...rows]);
 }
@@ -85,7 +92,8 @@ const plural = (n: number, one: string, many: string) => `${n} ${n === 1 ? one :
 
 function renderMute({ instance, problem }: Shown): string {
   const { name, pid, left } = instance;
-  if (pid !== undefined) return `${name}   pid ${pid}   ${problem ?? "runs without a control socket"}`;
+  const known = pid ? [`pid ${pid}`] : [];
+  if (pid !== undefined) return [name, ...known, problem ?? "runs without a control socket"].join("   ");
   const pids = left.map((g) => `generation ${g.number} (pid ${g.pid})`).join(", ");
   return `${name}   ${pids} serves on without hupwatch; the next start of the same command takes it over`;
 }

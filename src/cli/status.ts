@@ -62,7 +62,7 @@ async function askOne(instance: Instance): Promise<Shown> {
   if (instance.socket === undefined) return { instance };
   try {
     const question = { method: "GET", target: "/status", timeoutMs: ASK_MS } as const;
-    return { instance, answer: await ask<StatusAnswer>(instance.socket, question) };
+    return { instance, answer: await ask<StatusAnswer>(instance.socket, "hupwatch-status/1", question) };
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;
     return { instance, problem: error.message };

@@ -42,7 +42,11 @@ export default command({
     const endAt = performance.now() + timeoutMs;
     const { socket, pid } = targetOf(positionals, values["run-dir"]);
     const identity = pid ? processOf(pid) : undefined;
-    const answer = await ask<StopAnswer>(socket, { method: "POST", target: "/stop", timeoutMs });
+    const answer = await ask<StopAnswer>(socket, "hupwatch-stop/1", {
+      method: "POST",
+      target: "/stop",
+      timeoutMs,
+    });
     // Its hooks may still run, and its lock is its own until it is gone: a start right after this must find it free.
     while (identity && processOf(identity.pid)?.startTime === identity.startTime) {
       if (performance.now() > endAt) throw late(answer.name, identity.pid);

@@ -46,7 +46,7 @@ export function targetOf(positionals: readonly string[], runDir: string | undefi
   if (one.socket === undefined)
     throw new HupwatchError("control.none", `hupwatch '${one.name}' (pid ${one.pid}) has no control socket`, {
       exitCode: ANSWER.nobody,
-      hint: `start it without --no-control; until then kill -HUP ${one.pid} swaps it`,
+      hint: `kill -HUP ${one.pid} swaps it; it was started with --no-control, or its log says why`,
     });
   return { name: one.name, socket: one.socket, pid: one.pid };
 }

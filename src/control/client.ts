@@ -17,10 +17,14 @@ export interface Question {
 }
 
 /**
- * The JSON of a good answer. Throws HupwatchError: exit code 4 where nobody listens, 3 where no answer came in time, 1
- * where it was refused.
+ * The JSON of a good answer. Throws HupwatchError: exit code 4 where no hupwatch listens, 3 where no answer came in time,
+ * 1 where it was refused.
  */
-export async function ask<T>(path: string, question: Question): Promise<T> {
+export async function ask<T extends { schema: string }>(
+  path: string,
+  schema: T["schema"],
+  question: Question,
+): Promise<T> {
   const reader = new ResponseReader();
   reader.reset({ keepBodyBytes: MAX_BODY_BYTES });
   const { promise: ended, resolve: end, reject } = Promise.withResolvers<void>();
@@ -44,19 +48,32 @@ export async function ask<T>(path: string, question: Question): Promise<T> {
     clearTimeout(deadline);
     socket.terminate();
   }
-  if (reader.state !== "done")
-    throw noAnswer(path, reader.problem ?? "hupwatch went away before it answered");
-  return bodyOf<T>(reader, path);
-}
-
-function bodyOf<T>(reader: ResponseReader, path: string): T {
-  const body = JSON.parse(reader.bodyText()) as T | ErrorAnswer;
-  if (reader.status < 300) return body as T;
-  throw new HupwatchError("control.refused", `${path}: ${(body as ErrorAnswer).error}`, {
+  if (reader.state === "bad") throw noHupwatch(path);
+  if (reader.state !== "done") throw noAnswer(path, "hupwatch went away before it answered");
+  const body = objectOf(reader.bodyText()) as Partial<T & ErrorAnswer>;
+  if (reader.status < 300 && body.schema === schema) return body as unknown as T;
+  if (reader.status < 300 || body.error === undefined) throw noHupwatch(path);
+  throw new HupwatchError("control.refused", `${path}: ${body.error}`, {
     exitCode: ANSWER.no,
     hint: "use the same version of hupwatch for both",
   });
 }
+
+/** Empty where the text is no JSON object. */
+function objectOf(text: string): object {
+  try {
+    return Object(JSON.parse(text));
+  } catch {
+    return {};
+  }
+}
+
+/** Most often the server's own socket, which people have at hand. */
+const noHupwatch = (path: string) =>
+  new HupwatchError("control.no-hupwatch", `${path}: who answers there is no hupwatch`, {
+    exitCode: ANSWER.nobody,
+    hint: "name its control socket, not the server's own, or its name or pid: 'hupwatch status' lists them",
+  });
 
 type Handlers = Pick<Bun.SocketHandler<undefined>, "data" | "close" | "error">;
 

@@ -64,9 +64,15 @@ function instanceOf(runDir: string, name: string): Instance | undefined {
 
 function lockedBy(path: string): number | undefined {
   try {
-    const pid = Number(readFileSync(path, "latin1").trim());
+    const pid = Number(readFileSync(path, "latin1").trim() || holderOf(path));
     return pid > 0 ? pid : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** The kernel knows who has the lock where a full disk did not take the pid (proc_locks(5)). */
+function holderOf(path: string): string | undefined {
+  const line = new RegExp(`FLOCK +ADVISORY +WRITE +(\\d+) +[0-9a-f]+:[0-9a-f]+:${lstatSync(path).ino} `);
+  return line.exec(readFileSync("/proc/locks", "latin1"))?.[1];
 }

@@ -11,7 +11,9 @@ export function notifierOf(socket: string | undefined): Notify | undefined {
   const address = addressOf(socket);
   return (...lines) => {
     try {
-      sendDatagram(address, Buffer.from(`${lines.join("\n")}\n`));
+      // A line break in a text would begin an assignment of its own.
+      const text = lines.map((line) => `${line.replaceAll("\n", " ")}\n`).join("");
+      sendDatagram(address, Buffer.from(text));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
     }

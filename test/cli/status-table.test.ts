@@ -126,3 +126,8 @@ test("what does not fit the terminal is cut, and one sees where", () => {
   expect(fit("one\ntwo\nthree", 5, 3)).toEqual(["one", "two", "three"]);
   expect(fit("one\nand two\nthree\nfour", 6, 3)).toEqual(["one", "and t…", "… 2 m…"]);
 });
+
+test("what a directory or a command has in it gives the terminal no orders", () => {
+  const odd = { ...answer, directory: "/srv/new\nline", command: ["sh", "-c", "\x1b[2J"] };
+  expect(renderStatus([{ instance, answer: odd }], NOW)).toContain("\n/srv/new\\nline$ sh -c \\x1b[2J\n");
+});
