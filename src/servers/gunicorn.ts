@@ -184,6 +184,14 @@ const NO_CONTROL_SOCKET = {
 
 const QUIRKS = [
   {
+    what: "USR2 is no deploy: gunicorn's second master does not find the sockets that the first was handed, ends, and the first serves on",
+    link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/sock.py",
+  },
+  {
+    what: "a worker that is not set up yet misses the TERM and is killed after --graceful-timeout, as where one swap follows the other at once: nobody is served worse, the old generation only goes later",
+    link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/workers/base.py",
+  },
+  {
     what: "gthread of 21.0 to 23.0 drops connections it has accepted and not read at TERM: the warm-up covers them",
     link: "https://github.com/benoitc/gunicorn/issues/3038",
   },

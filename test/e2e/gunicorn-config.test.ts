@@ -235,7 +235,7 @@ describe("USR1 opens the log files again", () => {
     async () => {
       using place = await site();
       // So long that all workers are set up when the signal reaches the new master.
-      await using hupwatch = await start(place, { warmUp: "3" });
+      await using hupwatch = await start(place, { warmUp: "5" });
       await workersReady(await masterOf(hupwatch, 1), WORKERS);
       writeFileSync(`${place.path}/hold-imports`, "");
       hupwatch.hup();
