@@ -117,6 +117,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
+  await takeover?.endOthers();
   pidfile?.publish();
   const supervisor = new Supervisor(plan, held, realOs, listener, takeover);
   becomeSubreaper();

@@ -55,18 +55,19 @@ export class HeldUnix implements HeldSocket {
   ) {
     this.address = { family: "unix", path };
     checkDirectory(spec, dirname(path));
-    if (inherited?.privatePath && statOrUndefined(inherited.privatePath)) {
-      this.adopted = this.#adopt(inherited.privatePath, inherited.fd);
-      this.steerTo(this.adopted);
-    } else rejectOccupied(spec, path);
+    if (inherited?.privatePath && statOrUndefined(inherited.privatePath))
+      this.adopted = this.#adopt(inherited.privatePath, inherited);
+    else rejectOccupied(spec, path);
     removeDeadNames(path, inherited?.privatePath);
   }
 
   /** Without its descriptor all works but a look into its accept queue. */
-  #adopt(privatePath: string, fd: number | undefined): PrivateListener {
+  #adopt(privatePath: string, { fd, rivals = [] }: InheritedListener): PrivateListener {
     const listener = this.#listener(fd ?? -1, privatePath);
-    // Whatever stands at the public path is replaced: the survivor's own link, or nothing.
+    // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
+    this.#replace(listener, rivals);
     this.#current = listener;
+    this.#watch(listener);
     return listener;
   }
 
@@ -133,9 +134,12 @@ export class HeldUnix implements HeldSocket {
     }
   }
 
-  #replace(listener: PrivateListener): void {
+  #replace(listener: PrivateListener, rivals: readonly string[] = []): void {
     const there = statOrUndefined(this.path);
-    if (there && ![...this.#live].some((l) => l.inode === there.ino)) rejectOccupied(this.spec, this.path);
+    const isOurs =
+      [...this.#live].some((l) => l.inode === there?.ino) ||
+      rivals.some((rival) => statOrUndefined(rival)?.ino === there?.ino);
+    if (there && !isOurs) rejectOccupied(this.spec, this.path);
     if (there?.ino === listener.inode) return; // rename(2) between two names of one inode would do nothing
     const link = `${listener.privatePath}~`;
     removeStale(link);

@@ -114,7 +114,7 @@ export class Generation {
   record(role: Role): RecordedGeneration | undefined {
     if (this.#gone) return undefined;
     const { pid = 0, startTime = 0 } = this.#child ?? {};
-    const listeners = this.#survivor?.listeners ?? this.#recordListeners();
+    const listeners = this.#survivor ? this.#recordInherited(this.#survivor) : this.#recordListeners();
     return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, role, listeners };
   }
 
@@ -123,8 +123,15 @@ export class Generation {
       const held = this.held[i];
       if (!l || !held) return [];
       const inode = l.fd < 0 ? 0 : fstatSync(l.fd).ino;
-      const group = held.groupDescriptors?.().map((fd) => fstatSync(fd).ino);
-      return [{ address: format(held.address), inode, group, privatePath: l.privatePath }];
+      return [{ address: format(held.address), inode, group: groupOf(held), privatePath: l.privatePath }];
+    });
+  }
+
+  /** What it came with, in groups that have grown since. */
+  #recordInherited({ listeners }: RecordedGeneration): RecordedListener[] {
+    return listeners.map((listener) => {
+      const held = this.held.find(({ address }) => format(address) === listener.address);
+      return held ? { ...listener, group: groupOf(held) } : listener;
     });
   }
 
@@ -376,6 +383,9 @@ export class Generation {
     return this.listeners.some((l) => l?.hasQueued());
   }
 }
+
+const groupOf = (held: HeldSocket): number[] | undefined =>
+  held.groupDescriptors?.().map((fd) => fstatSync(fd).ino);
 
 /** One sentence for logs and reasons. */
 export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {

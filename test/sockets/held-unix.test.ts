@@ -14,7 +14,7 @@ import {
 import type { SocketOptions } from "../../src/sockets/held.ts";
 import { HeldUnix, throughLink } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
-import { SETTLE_MS } from "../../src/swap/supervisor.ts";
+import { SETTLE_MS } from "../../src/swap/settle.ts";
 import { startLoad } from "../harness/load.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { answering, versionAt } from "./answering.ts";
