@@ -7,7 +7,8 @@ import { linkSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { attachReuseportSelector, close } from "../../src/os/libc.ts";
 import type { RecordedState } from "../../src/swap/state-file.ts";
 import { takeListener } from "../../src/swap/survivors.ts";
-import type { Hupwatch } from "../harness/hupwatch.ts";
+import { always, child } from "../harness/commands.ts";
+import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { type Load, startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -388,6 +389,44 @@ test.concurrent.each(["unix", "tcp"])(
     expect(await second.exited).toBe(0);
     await second.assertTreeGone();
     expect(socketFiles(dir.path)).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent.each([
+  ["a tree of three levels, and one who has left it", child("three-levels.ts"), 4],
+  ["no tree", child("print-signals.ts"), 0],
+])(
+  "with -k, kill -9 of hupwatch in the middle of a swap ends both generations: %s",
+  async (_, command, sleepers) => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const options = ["-k", "-w", "60", "-b", `unix:${dir.path}/app.sock`];
+    await using hupwatch = await startHupwatch([...options, "--", ...always(command)]);
+    hupwatch.hup();
+    await hupwatch.until(LOG.ready(2));
+    const asleep = () => hupwatch.tree().filter((entry) => /^sleep 100\d/.test(entry.command));
+    await until(() => asleep().length === 2 * sleepers, {
+      what: "both trees to stand",
+      context: () => hupwatch.log,
+    });
+    hupwatch.signal("SIGKILL");
+    await hupwatch.exited;
+    await hupwatch.assertTreeGone(20_000);
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent(
+  "with -k, nothing of hupwatch itself is left when it ends in order",
+  async () => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const options = ["-k", "-b", `unix:${dir.path}/app.sock`];
+    await using hupwatch = await startHupwatch([...options, "--", ...always(child("three-levels.ts"))]);
+    hupwatch.signal("SIGTERM");
+    expect(await hupwatch.exited).toBe(0);
+    await hupwatch.assertTreeGone();
   },
   TIMEOUT_MS,
 );
