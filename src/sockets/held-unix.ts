@@ -216,6 +216,17 @@ function removeDeadNames(path: string, inUse: string | undefined): void {
   }
 }
 
+/** Takes away what a listener that is no longer wanted has on disk: its own name, and the public path if that leads to it. */
+export function removeNames(address: string, privatePath: string): void {
+  const inode = statOrUndefined(privatePath)?.ino;
+  if (inode === undefined) return;
+  if (address.startsWith(UNIX)) unlinkIfOurs(address.slice(UNIX.length), inode);
+  removeStale(privatePath);
+}
+
+/** As `format` writes it. */
+const UNIX = "unix:";
+
 /** A directory too deep for sun_path is reached through its descriptor (/proc/self/fd, proc(5)). */
 function viaShortPath<T>(path: string, use: (path: string) => T): T {
   if (Buffer.byteLength(path) <= MAX_UNIX_PATH_BYTES) return use(path);

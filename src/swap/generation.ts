@@ -14,6 +14,7 @@ import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
 import { handOver } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
+import { removeNames } from "../sockets/held-unix.ts";
 import { privateListener } from "../sockets/private-listener.ts";
 import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
 import { PROBE } from "../sockets/spec.ts";
@@ -371,6 +372,10 @@ export class Generation {
     if (this.#ownsListeners)
       for (const listener of [...this.listeners, this.#extra]) listener?.[Symbol.dispose]();
     this.listeners.length = 0;
+    // Nobody holds the addresses that have left the command line since it was started.
+    for (const { address, privatePath } of this.#survivor?.listeners ?? [])
+      if (privatePath && !this.held.some((h) => format(h.address) === address))
+        removeNames(address, privatePath);
   }
 
   /** An heir has its listeners, or will have: nobody else is to touch them. */

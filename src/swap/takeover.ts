@@ -5,10 +5,11 @@
  *
  * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
  */
-import { lstatSync, unlinkSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { close, isReadable } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { InheritedListener } from "../sockets/held.ts";
+import { removeNames } from "../sockets/held-unix.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { RunPlan } from "./plan.ts";
 import { SETTLE_MS, settle } from "./settle.ts";
@@ -35,7 +36,7 @@ export async function prepareTakeover(
   const { current, others, last } = findSurvivors(state, isPublic);
   const end = async () => {
     await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, observer)));
-    removeNames(state, current);
+    removeDeadNames(state, current);
   };
   if (!current) {
     await end();
@@ -98,10 +99,10 @@ async function settleOthers(
 }
 
 /** An heir has the very listeners of the generation it replaced: by their names it is still reached. */
-function removeNames(state: RecordedState, current: RecordedGeneration | undefined): void {
+function removeDeadNames({ generations }: RecordedState, current: RecordedGeneration | undefined): void {
   const inUse = new Set(current?.listeners.map((l) => l.privatePath));
-  for (const { privatePath } of state.generations.flatMap((g) => g.listeners))
-    if (privatePath && !inUse.has(privatePath) && inodeOf(privatePath) !== undefined) unlinkSync(privatePath);
+  for (const { address, privatePath } of generations.flatMap((g) => g.listeners))
+    if (privatePath && !inUse.has(privatePath)) removeNames(address, privatePath);
 }
 
 /** The public path is a name of its private listener: that is what clients reach, whatever the state file says. */

@@ -3,7 +3,7 @@
  * lives on. Under load of fresh connections on real gunicorn: no failure, never two masters, nothing left behind.
  */
 import { describe, expect, test } from "bun:test";
-import { linkSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, linkSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { attachReuseportSelector, close } from "../../src/os/libc.ts";
 import type { RecordedState } from "../../src/swap/state-file.ts";
 import { takeListener } from "../../src/swap/survivors.ts";
@@ -236,6 +236,35 @@ test.concurrent(
     await lives.assertAlone(second);
     for (const load of running) expect(await load.stop()).toMatchObject(CLEAN);
     expect(socketFiles(site.path)).toHaveLength(2 * filesOf("unix"));
+  },
+  TIMEOUT_MS,
+);
+
+test.concurrent(
+  "an address that has left the command line before a takeover is let go of, and another's is left alone",
+  async () => {
+    using _turn = await takeTurn();
+    using site = gunicornSite();
+    const [kept = "", dropped = "", lost = ""] = ["kept", "dropped", "lost"].map(
+      (name) => `unix:${site.path}/${name}.sock`,
+    );
+    const options = ["--name", "app", "-w", "0.2", "--"];
+    await using lives = new Lives([...options, ...gunicorn(kept)], { cwd: site.current });
+    const first = await lives.start([...options, ...gunicorn([kept, dropped, lost])]);
+    await using load = await startLoad({ target: kept, rate: RATE, afterFirstOk: true });
+    first.signal("SIGKILL");
+    await first.exited;
+    const taken = lost.slice("unix:".length);
+    rmSync(taken);
+    using stranger = Bun.listen({ unix: taken, socket: { data() {} } });
+    await load.more(50);
+    const second = await lives.start();
+    await second.until(LOG.gone(1));
+    await until(() => !existsSync(dropped.slice("unix:".length)), { what: "the path to be removed" });
+    expect(existsSync(stranger.unix)).toBe(true);
+    rmSync(stranger.unix, { force: true });
+    await assertHealthy(lives, second, site.path, "unix");
+    expect(await load.stop()).toMatchObject(CLEAN);
   },
   TIMEOUT_MS,
 );
