@@ -9,7 +9,7 @@ import { lstatSync } from "node:fs";
 import { close, isReadable } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { InheritedListener } from "../sockets/held.ts";
-import { removeNames } from "../sockets/held-unix.ts";
+import { removeNames } from "../sockets/unix-path.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { RunPlan } from "./plan.ts";
 import { SETTLE_MS, settle } from "./settle.ts";
