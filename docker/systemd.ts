@@ -151,6 +151,10 @@ async function deploys(unit: Unit, failed: number): Promise<string> {
     await deploy(unit, "3", "reload");
     const shown = await unit.do("systemctl", "status", "app", "--no-pager");
     if (!shown.includes('Status: "generation 4 serves"')) throw new Error(shown);
+    const errors = await unit.do("journalctl", "--unit=app", "--priority=err", "--output=cat", "--no-pager");
+    // systemd may add that the reload failed.
+    if (!/^rolled back: generation 3 exited with code .*\n(Reload failed .*\n)?$/.test(errors))
+      throw new Error(errors);
   });
   return `exit codes 0, ${failed}, 0; ${load}`;
 }

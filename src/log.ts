@@ -3,7 +3,7 @@
  * of its core: the fancy reporters would cost 10 MB of memory. Lines are written with one synchronous write each, so
  * that they stay whole between the server's own.
  */
-import { writeSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels, type LogObject } from "consola/core";
 
 export type LogFormat = "text" | "json";
@@ -13,6 +13,8 @@ export interface LogOptions {
   level: number;
   format: LogFormat;
   color: boolean;
+  /** stderr is systemd's journal, which has the time, the name and the pid, and takes the level from us. */
+  journal?: boolean;
   write?: (line: string) => void;
 }
 
@@ -32,7 +34,8 @@ export const logLevel = (verbose: number, quiet: boolean): number =>
 
 export function createLog(options: LogOptions): Log {
   const write = options.write ?? writeLine;
-  const render = options.format === "json" ? asJson : options.color ? asColouredText : asText;
+  const asLine = options.journal ? asJournalText : options.color ? asColouredText : asText;
+  const render = options.format === "json" ? asJson : asLine;
   const consola = createConsola({
     level: options.level,
     throttle: 0, // consola folds repeated lines; two equal events are two events
@@ -69,6 +72,22 @@ const asColouredText = (entry: Entry): string => {
   const time = entry.date.toISOString().slice(11, 23);
   return `${DIM}${time} hupwatch[${process.pid}]${RESET} ${COLOURS[entry.type] ?? ""}${text(entry)}${RESET}`;
 };
+
+/** sd-daemon(3), and systemd.exec(5) on SyslogLevelPrefix=. */
+const PRIORITIES: Record<string, number> = { error: 3, warn: 4, info: 6, debug: 7 };
+
+const asJournalText = (entry: Entry): string => `<${PRIORITIES[entry.type] ?? 6}>${text(entry)}`;
+
+/** systemd.exec(5): `$JOURNAL_STREAM` has the device and the inode of what systemd connected to the journal. */
+export function isJournal(stream: string | undefined, fd: number): boolean {
+  if (stream === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(fd);
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false; // closed
+  }
+}
 
 const asJson = (entry: Entry): string =>
   JSON.stringify({

@@ -10,7 +10,7 @@ import { Systemd, watchdogMsOf } from "../control/systemd.ts";
 import { type Left, type Tell, telling } from "../control/telling.ts";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
-import { createLog, type Log, logLevel } from "../log.ts";
+import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { becomeSubreaper, isTerminal, SystemError } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
@@ -75,6 +75,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
     format: oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]),
     color: stderrIsTerminal && !env.NO_COLOR,
+    journal: isJournal(env.JOURNAL_STREAM, 2),
   });
   const chosen = chooseRunDir(values["run-dir"], env, uid);
   const runDir = usable(chosen, log, () => openRunDir(chosen.path, uid));

@@ -1,8 +1,9 @@
 /** One vocabulary: what the code says, what the table lists and what the README shows are the same names. */
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { EVENTS, REMARKS, recordOf } from "../../src/control/events.ts";
-import { createLog } from "../../src/log.ts";
+import { createLog, isJournal } from "../../src/log.ts";
+import { tempDir } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const sources = readdirSync(`${ROOT}/src`, { recursive: true, encoding: "utf8" })
@@ -41,4 +42,26 @@ test("an event of the stream is the log's JSON line", () => {
   expect({ ...logged, time: expect.anything() }).toEqual({ ...record, time: expect.anything() });
   expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   expect(Object.keys(JSON.parse(lines[0] ?? "{}"))).toEqual(Object.keys(record));
+});
+
+test("in systemd's journal a line has its level in front, and neither time nor pid", () => {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line);
+  const log = createLog({ level: 4, format: "text", color: false, journal: true, write });
+  log.error("swap.rolled-back", "rolled back");
+  log.warn("signal.nohup", "ignored");
+  log.info("swap.done", "generation 2 serves");
+  log.debug("run.plan", "gunicorn");
+  expect(lines).toEqual(["<3>rolled back\n", "<4>ignored\n", "<6>generation 2 serves\n", "<7>gunicorn\n"]);
+});
+
+test("the journal is what $JOURNAL_STREAM names and this descriptor still is", () => {
+  using dir = tempDir();
+  const fd = openSync(`${dir.path}/stderr`, "w");
+  const { dev, ino } = fstatSync(fd);
+  expect(isJournal(`${dev}:${ino}`, fd)).toBe(true);
+  expect(isJournal(`${dev}:${ino + 1}`, fd)).toBe(false);
+  expect(isJournal(undefined, fd)).toBe(false);
+  closeSync(fd);
+  expect(isJournal(`${dev}:${ino}`, fd)).toBe(false);
 });
