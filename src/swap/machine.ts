@@ -21,126 +21,27 @@
  * I1 one generation at most is not ready · I2 nobody who serves is asked to stop before the successor has settled
  * I4 no HUP is lost · I8 a failed swap leaves the old one untouched.
  */
-import type { ExitStatus } from "../os/spawn.ts";
+import type {
+  Common,
+  Effect,
+  Ending,
+  Event,
+  EventKind,
+  Failure,
+  Fall,
+  Gen,
+  Limits,
+  Phase,
+  Report,
+  Retirement,
+  State,
+  Step,
+} from "./states.ts";
 
-export type Gen = number;
-
-/** How a generation is taken down: by the stop sequence, shortened (it never served), swept (its leader is dead), at once. */
-export type Retirement = "graceful" | "abandon" | "sweep" | "kill";
-
-export interface Failure {
-  /** One sentence: which check, which exit code, which limit. */
-  reason: string;
-  exit?: ExitStatus;
-  /** The last lines it wrote on stderr; may still grow by what was under way. */
-  stderr?: readonly string[];
-  /** Exit code of hupwatch where this was the first generation and it is all that is known. */
-  exitCode?: number;
-}
-
-/** How hupwatch itself ends. */
-export type Ending =
-  /** Ordered: how the serving generation took it decides the exit code. */
-  | { kind: "stopped"; serving: Gen; exit?: ExitStatus }
-  /** The serving generation died by itself, or the first one never became ready. */
-  | { kind: "failed"; failure: Failure }
-  /** The service goes on without hupwatch. */
-  | { kind: "left"; serving: Gen };
-
-interface Common {
-  /** The highest number given to a generation so far. */
-  last: Gen;
-  /** Retired generations whose processes are not all gone yet, oldest first. */
-  draining: Gen[];
-  /** When the serving generation died by itself, oldest first, as far back as the respawn limit looks. */
-  crashes: number[];
-}
-
-export type State = Common &
-  (
-    | { phase: "starting"; next: Gen; again: boolean; owed: readonly string[]; fallen?: Fall }
-    | { phase: "serving"; current: Gen }
-    | { phase: "booting"; current: Gen; next: Gen; again: boolean; owed: readonly string[] }
-    | { phase: "warming"; current: Gen; next: Gen; again: boolean; owed: readonly string[]; leaving: boolean }
-    | { phase: "undoing"; current: Gen; failed: Gen; again: boolean }
-    | { phase: "stopping"; ending: Ending }
-    | { phase: "over"; ending: Ending }
-  );
-
-export type Phase = State["phase"];
-/** Why nobody serves although somebody did. */
-export interface Fall {
-  failure: Failure;
-  /** `next` was started in its place, and another one may be if it fails, too. */
-  respawned: boolean;
-}
+export type * from "./states.ts";
 
 type In<P extends Phase> = Extract<State, { phase: P }>;
-
-export type Event =
-  | { kind: "swap" }
-  /** Go and leave the service running (TERM, INT without -k). */
-  | { kind: "leave" }
-  /** Stop the service, then go (TERM, INT with -k). */
-  | { kind: "stop" }
-  /** Stop the service at once (QUIT). */
-  | { kind: "quit" }
-  | { kind: "forward"; signal: string }
-  | { kind: "ready"; gen: Gen }
-  /** Not started, not ready in time, or its listener could not be put in place. */
-  | { kind: "failed"; gen: Gen; failure: Failure; at: number }
-  /** The leader has ended; parts of its tree may live on. `at` is a monotonic clock's milliseconds. */
-  | { kind: "exited"; gen: Gen; failure: Failure; at: number }
-  /** The warm-up is over and the old one's accept queue is empty. */
-  | { kind: "settled"; gen: Gen }
-  /** The whole tree of a retired generation has ended. */
-  | { kind: "gone"; gen: Gen };
-
-export type EventKind = Event["kind"];
 type Of<K extends EventKind> = Extract<Event, { kind: K }>;
-
-export type Report =
-  | { event: "swap-queued"; behind: Gen }
-  | { event: "ready"; gen: Gen }
-  | { event: "serving"; gen: Gen }
-  | { event: "taken-over"; gen: Gen }
-  | { event: "swapped"; gen: Gen; from: Gen }
-  | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
-  | { event: "crashed"; gen: Gen; failure: Failure }
-  | { event: "respawning"; gen: Gen; afterMs: number }
-  | { event: "start-failed"; gen: Gen; failure: Failure }
-  | { event: "stopping"; gens: Gen[] }
-  /** It serves, but clients could not be sent (back) to it. */
-  | { event: "unreachable"; gen: Gen; failure: Failure }
-  | { event: "ignored"; what: string; why: string }
-  | { event: "gone"; gen: Gen };
-
-export type Effect =
-  /**
-   * `public`: clients reach its listener from the start, since nobody else serves. `heirOf`: it gets the very listeners
-   * of a dead generation, with the clients that wait in them.
-   */
-  | { do: "boot"; gen: Gen; public: boolean; heirOf?: Gen; afterMs?: number }
-  | { do: "steer"; to: Gen }
-  /** Wait for the warm-up and the settling of `old`, then post `settled`. */
-  | { do: "settle"; old: Gen; next: Gen }
-  | { do: "retire"; gen: Gen; how: Retirement }
-  | { do: "forward"; gen: Gen; signal: string }
-  | { do: "report"; report: Report }
-  | { do: "end"; ending: Ending };
-
-export interface Limits {
-  /** Older generations allowed to drain at once; the oldest is killed beyond it. */
-  maxDraining: number;
-  /** Undefined: when the serving generation dies, hupwatch ends. */
-  respawn?: { times: number; withinMs: number } | undefined;
-}
-
-export interface Step {
-  state: State;
-  effects: Effect[];
-}
-
 type Cell<P extends Phase, K extends EventKind> = (state: In<P>, event: Of<K>, limits: Limits) => Step;
 type Table = { [P in Phase]: { [K in EventKind]: Cell<P, K> } };
 
