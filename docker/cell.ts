@@ -18,9 +18,9 @@ export interface Measured {
   deployed: string;
   /** Pids that were zombies at two looks half a second apart, the strangers' that PID 1 is given included. */
   zombies: number[];
-  /** After each swap, when what was replaced is gone. */
+  /** After swaps, the first and the last among them, when what was replaced is gone. */
   processes: number[];
-  /** Anonymous memory of all processes, in megabytes (10^6 bytes), after each swap. */
+  /** Anonymous memory of all processes, in megabytes (10^6 bytes), after the same swaps. */
   memoryMb: number[];
   /** The whole container after the first and the last swap, as its engine counts it. */
   containerMb?: { first: number; last: number };
@@ -39,6 +39,8 @@ export interface Stop {
 const READY_TIMEOUT_MS = 60_000;
 const SWAP_TIMEOUT_MS = 90_000;
 const GRACE_SECONDS = 30;
+/** At what is left of replaced generations, in a cell. */
+const LOOKS = 25;
 /** Longer than a stop command takes to arrive, shorter than any grace time. */
 const SLOW_MS = 4000;
 /** Fresh connections: those are what a swap must not drop. A second. */
@@ -54,15 +56,17 @@ export async function measureCell(
   await says(place, LOG.serves(1), READY_TIMEOUT_MS);
   await imported(place, "1", server);
   const load = place.load(["--mode", "fresh", "--rate", String(RATE), "--duration", "1h"]);
-  await Promise.race([Bun.sleep(2000), load.done.then(failedEarly)]);
+  // Its first word is how far it is.
+  await Promise.race([load.said, load.done.then(failedEarly)]);
 
   const zombies = new Set<number>();
   const prints: Footprint[] = [];
   const whole: number[] = [];
   for (let generation = 1; generation <= swaps; generation++) {
-    await must(place.exec(ORPHAN));
     await swap(place, row, server, generation);
     progress(generation);
+    // The first, the last, and enough between them.
+    if (generation > 1 && generation < swaps && generation % Math.ceil(swaps / LOOKS) !== 0) continue;
     for (const pid of await lastingZombies(place)) zombies.add(pid);
     prints.push(await footprint(place));
     if (row.swaps && (generation === 1 || generation === swaps)) whole.push(...(await place.wholeMb()));
@@ -84,12 +88,13 @@ export async function measureCell(
 }
 
 /** Its parent does not wait for it: whoever is PID 1 has to. */
-const ORPHAN = ["sh", "-c", "sleep 0.1 & true"];
+const ORPHAN = "sleep 0.1 &";
 
 async function swap(place: Place, row: Row, server: Column, generation: number): Promise<void> {
   const next = String(generation + 1);
   const deploy = row.deploy.replaceAll("{version}", next);
-  if (deploy === row.deploy) await must(place.exec(["sh", "-c", `echo ${next} > ${PLACE}/VERSION`]));
+  const release = deploy === row.deploy ? `echo ${next} > ${PLACE}/VERSION` : "";
+  await must(place.exec(["sh", "-c", `${ORPHAN} ${release}`]));
   if (deploy === DOCKER_KILL) await place.signal("HUP");
   else await must(place.exec(["sh", "-c", deploy]));
   await says(place, LOG.gone(generation), SWAP_TIMEOUT_MS);

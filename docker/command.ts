@@ -28,8 +28,15 @@ function killGroup(pid: number): void {
 
 process.on("exit", () => running.forEach(killGroup));
 
-/** Its outcome, good or bad. */
-export async function run(words: string[], limits: Limits = {}): Promise<Done> {
+export interface Running {
+  /** Its outcome, good or bad. */
+  done: Promise<Done>;
+  /** It has said something on its standard error, or has ended. */
+  said: Promise<void>;
+  signal(name: NodeJS.Signals): void;
+}
+
+export function begin(words: string[], limits: Limits = {}): Running {
   const child = Bun.spawn(words, {
     stdin: limits.input ?? "ignore",
     stdout: "pipe",
@@ -45,10 +52,30 @@ export async function run(words: string[], limits: Limits = {}): Promise<Done> {
     late = `\nnot done after ${timeoutMs / 1000} s: killed`;
     killGroup(child.pid);
   }, timeoutMs);
-  const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  clearTimeout(timer);
-  running.delete(child.pid);
-  return { code, stdout, stderr: `${stderr}${late}` };
+  const said = Promise.withResolvers<void>();
+  const texts = [child.stdout.text(), textOf(child.stderr, said.resolve), child.exited] as const;
+  const done = Promise.all(texts).then(([stdout, stderr, code]) => {
+    clearTimeout(timer);
+    running.delete(child.pid);
+    return { code, stdout, stderr: `${stderr}${late}` };
+  });
+  return { done, said: said.promise, signal: (name) => child.kill(name) };
+}
+
+async function textOf(stream: ReadableStream<Uint8Array>, begun: () => void): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream) {
+    begun();
+    text += decoder.decode(bytes, { stream: true });
+  }
+  begun();
+  return text;
+}
+
+/** Rejects where there is no such program. */
+export async function run(words: string[], limits: Limits = {}): Promise<Done> {
+  return begin(words, limits).done;
 }
 
 /** Its standard output; throws where it failed. */

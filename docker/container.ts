@@ -4,7 +4,7 @@
  */
 import { tempDir } from "../test/harness/until.ts";
 import { type Column, PORT } from "./columns.ts";
-import { type Done, docker, must, run } from "./command.ts";
+import { begin, type Done, docker, must, run } from "./command.ts";
 import { filesOf } from "./fixture.ts";
 import { imageOf } from "./images.ts";
 import type { Row } from "./matrix.ts";
@@ -125,13 +125,13 @@ class Container implements Place {
       "hupwatch",
       imageOf("hupwatch"),
     ];
-    const load = ["load", "--json", "--quiet", ...options, target];
-    const done = run(["docker", ...words, ...load], { timeoutMs: 3_600_000 });
+    const load = ["load", "--json", ...options, target];
+    const running = begin(["docker", ...words, ...load], { timeoutMs: 3_600_000 });
     return {
-      done,
+      ...running,
       async end() {
         await run(["docker", "kill", "--signal", "TERM", name]);
-        return done;
+        return running.done;
       },
     };
   }

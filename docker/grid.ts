@@ -155,7 +155,7 @@ function folded(text: string): string[] {
     if (i > 0) return [line];
     const out: string[] = [];
     let current = "";
-    for (const word of line.split(" ")) {
+    for (const word of line.match(/^ *\S+|\S+/g) ?? [""]) {
       const longer = current === "" ? word : `${current} ${word}`;
       if (longer.length <= WIDTH || current === "") current = longer;
       else {

@@ -2,7 +2,7 @@
  * The inside half of the rig by itself, without Docker: `bun docker/inside.ts [--full] [--swaps N] [--only TEXT] ...`, with
  * the supervisors and servers that this machine has. What it has not is skipped and named.
  */
-import { type Grid, isGreen, renderText } from "./grid.ts";
+import { type Cell, type Grid, isGreen, renderText } from "./grid.ts";
 import { startLocal, whyNotHere } from "./local.ts";
 import { optionsOf, wanted } from "./options.ts";
 import { renderPage } from "./page.ts";
@@ -11,7 +11,8 @@ import { tryCells } from "./try-cells.ts";
 const options = optionsOf(process.argv.slice(2));
 const begin = performance.now();
 const ground = { start: startLocal, whyNot: whyNotHere };
-const cells = await tryCells(wanted(options), ground, options, console.error);
+const cells: Cell[] = [];
+await tryCells(wanted(options), ground, options, console.error, cells);
 const grid: Grid = {
   schema: "hupwatch-rig/1",
   engine: "none, namespaces of this machine",

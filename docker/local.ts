@@ -6,7 +6,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeF
 import { dirname } from "node:path";
 import { freePort, type TempDir, tempDir, until } from "../test/harness/until.ts";
 import { type Column, PORT } from "./columns.ts";
-import { type Done, run } from "./command.ts";
+import { begin, type Done, run } from "./command.ts";
 import { filesOf } from "./fixture.ts";
 import type { Row } from "./matrix.ts";
 import type { Load, Place } from "./place.ts";
@@ -139,17 +139,13 @@ class Local implements Place {
   load(options: readonly string[]): Load {
     const target =
       this.server.transport === "unix" ? `unix:${this.dir.path}/app.sock` : `http://127.0.0.1:${this.port}/`;
-    const child = Bun.spawn([LAUNCHER, "load", "--json", "--quiet", ...options, target], {
-      env: { ...process.env, HUPWATCH_BUN: process.execPath },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const said = Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
-    const done = said.then(([code, stdout, stderr]) => ({ code, stdout, stderr }));
+    const env = { HUPWATCH_BUN: process.execPath };
+    const running = begin([LAUNCHER, "load", "--json", ...options, target], { env, timeoutMs: 3_600_000 });
     return {
-      done,
+      ...running,
       end() {
-        child.kill("SIGTERM");
-        return done;
+        running.signal("SIGTERM");
+        return running.done;
       },
     };
   }

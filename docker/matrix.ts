@@ -93,7 +93,7 @@ const SUPERVISORS: readonly Supervisor[] = [
     hup: "circusctl signal app HUP",
     restart: "circusctl restart app",
     kill: "kill -9 $(circusctl list app)",
-    leaving: { options: NOT_PID_1, stop: "circusctl rm --nostop app && hupwatch stop" },
+    leaving: { options: NOT_PID_1, stop: "hupwatch stop && circusctl rm app" },
   },
   {
     name: "runit",

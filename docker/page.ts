@@ -23,6 +23,7 @@ th,td{padding:.45rem .8rem .45rem 0;text-align:left;vertical-align:top;border-bo
 thead th{color:var(--dim)}tbody th{font-weight:600}
 code{display:block;font:12.5px/1.5 ui-monospace,monospace;color:var(--dim);font-weight:normal;overflow-wrap:anywhere}
 small{display:block;color:var(--dim)}
+.matrix small{white-space:nowrap}.matrix code{max-width:26rem}
 .green b{color:var(--good)}.red b{color:var(--bad)}.skipped{color:var(--dim)}
 .scroll{overflow-x:auto}.scroll th,.scroll td{white-space:nowrap;padding:.2rem 1rem .2rem 0}
 .scroll td:nth-child(n+3):nth-child(-n+9){text-align:right}.scroll th:nth-child(n+3):nth-child(-n+9){text-align:right}

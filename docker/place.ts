@@ -1,5 +1,5 @@
 /** Where a cell runs: containers, or this machine. All that cell.ts knows of either. */
-import type { Done } from "./command.ts";
+import type { Done, Running } from "./command.ts";
 
 export interface Place extends AsyncDisposable {
   /** Beside the service. */
@@ -16,8 +16,7 @@ export interface Place extends AsyncDisposable {
   load(options: readonly string[]): Load;
 }
 
-export interface Load {
-  done: Promise<Done>;
+export interface Load extends Running {
   /** Asks it to end now and say what it found. */
   end(): Promise<Done>;
 }

@@ -5,7 +5,7 @@ import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine, NothingToTryWith } from "./engine.ts";
 import { tryExitCodes } from "./exit-codes.ts";
-import { type Grid, isGreen, renderText } from "./grid.ts";
+import { type Cell, type Extra, type Grid, isGreen, renderText } from "./grid.ts";
 import { tryHealth } from "./health.ts";
 import { hostSettings } from "./host-settings.ts";
 import { buildImage, imageOf, removeReplaced, sizeOf, type Target } from "./images.ts";
@@ -19,24 +19,32 @@ const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
 /** Only where all is tried. */
 const FURTHER: readonly Target[] = ["nginx", "systemd"];
 const begin = performance.now();
-const say = (line: string) =>
-  console.error(`[${((performance.now() - begin) / 1000).toFixed(0).padStart(4)} s] ${line}`);
+let isBrokenOff = false;
+const say = (line: string) => {
+  // What then fails does so because its containers are taken away.
+  if (!isBrokenOff)
+    console.error(`[${((performance.now() - begin) / 1000).toFixed(0).padStart(4)} s] ${line}`);
+};
 
 async function main(options: Options): Promise<number> {
   const full = options.full && options.only === undefined;
   await using engine = await findEngine(say).catch(cannot);
+  say(engine.how);
+  const grid = new Results(engine.how, options);
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, async () => {
+      isBrokenOff = true;
+      await grid.tell([{ name: "the rest", outcome: { kind: "skipped", why: `broken off by ${signal}` } }]);
       await removeAll();
       await engine[Symbol.asyncDispose]();
       process.exit(130);
     });
-  say(engine.how);
   const settings = await hostSettings();
   const base = await baseImage("bookworm", settings, say).catch(cannot);
+  grid.base = base.how;
   say(`base image: ${base.how}`);
   await build();
-  const images: Record<string, number> = { base: await sizeOf(base.tag) };
+  grid.images.base = await sizeOf(base.tag);
   const chosen = wanted(options);
   const bases: { BASE: string; SYSTEMD_BASE?: string } = { BASE: base.tag };
   const scenes = options.full || options.only !== undefined ? scenesFor(options.only) : [];
@@ -44,29 +52,41 @@ async function main(options: Options): Promise<number> {
   if (all) bases.SYSTEMD_BASE = (await baseImage("trixie", settings, say)).tag;
   for (const target of all ? [...TARGETS, ...FURTHER] : TARGETS) {
     await buildImage(target, bases, settings);
-    images[target] = await sizeOf(imageOf(target));
-    say(`image ${target}: ${images[target].toFixed(0)} MB`);
+    grid.images[target] = await sizeOf(imageOf(target));
+    say(`image ${target}: ${grid.images[target]?.toFixed(0)} MB`);
   }
   await removeReplaced();
   const ground = { start: startContainer, whyNot: () => undefined };
-  const cells = await tryCells(chosen, ground, options, say);
+  await tryCells(chosen, ground, options, say, grid.cells);
   const extras = options.only === undefined ? [await tryHealth(), await tryExitCodes()] : [];
   for (const scene of scenes) extras.push(await tryScene(scene, say));
   if (full) extras.push(...(await tryPackage(base.tag, settings)), await tryCompose());
-  const seconds = (performance.now() - begin) / 1000;
-  const grid: Grid = {
-    schema: "hupwatch-rig/1",
-    engine: engine.how,
-    base: base.how,
-    images,
-    cells,
-    extras,
-    seconds,
-  };
-  console.log(renderText(grid));
-  if (options.json) await Bun.write(options.json, `${JSON.stringify(grid, undefined, 2)}\n`);
-  if (options.html) await Bun.write(options.html, renderPage(grid));
-  return isGreen(grid) ? 0 : 1;
+  return (await grid.tell(extras)) ? 0 : 1;
+}
+
+/** What is known so far, told once at the end, also where that comes early. */
+class Results {
+  base = "none yet";
+  readonly images: Record<string, number> = {};
+  /** With holes while some are tried at a time. */
+  readonly cells: Cell[] = [];
+
+  constructor(
+    private readonly engine: string,
+    private readonly options: Options,
+  ) {}
+
+  /** Whether all is well. */
+  async tell(extras: Extra[]): Promise<boolean> {
+    const { engine, base, images, options } = this;
+    const cells = Object.values(this.cells);
+    const seconds = (performance.now() - begin) / 1000;
+    const grid: Grid = { schema: "hupwatch-rig/1", engine, base, images, cells, extras, seconds };
+    console.log(renderText(grid));
+    if (options.json) await Bun.write(options.json, `${JSON.stringify(grid, undefined, 2)}\n`);
+    if (options.html) await Bun.write(options.html, renderPage(grid));
+    return isGreen(grid);
+  }
 }
 
 function cannot(error: unknown): never {

@@ -15,14 +15,14 @@ export interface Ground {
 
 type Say = (line: string) => void;
 
-/** So many at a time; what comes of them is in the order of the cells. */
+/** So many at a time; what comes of each goes to its place among the tried. */
 export async function tryCells(
   cells: readonly (readonly [Row, Column])[],
   ground: Ground,
   { swaps, jobs }: { swaps: number; jobs: number },
   say: Say,
-): Promise<Cell[]> {
-  const tried: Cell[] = [];
+  tried: Cell[],
+): Promise<void> {
   const waiting = cells.entries();
   const work = async () => {
     for (const [i, [row, column]] of waiting) {
@@ -31,7 +31,6 @@ export async function tryCells(
     }
   };
   await Promise.all(Array.from({ length: jobs }, work));
-  return tried;
 }
 
 async function tryCell(row: Row, column: Column, ground: Ground, swaps: number, say: Say): Promise<Cell> {

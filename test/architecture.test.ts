@@ -112,12 +112,6 @@ describe("imports go one way", () => {
   });
 });
 
-test("a step of the wall clock changes nothing: where the service is run nobody reads it", () => {
-  const running = ["os", "sockets", "ready", "servers", "swap"];
-  const reads = /\bDate\b|\bTemporal\b|CLOCK_REALTIME/;
-  expect(files.filter((file) => running.includes(area(file)) && reads.test(text(file)))).toEqual([]);
-});
-
 test("packages: those that are built in, each in one version; who installs hupwatch installs nothing else", () => {
   const { dependencies, devDependencies } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")) as {
     dependencies?: unknown;

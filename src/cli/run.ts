@@ -15,11 +15,10 @@ import { becomeSubreaper, isTerminal, SystemError } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
-import { requireRunnable } from "../os/spawn.ts";
+import { canDieWithParent, requireRunnable } from "../os/spawn.ts";
 import { addressOf, holdAll } from "../sockets/open.ts";
 import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "../swap/environment.ts";
-import { startGuard } from "../swap/guard.ts";
 import type { Ending } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
 import { type RecordedState, StateFile } from "../swap/state-file.ts";
@@ -87,6 +86,12 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     runDir,
   });
   for (const note of traits.notes) log.warn("server.note", note);
+  if (plan.killAtExit && pid !== 1 && !canDieWithParent())
+    log.warn(
+      "kill-at-exit.weak",
+      "there is no setpriv with --pdeathsig here: a hupwatch that is killed (kill -9) leaves the command running (To fix: install util-linux)",
+    );
+
   using lock =
     runDir === undefined ? undefined : usable(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
   const told = (why: string) => log.warn("state.unwritable", `cannot write to ${runDir}: ${why}`);
@@ -95,15 +100,10 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const hooks = hooksOf(values, plan, (failure) => teller.tell(failure));
   using systemd = systemdOf(env, pid);
   const teller = telling([narrating(log), control.tell, hooks.tell, ...(systemd ? [systemd.tell] : [])]);
-  // Before anything is started or taken, so that a wrong command costs nothing; every generation looks again by itself.
-  requireRunnable({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
-  // PID 1 takes everybody with it (pid_namespaces(7)).
-  const guard =
-    plan.killAtExit && pid !== 1
-      ? orWeak(log, () => startGuard(plan.name, pid, plan.environment))
-      : undefined;
   const recorders = state ? [recording(state, plan.name)] : [];
-  const listener = fanOut([...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}]);
+  const listener = fanOut([...recorders, teller, ...control.listeners, systemd ?? {}]);
+  // Before any socket is taken, so that a wrong command costs nothing; every generation looks again by itself.
+  requireRunnable({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
   const left = runDir === undefined || !lock ? undefined : await leftBehind(plan, runDir, pid, log);
   const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.
@@ -117,7 +117,6 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
-  await takeover?.endOthers();
   pidfile?.publish();
   const supervisor = new Supervisor(plan, held, realOs, listener, takeover);
   becomeSubreaper();
@@ -133,7 +132,6 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   teller.end(ending, leftBy(supervisor, ending, plan));
   await control.finish(ending);
   await hooks.finish();
-  guard?.dismiss();
   if (ending.kind !== "left") state?.remove();
   return exitCodeOf(ending, plan.stopSequence);
 }
@@ -189,20 +187,6 @@ function hooksOf(values: RunValues, plan: RunPlan, onFailure: Tell): Hooks {
 function systemdOf(env: Record<string, string | undefined>, pid: number): Systemd | undefined {
   const notify = notifierOf(env.NOTIFY_SOCKET);
   return notify && new Systemd(notify, realOs.clock, watchdogMsOf(env, pid));
-}
-
-/** Then only the kernel keeps the promise of -k, for the command's first process. */
-function orWeak<T>(log: Log, start: () => T): T | undefined {
-  try {
-    return start();
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    log.warn(
-      "kill-at-exit.weak",
-      `a hupwatch that is killed (kill -9) may leave processes of the command: ${why}`,
-    );
-    return undefined;
-  }
 }
 
 /** Nobody can ask then, and the service runs all the same. */

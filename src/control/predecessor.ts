@@ -45,7 +45,7 @@ function claim({ runDir, name, addresses, pid }: Starter, other: string): boolea
 }
 
 const hasSurvivors = (state: RecordedState | undefined) =>
-  state !== undefined && findSurvivors(state, () => false).current !== undefined;
+  findSurvivors(state, () => false)?.current !== undefined;
 
 function lockUnlessAlive(runDir: string, name: string, pid: number): InstanceLock | undefined {
   try {

@@ -171,7 +171,7 @@ function requireSetpriv(): string {
 }
 
 /** Whether the kernel can be asked to end the command with us. PID 1 needs not ask: its namespace ends with it. */
-function canDieWithParent(): boolean {
+export function canDieWithParent(): boolean {
   if (setpriv === undefined) {
     const found = Bun.which("setpriv");
     const asked = found && Bun.spawnSync([found, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", ":"]);

@@ -6,33 +6,29 @@
  * some process unlinks it at its own exit. Only what carries our inode is ever unlinked.
  */
 import {
+  accessSync,
   chmodSync,
   chownSync,
   closeSync,
   constants,
   type FSWatcher,
   linkSync,
+  lstatSync,
   openSync,
+  readdirSync,
+  realpathSync,
   renameSync,
+  type Stats,
+  unlinkSync,
   watch,
 } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
-import { close, isReadable, listen, socket, tryLock } from "../os/libc.ts";
+import { bind, close, isReadable, listen, SystemError, socket, tryLock } from "../os/libc.ts";
 import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
-import type { SocketAddress } from "./sockaddr.ts";
+import { Probe } from "./probe.ts";
+import { encode, MAX_UNIX_PATH_BYTES, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
-import {
-  bindBeside,
-  checkDirectory,
-  connectBeside,
-  privateName,
-  rejectOccupied,
-  removeDeadNames,
-  removeStale,
-  statOrUndefined,
-  unlinkIfOurs,
-} from "./unix-path.ts";
 
 interface PrivateListener extends Listener {
   readonly privatePath: string;
@@ -59,19 +55,18 @@ export class HeldUnix implements HeldSocket {
   ) {
     this.address = { family: "unix", path };
     checkDirectory(spec, dirname(path));
-    if (inherited?.privatePath && statOrUndefined(inherited.privatePath))
-      this.adopted = this.#adopt(inherited.privatePath, inherited);
-    else rejectOccupied(spec, path);
+    if (inherited?.privatePath && statOrUndefined(inherited.privatePath)) {
+      this.adopted = this.#adopt(inherited.privatePath, inherited.fd);
+      this.steerTo(this.adopted);
+    } else rejectOccupied(spec, path);
     removeDeadNames(path, inherited?.privatePath);
   }
 
   /** Without its descriptor all works but a look into its accept queue. */
-  #adopt(privatePath: string, { fd, rivals = [] }: InheritedListener): PrivateListener {
+  #adopt(privatePath: string, fd: number | undefined): PrivateListener {
     const listener = this.#listener(fd ?? -1, privatePath);
-    // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
-    this.#replace(listener, rivals);
+    // Whatever stands at the public path is replaced: the survivor's own link, or nothing.
     this.#current = listener;
-    this.#watch(listener);
     return listener;
   }
 
@@ -138,12 +133,9 @@ export class HeldUnix implements HeldSocket {
     }
   }
 
-  #replace(listener: PrivateListener, rivals: readonly string[] = []): void {
+  #replace(listener: PrivateListener): void {
     const there = statOrUndefined(this.path);
-    const isOurs =
-      [...this.#live].some((l) => l.inode === there?.ino) ||
-      rivals.some((rival) => statOrUndefined(rival)?.ino === there?.ino);
-    if (there && !isOurs) rejectOccupied(this.spec, this.path);
+    if (there && ![...this.#live].some((l) => l.inode === there.ino)) rejectOccupied(this.spec, this.path);
     if (there?.ino === listener.inode) return; // rename(2) between two names of one inode would do nothing
     const link = `${listener.privatePath}~`;
     removeStale(link);
@@ -181,12 +173,132 @@ export class HeldUnix implements HeldSocket {
   }
 }
 
+/** Follows a symlink at the path itself, so that it goes on pointing at the socket; directories stay as written. */
+export function throughLink(path: string): string {
+  try {
+    return lstatSync(path).isSymbolicLink() ? realpathSync(path) : path;
+  } catch {
+    return path;
+  }
+}
+
+/** Hidden, in the same directory (rename must not cross file systems), and ours by our pid. */
+export function privateName(
+  path: string,
+  generation: number,
+  owner: string = process.pid.toString(36),
+): string {
+  const [long, short] = privatePrefixes(path).map((prefix) => `${prefix}${owner}-${generation}`) as [
+    string,
+    string,
+  ];
+  // One byte is kept for the `~` of the link that rename moves.
+  return Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES ? long : short;
+}
+
+/** Several sockets of one directory need a name each, also where there is no room for their own. */
+const privatePrefixes = (path: string): [long: string, short: string] => [
+  join(dirname(path), `.${basename(path)}.hupwatch-`),
+  join(dirname(path), `.hw${Bun.hash.crc32(basename(path)).toString(36)}-`),
+];
+
+/** What a hupwatch has left that was killed between two calls: links about to be renamed, names nobody listens behind. */
+function removeDeadNames(path: string, inUse: string | undefined): void {
+  const prefixes = privatePrefixes(path);
+  for (const entry of readdirSync(dirname(path))) {
+    const name = join(dirname(path), entry);
+    if (name === inUse || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
+    if (name.endsWith("~") || !liveListener(name)) removeStale(name);
+  }
+}
+
+/** A directory too deep for sun_path is reached through its descriptor (/proc/self/fd, proc(5)). */
+function viaShortPath<T>(path: string, use: (path: string) => T): T {
+  if (Buffer.byteLength(path) <= MAX_UNIX_PATH_BYTES) return use(path);
+  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    return use(`/proc/self/fd/${directory}/${basename(path)}`);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+const bindBeside = (fd: number, path: string) =>
+  viaShortPath(path, (short) => bind(fd, encode({ family: "unix", path: short })));
+
+const connectBeside = (path: string) => viaShortPath(path, (short) => Probe.unix(short));
+
+function checkDirectory(spec: SocketSpec, directory: string): void {
+  try {
+    if (!statOrUndefined(`${directory}/.`))
+      throw new HupwatchError("bind.no-directory", `cannot bind '${spec.text}': no directory ${directory}`, {
+        hint: `mkdir -p ${directory}`,
+      });
+    accessSync(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    if (cause instanceof HupwatchError) throw cause;
+    throw new HupwatchError("bind.forbidden", `cannot bind '${spec.text}': ${directory} is not writable`, {
+      hint: `let user ${process.getuid?.()} write to ${directory}, or choose another directory`,
+      cause,
+    });
+  }
+}
+
+/** Throws where the path is no socket, or a live one of somebody else. Finding out costs one connect. */
+function rejectOccupied(spec: SocketSpec, path: string): void {
+  const stat = statOrUndefined(path);
+  if (!stat) return;
+  if (!stat.isSocket())
+    throw new HupwatchError(
+      "bind.not-a-socket",
+      `cannot bind '${spec.text}': ${path} exists and is no socket`,
+      {
+        hint: "remove it or choose another path",
+      },
+    );
+  const owner = liveListener(path);
+  if (owner)
+    throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${owner} listens on it`, {
+      hint: "end that process or choose another path; hupwatch never takes a live socket away from anybody",
+    });
+}
+
+/** "process 4711" where somebody listens, undefined where the socket is a dead leftover. */
+function liveListener(path: string): string | undefined {
+  try {
+    using probe = connectBeside(path);
+    return `process ${probe.peerPid()}`;
+  } catch (error) {
+    const dead = error instanceof SystemError && (error.errno === "ECONNREFUSED" || error.errno === "ENOENT");
+    return dead ? undefined : "a process";
+  }
+}
+
 function lockDirectory(directory: string): Disposable {
   const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   // Held by another starter for the few calls between its check and its link: waiting longer would mean a stranger's.
   const deadline = performance.now() + 1000;
   while (!tryLock(fd) && performance.now() < deadline) Bun.sleepSync(2);
   return { [Symbol.dispose]: () => closeSync(fd) };
+}
+
+function removeStale(path: string): void {
+  if (statOrUndefined(path)?.isSocket()) unlinkSync(path);
+}
+
+function unlinkIfOurs(path: string, inode: number): void {
+  if (statOrUndefined(path)?.ino === inode) unlinkSync(path);
+}
+
+function statOrUndefined(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // ENOTDIR: a file stands where a directory should be.
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
 }
 
 function cannotBind(spec: SocketSpec, cause: unknown): HupwatchError {

@@ -29,8 +29,6 @@ export interface InheritedListener {
   /** Duplicates of all listeners of its SO_REUSEPORT group in the kernel's order, its own included; ours to close. */
   group?: number[] | undefined;
   privatePath?: string | undefined;
-  /** The other survivors' names beside a Unix path: theirs may stand at the public one and is replaced. */
-  rivals?: readonly string[];
 }
 
 export interface HeldSocket extends Disposable {

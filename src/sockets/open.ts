@@ -7,12 +7,11 @@ import { cutoverOf, type Shared } from "./cutover.ts";
 import type { HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
 import { HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
-import { HeldUnix } from "./held-unix.ts";
+import { HeldUnix, throughLink } from "./held-unix.ts";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import type { InetAddress } from "./probe.ts";
 import { decode, format, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
-import { throughLink } from "./unix-path.ts";
 
 export interface HoldRequest {
   specs: readonly SocketSpec[];

@@ -17,7 +17,6 @@ import type { HeldSocket, Listener } from "../sockets/held.ts";
 import { privateListener } from "../sockets/private-listener.ts";
 import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
 import { PROBE } from "../sockets/spec.ts";
-import { removeNames } from "../sockets/unix-path.ts";
 import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import { makeMetricsDirectory, metricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
@@ -115,7 +114,7 @@ export class Generation {
   record(role: Role): RecordedGeneration | undefined {
     if (this.#gone) return undefined;
     const { pid = 0, startTime = 0 } = this.#child ?? {};
-    const listeners = this.#survivor ? this.#recordInherited(this.#survivor) : this.#recordListeners();
+    const listeners = this.#survivor?.listeners ?? this.#recordListeners();
     return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, role, listeners };
   }
 
@@ -124,15 +123,8 @@ export class Generation {
       const held = this.held[i];
       if (!l || !held) return [];
       const inode = l.fd < 0 ? 0 : fstatSync(l.fd).ino;
-      return [{ address: format(held.address), inode, group: groupOf(held), privatePath: l.privatePath }];
-    });
-  }
-
-  /** What it came with, in groups that have grown since. */
-  #recordInherited({ listeners }: RecordedGeneration): RecordedListener[] {
-    return listeners.map((listener) => {
-      const held = this.held.find(({ address }) => format(address) === listener.address);
-      return held ? { ...listener, group: groupOf(held) } : listener;
+      const group = held.groupDescriptors?.().map((fd) => fstatSync(fd).ino);
+      return [{ address: format(held.address), inode, group, privatePath: l.privatePath }];
     });
   }
 
@@ -372,10 +364,6 @@ export class Generation {
     if (this.#ownsListeners)
       for (const listener of [...this.listeners, this.#extra]) listener?.[Symbol.dispose]();
     this.listeners.length = 0;
-    // Nobody holds the addresses that have left the command line since it was started.
-    for (const { address, privatePath } of this.#survivor?.listeners ?? [])
-      if (privatePath && !this.held.some((h) => format(h.address) === address))
-        removeNames(address, privatePath);
   }
 
   /** An heir has its listeners, or will have: nobody else is to touch them. */
@@ -388,9 +376,6 @@ export class Generation {
     return this.listeners.some((l) => l?.hasQueued());
   }
 }
-
-const groupOf = (held: HeldSocket): number[] | undefined =>
-  held.groupDescriptors?.().map((fd) => fstatSync(fd).ino);
 
 /** One sentence for logs and reasons. */
 export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {

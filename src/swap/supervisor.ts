@@ -3,6 +3,7 @@
  * and control requests only ever post. Owns the generations and the held sockets.
  */
 import { HupwatchError } from "../error.ts";
+import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
 import type { HeldSocket, Listener as SocketListener } from "../sockets/held.ts";
 import { Rescue } from "../sockets/rescue.ts";
@@ -22,8 +23,13 @@ import {
   takeOver,
 } from "./machine.ts";
 import type { RunPlan } from "./plan.ts";
-import { SETTLE_MS, settle } from "./settle.ts";
 import type { RecordedGeneration, RecordedState, Role } from "./state-file.ts";
+
+/** Between the flip and the stop signal at least: connections that were on their way, accepted but not yet read. */
+export const SETTLE_MS = 500;
+/** An accept queue that does not empty belongs to a server that hangs: waiting longer would help nobody. */
+const MAX_QUEUE_WAIT_MS = 5000;
+const QUEUE_POLL_MS = 10;
 
 /** What the supervisor tells the outside; the log and the control plane listen. */
 export interface Listener extends Observer {
@@ -211,9 +217,6 @@ export class Supervisor {
   #steer(to: Gen): void {
     const generation = this.#generations.get(to);
     if (!generation) return;
-    // Written before it is done: who takes over sends everybody to whom the state names, wherever we were killed. In the
-    // other order it could name one that fails and is being taken down.
-    this.listener.changed(this.snapshot());
     try {
       this.#steerAll(generation);
     } catch (error) {
@@ -249,10 +252,18 @@ export class Supervisor {
   }
 
   #settle(old: Gen, next: Gen): void {
+    const { clock } = this.os;
     const steered = this.held.some((h) => h.cutover.mode === "steer");
-    const hasQueued = () => steered && this.#generations.get(old)?.hasQueued() === true;
-    const ms = Math.max(this.plan.warmupMs, steered ? SETTLE_MS : 0);
-    this.#settling = settle(this.os.clock, ms, hasQueued, () => this.post({ kind: "settled", gen: next }));
+    const settled = () => this.post({ kind: "settled", gen: next });
+    const untilEmpty = () => {
+      const giveUpAt = clock.now() + MAX_QUEUE_WAIT_MS;
+      this.#settling = poll(clock, QUEUE_POLL_MS, () => {
+        if (steered && this.#generations.get(old)?.hasQueued() && clock.now() < giveUpAt) return "more";
+        settled();
+        return "enough";
+      });
+    };
+    this.#settling = clock.after(Math.max(this.plan.warmupMs, steered ? SETTLE_MS : 0), untilEmpty);
   }
 
   #stopSettling(): void {

@@ -6,7 +6,7 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { close, pidfdGetfd, pidfdOpen } from "../os/libc.ts";
 import { RELAY } from "../os/output.ts";
 import { environmentOf, isRunning, type Process, processOf, treeOf } from "../os/procfs.ts";
-import type { RecordedGeneration, RecordedState } from "./state-file.ts";
+import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
 
 export interface Survivors {
   /** The one that clients reach; undefined where nobody is left who could answer them. */
@@ -16,15 +16,16 @@ export interface Survivors {
   last: number;
 }
 
-/** `leadsTo` tells which generation the public path leads to, if it can. */
+/** Undefined without a state. `leadsTo` tells which generation the public path leads to, if it can. */
 export function findSurvivors(
-  state: RecordedState,
+  state: RecordedState | undefined,
   leadsTo: (generation: RecordedGeneration) => boolean,
-): Survivors {
+): Survivors | undefined {
+  if (!state) return undefined;
   const started = state.generations.filter((g) => g.pid > 0);
   const living = [...started.filter((g) => isRunning(g) || hasTree(g)), ...unrecorded(state, started)];
   // What a dead leader left behind may be workers that still accept, or nothing but a log's relay.
-  const able = living.filter(isAble);
+  const able = living.filter((g) => isRunning(g) || g.listeners.some((l) => holderOf(g, l)));
   // Those who share a listener are all behind the public path.
   const reached = able.filter(leadsTo);
   const current =
@@ -85,20 +86,10 @@ export function takeListener(survivor: RecordedGeneration, inode: number): numbe
   return undefined;
 }
 
-/** Those of its tree that have it open. */
-const holdersOf = (survivor: RecordedGeneration, inode: number): Process[] =>
-  treeOf({ leader: survivor, marks: marks(survivor), self: process.pid }).filter(
-    ({ pid }) => descriptorOf(pid, inode) !== undefined,
+const holderOf = (survivor: RecordedGeneration, listener: RecordedListener): Process | undefined =>
+  treeOf({ leader: survivor, marks: marks(survivor), self: process.pid }).find(
+    ({ pid, command }) => command !== RELAY && descriptorOf(pid, listener.inode) !== undefined,
   );
-
-/** Its relay counts: a listener that anybody has open stays in its group. */
-export const holds = (survivor: RecordedGeneration, inode: number): boolean =>
-  holdersOf(survivor, inode).length > 0;
-
-/** Somebody is left who may accept. */
-const isAble = (survivor: RecordedGeneration): boolean =>
-  isRunning(survivor) ||
-  survivor.listeners.some(({ inode }) => holdersOf(survivor, inode).some(({ command }) => command !== RELAY));
 
 function descriptorOf(pid: number, inode: number): number | undefined {
   try {

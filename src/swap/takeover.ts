@@ -1,108 +1,52 @@
 /**
  * The start over survivors: who lives of an earlier hupwatch's generations, which one clients reach, and what it holds.
- * The held sockets are made from it, which steers everybody to that one; then the others are ended, so that the swap
- * begins in a known place: one generation, one listener.
- *
- * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
+ * Everybody but that one is ended first, so that the swap from it begins in a known place: one generation, one listener.
  */
-import { lstatSync } from "node:fs";
-import { close, isReadable } from "../os/libc.ts";
+import { lstatSync, unlinkSync } from "node:fs";
+import { close } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { InheritedListener } from "../sockets/held.ts";
-import { removeNames } from "../sockets/unix-path.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { RunPlan } from "./plan.ts";
-import { SETTLE_MS, settle } from "./settle.ts";
 import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
-import { findSurvivors, holds, takeListener } from "./survivors.ts";
+import { findSurvivors, takeListener } from "./survivors.ts";
 
 export interface Takeover {
   current: RecordedGeneration;
   last: number;
-  /** What the current one holds of an address; each call makes new duplicates. */
+  /** What the current one holds of an address; each call makes a new duplicate. */
   inherited(address: string): InheritedListener | undefined;
-  /** To be called when the held sockets stand: from then on nobody new reaches the others. */
-  endOthers(): Promise<void>;
 }
 
-/** Undefined where nobody lives who could be taken over; what the dead left on disk is removed then. */
+/** Undefined where nothing of that state lives; what the dead left on disk is removed then. */
 export async function prepareTakeover(
   state: RecordedState | undefined,
   plan: RunPlan,
   os: Os,
   observer: Observer,
 ): Promise<Takeover | undefined> {
-  if (!state) return undefined;
-  const { current, others, last } = findSurvivors(state, isPublic);
-  const end = async () => {
-    await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, observer)));
-    removeDeadNames(state, current);
-  };
-  if (!current) {
-    await end();
-    return undefined;
-  }
-  // Who cannot be steered away from can only be ended first; what then is alone in its group is found without an order.
-  if (!knowsGroups(current, others)) await end();
-  const everybody = [current, ...others];
+  const survivors = findSurvivors(state, isPublic);
+  const others = survivors?.others ?? [];
+  await Promise.all(others.map((survivor) => endOne(survivor, plan, os, observer)));
+  const living = survivors?.current;
+  // An heir has the very listeners of the generation it replaced: by their names it is still reached.
+  const inUse = new Set(living?.listeners.map((l) => l.privatePath));
+  for (const { privatePath } of (state?.generations ?? []).flatMap((g) => g.listeners))
+    if (privatePath && !inUse.has(privatePath) && inodeOf(privatePath) !== undefined) unlinkSync(privatePath);
+  if (!survivors || !living) return undefined;
   return {
-    current,
-    last,
+    current: living,
+    last: survivors.last,
     inherited(address) {
-      const listener = current.listeners.find((l) => l.address === address);
+      const listener = living.listeners.find((l) => l.address === address);
       if (!listener) return undefined;
       return {
-        fd: takeListener(current, listener.inode),
-        group: takeGroup(everybody, listener),
+        fd: takeListener(living, listener.inode),
+        group: takeGroup(living, listener),
         privatePath: listener.privatePath,
-        rivals: others.flatMap(({ listeners }) =>
-          listeners.flatMap((l) => (l.address === address && l.privatePath) || []),
-        ),
       };
     },
-    async endOthers() {
-      await settleOthers(current, others, os);
-      await end();
-    },
   };
-}
-
-/** The order of every SO_REUSEPORT group is still the recorded one: no member has gone, and none is missing in the record. */
-function knowsGroups(current: RecordedGeneration, others: readonly RecordedGeneration[]): boolean {
-  const everybody = [current, ...others];
-  return current.listeners.every(
-    ({ address, group }) =>
-      !group ||
-      (group.every((inode) => everybody.some((survivor) => holds(survivor, inode))) &&
-        others.every(
-          ({ listeners }) =>
-            listeners.length > 0 && listeners.every((l) => l.address !== address || group.includes(l.inode)),
-        )),
-  );
-}
-
-/** The hupwatch that flipped to the current one may have died right then: the others get the time that it would have given. */
-async function settleOthers(
-  current: RecordedGeneration,
-  others: readonly RecordedGeneration[],
-  { clock }: Os,
-): Promise<void> {
-  if (others.length === 0) return;
-  const own = new Set(current.listeners.map((l) => l.inode));
-  const queues = others.flatMap((survivor) =>
-    survivor.listeners.filter((l) => !own.has(l.inode)).flatMap((l) => takeListener(survivor, l.inode) ?? []),
-  );
-  const settled = Promise.withResolvers<void>();
-  settle(clock, SETTLE_MS, () => queues.some(isReadable), settled.resolve);
-  await settled.promise;
-  for (const fd of queues) close(fd);
-}
-
-/** An heir has the very listeners of the generation it replaced: by their names it is still reached. */
-function removeDeadNames({ generations }: RecordedState, current: RecordedGeneration | undefined): void {
-  const inUse = new Set(current?.listeners.map((l) => l.privatePath));
-  for (const { address, privatePath } of generations.flatMap((g) => g.listeners))
-    if (privatePath && !inUse.has(privatePath)) removeNames(address, privatePath);
 }
 
 /** The public path is a name of its private listener: that is what clients reach, whatever the state file says. */
@@ -132,15 +76,8 @@ function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, observer: O
 }
 
 /** All of them or none: a group with a gap has another order. */
-function takeGroup(everybody: readonly RecordedGeneration[], { group = [] }: RecordedListener): number[] {
-  const takeOne = (inode: number) => {
-    for (const survivor of everybody) {
-      const fd = takeListener(survivor, inode);
-      if (fd !== undefined) return fd;
-    }
-    return undefined;
-  };
-  const taken = group.map(takeOne);
+function takeGroup(living: RecordedGeneration, { group = [] }: RecordedListener): number[] {
+  const taken = group.map((inode) => takeListener(living, inode));
   if (taken.every((fd) => fd !== undefined)) return taken;
   for (const fd of taken) if (fd !== undefined) close(fd);
   return [];

@@ -39,8 +39,6 @@ describe("I3: swaps drop nothing", () => {
         // A slow request outlasts the warm-up, and --drain-until-idle waits for it longer than it takes.
         expect(cut).toEqual({});
         expect(seen.sent).toBeGreaterThan(100);
-        // None unlinks the public path: it is not told of it, and knows its listener by the hidden name.
-        expect(log).not.toMatch(/something unlinked/);
       },
       TIMEOUT_MS,
     );

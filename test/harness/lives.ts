@@ -2,9 +2,6 @@
  * One command line that is started again and again, as a supervisor does with a hupwatch that died: all its lives share
  * a run directory, and each has a log and a process tree of its own.
  */
-import { readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
-import type { RecordedState } from "../../src/swap/state-file.ts";
 import { type Hupwatch, type StartOptions, spawnHupwatch } from "./hupwatch.ts";
 import { LOG } from "./log-lines.ts";
 import { type TempDir, tempDir, until } from "./until.ts";
@@ -17,39 +14,6 @@ export class Lives implements AsyncDisposable {
     private readonly args: string[],
     private readonly options: StartOptions = {},
   ) {}
-
-  /** What the next start will read, as it is now; changed by `edit`, as a death at another moment would have left it. */
-  state(edit: (state: RecordedState) => void = () => {}): RecordedState {
-    const path = this.#stateFile();
-    const state = JSON.parse(readFileSync(path, "utf8")) as RecordedState;
-    const before = JSON.stringify(state);
-    edit(state);
-    const after = JSON.stringify(state);
-    if (after !== before) writeFileSync(path, after);
-    return state;
-  }
-
-  /** Resolves within the millisecond in which the state file says so. */
-  async noted(says: (state: RecordedState) => boolean): Promise<void> {
-    const told = Promise.withResolvers<void>();
-    const look = () => {
-      if (says(this.state())) told.resolve();
-    };
-    const watcher = watch(dirname(this.#stateFile()), look);
-    try {
-      look();
-      await told.promise;
-    } finally {
-      watcher.close();
-    }
-  }
-
-  #stateFile(): string {
-    const files = readdirSync(this.#runDir.path, { recursive: true, encoding: "utf8" });
-    const [file, ...more] = files.filter((name) => name.endsWith(".json"));
-    if (!file || more.length > 0) throw new Error(`not one state file: ${files.join(" ")}`);
-    return `${this.#runDir.path}/${file}`;
-  }
 
   /** Does not wait for anything. */
   spawn(args = this.args): Hupwatch {

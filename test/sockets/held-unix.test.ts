@@ -12,10 +12,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import type { SocketOptions } from "../../src/sockets/held.ts";
-import { HeldUnix } from "../../src/sockets/held-unix.ts";
+import { HeldUnix, throughLink } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
-import { throughLink } from "../../src/sockets/unix-path.ts";
-import { SETTLE_MS } from "../../src/swap/settle.ts";
+import { SETTLE_MS } from "../../src/swap/supervisor.ts";
 import { startLoad } from "../harness/load.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { answering, versionAt } from "./answering.ts";
