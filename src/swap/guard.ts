@@ -41,11 +41,15 @@ export function startGuard(name: string, pid: number, env: Record<string, string
     const words = ["/bin/sh", "-c", SCRIPT, "hupwatch-guard", String(pid), name];
     const shell = startOwn(words, { env, stdio: [read, "ignore", "ignore"] });
     setNonblocking(write, true);
+    let told = "";
     return {
       changed({ generations }) {
         const leaders = generations.filter((g) => g.pid > 0).map((g) => g.pid);
+        const line = `${leaders.join(" ")}\n`;
+        if (line === told) return;
         try {
-          writeSync(write, `${leaders.join(" ")}\n`);
+          writeSync(write, line);
+          told = line;
         } catch {
           // Somebody has ended or stopped it: the kernel's part of the promise still holds.
         }
