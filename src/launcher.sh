@@ -40,14 +40,15 @@ fi
 # These two would let the environment choose what bun runs.
 unset BUN_OPTIONS BUN_BE_BUN
 # Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
-# requests and have. One marker, because the runtime aborts where a collection cannot start a helper's thread: when no
-# process may be forked any more, hupwatch must stay. environment.ts keeps all three from the command.
+# requests and have. Garbage is collected without threads, because the runtime aborts where it cannot start one: when no
+# process may be forked any more, hupwatch must stay. environment.ts keeps all four from the command.
 case ${1-} in
 load | verify) entry=load ;;
 *)
   entry=main
   [ "${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-}" ] ||
-    export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 BUN_JSC_numberOfGCMarkers=1 HUPWATCH_INTERPRETS=1
+    export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 BUN_JSC_useConcurrentGC=0 BUN_JSC_numberOfGCMarkers=1 \
+      HUPWATCH_INTERPRETS=1
   ;;
 esac
 # verify starts hupwatch as its user did.

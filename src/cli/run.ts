@@ -32,6 +32,7 @@ import { PidFile } from "./pidfile.ts";
 import { oneOf, planRun, type RunValues } from "./plan.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 import { listenToSignals } from "./signals.ts";
+import { tidying } from "./tidying.ts";
 
 const run: Command<typeof RUN_OPTIONS> = command({
   name: "run",
@@ -104,7 +105,8 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
       ? orWeak(log, () => startGuard(plan.name, pid, plan.environment))
       : undefined;
   const recorders = state ? [recording(state, plan.name)] : [];
-  const listener = fanOut([...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}]);
+  using tidy = tidying(realOs.clock);
+  const listener = fanOut([...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}, tidy]);
   const left = runDir === undefined || !lock ? undefined : await leftBehind(plan, runDir, pid, log);
   const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.

@@ -13,7 +13,10 @@ import { physical } from "./release.ts";
 const OWN = /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(FDS|PID|FDNAMES|PIDFDID)|HUPWATCH_.*)$/;
 
 /** The launcher's, for hupwatch alone: a command that runs on Bun wants its compiler. */
-const INTERPRETER = ["BUN_JSC_useBaselineJIT", "BUN_JSC_useDFGJIT", "BUN_JSC_numberOfGCMarkers"];
+const INTERPRETER = [
+  ...["BUN_JSC_useBaselineJIT", "BUN_JSC_useDFGJIT"],
+  ...["BUN_JSC_useConcurrentGC", "BUN_JSC_numberOfGCMarkers"],
+];
 
 /** The caller's environment without hupwatch's own part. */
 export function commandEnvironment(env: Record<string, string | undefined>): Record<string, string> {

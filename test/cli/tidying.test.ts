@@ -1,0 +1,32 @@
+/** Garbage is collected when nothing goes on, once, and then no timer is left. */
+import { expect, test } from "bun:test";
+import { tidying } from "../../src/cli/tidying.ts";
+import { TurnedClock } from "../fake-os/clock.ts";
+
+const ANY = { last: 1, generations: [] };
+
+test("once, when it has been quiet; never in the middle of a swap", async () => {
+  const clock = new TurnedClock();
+  let collected = 0;
+  using tidy = tidying(clock, () => collected++);
+  for (let n = 0; n < 3; n++) {
+    tidy.changed(ANY);
+    await clock.turn(4000);
+  }
+  expect(collected).toBe(0);
+  await clock.turn(1000);
+  expect(collected).toBe(1);
+  await clock.turn(60_000);
+  expect(collected).toBe(1);
+});
+
+test("not after the end", async () => {
+  const clock = new TurnedClock();
+  let collected = 0;
+  {
+    using tidy = tidying(clock, () => collected++);
+    tidy.changed(ANY);
+  }
+  await clock.turn(60_000);
+  expect(collected).toBe(0);
+});
