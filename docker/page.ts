@@ -27,7 +27,7 @@ small{display:block;color:var(--dim)}
 .green b{color:var(--good)}.red b{color:var(--bad)}.skipped{color:var(--dim)}
 .scroll{overflow-x:auto}.scroll th,.scroll td{white-space:nowrap;padding:.2rem 1rem .2rem 0}
 .scroll td:nth-child(n+3):nth-child(-n+9){text-align:right}.scroll th:nth-child(n+3):nth-child(-n+9){text-align:right}
-li{overflow-wrap:anywhere;white-space:pre-line}
+li{overflow-wrap:anywhere}pre{overflow-x:auto;font:12.5px/1.5 ui-monospace,monospace;color:var(--dim)}
 @media (max-width:44rem){.matrix thead{display:none}.matrix tr{display:grid;grid-template-columns:1fr 1fr;padding:.6rem 0;border-bottom:1px solid var(--line)}
 .matrix th,.matrix td{border:0;padding:.2rem .6rem .2rem 0}.matrix th{grid-column:1/-1}.matrix td:empty{display:none}
 .matrix td::before{content:attr(data-server);display:block;color:var(--dim)}}`;
@@ -46,12 +46,12 @@ export function renderPage(grid: Grid): string {
 <h1>hupwatch below supervisors</h1>
 <p class="sum"><b>${sumOf(grid)}</b><br>${countsOf(grid)}</p>
 <p>Fresh connections from another container while the server is replaced by the supervisor's own means, then a stop with a
-request in flight: it must be answered, and nothing may be left.</p>
+request in flight: it must be answered, and nothing may be left. A place is empty where a row is about one server.</p>
 <table class="matrix"><thead><tr>${["supervisor and deploy", ...servers].map(element("th")).join("")}</tr></thead>
 <tbody>${groupsOf(grid.cells)
     .map((group) => rowOf(group, servers))
     .join("\n")}</tbody></table>
-${grid.extras.length + remarksOf(grid).length > 0 ? `<h2>And</h2>\n<ul>${remarksOf(grid).map(element("li")).join("\n")}</ul>` : ""}
+${grid.extras.length + remarksOf(grid).length > 0 ? `<h2>And</h2>\n<ul>${remarksOf(grid).map(remark).join("\n")}</ul>` : ""}
 <h2>All figures</h2>
 <div class="scroll"><table><thead><tr>${["supervisor", "server", ...FIGURES, ""].map(element("th")).join("")}</tr></thead>
 <tbody>${grid.cells.map(figuresRow).join("\n")}</tbody></table></div>
@@ -77,6 +77,12 @@ function cellOf(cell: Cell): string {
   const stop = m && `stopped in ${(m.stop.ms / 1000).toFixed(1)} s, code ${m.stop.code}`;
   const lines = [swaps, stop].flatMap((line) => (line ? [element("small")(line)] : []));
   return `<td class="${cell.outcome.kind}" data-server="${escapeHTML(cell.column)}"><b>${verdictOf(cell)}</b>${lines.join("")}</td>`;
+}
+
+/** A log below its fault keeps its lines. */
+function remark(text: string): string {
+  const [first = "", ...rest] = text.split("\n");
+  return `<li>${escapeHTML(first)}${rest.length > 0 ? element("pre")(rest.join("\n")) : ""}</li>`;
 }
 
 const figuresRow = (cell: Cell): string =>

@@ -71,7 +71,9 @@ async function outcomeOf(
       const file = `${CACHE}/${`${row.name} ${column.name}`.replaceAll(/\W+/g, "-")}.log`;
       const log = await place.log().catch(said);
       await Bun.write(file, log);
-      return `${log.slice(-LOG_TAIL)}\nThe whole log: ${file}`;
+      // What a server says of every request would leave no room for the rest.
+      const lines = log.split("\n").filter((line) => !/\bGET \//.test(line));
+      return `the end of its log\n${lines.join("\n").slice(-LOG_TAIL)}\nThe whole log: ${file}`;
     };
     try {
       const measured = await measureCell(place, row, column, swaps, (swap) => {

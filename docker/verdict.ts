@@ -15,6 +15,12 @@ export function faultsOf(m: Measured): string[] {
   const faults: string[] = [];
   const say = (bad: boolean, what: string) => bad && faults.push(what);
   say(load.ok === 0, "no request was answered");
+  const isBalanced = load.scheduled === load.started + load.missed && load.started === load.ok + load.failed;
+  say(
+    !isBalanced,
+    `of ${load.started} requests ${load.ok} are good and ${load.failed} failed: some are lost`,
+  );
+  say(load.unaskedBytes > 0, `${load.unaskedBytes} connections got bytes that nobody asked for`);
   say(load.failed > 0, `${load.failed} of ${load.started} requests dropped: ${failures(m)}`);
   say(load.generator.limited, `the load was the limit: ${load.generator.reasons.join("; ")}`);
   say(load.versionRegressions > 0, `an older version answered ${load.versionRegressions} times`);

@@ -10,9 +10,12 @@ const version = (name: string) => ({ version: name, count: 100, firstMs: 0, last
 /** As a good cell is measured. The parts of the report that nobody here reads are left out. */
 function good(): Measured {
   const load = {
+    scheduled: 1002,
+    missed: 2,
     started: 1000,
     ok: 1000,
     failed: 0,
+    unaskedBytes: 0,
     failures: [],
     versionRegressions: 0,
     versions: ["1", "2", "3"].map(version),
@@ -50,6 +53,9 @@ const spoilt: [string, (m: Measured) => void, RegExp][] = [
     /^1 of 1000 requests dropped/,
   ],
   ["no request at all", (m) => Object.assign(m.load, { ok: 0, started: 0 }), /no request was answered/],
+  ["a request that nobody knows of", (m) => Object.assign(m.load, { ok: 998 }), /some are lost/],
+  ["a slot that nobody knows of", (m) => Object.assign(m.load, { missed: 1 }), /some are lost/],
+  ["an answer too many", (m) => Object.assign(m.load, { unaskedBytes: 1 }), /nobody asked for/],
   ["an old answer after a new one", (m) => Object.assign(m.load, { versionRegressions: 1 }), /older version/],
   [
     "the load at its own limit",
