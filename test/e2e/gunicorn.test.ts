@@ -12,8 +12,8 @@ import { GUNICORNS } from "../setup/places.ts";
 
 const LAST_VERSION = 5;
 const TIMEOUT_MS = 120_000;
-/** hupwatch, the master, two workers, the relay of what they write on stderr. */
-const PROCESSES = 5;
+/** hupwatch, its guard (-k), the master, two workers, the relay of what they write on stderr. */
+const PROCESSES = 6;
 
 const whiches = Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[];
 const matrix = whiches.flatMap((which) =>
