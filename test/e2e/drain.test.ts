@@ -1,5 +1,6 @@
 /** Retired generations finish what they have, several at once, in nobody's way; and nothing of them is left (I6). */
 import { describe, expect, test } from "bun:test";
+import { Client } from "../harness/client.ts";
 import { always, child, TINY } from "../harness/commands.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
@@ -26,11 +27,11 @@ describe("several generations drain at once", () => {
       const bind = transport === "unix" ? `unix:${dir.path}/s` : `127.0.0.1:${await freePort()}`;
       await using hupwatch = await startHupwatch(["-k", "-w", "0", "-b", bind, "--", ...always(TINY)]);
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
-      await using stack = new AsyncDisposableStack();
-      const long = [];
+      const long: Client[] = [];
       for (const next of [2, 3, 4]) {
-        const slow = stack.use(await startLoad({ target: bind, path: "/slow?ms=10000", concurrency: 1 }));
-        await slow.waiting(1);
+        const slow = new Client({ target: bind, path: "/slow?ms=12000", concurrency: 1, timeoutMs: 60_000 });
+        slow.start();
+        await until(() => slow.underWay === 1, { what: "the long request" });
         await load.more(20);
         long.push(slow);
         hupwatch.hup();
@@ -42,7 +43,7 @@ describe("several generations drain at once", () => {
       for (const generation of [1, 2, 3]) await hupwatch.until(LOG.gone(generation));
       const report = await load.stop();
       record(
-        `three generations drain at once, 10 s each (${transport})`,
+        `three generations drain at once, 12 s each (${transport})`,
         report,
         hupwatch.log,
         /generation 4 serves/,
