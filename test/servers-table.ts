@@ -5,8 +5,7 @@
  *     bun test/servers-table.ts [--go-on] [REGEX]     measures the rows whose names match, all by default, and prints the tables
  *
  * All rows measured, they are written into the README between their markers. It takes about a quarter of an hour, and two
- * minutes more to build Caddy for the first time. TERM ends it after the cells that are being measured; `--go-on` keeps what
- * an unfinished run has measured.
+ * minutes more to build Caddy for the first time. TERM ends it, and `--go-on` keeps what an unfinished run has measured.
  */
 import { existsSync } from "node:fs";
 import { release } from "node:os";
@@ -34,6 +33,8 @@ const COLUMNS: readonly Column[] = ["steer unix", "steer tcp", "share unix", "sh
 /** How a server stops has nothing to do with where it listens: one transport is enough. */
 const withoutDrain = (server: ServerRow): Column => `steer ${server.transports.at(-1) ?? "unix"} 0`;
 
+const isSeen = (cell: Cell | undefined): cell is Seen => cell !== undefined && "sent" in cell;
+
 const words = process.argv.slice(2);
 const goesOn = words.includes("--go-on");
 const filter = words.find((word) => word !== "--go-on");
@@ -42,7 +43,12 @@ const rows = SERVERS.filter(({ name }) => new RegExp(filter ?? "", "i").test(nam
 const installed = rows.filter(isInstalled);
 
 const KEPT = `${CACHE}/servers-table.json`;
-const results: Record<string, Cell> = goesOn && existsSync(KEPT) ? await Bun.file(KEPT).json() : {};
+/** What could not be measured is tried again. */
+const results: Record<string, Cell> = Object.fromEntries(
+  goesOn && existsSync(KEPT)
+    ? Object.entries((await Bun.file(KEPT).json()) as Record<string, Cell>).filter(([, cell]) => isSeen(cell))
+    : [],
+);
 const key = (server: ServerRow, column: Column) => `${server.name}, ${column}`;
 const cellOf = (server: ServerRow, column: Column): Cell | undefined => results[key(server, column)];
 
@@ -53,10 +59,15 @@ const jobs = installed.flatMap((server) =>
     .map((column) => ({ server, column })),
 );
 
+const ending = new AbortController();
+process.once("SIGTERM", () => ending.abort());
+
 async function work(): Promise<void> {
   for (let job = jobs.shift(); job; job = jobs.shift()) {
     const { server, column } = job;
     const cell = await look(server, column);
+    // The signal may have reached the servers, too, as those of timeout(1) and of a terminal do.
+    if (ending.signal.aborted) return;
     results[key(server, column)] = cell;
     await Bun.write(KEPT, JSON.stringify(results));
     console.error(`${key(server, column)}: ${JSON.stringify({ ...cell, log: undefined })}`);
@@ -77,7 +88,6 @@ async function look(server: ServerRow, column: Column): Promise<Cell> {
 }
 
 const total = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);
-const isSeen = (cell: Cell | undefined): cell is Seen => cell !== undefined && "sent" in cell;
 const number = (n: number) => n.toLocaleString("en");
 
 function dropped(cell: Cell | undefined): string {
@@ -112,7 +122,6 @@ function drainLine(server: ServerRow): string {
   return rowOf([server.name, slow(waited), slow(not), kept(server, waited), kept(server, not)]);
 }
 
-process.once("SIGTERM", () => void jobs.splice(0));
 const wanted = jobs.length;
 const before = Object.keys(results).length;
 await Promise.all(Array.from({ length: AT_ONCE }, work));
