@@ -54,6 +54,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   const extraListener = around.runDir !== undefined && wantsExtra(traits, handover, sockets, cutover);
   const handedSockets = extraListener ? [...sockets, PROBE] : sockets;
   const handed = handedBy(traits, handover, handedSockets);
+  rejectUnshareable(traits, sockets, cutover);
   if (handover === "path") requireOwnPaths(handed.words, sockets, cutover);
   rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : handedSockets);
   const plan: RunPlan = {
@@ -147,6 +148,23 @@ function wantsExtra(
 function rejectStrandedPlaceholders(mode: Handover, handed: Handed, specs: readonly SocketSpec[]): void {
   const sockets = specs.map(({ name }) => ({ name, socket: "" }));
   handOver({ mode, ...handed, sockets, generation: 1 });
+}
+
+function rejectUnshareable(
+  { server, keepsUnixToItself }: ServerTraits,
+  sockets: readonly SocketSpec[],
+  cutover: RunPlan["cutover"],
+): void {
+  const shared = sockets.find(
+    ({ address }) =>
+      (address.kind === "unix" || address.kind === "abstract") &&
+      cutoverOf(address, cutover).mode === "share",
+  );
+  if (keepsUnixToItself && shared)
+    throw usage(
+      `${server} cannot share the Unix socket '${shared.text}': ${keepsUnixToItself}`,
+      "let hupwatch steer a path (no --cutover share), or listen on a port",
+    );
 }
 
 /** The server binds a path of its own for each generation, so it has to be told which. */

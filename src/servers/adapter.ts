@@ -47,6 +47,8 @@ export interface ServerTraits {
   words: readonly string[];
   /** The words and variables by which it takes these sockets, where LISTEN_FDS is not its dialect. Throws HupwatchError. */
   take?(sockets: readonly SocketSpec[]): Handed;
+  /** Why generations of it cannot share a Unix socket. */
+  keepsUnixToItself?: string;
   /** It polls its sockets without making them non-blocking, as if whoever opened them had. */
   nonblocking?: boolean;
   /** What the server does to the Unix sockets it binds, where that is not the umask's business. */

@@ -22,6 +22,7 @@ export const daphne: ServerAdapter = {
       binds: endpoints.length > 0 ? [] : [bindOf(found)],
       handover: "systemd",
       takesExtraListener: () => true,
+      keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all who have it",
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "none: it cancels every running request at TERM and INT",
@@ -63,7 +64,7 @@ function domainOf({ address }: SocketSpec): string {
 
 const QUIRKS = [
   {
-    what: "it unlinks the path of a Unix socket it was handed at its exit: a hidden one of its own where hupwatch steers, everybody's where the socket is inherited or shared",
+    what: "at its exit it unlinks a Unix socket that it was handed and shuts it down (of a port it knows better, tcp.py _shouldShutdown): each generation has one of its own, and one that is shared or inherited cannot be",
     link: "https://github.com/twisted/twisted/blob/trunk/src/twisted/internet/unix.py",
   },
   {

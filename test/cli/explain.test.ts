@@ -186,6 +186,8 @@ test.each([
   [["--"], /no command to run/],
   [["-b", "nonsense", "--", "server"], /cannot bind 'nonsense'/],
   [["-b", ":1", "-b", ":2", "--", "uvicorn", "a:a"], /uvicorn takes one socket/],
+  [["--cutover", "share", "--", "daphne", "-u", "a.sock", "a:a"], /daphne .* cannot share the Unix socket/],
+  [["-b", "unix:@x", "--", "daphne", "a:a"], /cannot share the Unix socket 'unix:@x': it shuts it down/],
   [["--no-such", "--", "server"], /no-such/],
 ])("%j is a usage error", (words, message) => {
   using dir = place("server");
