@@ -1,7 +1,7 @@
 /**
  * waitress takes sockets only from Python: `serve(sockets=[...])`. Its command is `waitress.runner.run(argv, _serve)`, so
  * the same call with a `serve` that is handed the descriptors is all there is to it. TERM kills it at once; INT gives
- * running tasks five seconds, but nobody sends their answers any more (server.py run).
+ * running tasks five seconds (task.py shutdown), whose threads send what the socket takes, and cancels those that wait for one.
  */
 import { descriptorOf } from "../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "./adapter.ts";
@@ -33,7 +33,7 @@ export const waitress: ServerAdapter = {
       takesExtraListener: (sockets) => sockets.every(({ address }) => address.kind === "unix"),
       ready: "http",
       stop: "INT/30s/KILL",
-      drain: "none: answers of running requests are not sent any more",
+      drain: "5 s for running requests; those that wait for a thread are cancelled",
       words: found.words,
       take: (sockets) => take(found, sockets),
       ...modeOf(found),
@@ -76,8 +76,8 @@ function take(found: Recognised, sockets: readonly unknown[]): Handed {
 
 const QUIRKS = [
   {
-    what: "no graceful stop: TERM ends it in the middle of requests, INT throws their answers away; a longer --warmup-time lets slow ones finish",
-    link: "https://github.com/Pylons/waitress/blob/main/src/waitress/server.py",
+    what: "TERM ends it in the middle of requests; INT lets them run for five seconds, but of a big answer sends only what the socket takes at once: for longer ones there is --drain-until-idle",
+    link: "https://github.com/Pylons/waitress/blob/main/src/waitress/task.py",
   },
   {
     what: "its command has no option for descriptors: the same call is made from python -c",
