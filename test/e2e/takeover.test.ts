@@ -352,7 +352,7 @@ describe("I7: a start that finds something alive:", () => {
   );
 
   test.concurrent.each(TRANSPORTS)(
-    "survivors of another command line: fails, says who has the address, harms nothing (%s)",
+    "survivors noted in another run directory: fails, says who has the address, harms nothing (%s)",
     async (transport) => {
       using _turn = await takeTurn();
       using site = gunicornSite();
@@ -363,15 +363,15 @@ describe("I7: a start that finds something alive:", () => {
       await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
       first.signal("SIGKILL");
       await first.exited;
-      const renamed = lives.spawn([...command, "--threads", "2"]);
-      expect(await renamed.exited).toBe(125);
-      expect(renamed.log).toMatch(/cannot bind/);
-      expect(renamed.log).toContain("To fix:");
+      const stranger = lives.spawn(["--run-dir", `${site.path}/run`, ...command]);
+      expect(await stranger.exited).toBe(125);
+      expect(stranger.log).toMatch(/cannot bind/);
+      expect(stranger.log).toContain("To fix:");
       await load.more(50);
       const second = await lives.start();
       await assertHealthy(lives, second, site.path, transport);
       const report = await load.stop();
-      record(`a start with other words beside survivors (${transport})`, report, renamed.log, /cannot bind/);
+      record(`a start that does not know the survivors (${transport})`, report, stranger.log, /cannot bind/);
       expect(report).toMatchObject(CLEAN);
     },
     TIMEOUT_MS,
