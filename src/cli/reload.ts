@@ -81,6 +81,17 @@ export function inWords(answer: ReloadAnswer): string {
 }
 
 function lastLines(failure: SwapFailure | undefined): string[] {
-  const lines = failure?.stderr?.slice(-LINES_SHOWN) ?? [];
+  const lines = shortened(failure?.stderr ?? []);
   return lines.length === 0 ? [] : ["  its last lines:", ...lines.map((line) => `    ${line}`)];
+}
+
+/**
+ * Too many lines are mostly frames of stack traces, which every language indents: gunicorn leaves those of two workers and of its
+ * master, one behind the other, and the line that names the cause is above them.
+ */
+function shortened(lines: readonly string[]): readonly string[] {
+  if (lines.length <= LINES_SHOWN) return lines;
+  const headlines = lines.filter((line) => !/^\s/.test(line)).slice(-LINES_SHOWN);
+  const left = lines.length - headlines.length;
+  return [`… ${left} more, indented or earlier: in the log and in --json`, ...headlines];
 }
