@@ -4,6 +4,7 @@ import { inWords } from "../../src/cli/reload.ts";
 
 const rolledBack = (stderr: string[]) =>
   inWords({
+    schema: "hupwatch-reload/1",
     name: "shop",
     outcome: "rolled-back",
     generation: 3,
