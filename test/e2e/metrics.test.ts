@@ -77,4 +77,4 @@ test("a generation's metrics are its own, from the first scrape to the last", as
   expect(await hupwatch.exited).toBe(0);
   expect(readdirSync(metrics)).toEqual([]);
   expect(existsSync(metrics)).toBe(true);
-}, 60_000);
+}, 120_000);

@@ -11,7 +11,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { TRANSPORTS } from "../harness/site.ts";
 import { freePort, until } from "../harness/until.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 for (const transport of TRANSPORTS)
   test.concurrent(
