@@ -93,7 +93,9 @@ const SUPERVISORS: readonly Supervisor[] = [
     hup: "circusctl signal app HUP",
     restart: "circusctl restart app",
     kill: "kill -9 $(circusctl list app)",
-    leaving: { options: NOT_PID_1, stop: "hupwatch stop && circusctl rm app" },
+    // circusd would start it again within seconds, but it is told to stop before. (With `circusctl rm` in between, TERM may
+    // meet a circusd that still carries that out, and is lost: "arbiter is already running".)
+    leaving: { options: NOT_PID_1, stop: "hupwatch stop" },
   },
   {
     name: "runit",
