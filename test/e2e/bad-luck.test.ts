@@ -24,10 +24,9 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { openDescriptorNumbers } from "../harness/processes.ts";
 import { record } from "../harness/table.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { tempDir, until } from "../harness/until.ts";
 
-const TIMEOUT_MS = 120_000;
 const RATE = 200;
 
 function run(...command: string[]): void {
@@ -186,7 +185,7 @@ async function play(name: string, luck: Luck): Promise<void> {
 }
 
 describe("I8: the old generation serves on when, at a HUP,", () => {
-  test.concurrent.each(Object.keys(LUCK))("%s", (name) => play(name, LUCK[name] as Luck), TIMEOUT_MS);
+  test.concurrent.each(Object.keys(LUCK))("%s", (name) => play(name, LUCK[name] as Luck), TURN_TIMEOUT_MS);
 
   test.concurrent.each([1, 2, 3, 4, 6, 8, 10, 12])(
     "only %i descriptors are left",
@@ -197,14 +196,14 @@ describe("I8: the old generation serves on when, at a HUP,", () => {
         // With enough of them it is a swap like any other.
         said: /rolled back: .*(EMFILE|too many open files)|generation 2 serves/i,
       }),
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
 describe("I8: the old generation serves on when, at a HUP, as root,", () => {
   for (const [name, luck] of Object.entries(ROOT_LUCK)) {
     const possible = canMake[name as keyof typeof canMake];
-    if (possible) test.concurrent(name, () => play(name, luck), TIMEOUT_MS);
+    if (possible) test.concurrent(name, () => play(name, luck), TURN_TIMEOUT_MS);
     else test.skip(`${name}: this machine does not let us`, () => {});
   }
 });
@@ -241,7 +240,7 @@ describe("a run directory that cannot be written costs the takeover and not the 
           (path) => mountTmpfs(path, "ro"),
           /warn: cannot (use|write to) the run directory/,
         ),
-      TIMEOUT_MS,
+      TURN_TIMEOUT_MS,
     );
     test.concurrent(
       "full",
@@ -255,7 +254,7 @@ describe("a run directory that cannot be written costs the takeover and not the 
           },
           /warn: cannot write to \S+: .*(ENOSPC|no space)/i,
         ),
-      TIMEOUT_MS,
+      TURN_TIMEOUT_MS,
     );
   }
 });
@@ -296,6 +295,6 @@ describe("a log that nobody reads harms no swap:", () => {
       expect(await hupwatch.exited).toBe(0);
       await hupwatch.assertTreeGone();
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });

@@ -6,10 +6,9 @@ import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { record } from "../harness/table.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { freePort, tempDir } from "../harness/until.ts";
 
-const TIMEOUT_MS = 120_000;
 const RATE = 300;
 const CLEAN = { failures: {}, examples: [], failed: 0 };
 /** The check is then a request that the command answers; a mere connect would be no first answer. */
@@ -37,7 +36,7 @@ describe("--on-crash exit: hupwatch ends as the serving generation did, and its 
       expect(hupwatch.log).toContain("generation 1 exited with code 5");
       expect(existsSync(`${dir.path}/s`)).toBe(false);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -58,7 +57,7 @@ describe("--on-crash exit: hupwatch ends as the serving generation did, and its 
       expect(existsSync(`${dir.path}/s`)).toBe(false);
       await hupwatch.assertTreeGone();
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -94,7 +93,7 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
       );
       expect(report).toMatchObject(CLEAN);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent.each(TRANSPORTS)(
@@ -124,7 +123,7 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
       expect(others).toEqual([]);
       expect(report.failed).toBeLessThanOrEqual(3 * 4);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -151,7 +150,7 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
       expect(existsSync(`${dir.path}/s`)).toBe(false);
       await hupwatch.assertTreeGone();
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -183,7 +182,7 @@ describe("I3: a death in the middle of a swap, with nothing in flight, loses not
       expect(hupwatch.count(LOG.serves(2))).toBe(1);
       await hupwatch.swap(3);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent.each(TRANSPORTS)(
@@ -210,7 +209,7 @@ describe("I3: a death in the middle of a swap, with nothing in flight, loses not
       );
       expect(report).toMatchObject(CLEAN);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent.each(TRANSPORTS)(
@@ -235,7 +234,7 @@ describe("I3: a death in the middle of a swap, with nothing in flight, loses not
       );
       expect(report).toMatchObject(CLEAN);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -268,7 +267,7 @@ test.concurrent(
     record(`the path is unlinked: back after ${missedMs} ms; then a swap`, report, hupwatch.log, /put back/);
     expect(report).toMatchObject(CLEAN);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent.each(TRANSPORTS)(
@@ -293,7 +292,7 @@ test.concurrent.each(TRANSPORTS)(
     );
     expect(report).toMatchObject(CLEAN);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -305,5 +304,5 @@ test.concurrent(
     await hupwatch.swap(2);
     for (const generation of [1, 2]) expect(hupwatch.count(LOG.ready(generation))).toBe(1);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );

@@ -7,10 +7,9 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
 import { record } from "../harness/table.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { freePort, tempDir, until } from "../harness/until.ts";
 
-const TIMEOUT_MS = 120_000;
 const RATE = 200;
 
 const pidOf = (hupwatch: Hupwatch, generation: number) =>
@@ -52,7 +51,7 @@ describe("several generations drain at once", () => {
       for (const slow of long) expect(await slow.stop()).toMatchObject({ failures: {} });
       expect(hupwatch.log).not.toContain("SIGKILL");
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -75,7 +74,7 @@ describe("several generations drain at once", () => {
       expect([2, 3, 4].map((generation) => isAlive(pidOf(hupwatch, generation)))).toEqual([true, true, true]);
       expect(hupwatch.count(LOG.goneAny)).toBe(1);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -99,6 +98,6 @@ describe("I6: the stop sequence ends with the whole tree:", () => {
       expect(sent).toEqual([...heard, "KILL"]);
       await until(() => isAlive(pidOf(hupwatch, 2)), { what: "generation 2" });
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });

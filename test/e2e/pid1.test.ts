@@ -7,10 +7,9 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { type ProcessEntry, processTree } from "../harness/processes.ts";
 import { record } from "../harness/table.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { type TempDir, tempDir, until } from "../harness/until.ts";
 
-const TIMEOUT_MS = 120_000;
 const UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--"];
 const canUnshare = Bun.spawnSync([...UNSHARE, "true"], { stdio: ["ignore", "ignore", "ignore"] }).success;
 
@@ -58,7 +57,7 @@ describe.each(possible)("as $place", ({ place }) => {
       await using started = spawnIn(place, dir, "--", "sh", "-c", "exit 7");
       expect(await started.exited).toBe(7);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -84,7 +83,7 @@ describe.each(possible)("as $place", ({ place }) => {
       expect(started.log).not.toContain("SIGKILL");
       await started.assertTreeGone();
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -113,7 +112,7 @@ describe.each(possible)("as $place", ({ place }) => {
       process.kill(pid, "SIGTERM");
       expect(await started.exited).toBe(0);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -134,6 +133,6 @@ describe.each(possible)("as $place", ({ place }) => {
       expect(await started.exited).toBe(0);
       await started.assertTreeGone();
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });

@@ -7,12 +7,11 @@ import { constants, readFileSync } from "node:fs";
 import { measure, placeIn } from "../harness/contract.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { tempDir } from "../harness/until.ts";
 import { isInstalled, SERVERS, type ServerRow, TESTED } from "../setup/servers.ts";
 
 const SWAPS = 3;
-const TIMEOUT_MS = 170_000;
 
 const cells = TESTED.flatMap((server) => server.transports.map((transport) => ({ server, transport })));
 
@@ -42,7 +41,7 @@ describe("I3: swaps drop nothing", () => {
         // None unlinks the public path: it is not told of it, and knows its listener by the hidden name.
         expect(log).not.toMatch(/something unlinked/);
       },
-      TIMEOUT_MS,
+      TURN_TIMEOUT_MS,
     );
   }
 });
@@ -77,5 +76,5 @@ test(
       expect({ dropped, log: log.match(/.*passed on.*/g) }).toEqual({ dropped: {}, log: null });
     }
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );

@@ -6,10 +6,9 @@ import { type Hupwatch, LAUNCHER, spawnHupwatch, startHupwatch } from "../harnes
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { environmentOf, processTree, readProcess } from "../harness/processes.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { tempDir, until } from "../harness/until.ts";
 
-const TIMEOUT_MS = 120_000;
 const RATE = 200;
 
 interface Phase {
@@ -133,7 +132,7 @@ describe("I4: a HUP leads to a later generation that serves, or to a failure tha
       // Who was killed for this test had nothing to answer yet.
       expect(phase.serving === undefined ? {} : report.failures).toEqual({});
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -169,7 +168,7 @@ describe("TERM, INT and QUIT end what they are to end, and only that:", () => {
       await load.more(50);
       expect((await load.stop()).failures).toEqual({});
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -187,7 +186,7 @@ test.concurrent(
     expect(hupwatch.log).toContain("SIGKILL");
     await hupwatch.assertTreeGone(1000);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -211,7 +210,7 @@ test.concurrent(
     expect(hupwatch.count(LOG.startedAny)).toBe(2);
     expect((await load.stop()).failures).toEqual({});
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -242,7 +241,7 @@ test.concurrent(
     hupwatch.signal("SIGWINCH");
     await isHeard("WINCH", [second]);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -264,7 +263,7 @@ test.concurrent(
     expect(hupwatch.count(LOG.startedAny)).toBe(1);
     expect(hupwatch.output).not.toContain("signal HUP");
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -301,5 +300,5 @@ test.concurrent(
       for (const entry of processTree(terminal.pid)) process.kill(entry.pid, "SIGKILL");
     }
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );

@@ -15,11 +15,10 @@ import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
 import { bindFor, gunicorn, gunicornSite, TRANSPORTS, type Transport } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { freePort, tempDir, until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
-const TIMEOUT_MS = 180_000;
 /** Requests a second: several tests run at once, and none is to starve the others. */
 const RATE = 300;
 const CLEAN = { failures: {}, examples: [], failed: 0, wentBack: 0 };
@@ -108,7 +107,7 @@ describe("I7: kill -9 of hupwatch, then the same command line again, drops nothi
       await second.assertTreeGone();
       expect(socketFiles(site.path)).toEqual([]);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent.each(TRANSPORTS)(
@@ -134,7 +133,7 @@ describe("I7: kill -9 of hupwatch, then the same command line again, drops nothi
       record(`kill -9 in each phase of a takeover, 5 times (${transport})`, report, last.log, /took over/);
       expect(report).toMatchObject(CLEAN);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -210,7 +209,7 @@ test.concurrent.each(disagreements)(
     expect(report).toMatchObject(CLEAN);
     expect(slowReport).toMatchObject(CLEAN);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -237,7 +236,7 @@ test.concurrent(
     for (const load of running) expect(await load.stop()).toMatchObject(CLEAN);
     expect(socketFiles(site.path)).toHaveLength(2 * filesOf("unix"));
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -266,7 +265,7 @@ test.concurrent(
     await assertHealthy(lives, second, site.path, "unix");
     expect(await load.stop()).toMatchObject(CLEAN);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 describe("I7: TERM leaves the service, and the next start takes it over", () => {
@@ -297,7 +296,7 @@ describe("I7: TERM leaves the service, and the next start takes it over", () => 
       );
       expect(report).toMatchObject(CLEAN);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -324,7 +323,7 @@ test.concurrent.each(TRANSPORTS)(
     await second.assertTreeGone();
     expect(socketFiles(site.path)).toEqual([]);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 describe("I7: a start that finds something alive:", () => {
@@ -348,7 +347,7 @@ describe("I7: a start that finds something alive:", () => {
       record("a second start while the first lives", report, second.log, /runs already/);
       expect(report).toMatchObject(CLEAN);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
   test.concurrent.each(TRANSPORTS)(
@@ -374,7 +373,7 @@ describe("I7: a start that finds something alive:", () => {
       record(`a start that does not know the survivors (${transport})`, report, stranger.log, /cannot bind/);
       expect(report).toMatchObject(CLEAN);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
@@ -396,7 +395,7 @@ test.concurrent.each(TRANSPORTS)(
     record(`kill -9 during the first boot (${transport})`, report, second.log, /took over/);
     expect(report).toMatchObject(CLEAN);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent.each(["unix", "tcp"])(
@@ -419,7 +418,7 @@ test.concurrent.each(["unix", "tcp"])(
     await second.assertTreeGone();
     expect(socketFiles(dir.path)).toEqual([]);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent.each([
@@ -443,7 +442,7 @@ test.concurrent.each([
     await hupwatch.exited;
     await hupwatch.assertTreeGone(20_000);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -457,7 +456,7 @@ test.concurrent(
     expect(await hupwatch.exited).toBe(0);
     await hupwatch.assertTreeGone();
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -479,7 +478,7 @@ test.concurrent(
     await assertHealthy(lives, second, site.path, "unix");
     expect(await load.stop()).toMatchObject(CLEAN);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );
 
 // Over TCP the relays keep the group together: else the kernel would move the serving listener into the place of the older
@@ -523,5 +522,5 @@ test.concurrent.each(TRANSPORTS)(
     record(`kill -9 of hupwatch while two generations drain (${transport})`, report, second.log, /took over/);
     expect(report).toMatchObject(CLEAN);
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );

@@ -1,6 +1,9 @@
 /** Tests that mostly wait run side by side, but only so many: more would starve each other on two cores. */
 const SIDE_BY_SIDE = 4;
 
+/** The limit of such a test. The wait for its turn counts, so it is one for all of a file; what is waited for has its own. */
+export const TURN_TIMEOUT_MS = 600_000;
+
 let taken = 0;
 const waiting: (() => void)[] = [];
 
