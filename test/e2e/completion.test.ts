@@ -89,7 +89,7 @@ describe.each(["bash", "zsh"] as const)("%s", (shell) => {
       terminal.type("hupwatch st\t");
       await terminal.shows(/status.*stop/s);
       expect(await terminal.enter("hupwatch rel\t--no\t")).toBe("reload --no-wait");
-      expect(await terminal.enter("hupwatch reload \t")).toBe("reload shop");
+      expect(await terminal.enter("hupwatch reload sh\t")).toBe("reload shop");
       expect(await terminal.enter("hupwatch --max\t2")).toBe("--max-draining 2");
       expect(await terminal.enter("hupwatch -- ./serv\t")).toBe("-- ./server");
       expect(await terminal.enter("hupwatch --env-file prec\t")).toBe("--env-file precious");
@@ -139,7 +139,7 @@ describe("fish", () => {
         "stop\tstop a running one and its command gracefully",
       ]);
       expect(complete(dir, env, "hupwatch reload --no")).toEqual(["--no-wait\tonly ask, and exit"]);
-      expect(complete(dir, env, "hupwatch reload ")).toEqual([`shop\tpid ${hupwatch.pid}`]);
+      expect(complete(dir, env, "hupwatch reload sh")).toEqual([`shop\tpid ${hupwatch.pid}`]);
       expect(complete(dir, env, "hupwatch -- ./serv")).toEqual(["./server"]);
       complete(dir, env, "hupwatch -v (touch made) > precious ");
       expect(existsSync(`${dir.path}/made`)).toBe(false);

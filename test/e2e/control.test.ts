@@ -81,7 +81,7 @@ test(
       ["-k", "-w", "0.2", "--name", "shop", "--", ...gunicorn(bind)],
       { cwd: site.current, env: place.env },
     );
-    const reload = () => cli(["reload", "--json"], place);
+    const reload = () => cli(["reload", "shop", "--json"], place);
     const first = reload();
     await hupwatch.until(LOG.started(2));
     const answers = await Promise.all([first, reload(), reload()]);
@@ -93,7 +93,7 @@ test(
     expect(one).toBe(2);
     // Both at once as a rule; on a machine that starts them slowly one may come too late for the third.
     for (const generation of others) expect(generation).toBeGreaterThan(2);
-    const status = await cli(["status", "--json"], place);
+    const status = await cli(["status", "shop", "--json"], place);
     const [{ counts }] = JSON.parse(status.stdout) as [StatusAnswer];
     expect(counts.swapped).toBe(Math.max(...others) - 1);
   },

@@ -41,7 +41,7 @@ test.each(TRANSPORTS)(
     await load.version("2");
     await first.assertAlone(heir);
     // The earlier name is gone, with its files.
-    const { stdout } = await cli(["status", "--json"], place);
+    const { stdout } = await cli(["status", "--run-dir", `${place.path}/hupwatch`, "--json"], place);
     expect(JSON.parse(stdout)).toMatchObject([{ name: expect.stringContaining("2-gunicorn") }]);
     expect(readdirSync(`${place.path}/hupwatch`).filter((name) => name.startsWith("1-"))).toEqual([]);
 

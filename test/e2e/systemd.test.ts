@@ -140,7 +140,7 @@ test.each([
     ]);
     await using load = await startLoad({ target: `unix:${path}`, afterFirstOk: true });
     site.deploy("2");
-    expect(await cli(["reload"], place)).toMatchObject({ exitCode: 0 });
+    expect(await cli(["reload", "web"], place)).toMatchObject({ exitCode: 0 });
     await load.version("2");
     await hupwatch.until(LOG.gone(1));
     await load.more(50);
