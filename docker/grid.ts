@@ -137,7 +137,7 @@ export function renderText(grid: Grid): string {
   const images = Object.entries(grid.images).map(([name, mb]) => `${name} ${mb.toFixed(0)} MB`);
   const rest = [
     ...remarksOf(grid),
-    `images: ${images.join(", ")}`,
+    ...(images.length > 0 ? [`images: ${images.join(", ")}`] : []),
     `engine: ${grid.engine}; base: ${grid.base}; ${Math.round(grid.seconds)} s`,
   ];
   const end = [sumOf(grid), countsOf(grid), ""];

@@ -82,6 +82,12 @@ const SUPERVISORD: Supervisor = {
   leaving: { options: NOT_PID_1, stop: "hupwatch stop" },
 };
 
+/**
+ * circusd would start hupwatch again, so its watcher is removed; but it answers before it has done so, and a TERM that meets it
+ * at any work is lost ("arbiter is already running"). When it takes the next command it is idle.
+ */
+const retried = (words: string) => `until circusctl ${words}; do sleep 0.1; done`;
+
 const SUPERVISORS: readonly Supervisor[] = [
   SUPERVISORD,
   {
@@ -93,9 +99,7 @@ const SUPERVISORS: readonly Supervisor[] = [
     hup: "circusctl signal app HUP",
     restart: "circusctl restart app",
     kill: "kill -9 $(circusctl list app)",
-    // circusd would start it again within seconds, but it is told to stop before. (With `circusctl rm` in between, TERM may
-    // meet a circusd that still carries that out, and is lost: "arbiter is already running".)
-    leaving: { options: NOT_PID_1, stop: "hupwatch stop" },
+    leaving: { options: NOT_PID_1, stop: `hupwatch stop && ${retried("rm app")} && ${retried("start")}` },
   },
   {
     name: "runit",
