@@ -24,11 +24,17 @@ export const httpCheck = (path?: string): Check => ({
     const goodStatus = path === undefined ? isAlive : isGood;
     let attempt: Attempt | undefined;
     let notBefore = 0;
+    // What it has answered once tells more than the silence of a later attempt that time has run out on.
+    let hasAnswered = false;
     const polling = poll(clock, POLL_MS, () => {
       if (clock.now() < notBefore) return "more";
       attempt ??= new Attempt(listener, requestFor(path ?? "/"), clock.now() + ATTEMPT_MS);
-      const outcome = attempt.advance(clock.now(), note);
-      if (outcome === "pending") return "more";
+      const outcome = attempt.advance(clock.now());
+      if (outcome === "pending") {
+        if (attempt.isUnanswered && !hasAnswered) note("it has not answered");
+        return "more";
+      }
+      hasAnswered ||= !attempt.isUnanswered;
       attempt[Symbol.dispose]();
       attempt = undefined;
       if (typeof outcome === "number" && goodStatus(outcome)) {
@@ -70,11 +76,16 @@ class Attempt implements Disposable {
     this.#unsent = request;
   }
 
-  advance(now: number, note: (obstacle: string) => void): "pending" | number | { obstacle: string } {
+  /** Not one byte has come. */
+  get isUnanswered(): boolean {
+    return this.#reader.state === "idle";
+  }
+
+  advance(now: number): "pending" | number | { obstacle: string } {
     try {
       this.#probe ??= this.listener.connect();
       if (this.#probe.connected()) {
-        const status = this.#exchange(this.#probe, note);
+        const status = this.#exchange(this.#probe);
         if (status !== undefined) return status;
       }
     } catch (error) {
@@ -84,9 +95,8 @@ class Attempt implements Disposable {
     return now > this.deadline ? { obstacle: "it did not answer" } : "pending";
   }
 
-  #exchange(probe: Probe, note: (obstacle: string) => void): number | { obstacle: string } | undefined {
+  #exchange(probe: Probe): number | { obstacle: string } | undefined {
     if (this.#unsent.length > 0) this.#unsent = this.#unsent.subarray(probe.write(this.#unsent));
-    if (this.#reader.state === "idle") note("it has not answered");
     for (let got = probe.read(); got !== undefined; got = probe.read()) {
       if (got === "eof") {
         const end = this.#reader.end();

@@ -52,6 +52,18 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     });
   });
 
+  test("http: a bad answer is told until another one comes", async () => {
+    using place = ground(transport);
+    let requests = 0;
+    using _server = serve(place.young, (s) => {
+      requests += 1;
+      if (requests === 1) s.end(answer("500 Internal Server Error"));
+    });
+    using asking = ask(parseCheck("http"), [place.young]);
+    await until(() => requests === 2, { what: "a second request" });
+    expect(asking.obstacle).toBe("it answered 500");
+  });
+
   test("http:/path wants 2xx or 3xx of that path", async () => {
     using place = ground(transport);
     let healthy = false;
