@@ -22,9 +22,22 @@ export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocke
     .filter((fields) => fields[1] === local && fields[3] === TCP_LISTEN)
     .map((fields) => ({
       inode: Number(fields[9]),
-      queued: Number.parseInt(fields[4]?.split(":")[1] ?? "0", 16),
+      queued: queuedIn(fields),
     }));
 }
+
+/** Connections that wait in the accept queue of the listener with this number, wherever it listens. */
+export function tcpQueue(inode: number): number {
+  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"])
+    for (const row of readFileSync(table, "latin1").split("\n")) {
+      const fields = row.trim().split(/\s+/);
+      if (fields[9] === `${inode}` && fields[3] === TCP_LISTEN) return queuedIn(fields);
+    }
+  return 0;
+}
+
+/** The fifth column is `tx_queue:rx_queue`; of a listener the second is its accept queue's length. */
+const queuedIn = (fields: readonly string[]) => Number.parseInt(fields[4]?.split(":")[1] ?? "0", 16);
 
 /** An address as the table's second column has it: `0100007F:1F90`. */
 export const localColumn = (hostBytes: Uint8Array, port: number): string =>

@@ -2,9 +2,9 @@
  * A TCP port whose new connections are steered: one SO_REUSEPORT group with a listener per generation, and a
  * classic-BPF selector that names the one that gets new connections (socket(7); net/core/sock_reuseport.c).
  *
- * The group's order is the order of listen(2), and a listener that leaves makes the last one jump into its place. So
- * none ever leaves: a listener whose generation is gone waits here, empty, for the next generation, and every index
- * stays what it was. The exception is one that its own server shut down (uWSGI does at its exit): see #follow.
+ * No listener of ours ever leaves the group: one whose generation is gone waits here, empty, for the next generation,
+ * and every index stays what it was. Exceptions are one that its own server shut down (uWSGI does at its exit), and those
+ * of survivors that the kernel does not hand out: see tcp-group.ts.
  */
 import { fstatSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
@@ -14,7 +14,6 @@ import {
   bind,
   close,
   getsockname,
-  isListening,
   isReadable,
   listen,
   SystemError,
@@ -22,11 +21,12 @@ import {
   setNoDelay,
   socket,
 } from "../os/libc.ts";
-import { listeningOn } from "../os/netstat.ts";
+import { listeningOn, tcpQueue } from "../os/netstat.ts";
 import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
 import { type InetAddress, Probe } from "./probe.ts";
 import { decode, encode, format, hostBytes } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
+import { type Member, TcpGroup } from "./tcp-group.ts";
 
 /** linux/bpf_common.h, linux/filter.h */
 const LD_ABS = { word: 0x20, half: 0x28, byte: 0x30 } as const;
@@ -35,17 +35,12 @@ const JEQ_K = 0x15;
 const RET_K = 0x06;
 const SKF_NET_OFF = -0x100000;
 
-interface Slot {
-  fd: number;
-  taken: boolean;
-}
-
 export class HeldTcp implements HeldSocket {
   readonly cutover: Cutover = { mode: "steer" };
   readonly address: InetAddress;
-  /** In the kernel's order. */
-  readonly #slots: Slot[] = [];
-  #current: Slot | undefined;
+  readonly #group: TcpGroup;
+  readonly #members = new WeakMap<Listener, Member>();
+  #current: Member | undefined;
   readonly #options: SocketOptions;
 
   readonly adopted: Listener | undefined;
@@ -58,38 +53,74 @@ export class HeldTcp implements HeldSocket {
     inherited?: InheritedListener,
   ) {
     this.#options = options;
-    this.address = inherited ? this.#adopt(wanted, inherited) : this.#claim(wanted);
-    this.adopted = inherited && this.#listener(this.#current as Slot);
+    this.address = wanted;
+    this.#group = new TcpGroup(
+      () => this.address,
+      () => this.#open(),
+    );
+    if (inherited) this.#adopt(inherited);
+    else this.address = this.#claim(wanted);
+    this.adopted = inherited && this.#listener(this.#current as Member);
   }
 
-  /** Alone in its group it has index 0, whatever it was before the others left; else its relay has kept the group together. */
-  #adopt(wanted: InetAddress, { fd, group = [] }: InheritedListener): InetAddress {
-    if (fd === undefined)
-      throw new HupwatchError(
-        "takeover.forbidden",
-        `cannot take over '${this.spec.text}': the kernel does not hand out the listener of the running generation`,
-        {
-          hint: "run as the same user with kernel.yama.ptrace_scope=0 or CAP_SYS_PTRACE, or end that generation",
-        },
-      );
-    const inode = fstatSync(fd).ino;
+  #adopt(inherited: InheritedListener): void {
+    const { fd, group = [] } = inherited;
+    const inode = fd === undefined ? undefined : fstatSync(fd).ino;
     const own = group.find((member) => fstatSync(member).ino === inode);
-    const known = own === undefined ? [fd] : group;
-    for (const spare of own === undefined ? group : [fd]) close(spare);
-    const others = listeningOn(hostBytes(wanted), wanted.port).length - known.length;
-    if (others !== 0)
-      throw new HupwatchError(
-        "takeover.busy",
-        `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left`,
-        { hint: `'ss -ltnp sport = :${wanted.port}' names their processes; end all but the serving one` },
-      );
+    const known = own === undefined && fd !== undefined ? [fd] : group;
+    const isAll =
+      known.length > 0 && listeningOn(hostBytes(this.address), this.address.port).length === known.length;
+    for (const spare of [fd, ...group])
+      if (spare !== undefined && !(isAll && known.includes(spare))) close(spare);
+    if (!isAll) {
+      this.#joinSurvivors(inherited);
+      return;
+    }
+    // Alone in its group it has index 0, whatever it was before the others left; else its relay has kept the group together.
     for (const member of known) {
-      const slot = { fd: member, taken: false };
-      this.#slots.push(slot);
-      if (member === (own ?? fd)) this.#current = slot;
+      const slot = this.#group.add(member);
+      if (slot.inode === inode) this.#current = slot;
     }
     this.#select();
-    return wanted;
+  }
+
+  /** Theirs stay where they are and ours stand beside them, out of reach from their first moment by the selector that stands. */
+  #joinSurvivors({ inode, order }: InheritedListener): void {
+    if (!order) throw this.#forbidden();
+    if (!this.#group.inherit(order)) throw this.#busy();
+    this.#current = this.#group.members.find((m) => m.inode === inode);
+    if (!this.#current) throw this.#busy();
+    const { length } = this.#group.foreign;
+    try {
+      this.#group.join();
+      // Who left before the first of ours was there has changed the order in another way.
+      if (this.#group.foreign.length !== length) throw this.#busy();
+      this.#select();
+    } catch (error) {
+      this.#group.closeAll();
+      throw error instanceof HupwatchError && error.code === "bind.failed" ? this.#forbidden(error) : error;
+    }
+  }
+
+  /** Another user's group is not open to us either. */
+  #forbidden(cause?: unknown): HupwatchError {
+    return new HupwatchError(
+      "takeover.forbidden",
+      `cannot take over '${this.spec.text}': the kernel does not hand out the listener of the running generation`,
+      {
+        hint: "run as the same user with kernel.yama.ptrace_scope=0 or CAP_SYS_PTRACE, or end that generation",
+        cause,
+      },
+    );
+  }
+
+  #busy(): HupwatchError {
+    const { port } = this.address;
+    return new HupwatchError(
+      "takeover.busy",
+      `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left`,
+      { hint: `'ss -ltnp sport = :${port}' names their processes; end all but the serving one` },
+    );
   }
 
   /**
@@ -110,53 +141,50 @@ export class HeldTcp implements HeldSocket {
       close(fd);
       throw explain(error, this.spec, wanted);
     }
-    this.#slots.push({ fd, taken: false });
+    this.#group.add(fd);
     this.#select();
     return decode(getsockname(fd)) as InetAddress;
   }
 
   listenFor(_generation: number): Listener {
     this.#follow();
-    return this.#listener(this.#slots.find((s) => !s.taken) ?? this.#join());
+    const slot = this.#group.free ?? this.#group.join();
+    // The first member of a new group finds no selector.
+    if (this.#group.members.length === 1) this.#select();
+    return this.#listener(slot);
   }
 
   groupDescriptors(): number[] {
-    return this.#slots.map((s) => s.fd);
+    return this.#group.own.map((m) => m.fd);
   }
 
-  #listener(slot: Slot): Listener {
+  groupInodes(): number[] {
+    return this.#group.inodes;
+  }
+
+  #listener(slot: Member): Listener {
     slot.taken = true;
-    return {
+    const listener: Listener = {
       fd: slot.fd,
       proof: true,
-      hasQueued: () => isReadable(slot.fd),
+      hasQueued: () => (slot.fd < 0 ? tcpQueue(slot.inode) > 0 : isReadable(slot.fd)),
       connect: () => Probe.tcp(probeTarget(this.address), (source) => this.#route(source, slot)),
       [Symbol.dispose]: () => {
         this.#follow();
         slot.taken = false;
-        if (!this.#slots.includes(slot)) close(slot.fd);
+        if (slot.fd >= 0 && !this.#group.members.includes(slot)) close(slot.fd);
       },
     };
+    this.#members.set(listener, slot);
+    return listener;
   }
 
-  /**
-   * Does what the kernel has done: a listener that was shut down has left the group and the last one has its place
-   * (reuseport_stop_listen_sock). The selector that stood meanwhile may have named nobody; then the kernel hashes.
-   */
+  /** The selector that stood meanwhile may have named nobody, after a shutdown(2) of ours; then the kernel hashes. */
   #follow(): void {
-    let at = this.#slots.findIndex((s) => !isListening(s.fd));
-    if (at < 0) return;
-    for (; at >= 0; at = this.#slots.findIndex((s) => !isListening(s.fd))) {
-      const shut = this.#slots[at] as Slot;
-      const last = this.#slots.pop() as Slot;
-      if (last !== shut) this.#slots[at] = last;
-      if (!shut.taken) close(shut.fd);
-    }
-    this.#select();
+    if (this.#group.follow()) this.#select();
   }
 
-  /** The selector stands already, so the new member gets nothing from its first moment on. */
-  #join(): Slot {
+  #open(): number {
     const fd = socket(this.address.family, false);
     try {
       setFlag(fd, "reuseaddr");
@@ -164,26 +192,23 @@ export class HeldTcp implements HeldSocket {
       setNoDelay(fd);
       bind(fd, encode(this.address));
       listen(fd, this.#options.backlog);
+      return fd;
     } catch (error) {
       close(fd);
       throw explain(error, this.spec, this.address);
     }
-    const slot = { fd, taken: false };
-    // The first member of a new group finds no selector.
-    if (this.#slots.push(slot) === 1) this.#select();
-    return slot;
   }
 
   steerTo(listener: Listener): void {
     this.#follow();
-    const slot = this.#slots.find((s) => s.fd === listener.fd);
-    if (!isListening(listener.fd))
+    const slot = this.#members.get(listener);
+    if (!slot) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
+    if (!this.#group.members.includes(slot))
       throw new HupwatchError(
         "socket.shut-down",
         `'${this.spec.text}' no longer listens: a generation shut it down`,
         { hint: "keep the server from calling shutdown(2) on a socket it was given" },
       );
-    if (!slot) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
     this.#current = slot;
     this.#select();
   }
@@ -194,23 +219,22 @@ export class HeldTcp implements HeldSocket {
 
   /** Its index in the kernel's order; the first one before anybody was steered to. */
   #serving(): number {
-    return this.#current ? this.#slots.indexOf(this.#current) : 0;
+    return this.#current ? this.#group.members.indexOf(this.#current) : 0;
   }
 
   /** Everybody to the serving listener, this one source to `slot`, until the returned function is called. */
-  #route(source: InetAddress, slot: Slot): () => void {
-    this.#attach(selectorFor(source, this.#slots.indexOf(slot), this.#serving()));
+  #route(source: InetAddress, slot: Member): () => void {
+    this.#attach(selectorFor(source, this.#group.members.indexOf(slot), this.#serving()));
     return () => this.#select();
   }
 
   #attach(program: readonly BpfInstruction[]): void {
-    const member = this.#slots[0];
+    const [member] = this.#group.own;
     if (member) attachReuseportSelector(member.fd, program);
   }
 
   leave(): void {
-    for (const slot of this.#slots) close(slot.fd);
-    this.#slots.length = 0;
+    this.#group.closeAll();
   }
 
   [Symbol.dispose](): void {

@@ -28,6 +28,9 @@ export interface InheritedListener {
   fd: number | undefined;
   /** Duplicates of all listeners of its SO_REUSEPORT group in the kernel's order, its own included; ours to close. */
   group?: number[] | undefined;
+  /** Its socket's number in /proc, and those of its whole group in the kernel's order, as they were recorded. */
+  inode?: number;
+  order?: readonly number[] | undefined;
   privatePath?: string | undefined;
   /** The other survivors' names beside a Unix path: theirs may stand at the public one and is replaced. */
   rivals?: readonly string[];
@@ -45,6 +48,8 @@ export interface HeldSocket extends Disposable {
   steerTo(listener: Listener): void;
   /** Listeners that keep the order of a SO_REUSEPORT group as long as anybody has them open, in that order. */
   groupDescriptors?(): number[];
+  /** Who is in the group, survivors' included, in the kernel's order; 0 for who is never to be used. */
+  groupInodes?(): number[];
   /** Lets go without taking anything away from the generations that go on living. */
   leave(): void;
 }

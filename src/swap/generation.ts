@@ -139,7 +139,12 @@ export class Generation {
   /** Opens its listeners, or inherits those of a dead generation, open as they are. Throws HupwatchError. */
   listen(predecessor?: Generation): void {
     if (predecessor) {
-      this.listeners.push(...predecessor.listeners);
+      // A survivor's that the kernel did not hand out has gone with it.
+      this.listeners.push(
+        ...predecessor.listeners.map((l, i) =>
+          l && l.fd < 0 && !l.privatePath ? this.held[i]?.listenFor(this.number) : l,
+        ),
+      );
       this.#extra = predecessor.#extra;
       predecessor.#ownsListeners = false;
       return;
@@ -389,8 +394,7 @@ export class Generation {
   }
 }
 
-const groupOf = (held: HeldSocket): number[] | undefined =>
-  held.groupDescriptors?.().map((fd) => fstatSync(fd).ino);
+const groupOf = (held: HeldSocket): number[] | undefined => held.groupInodes?.();
 
 /** One sentence for logs and reasons. */
 export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {

@@ -144,7 +144,8 @@ export class Supervisor {
       const held = this.held[i];
       // Who waits in a shared listener waits for the serving generation, which accepts from it, too.
       if (!listener || held?.cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
-      if (listener.hasQueued()) this.#rescues.set(listener, Rescue.start(listener.fd, held.address));
+      if (listener.fd >= 0 && listener.hasQueued())
+        this.#rescues.set(listener, Rescue.start(listener.fd, held.address));
     }
   }
 

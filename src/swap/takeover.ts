@@ -6,8 +6,10 @@
  * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
  */
 import { lstatSync } from "node:fs";
-import { close, isReadable } from "../os/libc.ts";
+import { close } from "../os/libc.ts";
+import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
+import { unixQueue } from "../os/sockdiag.ts";
 import type { InheritedListener } from "../sockets/held.ts";
 import { removeNames } from "../sockets/unix-path.ts";
 import { Generation, type Observer } from "./generation.ts";
@@ -54,6 +56,8 @@ export async function prepareTakeover(
       return {
         fd: takeListener(current, listener.inode),
         group: takeGroup(everybody, listener),
+        inode: listener.inode,
+        order: listener.group,
         privatePath: listener.privatePath,
         rivals: others.flatMap(({ listeners }) =>
           listeners.flatMap((l) => (l.address === address && l.privatePath) || []),
@@ -73,7 +77,7 @@ function knowsGroups(current: RecordedGeneration, others: readonly RecordedGener
   return current.listeners.every(
     ({ address, group }) =>
       !group ||
-      (group.every((inode) => everybody.some((survivor) => holds(survivor, inode))) &&
+      (group.every((inode) => inode === 0 || everybody.some((survivor) => holds(survivor, inode))) &&
         others.every(
           ({ listeners }) =>
             listeners.length > 0 && listeners.every((l) => l.address !== address || group.includes(l.inode)),
@@ -89,13 +93,11 @@ async function settleOthers(
 ): Promise<void> {
   if (others.length === 0) return;
   const own = new Set(current.listeners.map((l) => l.inode));
-  const queues = others.flatMap((survivor) =>
-    survivor.listeners.filter((l) => !own.has(l.inode)).flatMap((l) => takeListener(survivor, l.inode) ?? []),
-  );
+  const inodes = others.flatMap((g) => g.listeners.map((l) => l.inode)).filter((inode) => !own.has(inode));
   const settled = Promise.withResolvers<void>();
-  settle(clock, SETTLE_MS, () => queues.some(isReadable), settled.resolve);
+  const isQueued = (inode: number) => tcpQueue(inode) > 0 || (unixQueue(inode) ?? 0) > 0;
+  settle(clock, SETTLE_MS, () => inodes.some(isQueued), settled.resolve);
   await settled.promise;
-  for (const fd of queues) close(fd);
 }
 
 /** An heir has the very listeners of the generation it replaced: by their names it is still reached. */

@@ -1,0 +1,132 @@
+/**
+ * The members of one SO_REUSEPORT group in the kernel's order, which a selector's answer is an index of.
+ *
+ * Members join at the end, and when one leaves, the last one jumps into its place (net/core/sock_reuseport.c). Our own
+ * leave when we let them. A survivor's that the kernel does not hand out leave when they like, so as many idle ones of ours
+ * stand at the end as there are of those: whoever leaves, an idle one takes its place, and every index that somebody is
+ * steered to stays what it was, without a moment in between. Which idle one stands where is not known afterwards: they
+ * are never steered to.
+ */
+import { fstatSync } from "node:fs";
+import { close, isListening } from "../os/libc.ts";
+import { listeningOn } from "../os/netstat.ts";
+import type { InetAddress } from "./probe.ts";
+import { hostBytes } from "./sockaddr.ts";
+
+export interface Member {
+  /** Below 0 where it is a survivor's. */
+  readonly fd: number;
+  /** As in /proc/net/tcp; 0 for an idle one that an earlier hupwatch left. */
+  readonly inode: number;
+  /** May be given to a generation. */
+  usable: boolean;
+  taken: boolean;
+}
+
+export const IDLE = 0;
+
+export class TcpGroup {
+  readonly members: Member[] = [];
+
+  constructor(
+    private readonly address: () => InetAddress,
+    /** A new listener of ours in the same group. */
+    private readonly open: () => number,
+  ) {}
+
+  /** A listener of ours that is its last member. */
+  add(fd: number, usable = true): Member {
+    const member = { fd, inode: fstatSync(fd).ino, usable, taken: false };
+    this.members.push(member);
+    return member;
+  }
+
+  /** Members of ours that are still there. */
+  get own(): Member[] {
+    return this.members.filter((m) => m.fd >= 0);
+  }
+
+  get foreign(): Member[] {
+    return this.members.filter((m) => m.fd < 0);
+  }
+
+  /**
+   * Goes on with what survivors have, in the order that was recorded. False where other sockets listen than those, or in an
+   * order that is not known.
+   */
+  inherit(recorded: readonly number[]): boolean {
+    const order = recorded.map((inode): Member => ({ fd: -1, inode, usable: false, taken: false }));
+    const listening = this.#listening();
+    this.members.push(...order);
+    const gone = order.filter((m) => m.inode !== IDLE && !listening.has(m.inode));
+    for (const member of gone.reverse()) {
+      const last = this.members.at(-1);
+      if (last !== member && last?.inode !== IDLE && listening.size !== 1) return false;
+      this.#remove(member);
+    }
+    return this.members.length === listening.size;
+  }
+
+  /** One that waits for a generation, and that the departure of survivors' does not move. */
+  get free(): Member | undefined {
+    const stable = this.members.slice(0, this.members.length - this.foreign.length);
+    return stable.find((m) => m.usable && !m.taken);
+  }
+
+  /** A member that may be given to a generation. Tried again where members left meanwhile: then its place is not known. */
+  join(): Member {
+    for (;;) {
+      const slot = this.add(this.open(), this.foreign.length === 0);
+      if (slot.usable) return slot;
+      for (const _ of this.foreign) this.add(this.open(), false);
+      if (!this.#followForeign()) {
+        slot.usable = true;
+        return slot;
+      }
+    }
+  }
+
+  /** Does what the kernel has done to members that left. True where one did. */
+  follow(): boolean {
+    const foreign = this.#followForeign();
+    const shut = this.own.filter((m) => !isListening(m.fd));
+    for (const member of shut) {
+      this.#remove(member);
+      if (!member.taken) close(member.fd);
+    }
+    return foreign || shut.length > 0;
+  }
+
+  /** In the kernel's order, as a later start has to know them. */
+  get inodes(): number[] {
+    return this.members.map((m) => (m.usable || m.fd < 0 ? m.inode : IDLE));
+  }
+
+  closeAll(): void {
+    for (const { fd } of this.own) close(fd);
+    this.members.length = 0;
+  }
+
+  #followForeign(): boolean {
+    if (this.foreign.length === 0) return false;
+    const listening = this.#listening();
+    const known = new Set(this.members.map((m) => m.inode));
+    const gone = this.foreign.filter((m) => m.inode !== IDLE && !listening.has(m.inode));
+    // Idle ones of an earlier hupwatch have no number: so many are left as listen there beside all that is known.
+    const idle = [...listening].filter((inode) => !known.has(inode)).length;
+    gone.push(...this.foreign.filter((m) => m.inode === IDLE).slice(idle));
+    for (const member of gone) this.#remove(member);
+    return gone.length > 0;
+  }
+
+  #remove(member: Member): void {
+    const at = this.members.indexOf(member);
+    const last = this.members.pop();
+    if (last && last !== member) this.members[at] = last;
+  }
+
+  #listening(): Set<number> {
+    const address = this.address();
+    return new Set(listeningOn(hostBytes(address), address.port).map((s) => s.inode));
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * I7 for a user without rights on a kernel that refuses pidfd_getfd(2), as Ubuntu's and Docker's do: a TCP port is taken over
+ * by listeners beside the survivors'. Real gunicorn under load of fresh connections: no failure, never two masters.
+ */
+import { expect, test } from "bun:test";
+import { chownSync } from "node:fs";
+import type { Hupwatch } from "../harness/hupwatch.ts";
+import { Lives } from "../harness/lives.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { bindFor, gunicorn, gunicornSite } from "../harness/site.ts";
+import { record } from "../harness/table.ts";
+import { takeTurn } from "../harness/turns.ts";
+import { ROOT } from "../setup/places.ts";
+
+const TIMEOUT_MS = 180_000;
+const RATE = 300;
+const CLEAN = { failures: {}, examples: [], failed: 0, wentBack: 0 };
+const NOBODY = 65534;
+
+const kill = async (hupwatch: Hupwatch) => {
+  hupwatch.signal("SIGKILL");
+  await hupwatch.exited;
+};
+
+const ENDS: Record<string, (hupwatch: Hupwatch, next: number) => Promise<unknown>> = {
+  "kill -9": kill,
+  TERM: async (hupwatch) => {
+    hupwatch.signal("SIGTERM");
+    expect(await hupwatch.exited).toBe(0);
+  },
+  "kill -9 while the next one boots": async (hupwatch, next) => {
+    hupwatch.hup();
+    await hupwatch.until(LOG.started(next));
+    await kill(hupwatch);
+  },
+  "kill -9 while it warms up": async (hupwatch, next) => {
+    hupwatch.hup();
+    await hupwatch.until(LOG.ready(next));
+    await kill(hupwatch);
+  },
+  "kill -9 while the old one drains": async (hupwatch, next) => {
+    hupwatch.hup();
+    await hupwatch.until(LOG.retired(next - 1));
+    await kill(hupwatch);
+  },
+  "kill -9 after a swap": async (hupwatch, next) => {
+    await hupwatch.swap(next);
+    await kill(hupwatch);
+  },
+};
+
+const highest = (log: string) =>
+  Math.max(...[...log.matchAll(/generation (\d+) (?:serves|started)/g)].map(([, number]) => Number(number)));
+
+test.concurrent.each(Object.keys(ENDS))(
+  "I7: %s, and a start that gets no descriptor, three times in a row",
+  async (how) => {
+    using _turn = await takeTurn();
+    using site = gunicornSite();
+    if (process.getuid?.() === 0) chownSync(site.path, NOBODY, NOBODY);
+    const bind = await bindFor("tcp", site);
+    await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], {
+      cwd: site.current,
+      launcher: `${ROOT}/fixtures/launchers/refused.py`,
+      env: { APP_BOOT_SECONDS: "0.5" },
+    });
+    let hupwatch = await lives.start();
+    await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+    await using slow = await startLoad({ target: bind, path: "/slow?ms=300", concurrency: 1 });
+    let version = 1;
+    for (let i = 0; i < 3; i++) {
+      site.deploy(`${++version}`);
+      await ENDS[how]?.(hupwatch, highest(lives.log) + 1);
+      await load.more(50);
+      site.deploy(`${++version}`);
+      hupwatch = await lives.start();
+      expect(hupwatch.log).toMatch(/took over generation \d+, which serves/);
+      await load.version(`${version}`);
+    }
+    for (let i = 0; i < 3; i++) {
+      site.deploy(`${++version}`);
+      await hupwatch.swap(highest(lives.log) + 1);
+      await load.version(`${version}`);
+      await lives.assertAlone(hupwatch);
+    }
+    const [report, slowReport] = [await load.stop(), await slow.stop()];
+    record(`${how}, pidfd_getfd refused (tcp)`, report, hupwatch.log, /took over/);
+    expect(report).toMatchObject(CLEAN);
+    expect(slowReport).toMatchObject(CLEAN);
+    hupwatch.signal("SIGQUIT");
+    await hupwatch.assertTreeGone();
+  },
+  TIMEOUT_MS,
+);
