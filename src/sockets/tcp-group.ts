@@ -64,6 +64,8 @@ export class TcpGroup {
       if (last !== member && last?.inode !== IDLE && listening.size !== 1) return false;
       this.#remove(member);
     }
+    // Idle ones are all alike: which of them has gone does not matter while the last one is idle, too.
+    while (this.members.length > listening.size && this.members.at(-1)?.inode === IDLE) this.members.pop();
     return this.members.length === listening.size;
   }
 

@@ -110,6 +110,22 @@ describe.each(each)("from $count survivors, $serving of which serves", ({ count,
   );
 });
 
+test("a record from before survivors left, idle ones of an earlier takeover among them", async () => {
+  const left = leaveBehind(2, 2);
+  const order = [0, left.order[1] as number];
+  const held = takeOver({ ...left, order }, 2);
+  const young = serve(held, "3");
+  held.steerTo(young);
+  const recorded = held.groupInodes();
+  for (const server of left.servers) server[Symbol.dispose]();
+  const again = takeOver({ ...left, order: recorded }, recorded.indexOf(fstatSync(young.fd).ino) + 1);
+  const target = { hostname: left.address.host, port: left.address.port };
+  for (let i = 0; i < 30; i++) expect(await versionAt(target)).toBe("3");
+  const next = serve(again, "4");
+  again.steerTo(next);
+  for (let i = 0; i < 30; i++) expect(await versionAt(target)).toBe("4");
+});
+
 test("taken over again and again, also from the half of a takeover", async () => {
   const left = leaveBehind(2, 2);
   await using load = await startLoad({ target: format(left.address), concurrency: 8 });
