@@ -166,6 +166,7 @@ export class HeldTcp implements HeldSocket {
     slot.taken = true;
     const listener: Listener = {
       fd: slot.fd,
+      isForeign: slot.fd < 0,
       proof: true,
       hasQueued: () => (slot.fd < 0 ? tcpQueue(slot.inode) > 0 : isReadable(slot.fd)),
       connect: () => Probe.tcp(probeTarget(this.address), (source) => this.#route(source, slot)),

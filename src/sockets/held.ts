@@ -13,6 +13,8 @@ export type Cutover = { mode: "steer" } | { mode: "share"; why: string };
 /** One generation's way in. `fd` is hupwatch's own: the generation gets a duplicate. */
 export interface Listener extends Disposable {
   readonly fd: number;
+  /** A survivor's that the kernel did not hand out: it goes when the survivor does, and nobody can inherit it. */
+  readonly isForeign?: boolean;
   /** The name a Unix listener is bound to, beside the public path: for `{socket}`, and what its connections are known by. */
   readonly privatePath?: string;
   /** Somebody waits in the accept queue. */

@@ -141,9 +141,7 @@ export class Generation {
     if (predecessor) {
       // A survivor's that the kernel did not hand out has gone with it.
       this.listeners.push(
-        ...predecessor.listeners.map((l, i) =>
-          l && l.fd < 0 && !l.privatePath ? this.held[i]?.listenFor(this.number) : l,
-        ),
+        ...predecessor.listeners.map((l, i) => (l?.isForeign ? this.held[i]?.listenFor(this.number) : l)),
       );
       this.#extra = predecessor.#extra;
       predecessor.#ownsListeners = false;

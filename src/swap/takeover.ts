@@ -6,7 +6,7 @@
  * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
  */
 import { lstatSync } from "node:fs";
-import { close } from "../os/libc.ts";
+import { close, isReadable } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
 import { unixQueue } from "../os/sockdiag.ts";
@@ -93,11 +93,21 @@ async function settleOthers(
 ): Promise<void> {
   if (others.length === 0) return;
   const own = new Set(current.listeners.map((l) => l.inode));
-  const inodes = others.flatMap((g) => g.listeners.map((l) => l.inode)).filter((inode) => !own.has(inode));
+  using queues = new DisposableStack();
+  const hasQueued = others.flatMap((survivor) =>
+    survivor.listeners.filter((l) => !own.has(l.inode)).map((l) => queueOf(survivor, l.inode, queues)),
+  );
   const settled = Promise.withResolvers<void>();
-  const isQueued = (inode: number) => tcpQueue(inode) > 0 || (unixQueue(inode) ?? 0) > 0;
-  settle(clock, SETTLE_MS, () => inodes.some(isQueued), settled.resolve);
+  settle(clock, SETTLE_MS, () => hasQueued.some((look) => look()), settled.resolve);
   await settled.promise;
+}
+
+/** By a duplicate of the listener, else by the kernel's tables, of which a sandbox may hide that of Unix sockets. */
+function queueOf(survivor: RecordedGeneration, inode: number, queues: DisposableStack): () => boolean {
+  const fd = takeListener(survivor, inode);
+  if (fd === undefined) return () => tcpQueue(inode) > 0 || (unixQueue(inode) ?? 0) > 0;
+  queues.defer(() => close(fd));
+  return () => isReadable(fd);
 }
 
 /** An heir has the very listeners of the generation it replaced: by their names it is still reached. */
