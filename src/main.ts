@@ -1,19 +1,9 @@
 /** Entry: cut argv, pick the sub-command, turn what happened into an exit code. The launcher starts it. */
-import { COMMON_OPTIONS, type Command, cutAtCommand, parse } from "./cli/command.ts";
-import { type CommandName, isCommandName } from "./cli/summaries.ts";
+import { COMMON_OPTIONS, cutAtCommand, parse } from "./cli/command.ts";
+import { COMMANDS } from "./cli/commands.ts";
+import { isCommandName } from "./cli/summaries.ts";
 import { HupwatchError } from "./error.ts";
 import { VERSION } from "./version.ts";
-
-const COMMANDS: Record<CommandName, () => Promise<Command>> = {
-  run: async () => (await import("./cli/run.ts")).default as unknown as Command,
-  reload: async () => (await import("./cli/reload.ts")).default as unknown as Command,
-  status: async () => (await import("./cli/status.ts")).default as unknown as Command,
-  stop: async () => (await import("./cli/stop.ts")).default as unknown as Command,
-  explain: async () => (await import("./cli/explain.ts")).default as unknown as Command,
-  load: async () => (await import("./cli/load.ts")).default as unknown as Command,
-  verify: async () => (await import("./cli/verify.ts")).default as unknown as Command,
-  complete: async () => (await import("./cli/complete.ts")).default as unknown as Command,
-};
 
 async function main(words: string[]): Promise<number> {
   const name = isCommandName(words[0]) ? words[0] : "run";

@@ -39,7 +39,7 @@ const shown = (found: Import[]) => found.map(({ from, to }) => `${from} -> ${to}
 test("the imports are read at all", () => {
   expect(files.length).toBeGreaterThan(50);
   expect(imports).toContainEqual({ from: "swap/states.ts", to: "os/spawn.ts", typeOnly: true });
-  expect(imports).toContainEqual({ from: "main.ts", to: "cli/run.ts", typeOnly: false });
+  expect(imports).toContainEqual({ from: "cli/commands.ts", to: "cli/run.ts", typeOnly: false });
   for (const { to } of imports) if (to.endsWith(".ts")) expect(files).toContain(to);
 });
 

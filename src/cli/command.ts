@@ -36,6 +36,8 @@ export type Values<T extends OptionTable> = { [K in keyof T]?: Value<T[K]> };
 export interface Parsed<T extends OptionTable> {
   values: Values<T>;
   positionals: string[];
+  /** A `--` stood before them. */
+  behindDashes?: boolean;
 }
 
 /** A sub-command: a file of its own in this folder, loaded only when it is asked for. */
@@ -71,6 +73,8 @@ export interface CutLine {
   head: string[];
   /** Undefined where no `--` and no first positional was seen. */
   wrapped: string[] | undefined;
+  /** It was a `--`. */
+  atDashes?: boolean;
 }
 
 /** Cuts a wrapping command's words where the wrapped command line starts: at `--`, else at the first word that is no option. */
@@ -84,7 +88,7 @@ export function cutAtCommand(words: readonly string[], options: OptionTable): Cu
   });
   for (const token of tokens) {
     if (token.kind === "option-terminator")
-      return { head: words.slice(0, token.index), wrapped: words.slice(token.index + 1) };
+      return { head: words.slice(0, token.index), wrapped: words.slice(token.index + 1), atDashes: true };
     if (token.kind === "positional")
       return { head: words.slice(0, token.index), wrapped: words.slice(token.index) };
   }
@@ -94,7 +98,7 @@ export function cutAtCommand(words: readonly string[], options: OptionTable): Cu
 /** Reads the words of one command. Throws a usage error that names the word. */
 export function parse<T extends OptionTable>(cmd: Command<T>, words: readonly string[]): Parsed<T> {
   const options = { ...cmd.options, ...COMMON_OPTIONS };
-  const { head, wrapped } = cmd.wraps
+  const { head, wrapped, atDashes }: CutLine = cmd.wraps
     ? cutAtCommand(words, options)
     : { head: [...words], wrapped: undefined };
   try {
@@ -105,7 +109,11 @@ export function parse<T extends OptionTable>(cmd: Command<T>, words: readonly st
       allowNegative: true,
       allowPositionals: true,
     });
-    return { values: values as Values<T>, positionals: wrapped ?? positionals };
+    return {
+      values: values as Values<T>,
+      positionals: wrapped ?? positionals,
+      behindDashes: atDashes === true,
+    };
   } catch (cause) {
     throw new HupwatchError("usage", usageMessage(cause), {
       exitCode: cmd.usageExitCode,

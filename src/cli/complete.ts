@@ -1,11 +1,12 @@
 /**
- * `hupwatch complete`: prints the shell's own script (--shell), which calls back for what could follow (`complete -- WORDS`).
+ * `hupwatch complete`: prints the shell's own script (its name, or --shell), which calls back for what could follow (`complete -- WORDS`).
  * The scripts and the matching are @bomb.sh/tab's; the words come from the same tables as the help.
  */
 import { RootCommand } from "@bomb.sh/tab";
 import { findInstances, runDirsOf } from "../control/instances.ts";
 import { ANSWER } from "../error.ts";
-import { COMMON_OPTIONS, type Command, command, type OptionTable } from "./command.ts";
+import { COMMON_OPTIONS, command, type OptionTable } from "./command.ts";
+import { COMMANDS } from "./commands.ts";
 import { type CommandName, isCommandName, SUMMARIES } from "./summaries.ts";
 import { TARGET_OPTIONS } from "./target.ts";
 import { listOf, usage } from "./values.ts";
@@ -31,10 +32,9 @@ export default command({
     { command: "source <(hupwatch complete --shell zsh)", meaning: "in ~/.zshrc, after compinit" },
     { command: "hupwatch complete --shell fish | source", meaning: "in ~/.config/fish/config.fish" },
   ],
-  async run({ values, positionals }) {
-    if (values.shell !== undefined) {
-      const [shell = ""] = listOf([values.shell], "--shell", SHELLS);
-      await Bun.write(Bun.stdout, scriptFor(shell));
+  async run({ values, positionals, behindDashes }) {
+    if (values.shell !== undefined || (!behindDashes && positionals.length > 0)) {
+      await Bun.write(Bun.stdout, scriptFor(shellOf(values.shell, positionals)));
       return ANSWER.yes;
     }
     if (positionals.length === 0) throw usage("no shell", `give --shell ${SHELLS.join(", ")}`);
@@ -43,6 +43,12 @@ export default command({
     return ANSWER.yes;
   },
 });
+
+function shellOf(asked: string | undefined, [word = "", second]: readonly string[]): string {
+  if (asked !== undefined) return listOf([asked], "--shell", SHELLS)[0] ?? "";
+  if (second !== undefined) throw usage(`two shells: '${word}' and '${second}'`, "name one");
+  return listOf([word], "shell", SHELLS)[0] ?? "";
+}
 
 /** The library's own; it can only print it. */
 function scriptFor(shell: string): string {
@@ -78,9 +84,8 @@ function forBash(script: string): string {
 /** Behind an option whose value is a path. */
 async function takesPath(words: readonly string[]): Promise<boolean> {
   const [first = ""] = words;
-  const { options } = await load(isCommandName(first) ? first : "run");
-  const table: OptionTable = options;
-  const option = table[words.at(-2)?.replace(/^--/, "") ?? ""];
+  const { options } = await COMMANDS[isCommandName(first) ? first : "run"]();
+  const option = options[words.at(-2)?.replace(/^--/, "") ?? ""];
   return option?.value === "FILE" || option?.value === "DIR";
 }
 
@@ -94,7 +99,7 @@ function isWithinWrapped(words: readonly string[]): boolean {
 async function vocabulary(): Promise<RootCommand> {
   const root = new RootCommand();
   for (const [name, summary] of Object.entries(SUMMARIES) as [CommandName, string][]) {
-    const { options } = await load(name);
+    const { options } = await COMMANDS[name]();
     const one = root.command(name, summary);
     addOptions(one, options);
     if (name === "run") addOptions(root, options);
@@ -104,9 +109,6 @@ async function vocabulary(): Promise<RootCommand> {
   }
   return root;
 }
-
-/** A sub-command is a file of its own here, by its name. */
-const load = async (name: CommandName): Promise<Command> => (await import(`./${name}.ts`)).default;
 
 type Completing = ReturnType<RootCommand["command"]>;
 

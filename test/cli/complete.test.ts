@@ -55,6 +55,20 @@ test("bash completes with it", () => {
   expect(stdout.toString().trim()).toBe("status");
 });
 
+test("a shell's bare name is as good as the option; words behind -- are still to be completed", async () => {
+  for (const shell of ["bash", "zsh", "fish"])
+    expect(await cli(["complete", shell], place)).toEqual(await cli(["complete", "--shell", shell], place));
+  expect(await candidates("bash")).toEqual({ values: [], directive: ":4" });
+  for (const [words, message] of [
+    [["tcsh"], "shell 'tcsh' is not known"],
+    [["bash", "zsh"], "two shells: 'bash' and 'zsh'"],
+  ] as const) {
+    const { exitCode, stdout, stderr } = await cli(["complete", ...words], place);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toStartWith(`hupwatch: ${message}\nTo fix: `);
+  }
+});
+
 test("another shell is refused by name", async () => {
   const { exitCode, stderr } = await cli(["complete", "--shell", "tcsh"], place);
   expect({ exitCode, stderr }).toEqual({

@@ -63,6 +63,17 @@ test(
   TIMEOUT_MS,
 );
 
+test("completion: the scripts, and what they ask", () => {
+  const complete = (...words: string[]) => {
+    const { exitCode, stdout, stderr } = Bun.spawnSync([LAUNCHER, "complete", ...words]);
+    expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
+    return stdout.toString();
+  };
+  for (const shell of ["bash", "zsh", "fish"]) expect(complete(shell)).toContain("hupwatch complete --");
+  expect(complete("--", "st")).toMatch(/^status\t.*\nstop\t/);
+  expect(complete("--", "reload", "--no")).toMatch(/^--no-wait\t/);
+});
+
 test("the installed bin is hupwatch itself: its pid is the one to HUP", async () => {
   const options = { cwd: project, launcher: LAUNCHER };
   await using hupwatch = await startHupwatch(["-w", "0", "--", ...COMMAND], options);
