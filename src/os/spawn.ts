@@ -126,12 +126,36 @@ export function spawn(request: SpawnRequest): Child {
   };
 }
 
+/** What fork(2) and pipe(2) lack: no fault of the command. */
+const EXHAUSTED: Record<string, [what: string, hint: string]> = {
+  EMFILE: [
+    "no file descriptors are left to hupwatch",
+    "raise the limit where hupwatch is started: ulimit -n, LimitNOFILE= of systemd",
+  ],
+  ENFILE: ["no file descriptors are left to the system", "raise fs.file-max (sysctl)"],
+  EAGAIN: [
+    "no processes are left to this user",
+    "raise the limit: ulimit -u, TasksMax= of systemd, --pids-limit of a container",
+  ],
+  ENOMEM: [
+    "no memory is left for a process",
+    "free some, or raise the memory limit of its container or unit",
+  ],
+};
+
 /** What only execve(2) can tell: the file is there and executable, and still cannot be run. */
 function orExplain({ argv }: SpawnRequest, start: () => Subprocess): Subprocess {
   try {
     return start();
   } catch (cause) {
     const { code = "?" } = cause as NodeJS.ErrnoException;
+    const exhausted = EXHAUSTED[code];
+    if (exhausted)
+      throw new HupwatchError("command.exhausted", `cannot start '${argv[0]}': ${exhausted[0]} (${code})`, {
+        exitCode: EXIT.failed,
+        hint: exhausted[1],
+        cause,
+      });
     const [exitCode, why]: [number, string] =
       code === "ENOENT"
         ? [EXIT.notFound, "the interpreter that its first line names is not there"]

@@ -53,8 +53,20 @@ export function generationEnvironment(
 }
 
 function readEnvFile(path: string): Record<string, string> {
+  const variables = parseEnv(textOf(path)) as Record<string, string>;
+  const broken = Object.entries(variables).find((entry) => entry.join("").includes("\0"));
+  if (broken)
+    throw new HupwatchError(
+      "env-file.nul",
+      `--env-file ${path}: ${broken[0].replaceAll("\0", "\\0")} has a NUL byte`,
+      { hint: "take it out; no environment can hold one (environ(7))" },
+    );
+  return variables;
+}
+
+function textOf(path: string): string {
   try {
-    return parseEnv(readFileSync(path, "utf8")) as Record<string, string>;
+    return readFileSync(path, "utf8");
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {

@@ -7,7 +7,7 @@ import { processOf } from "../../src/os/procfs.ts";
 import { type Child, locate, type SpawnRequest, spawn } from "../../src/os/spawn.ts";
 import { type TempDir, tempDir, until } from "../harness/until.ts";
 import { PYTHON, ROOT } from "../setup/places.ts";
-import { startScript } from "../sockets/powerless.ts";
+import { runScript, startScript } from "../sockets/powerless.ts";
 import { thrownBy } from "../sockets/thrown.ts";
 
 const PATH = process.env.PATH ?? "";
@@ -140,6 +140,25 @@ test("-k: kill -9 of its parent kills it, by the kernel", async () => {
   process.kill(Number(parentPid), "SIGKILL");
   await until(() => (processOf(Number(pid))?.state ?? "Z") === "Z", { what: "the command to be killed" });
   await parent.end();
+});
+
+test("no descriptor left: hupwatch's own failure, and the limit is what has to be raised", async () => {
+  const script = `
+    import { openSync } from "node:fs";
+    import { requireRunnable, spawn } from "./src/os/spawn.ts";
+    const request = { argv: ["true"], env: { PATH: process.env.PATH }, cwd: "/", descriptors: [],
+      listenPid: false, dieWithParent: false };
+    try { for (;;) openSync("/dev/null", "r"); } catch {}
+    try { spawn(request); } catch (error) {
+      const { exitCode, message, hint } = error;
+      console.log(JSON.stringify({ exitCode, message, hint }));
+    }`;
+  const limited = (words: readonly string[]) => ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", ...words];
+  expect(JSON.parse(await runScript(script, limited))).toEqual({
+    exitCode: 125,
+    message: "cannot start 'true': no file descriptors are left to hupwatch (EMFILE)",
+    hint: "raise the limit where hupwatch is started: ulimit -n, LimitNOFILE= of systemd",
+  });
 });
 
 describe("looking a command up", () => {

@@ -56,6 +56,15 @@ test("the env file is read anew each time, beats the caller's and cannot pretend
   expect(generationEnvironment(plan, 2, 42)).toMatchObject({ A: "two" });
 });
 
+test("an env file whose value no process can be given is named, with the variable", () => {
+  using dir = tempDir();
+  const envFile = `${dir.path}/env`;
+  writeFileSync(envFile, "A=1\nKEY=a\0b\n");
+  const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile }, 1, 42));
+  expect(error.exitCode).toBe(125);
+  expect(error.message).toBe(`--env-file ${envFile}: KEY has a NUL byte`);
+});
+
 test("an env file that is not there is named", () => {
   const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile: "/no/such/env" }, 1, 42));
   expect(error.message).toContain("--env-file /no/such/env");
