@@ -47,7 +47,7 @@ export class Generation {
   #ownsListeners = true;
   #child: Child | undefined;
   #exit: ExitStatus | undefined;
-  #startedAt = 0;
+  #startedAt: number;
   #delay: Disposable | undefined;
   #readiness: Readiness | undefined;
   #witness: Witness | undefined;
@@ -69,6 +69,7 @@ export class Generation {
     private readonly observer: Observer,
   ) {
     this.#hupwatchPid = os.pid;
+    this.#startedAt = os.clock.now();
     this.#takedown = new Takedown({
       clock: os.clock,
       stopSequence: plan.stopSequence,
@@ -101,7 +102,7 @@ export class Generation {
     return this.#child?.pid;
   }
 
-  /** Milliseconds since its start. */
+  /** Milliseconds since its start; of one that has no process since its turn came. */
   get age(): number {
     return this.os.clock.now() - this.#startedAt;
   }
@@ -171,6 +172,7 @@ export class Generation {
 
   /** Starts the command and asks it until it is ready. Posts `ready`, `failed` or `exited`. */
   boot(): void {
+    this.#startedAt = this.os.clock.now();
     try {
       this.#start();
     } catch (error) {

@@ -38,6 +38,8 @@ export const PLAN: RunPlan = {
 export class Stage {
   readonly os = new FakeOs();
   readonly journal: string[] = [];
+  /** Of each generation when it was last reported. */
+  readonly ages = new Map<number, number | undefined>();
   readonly held: FakeHeld;
   readonly supervisor: Supervisor;
   ending: Ending | undefined;
@@ -49,7 +51,7 @@ export class Stage {
     const note = (what: string) => void this.journal.push(what);
     this.held = held?.(note) ?? new FakeHeld(note);
     const full = { ...PLAN, checks: [this.#byHand], ...plan };
-    this.supervisor = new Supervisor(full, [this.held], this.os, listening(note));
+    this.supervisor = new Supervisor(full, [this.held], this.os, listening(note, this.ages));
   }
 
   /** Passes when the test says so. */
@@ -111,7 +113,7 @@ export class Stage {
   }
 }
 
-function listening(note: (what: string) => void): Listener {
+function listening(note: (what: string) => void, ages: Map<number, number | undefined>): Listener {
   const gens = (report: Report) => ("gen" in report ? ` ${report.gen}` : "");
   return {
     started: (gen) => note(`start ${gen}`),
@@ -119,6 +121,9 @@ function listening(note: (what: string) => void): Listener {
     leftBehind: (gen, processes) => note(`left behind ${gen}: ${processes.map((p) => p.pid).join(" ")}`),
     rescued: (gen, connections) => note(`rescued ${gen}: ${connections}`),
     changed: () => {},
-    report: (report) => note(`${report.event}${gens(report)}`),
+    report: (report, look) => {
+      note(`${report.event}${gens(report)}`);
+      if ("gen" in report) ages.set(report.gen, look(report.gen)?.age);
+    },
   };
 }

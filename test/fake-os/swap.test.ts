@@ -139,11 +139,14 @@ describe("I8: a swap that fails", () => {
 
   test("cannot be started at all", async () => {
     const stage = await serving();
+    await stage.turn(6000);
     stage.os.refusal = new HupwatchError("command.not-found", "command not found: 'server'", {
       exitCode: 127,
     });
     await stage.post("swap");
     expect(stage.news()).toEqual(["rolled-back 2", "gone 2"]);
+    // Counted from its own beginning, not from hupwatch's.
+    expect(stage.ages.get(2)).toBe(0);
     await expectUntouched(stage);
   });
 
