@@ -57,6 +57,8 @@ export class Generation {
   #gone = false;
   /** What its environment says: an adopted one was started by somebody else. */
   #hupwatchPid: number;
+  /** Its directory of metrics: the env file may be another one, or none, by the time of its end. */
+  #metrics: string | undefined;
   /** What is known of an adopted one. */
   #survivor: RecordedGeneration | undefined;
 
@@ -159,10 +161,21 @@ export class Generation {
   adopt(survivor: RecordedGeneration): void {
     this.#survivor = survivor;
     this.#hupwatchPid = survivor.hupwatchPid;
+    this.#metrics = this.#presumedMetrics();
     this.listeners.push(...this.held.map((h) => h.adopted));
     this.#startedAt = this.os.clock.now();
     this.#child = this.os.adopt(survivor);
     void this.#child.exited.then((status) => this.#onExit(status));
+  }
+
+  /** Of one that somebody else started: where the environment of today says. */
+  #presumedMetrics(): string | undefined {
+    try {
+      return metricsDirectory(givenEnvironment(this.plan), this.number);
+    } catch (error) {
+      if (!(error instanceof HupwatchError)) throw error; // the env file has gone: so be it
+      return undefined;
+    }
   }
 
   /** Boots later, unless it is retired before. */
@@ -194,8 +207,8 @@ export class Generation {
     const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
     this.#witness = witness;
     const own = generationEnvironment(plan, this.number, os.pid);
-    const metrics = metricsDirectory(givenEnvironment(plan), this.number);
-    if (metrics !== undefined) makeMetricsDirectory(metrics);
+    this.#metrics = metricsDirectory(givenEnvironment(plan), this.number);
+    if (this.#metrics !== undefined) makeMetricsDirectory(this.#metrics);
     const handed = this.#handOver();
     const env = { ...own, ...handed.env, ...witness.environment };
     const listeners = this.#extra ? [...this.#opened, this.#extra] : this.#opened;
@@ -359,17 +372,8 @@ export class Generation {
   #finish(): void {
     this.#gone = true;
     this.settleIn();
-    this.#removeMetrics();
+    if (this.#metrics !== undefined) removeMetricsDirectory(this.#metrics);
     this.post({ kind: "gone", gen: this.number });
-  }
-
-  #removeMetrics(): void {
-    try {
-      const metrics = metricsDirectory(givenEnvironment(this.plan), this.number);
-      if (metrics !== undefined) removeMetricsDirectory(metrics);
-    } catch (error) {
-      if (!(error instanceof HupwatchError)) throw error; // the env file has gone: so be it
-    }
   }
 
   /** Lets go of its listeners, unless an heir has them. For whoever knows that no client waits in them. */

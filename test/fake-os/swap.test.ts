@@ -1,6 +1,8 @@
 /** The supervisor's swaps on a fake machine: in which order, after which time, and what happens when they fail. */
 import { describe, expect, test } from "bun:test";
+import { readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { HupwatchError } from "../../src/error.ts";
+import { tempDir } from "../harness/until.ts";
 import { FakeHeld } from "./sockets.ts";
 import { Stage } from "./stage.ts";
 
@@ -20,6 +22,22 @@ async function warming(...args: ConstructorParameters<typeof Stage>): Promise<St
   stage.news();
   return stage;
 }
+
+test("a directory of metrics goes with its generation, also when the env file has gone before", async () => {
+  using dir = tempDir();
+  const envFile = `${dir.path}/.env`;
+  writeFileSync(envFile, `PROMETHEUS_MULTIPROC_DIR=${dir.path}/metrics/{gen}`);
+  const stage = await serving({ envFile });
+  expect(readdirSync(`${dir.path}/metrics`)).toEqual(["1"]);
+  unlinkSync(envFile);
+  await stage.post("swap");
+  expect(stage.news()).toEqual(["rolled-back 2", "gone 2"]);
+  expect(readdirSync(`${dir.path}/metrics`)).toEqual(["1"]);
+  await stage.post("stop");
+  stage.child(1).exits(0);
+  await stage.turn(0);
+  expect(readdirSync(`${dir.path}/metrics`)).toEqual([]);
+});
 
 describe("a good swap", () => {
   test("the flip, the warm-up, the stop signal, in this order", async () => {
