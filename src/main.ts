@@ -13,8 +13,12 @@ async function main(words: string[]): Promise<number> {
   if (ownWords.includes("--version") && name === "run") return say(`hupwatch ${VERSION}\n`);
   if (ownWords.includes("--help") || ownWords.includes("-h"))
     return say((await import("./cli/help.ts")).renderHelp(cmd));
-  if (name === "run") return cmd.run(parse(cmd, rest));
+  if (name === "run") return cmd.run(parse(cmd, rest)).catch((error) => misnamed(error, words[0]));
   return (await import("./cli/dispatch.ts")).dispatch(cmd, rest);
+}
+
+async function misnamed(error: unknown, word: string | undefined): Promise<never> {
+  throw word === undefined ? error : (await import("./cli/suggestion.ts")).suggesting(error, word);
 }
 
 async function say(text: string): Promise<number> {

@@ -220,6 +220,22 @@ describe("commands", () => {
   });
 });
 
+describe("a sub-command mistyped", () => {
+  const NOT_THERE = "install it, or give its path; the PATH has it not";
+  const rows: [words: string[], hint: string][] = [
+    [["statsu"], `did you mean 'hupwatch status'? Else ${NOT_THERE}`],
+    [["relod", "shop"], `did you mean 'hupwatch reload'? Else ${NOT_THERE}`],
+    [["sotp"], `did you mean 'hupwatch stop'? Else ${NOT_THERE}`],
+    [["no-such-command"], NOT_THERE],
+    [["rnxy"], NOT_THERE],
+    [["--", "statsu"], NOT_THERE],
+    [["-v", "statsu"], NOT_THERE],
+  ];
+  test.each(rows)("%j", async (words, hint) => {
+    expect(await refused(words)).toMatchObject({ exitCode: 127, hint });
+  });
+});
+
 describe("a second hupwatch", () => {
   test("of the same name fails at once with the first one's pid; the first goes on", async () => {
     using dir = tempDir();
