@@ -13,6 +13,7 @@ async function main(words: string[]): Promise<number> {
   if (ownWords.includes("--version") && name === "run") return say(`hupwatch ${VERSION}\n`);
   if (ownWords.includes("--help") || ownWords.includes("-h"))
     return say((await import("./cli/help.ts")).renderHelp(cmd));
+  if (words[0] === "run") return cmd.run(parse(cmd, rest));
   if (name === "run") return cmd.run(parse(cmd, rest)).catch((error) => misnamed(error, words[0]));
   return (await import("./cli/dispatch.ts")).dispatch(cmd, rest);
 }

@@ -12,7 +12,7 @@ export function suggesting(error: unknown, word: string): unknown {
   return new HupwatchError(code, message, { exitCode, hint: `${meaning} Else ${hint}`, cause });
 }
 
-/** Two slips, of which one is two letters in the wrong order; one in a name as short as `run`. */
+/** Two slips (letters that changed places are two), one in a name as short as `run`. */
 const isNear = (word: string, name: string) => distance(word, name) <= Math.min(2, name.length / 2);
 
 /** Levenshtein's: how many letters have to be put in, taken out or changed. */

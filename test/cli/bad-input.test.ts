@@ -230,6 +230,7 @@ describe("a sub-command mistyped", () => {
     [["rnxy"], NOT_THERE],
     [["--", "statsu"], NOT_THERE],
     [["-v", "statsu"], NOT_THERE],
+    [["run", "statsu"], NOT_THERE],
   ];
   test.each(rows)("%j", async (words, hint) => {
     expect(await refused(words)).toMatchObject({ exitCode: 127, hint });
