@@ -3,7 +3,8 @@ import { join, resolve } from "node:path";
 import { Control } from "../control/control.ts";
 import { fanOut } from "../control/fan-out.ts";
 import { Hooks, parseHook } from "../control/hooks.ts";
-import { claimState } from "../control/predecessor.ts";
+import { ownRunDirs } from "../control/instances.ts";
+import { claimState, type Starter } from "../control/predecessor.ts";
 import { recording } from "../control/recording.ts";
 import { chooseRunDir, InstanceLock, openRunDir, type RunDir } from "../control/run-dir.ts";
 import { Systemd, watchdogMsOf } from "../control/systemd.ts";
@@ -91,7 +92,11 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   for (const note of traits.notes) log.warn("server.note", note);
   using lock =
     runDir === undefined ? undefined : usable(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
-  const told = (why: string) => log.warn("state.unwritable", `cannot write to ${runDir}: ${why}`);
+  const told = (why: string) =>
+    log.warn(
+      "state.unwritable",
+      `cannot write to ${runDir}: ${why}; until that is mended a restart may not find the service`,
+    );
   const state = runDir === undefined || !lock ? undefined : new StateFile(runDir, plan.name, told);
   using control = new Control();
   const hooks = hooksOf(values, plan, (failure) => teller.tell(failure));
@@ -107,7 +112,10 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const recorders = state ? [recording(state, plan.name)] : [];
   using tidy = tidying(realOs.clock);
   const listener = fanOut([...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}, tidy]);
-  const left = runDir === undefined || !lock ? undefined : await leftBehind(plan, runDir, pid, log);
+  const left =
+    runDir === undefined || !lock
+      ? undefined
+      : await leftBehind(plan, { runDir, otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid), pid }, log);
   const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.
   const pidPath = values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile);
@@ -152,12 +160,11 @@ function leftBy(supervisor: Supervisor, ending: Ending, plan: RunPlan): Left | u
 
 async function leftBehind(
   { name, sockets }: RunPlan,
-  runDir: string,
-  pid: number,
+  starter: Pick<Starter, "runDir" | "otherRunDirs" | "pid">,
   log: Log,
 ): Promise<RecordedState | undefined> {
   const addresses = await Promise.all(sockets.map(addressOf));
-  const left = claimState({ runDir, name, addresses, pid });
+  const left = claimState({ ...starter, name, addresses });
   if (left && left.name !== name)
     log.info("instance.renamed", `the service of hupwatch '${left.name}' is '${name}' from now on`, {
       from: left.name,

@@ -26,8 +26,17 @@ export function runDirsOf(
 ): string[] {
   if (asked !== undefined) return [asked];
   const xdg = env.XDG_RUNTIME_DIR?.startsWith("/") ? [join(env.XDG_RUNTIME_DIR, "hupwatch")] : [];
-  const session = uid === 0 ? [] : [`/run/user/${uid}/hupwatch`];
-  return [...new Set([...xdg, ...session, uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`])];
+  return [
+    ...new Set([...xdg, `/run/user/${uid}/hupwatch`, uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`]),
+  ];
+}
+
+/** Those of them that are there and this user's own. */
+export function ownRunDirs(env: Record<string, string | undefined>, uid: number): string[] {
+  return runDirsOf(undefined, env, uid).filter((dir) => {
+    const stat = lstatSync(dir, { throwIfNoEntry: false });
+    return stat?.isDirectory() === true && stat.uid === uid;
+  });
 }
 
 /** In the order of their names. */

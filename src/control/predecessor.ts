@@ -1,48 +1,61 @@
 /**
- * Whom a start takes over from: what an earlier hupwatch of its name left, else what one of another name left at an address of
- * ours. Names come from the directory and the command, and both change when a release or a line of the supervisor's file does.
+ * Whom a start takes over from: what an earlier hupwatch of its name left, else what one left at an address of ours under
+ * another name or in another run directory. Names come from the directory and the command, and both change when a release or
+ * a line of the supervisor's file does; a supervisor has no XDG_RUNTIME_DIR, a login shell has one.
  */
-import { renameSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
+import { isRunning } from "../os/procfs.ts";
 import { type RecordedState, readState, statePath } from "../swap/state-file.ts";
 import { findSurvivors } from "../swap/survivors.ts";
 import { namesIn } from "./instances.ts";
-import { InstanceLock } from "./run-dir.ts";
+import { InstanceLock, runsAlready } from "./run-dir.ts";
 
 export interface Starter {
   runDir: string;
   /** Whose lock is held. */
   name: string;
+  /** Where else this user's hupwatches may have left something; ours alone, all of them. */
+  otherRunDirs: readonly string[];
   /** As `format` writes them. */
   addresses: readonly string[];
   pid: number;
 }
 
 /**
- * The state to take over from; its file has the starter's name from then on, so that whoever comes next finds it there even
- * if this start is killed. A living hupwatch's is never touched: its lock is held. Throws HupwatchError where the run
- * directory cannot be written to.
+ * The state to take over from; it is at the starter's own place from then on, so that whoever comes next finds it there even
+ * if this start is killed. A living hupwatch's is never touched. Throws HupwatchError where one of our name lives, and
+ * where the run directory cannot be written to.
  */
 export function claimState(starter: Starter): RecordedState | undefined {
   const { runDir, name } = starter;
   const own = readState(runDir, name);
+  // Its lock was free all the same: somebody has emptied the run directory under it.
+  if (own && isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
   if (hasSurvivors(own)) return own;
-  for (const other of namesIn(runDir))
-    if (other !== name && claim(starter, other)) return readState(runDir, name);
+  for (const dir of [runDir, ...starter.otherRunDirs])
+    for (const other of namesIn(dir)) {
+      const claimed = dir === runDir && other === name ? undefined : claim(starter, dir, other);
+      if (claimed) return claimed;
+    }
   return own;
 }
 
-function claim({ runDir, name, addresses, pid }: Starter, other: string): boolean {
-  const isOurs = (state: RecordedState | undefined) =>
-    state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
-  if (!isOurs(readState(runDir, other))) return false;
-  using lock = lockUnlessAlive(runDir, other, pid);
+function claim(starter: Starter, dir: string, other: string): RecordedState | undefined {
+  if (!isOurs(readState(dir, other), starter)) return undefined;
+  using lock = lockUnlessAlive(dir, other, starter.pid);
   // Once more, under the lock: somebody else may have been quicker.
-  const state = readState(runDir, other);
-  if (!lock || !isOurs(state) || !hasSurvivors(state)) return false;
-  renameSync(statePath(runDir, other), statePath(runDir, name));
-  return true;
+  const state = readState(dir, other);
+  if (!lock || !state || !isOurs(state, starter) || isRunning(state.hupwatch) || !hasSurvivors(state))
+    return undefined;
+  // Not renamed: the two may be on different file systems. Whoever finds both takes its own.
+  writeFileSync(statePath(starter.runDir, starter.name), JSON.stringify(state), { mode: 0o600 });
+  rmSync(statePath(dir, other), { force: true });
+  return state;
 }
+
+const isOurs = (state: RecordedState | undefined, { addresses }: Starter) =>
+  state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
 
 const hasSurvivors = (state: RecordedState | undefined) =>
   state !== undefined && findSurvivors(state, () => false).current !== undefined;
@@ -51,7 +64,7 @@ function lockUnlessAlive(runDir: string, name: string, pid: number): InstanceLoc
   try {
     return InstanceLock.take(runDir, name, pid);
   } catch (error) {
-    if (error instanceof HupwatchError && error.code === "instance.running") return undefined;
+    if (error instanceof HupwatchError) return undefined; // it lives, or its directory is not ours to write to
     throw error;
   }
 }

@@ -75,9 +75,7 @@ export class InstanceLock implements Disposable {
     if (!tryLock(fd)) {
       const holder = readFileSync(path, "latin1").trim() || "?";
       closeSync(fd);
-      throw new HupwatchError("instance.running", `hupwatch '${name}' runs already as process ${holder}`, {
-        hint: `kill -HUP ${holder} swaps it, kill -TERM ${holder} ends it; --name starts another one beside it`,
-      });
+      throw runsAlready(name, holder);
     }
     // The one before removed the file between our open and our lock: what we hold now is a lock on nothing.
     if (lstatSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) {
@@ -98,6 +96,11 @@ export class InstanceLock implements Disposable {
     closeSync(this.#fd);
   }
 }
+
+export const runsAlready = (name: string, holder: string | number) =>
+  new HupwatchError("instance.running", `hupwatch '${name}' runs already as process ${holder}`, {
+    hint: `kill -HUP ${holder} swaps it, kill -TERM ${holder} ends it; --name starts another one beside it`,
+  });
 
 function openLockFile(path: string, runDir: string): number {
   try {

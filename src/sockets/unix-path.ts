@@ -16,6 +16,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { bind, SystemError } from "../os/libc.ts";
+import { environmentOf } from "../os/procfs.ts";
 import { Probe } from "./probe.ts";
 import { encode, MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -115,20 +116,26 @@ export function rejectOccupied(spec: SocketSpec, path: string): void {
       },
     );
   const owner = liveListener(path);
-  if (owner)
-    throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${owner} listens on it`, {
-      hint: "end that process or choose another path; hupwatch never takes a live socket away from anybody",
-    });
+  if (!owner) return;
+  const name = environmentOf(owner.pid ?? 0)
+    .find((entry) => entry.startsWith("HUPWATCH_NAME="))
+    ?.slice(14);
+  const who = owner.pid === undefined ? "a process" : `process ${owner.pid}`;
+  throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${who} listens on it`, {
+    hint: name
+      ? `it serves for hupwatch '${name}', of which this start finds no notes: give the --run-dir that one had, or end the process`
+      : "end that process or choose another path; hupwatch never takes a live socket away from anybody",
+  });
 }
 
-/** "process 4711" where somebody listens, undefined where the socket is a dead leftover. */
-function liveListener(path: string): string | undefined {
+/** Undefined where the socket is a dead leftover. Of a backlog that is full not even the pid is to be had. */
+function liveListener(path: string): { pid: number | undefined } | undefined {
   try {
     using probe = connectBeside(path);
-    return `process ${probe.peerPid()}`;
+    return { pid: probe.peerPid() };
   } catch (error) {
     const dead = error instanceof SystemError && (error.errno === "ECONNREFUSED" || error.errno === "ENOENT");
-    return dead ? undefined : "a process";
+    return dead ? undefined : { pid: undefined };
   }
 }
 

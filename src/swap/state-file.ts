@@ -2,8 +2,8 @@
  * What a later start must know to take over: who runs, and which listeners they hold. Written beside the lock after
  * every change, in one step; only the holder of the lock writes it. A failed write is told once and harms nothing.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Identity } from "../os/procfs.ts";
 
 export type Role = "serving" | "starting" | "retiring";
@@ -54,8 +54,10 @@ export class StateFile {
 
   write(state: RecordedState): void {
     const text = JSON.stringify(state);
-    if (text === this.#written) return;
+    if (text === this.#written && existsSync(this.#path)) return;
     try {
+      // logind removes a user's runtime directory at the last logout, whoever still runs.
+      mkdirSync(dirname(this.#path), { mode: 0o700, recursive: true });
       const beside = `${this.#path}.new`;
       writeFileSync(beside, text, { mode: 0o600 });
       renameSync(beside, this.#path);

@@ -1,8 +1,8 @@
 /** I7 where the command line changed between two lives: another release directory, other options, one address. */
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { cli, home } from "../harness/cli.ts";
-import { startHupwatch } from "../harness/hupwatch.ts";
+import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -53,6 +53,52 @@ test.each(TRANSPORTS)(
     expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
     last.signal("SIGQUIT");
     await last.assertTreeGone();
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "by the address also where the start has another run directory of this user: a supervisor's, and a login's",
+  async () => {
+    using place = home();
+    using site = gunicornSite();
+    const bind = await bindFor("unix", site);
+    const words = ["-w", "0.2", "--", ...gunicorn(bind)];
+    const without = { cwd: site.current, env: { XDG_RUNTIME_DIR: undefined } };
+    await using supervised = await startHupwatch(words, without);
+    await using load = await startLoad({ target: bind, rate: 100, afterFirstOk: true });
+    supervised.signal("SIGTERM");
+    await supervised.exited;
+    await using login = spawnHupwatch(["-k", ...words], { cwd: site.current, env: place.env });
+    await login.until(LOG.tookOver(1));
+    await login.until(LOG.gone(1));
+    await load.more(20);
+    expect(await load.stop()).toMatchObject({ failures: {} });
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "when its run directory was removed, as logind does at a logout: told to it, and still never two masters",
+  async () => {
+    using place = home();
+    using site = gunicornSite();
+    const bind = await bindFor("unix", site);
+    const start = { cwd: site.current, env: place.env };
+    const words = ["-w", "0.2", "--name", "shop", "--", ...gunicorn(bind)];
+    await using first = await startHupwatch(words, start);
+    rmSync(`${place.path}/hupwatch`, { recursive: true });
+    await first.swap(2);
+    const refused = await cli(words, place, site.current);
+    expect(refused).toMatchObject({
+      exitCode: 125,
+      stderr: expect.stringContaining("runs already as process"),
+    });
+    first.signal("SIGTERM");
+    await first.exited;
+    await using second = spawnHupwatch(["-k", ...words], start);
+    await second.until(LOG.tookOver(2));
+    await second.until(LOG.gone(2));
   },
   TIMEOUT_MS,
 );

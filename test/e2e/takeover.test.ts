@@ -366,6 +366,7 @@ describe("I7: a start that finds something alive:", () => {
       expect(await stranger.exited).toBe(125);
       expect(stranger.log).toMatch(/cannot bind/);
       expect(stranger.log).toContain("To fix:");
+      if (transport === "unix") expect(stranger.log).toContain("it serves for hupwatch");
       await load.more(50);
       const second = await lives.start();
       await assertHealthy(lives, second, site.path, transport);
