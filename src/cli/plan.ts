@@ -10,7 +10,7 @@ import { cutoverOf } from "../sockets/cutover.ts";
 import { type Handover, handOver, hasPlaceholder, wantsProbe } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
-import { PROBE, parseSpec, rejectDuplicates, type SocketSpec } from "../sockets/spec.ts";
+import { PROBE, parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { commandEnvironment, givenEnvironment } from "../swap/environment.ts";
 import { metricsNote } from "../swap/metrics-dir.ts";
 import type { RunPlan } from "../swap/plan.ts";
@@ -109,9 +109,7 @@ function chooseSockets(
   const activated = asked ? undefined : activatedSpecs(env, pid);
   // Of these several may have one name: systemd names them after their unit.
   if (activated) return activated;
-  const sockets = (asked ?? traits.binds).map((text) => parseSpec(text, directory));
-  rejectDuplicates(sockets);
-  return sockets;
+  return parseSpecs(asked ?? traits.binds, directory);
 }
 
 function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly SocketSpec[]): Handover {

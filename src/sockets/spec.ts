@@ -31,16 +31,38 @@ export const PROBE: SocketSpec = {
   text: "a private listener",
 };
 
+export const isEveryIPv4 = (host: string): boolean => host === "" || host === "*" || host === "0.0.0.0";
+
 const FORMS =
   "use unix:/path, host:port, [v6]:port, :port or fd://N, with NAME= before it where it needs a name";
 
 /** Reads one SPEC. A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
 export function parseSpec(text: string, cwd: string): SocketSpec {
-  const named = /^([A-Za-z0-9_.-]+)=(.*)$/.exec(text);
-  const rest = named?.[2] ?? text;
+  const [name, rest] = splitName(text);
   const address = parseAddress(rest, cwd, text);
-  return { name: named?.[1] ?? defaultName(address), address, text };
+  return { name: name ?? defaultName(address), address, text };
 }
+
+/** Reads those of one command. Where nobody asked for a name, those of one port or file name are counted: `port-80-2`. */
+export function parseSpecs(texts: readonly string[], cwd: string): SocketSpec[] {
+  const specs = texts.map((text) => parseSpec(text, cwd));
+  rejectDuplicates(specs);
+  const taken = new Set(specs.filter(isNamed).map((spec) => spec.name));
+  return specs.map((spec) => {
+    if (isNamed(spec)) return spec;
+    let name = spec.name;
+    for (let n = 2; taken.has(name); n++) name = `${spec.name}-${n}`;
+    taken.add(name);
+    return { ...spec, name };
+  });
+}
+
+function splitName(text: string): [name: string | undefined, rest: string] {
+  const named = /^([A-Za-z0-9_.-]+)=(.*)$/.exec(text);
+  return [named?.[1], named?.[2] ?? text];
+}
+
+const isNamed = (spec: SocketSpec): boolean => splitName(spec.text)[0] !== undefined;
 
 function parseAddress(rest: string, cwd: string, text: string): SpecAddress {
   if (rest.startsWith("unix:")) return parseUnix(rest.slice(5), cwd, text);
@@ -95,14 +117,14 @@ function defaultName(address: SpecAddress): string {
   }
 }
 
-/** Two specs under one name could not be told apart by `{fd:NAME}`; two of one address would fight. */
-export function rejectDuplicates(specs: readonly SocketSpec[]): void {
+/** Two specs that were given one name could not be told apart by `{fd:NAME}`; two of one address would fight. */
+function rejectDuplicates(specs: readonly SocketSpec[]): void {
   const seen = new Map<string, string>();
   for (const spec of specs) {
-    const keys = [`name ${spec.name}`];
+    const keys = isNamed(spec) ? [`name ${spec.name}`] : [];
     // Port 0 is another free port each time.
     if (spec.address.kind !== "tcp" || spec.address.port !== 0)
-      keys.push(`address ${JSON.stringify(spec.address)}`);
+      keys.push(`address ${JSON.stringify(plain(spec.address))}`);
     for (const key of keys) {
       const earlier = seen.get(key);
       if (earlier !== undefined)
@@ -113,3 +135,6 @@ export function rejectDuplicates(specs: readonly SocketSpec[]): void {
     }
   }
 }
+
+const plain = (address: SpecAddress): SpecAddress =>
+  address.kind === "tcp" && isEveryIPv4(address.host) ? { ...address, host: "0.0.0.0" } : address;

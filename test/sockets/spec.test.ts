@@ -1,7 +1,7 @@
 /** What `--bind` takes and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import { HupwatchError } from "../../src/error.ts";
-import { parseSpec, rejectDuplicates, type SpecAddress } from "../../src/sockets/spec.ts";
+import { parseSpec, parseSpecs, type SpecAddress } from "../../src/sockets/spec.ts";
 
 const tcp = (host: string, port: number): SpecAddress => ({ kind: "tcp", host, port });
 const unix = (path: string): SpecAddress => ({ kind: "unix", path });
@@ -69,16 +69,17 @@ test.each(REFUSED)("refuses '%s'", (text, hint) => {
 });
 
 describe("duplicates", () => {
-  const reject = (...texts: string[]) => rejectDuplicates(texts.map((text) => parseSpec(text, "/srv")));
+  const parse = (...texts: string[]) => parseSpecs(texts, "/srv");
 
   test.each([
     [["web=:80", "web=:81"], "name web"],
     [[":80", "a=:80"], "address"],
-    [["unix:/a/x.sock", "unix:/b/x.sock"], "name x.sock"],
+    [[":80", "0.0.0.0:80"], "address"],
+    [["unix:x.sock", "unix:/srv/x.sock"], "address"],
     [["fd://3", "other=fd://3"], "address"],
     [["a=unix:x.sock", "b=unix:/srv/x.sock"], "address"],
   ])("%j are refused", (texts, what) => {
-    const error = thrownBy(() => reject(...texts));
+    const error = thrownBy(() => parse(...texts));
     for (const text of texts) expect(error.message).toContain(`'${text}'`);
     expect(error.message).toContain(what);
     expect(error.hint).toContain("NAME=");
@@ -89,11 +90,33 @@ describe("duplicates", () => {
     [["a=unix:/a/x.sock", "b=unix:/b/x.sock"]],
     [["a=:0", "b=:0"]],
   ])("%j are two", (texts) => {
-    expect(() => reject(...texts)).not.toThrow();
+    expect(() => parse(...texts)).not.toThrow();
+  });
+
+  test.each<[texts: string[], names: string[]]>([
+    [
+      ["[::1]:80", "127.0.0.1:80", "127.0.0.2:80"],
+      ["port-80", "port-80-2", "port-80-3"],
+    ],
+    [
+      ["unix:/a/x.sock", "unix:/b/x.sock"],
+      ["x.sock", "x.sock-2"],
+    ],
+    [
+      [":0", ":0"],
+      ["port-0", "port-0-2"],
+    ],
+    // A name that was asked for is given, wherever it stands.
+    [
+      ["[::1]:80", "127.0.0.1:80", "port-80=:81", "port-80-3=:82"],
+      ["port-80-2", "port-80-4", "port-80", "port-80-3"],
+    ],
+  ])("%j are told apart though nobody named them: %j", (texts, names) => {
+    expect(parse(...texts).map((spec) => spec.name)).toEqual(names);
   });
 
   test("two of one name stay one name, also where each takes a free port", () => {
-    expect(() => reject("web=:0", "web=127.0.0.1:0")).toThrow("name web");
+    expect(() => parse("web=:0", "web=127.0.0.1:0")).toThrow("name web");
   });
 });
 
