@@ -16,6 +16,7 @@ import { becomeSubreaper, isTerminal, SystemError } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
+import { requireIdentity } from "../os/setpriv.ts";
 import { requireRunnable } from "../os/spawn.ts";
 import { addressOf, holdAll } from "../sockets/open.ts";
 import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
@@ -104,6 +105,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const teller = telling([narrating(log), control.tell, hooks.tell, ...(systemd ? [systemd.tell] : [])]);
   // Before anything is started or taken, so that a wrong command costs nothing; every generation looks again by itself.
   requireRunnable({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
+  requireIdentity(plan.words[0] ?? "", { user: plan.user, group: plan.group });
   // PID 1 takes everybody with it (pid_namespaces(7)).
   const guard =
     plan.killAtExit && pid !== 1

@@ -3,21 +3,13 @@
  * its true pid. A pid is known only after the fork, so `sh` sets the variable and replaces itself by the command:
  * no shell ever reads the command's words, and none stays between us and it.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  openSync,
-  readFileSync,
-  readSync,
-  type Stats,
-  statSync,
-} from "node:fs";
+import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from "node:fs";
 import { constants as numbers } from "node:os";
 import { delimiter, resolve } from "node:path";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
 import { birthOf, processOf } from "./procfs.ts";
+import { canDieWithParent, identityOptions, requireSetpriv } from "./setpriv.ts";
 
 export interface SpawnRequest {
   argv: readonly string[];
@@ -166,42 +158,6 @@ function orExplain({ argv }: SpawnRequest, start: () => Subprocess): Subprocess 
       cause,
     });
   }
-}
-
-/** util-linux's; busybox has one without the option. Looked for once, and only where it is wanted. */
-let setpriv: string | null | undefined;
-
-function identityOptions({ user, group }: SpawnRequest): string[] {
-  if (user === undefined && group === undefined) return [];
-  const groups = user === undefined ? ["--clear-groups"] : ["--init-groups"];
-  const gid = group ?? (user === undefined ? undefined : primaryGroup(user));
-  return [...(user ? ["--reuid", user] : []), ...(gid ? ["--regid", gid] : []), ...groups];
-}
-
-/** The group that the user has in /etc/passwd; a bare number has the group of the same number. */
-function primaryGroup(user: string): string {
-  const accounts = readFileSync("/etc/passwd", "utf8")
-    .split("\n")
-    .map((line) => line.split(":"));
-  const account = accounts.find((f) => f[0] === user) ?? accounts.find((f) => f[2] === user);
-  return account?.[3] ?? user;
-}
-
-function requireSetpriv(): string {
-  if (canDieWithParent() && setpriv) return setpriv;
-  throw new HupwatchError("command.no-setpriv", "--user and --group need setpriv, and it is not here", {
-    hint: "install util-linux",
-  });
-}
-
-/** Whether the kernel can be asked to end the command with us. PID 1 needs not ask: its namespace ends with it. */
-function canDieWithParent(): boolean {
-  if (setpriv === undefined) {
-    const found = Bun.which("setpriv");
-    const asked = found && Bun.spawnSync([found, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", ":"]);
-    setpriv = asked && asked.exitCode === 0 ? found : null;
-  }
-  return setpriv !== null;
 }
 
 /** The words that really start. Without a need for the true pid or the parent's death signal: the command itself. */

@@ -83,13 +83,26 @@ export class HeldUnix implements HeldSocket {
     try {
       bindBeside(fd, privatePath);
       if (this.options.mode !== undefined) chmodSync(privatePath, this.options.mode);
-      if (this.options.owner) chownSync(privatePath, this.options.owner.uid, this.options.owner.gid);
+      if (this.options.owner) this.#giveAway(privatePath, this.options.owner);
       listen(fd, this.options.backlog);
     } catch (error) {
       close(fd);
-      throw cannotBind(this.spec, error);
+      removeStale(privatePath);
+      throw error instanceof HupwatchError ? error : cannotBind(this.spec, error);
     }
     return this.#listener(fd, privatePath);
+  }
+
+  #giveAway(privatePath: string, { uid, gid }: NonNullable<SocketOptions["owner"]>): void {
+    try {
+      chownSync(privatePath, uid, gid);
+    } catch (cause) {
+      const { code = "?" } = cause as NodeJS.ErrnoException;
+      throw new HupwatchError("bind.owner", `cannot change the owner of '${this.spec.text}': ${code}`, {
+        hint: "only root (CAP_CHOWN) may give a socket away; --socket-owner :GROUP may name a group of one's own",
+        cause,
+      });
+    }
   }
 
   #listener(fd: number, privatePath: string): PrivateListener {

@@ -171,6 +171,32 @@ describe("binds", () => {
       expect(refusal.hint).toContain("CAP_NET_BIND_SERVICE");
     });
 
+    test.each([
+      [["--user", "nobody"], "--user nobody"],
+      [["--user", "nobody", "--group", "daemon"], "--user nobody --group daemon"],
+      [["--group", "daemon"], "--group daemon"],
+    ])("%j", async (options, named) => {
+      using dir = tempDir();
+      const words = [...options, "-b", "unix:app.sock", ...TRUE];
+      const refusal = await refused(words, { launcher: weakLauncher(dir.path) });
+      expect(refusal.exitCode).toBe(125);
+      expect(refusal.message).toMatch(new RegExp(`^cannot run 'true' with ${named}: set.*not permitted$`));
+      expect(refusal.hint).toContain("CAP_SETUID");
+    });
+
+    test("a socket that is to be somebody else's", async () => {
+      using dir = tempDir();
+      const words = ["--socket-owner", "daemon:daemon", "-b", "unix:app.sock", ...TRUE];
+      await using hupwatch = spawnHupwatch(words, {
+        cwd: dir.path,
+        launcher: weakLauncher(dir.path),
+      });
+      expect(await hupwatch.exited).toBe(125);
+      expect(hupwatch.log).toContain("cannot change the owner of 'unix:app.sock': EPERM");
+      expect(hupwatch.log).toMatch(/only root .*may give a socket away/);
+      expect(readdirSync(dir.path)).toEqual(["weak"]);
+    });
+
     test("a directory that is not writable", async () => {
       using dir = tempDir();
       const refusal = await refused(["-b", "unix:theirs/app.sock", ...TRUE], {

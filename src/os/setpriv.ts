@@ -1,0 +1,66 @@
+/** What setpriv(1) does between us and the command: another user or group, and the parent's death signal. */
+import { readFileSync } from "node:fs";
+import { HupwatchError } from "../error.ts";
+
+export interface Account {
+  user?: string | undefined;
+  group?: string | undefined;
+}
+
+/** util-linux's; busybox has one without the option. Looked for once, and only where it is wanted. */
+let setpriv: string | null | undefined;
+
+/** `setpriv`'s words for them. */
+export function identityOptions({ user, group }: Account): string[] {
+  if (user === undefined && group === undefined) return [];
+  const groups = user === undefined ? ["--clear-groups"] : ["--init-groups"];
+  const gid = group ?? (user === undefined ? undefined : primaryGroup(user));
+  return [...(user ? ["--reuid", user] : []), ...(gid ? ["--regid", gid] : []), ...groups];
+}
+
+/** The group that the user has in /etc/passwd; a bare number has the group of the same number. */
+function primaryGroup(user: string): string {
+  const accounts = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .map((line) => line.split(":"));
+  const account = accounts.find((f) => f[0] === user) ?? accounts.find((f) => f[2] === user);
+  return account?.[3] ?? user;
+}
+
+export function requireSetpriv(): string {
+  if (canDieWithParent() && setpriv) return setpriv;
+  throw new HupwatchError("command.no-setpriv", "--user and --group need setpriv, and it is not here", {
+    hint: "install util-linux",
+  });
+}
+
+/** Whether the kernel can be asked to end the command with us. PID 1 needs not ask: its namespace ends with it. */
+export function canDieWithParent(): boolean {
+  if (setpriv === undefined) {
+    const found = Bun.which("setpriv");
+    const asked = found && Bun.spawnSync([found, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", ":"]);
+    setpriv = asked && asked.exitCode === 0 ? found : null;
+  }
+  return setpriv !== null;
+}
+
+/** Throws HupwatchError where this user may not start `word` as another one: tried at once, by starting nothing as that one. */
+export function requireIdentity(word: string, identity: Account): void {
+  const options = identityOptions(identity);
+  if (options.length === 0) return;
+  const { success, stderr } = Bun.spawnSync([requireSetpriv(), ...options, "--", "/bin/sh", "-c", ":"], {
+    env: { ...process.env, LC_ALL: "C" },
+  });
+  if (success) return;
+  const asked = Object.entries(identity).flatMap(([name, value]) => (value ? [`--${name} ${value}`] : []));
+  const why = stderr
+    .toString()
+    .trim()
+    .replace(/^setpriv: /, "")
+    .split("\n")[0];
+  throw new HupwatchError("command.identity", `cannot run '${word}' with ${asked.join(" ")}: ${why}`, {
+    hint: why?.endsWith("Operation not permitted")
+      ? "start hupwatch as root (or with CAP_SETUID and CAP_SETGID), or leave it out"
+      : "name one that /etc/passwd and /etc/group have",
+  });
+}
