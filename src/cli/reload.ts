@@ -14,7 +14,9 @@ export const RELOAD_OPTIONS = {
 } as const;
 
 /** Of stderr: what a person still sees together with the reason above them; --json has all that are kept. */
-const LINES_SHOWN = 20;
+const LINES_SHOWN = 30;
+const FRAMES_BEGIN = 1;
+const FRAMES_END = 4;
 
 const EPILOGUE = `TARGET
 
@@ -87,11 +89,18 @@ function lastLines(failure: SwapFailure | undefined): string[] {
 
 /**
  * Too many lines are mostly frames of stack traces, which every language indents: gunicorn leaves those of two workers and of its
- * master, one behind the other, and the line that names the cause is above them.
+ * master, one behind the other. Of each the outer and the inner ones are shown, so that the cause stays on the screen.
  */
 function shortened(lines: readonly string[]): readonly string[] {
   if (lines.length <= LINES_SHOWN) return lines;
-  const headlines = lines.filter((line) => !/^\s/.test(line)).slice(-LINES_SHOWN);
-  const left = lines.length - headlines.length;
-  return [`… ${left} more, indented or earlier: in the log and in --json`, ...headlines];
+  const isFrame = (i: number) => /^\s/.test(lines[i] ?? "");
+  const shown: string[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    let end = i;
+    while (isFrame(end)) end++;
+    if (end - i <= FRAMES_BEGIN + FRAMES_END + 1) shown.push(...lines.slice(i, Math.max(end, i + 1)));
+    else shown.push(...lines.slice(i, i + FRAMES_BEGIN), "  …", ...lines.slice(end - FRAMES_END, end));
+    i = Math.max(end, i + 1) - 1;
+  }
+  return shown.slice(-LINES_SHOWN);
 }

@@ -12,25 +12,30 @@ const rolledBack = (stderr: string[]) =>
     failure: { reason: "exited with code 3 after 0.51 s", stderr },
   });
 
-const traceback = ["Traceback (most recent call last):", ...Array(16).fill('  File "a.py", line 1, in b')];
+const frames = (n: number) => Array.from({ length: n }, (_, i) => `  File "${i}.py"`);
+const shown = (stderr: string[]) =>
+  rolledBack(stderr)
+    .split("\n")
+    .slice(3)
+    .map((line) => line.slice(4));
 
 test("a short reason is shown as it was written", () => {
-  expect(rolledBack([...traceback, "ModuleNotFoundError: shop"]).split("\n")).toEqual([
-    "shop: rolled back, generation 2 goes on",
-    "  generation 3 exited with code 3 after 0.51 s",
-    "  its last lines:",
-    ...traceback.map((line) => `    ${line}`),
-    "    ModuleNotFoundError: shop",
-  ]);
+  const lines = ["Traceback (most recent call last):", ...frames(16), "ModuleNotFoundError: shop"];
+  expect(rolledBack(lines)).toStartWith(
+    "shop: rolled back, generation 2 goes on\n  generation 3 exited with code 3 after 0.51 s\n  its last lines:\n",
+  );
+  expect(shown(lines)).toEqual(lines);
 });
 
-test("of many lines the headlines are shown, so that the cause is among them", () => {
-  const lines = [...traceback, "ModuleNotFoundError: shop", ...traceback, "HaltServer: 3"];
-  expect(rolledBack(lines).split("\n").slice(3)).toEqual([
-    "    … 32 more, indented or earlier: in the log and in --json",
-    "    Traceback (most recent call last):",
-    "    ModuleNotFoundError: shop",
-    "    Traceback (most recent call last):",
-    "    HaltServer: 3",
-  ]);
+test("of long stack traces the ends are shown, so that every cause is there", () => {
+  const traceback = ["Traceback (most recent call last):", ...frames(26)];
+  const short = ["Traceback (most recent call last):", '  File "0.py"', "  …", ...frames(26).slice(-4)];
+  expect(
+    shown([...traceback, "ModuleNotFoundError: shop", "exiting", ...traceback, "HaltServer: 3"]),
+  ).toEqual([...short, "ModuleNotFoundError: shop", "exiting", ...short, "HaltServer: 3"]);
+});
+
+test("of many lines the last ones", () => {
+  const lines = Array.from({ length: 60 }, (_, i) => `line ${i}`);
+  expect(shown(lines)).toEqual(lines.slice(-30));
 });
