@@ -95,7 +95,8 @@ function renderMute({ instance, problem }: Shown): string {
   const known = pid ? [`pid ${pid}`] : [];
   if (pid !== undefined) return [name, ...known, problem ?? "runs without a control socket"].join("   ");
   const pids = left.map((g) => `generation ${g.number} (pid ${g.pid})`).join(", ");
-  return `${name}   ${pids} serves on without hupwatch; the next start of the same command takes it over`;
+  const [serve, them] = left.length === 1 ? ["serves", "it"] : ["serve", "them"];
+  return `${name}   ${pids} ${serve} on without hupwatch; the next start of the same command takes ${them} over`;
 }
 
 /** One line without ages and memory, so that equal states are equal lines. */

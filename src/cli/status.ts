@@ -1,7 +1,7 @@
 /** `hupwatch status`: what runs, as a table, as JSON, or live. */
 import { ask } from "../control/client.ts";
 import type { Instance } from "../control/instances.ts";
-import type { StatusAnswer } from "../control/protocol.ts";
+import type { LeftAnswer, StatusAnswer } from "../control/protocol.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { command } from "./command.ts";
 import { Screen } from "./screen.ts";
@@ -26,7 +26,7 @@ EXIT CODES
   0  shown
   2  usage
   3  one did not answer
-  4  none runs`;
+  4  none runs (what one has left running is shown)`;
 
 export default command({
   name: "status",
@@ -41,12 +41,16 @@ export default command({
   epilogue: EPILOGUE,
   async run({ values, positionals }) {
     const look = () => askAll(instancesFor(positionals, values["run-dir"]));
-    if (values.watch) return watch(look, values.json === true);
+    if (values.watch) {
+      instancesFor(positionals, values["run-dir"]);
+      return watch(look, values.json === true);
+    }
     const shown = await look();
     if (shown.length === 0) throw nobody();
     const text = values.json ? asJson(shown) : renderStatus(shown, Date.now());
     await Bun.write(Bun.stdout, `${text}\n`);
-    return shown.some((one) => one.problem) ? ANSWER.timeout : ANSWER.yes;
+    if (shown.some((one) => one.problem)) return ANSWER.timeout;
+    return shown.some(({ instance }) => instance.pid !== undefined) ? ANSWER.yes : ANSWER.nobody;
   },
 });
 
@@ -69,11 +73,14 @@ async function askOne(instance: Instance): Promise<Shown> {
   }
 }
 
-/** An array of answers; what cannot answer is there with its name and pid. */
-const asJson = (shown: readonly Shown[]): string =>
-  JSON.stringify(
-    shown.map(({ instance: { name, pid, left }, answer, problem }) => answer ?? { name, pid, left, problem }),
-  );
+const asJson = (shown: readonly Shown[]): string => JSON.stringify(shown.map(entryOf));
+
+/** The answer; who cannot give one is there with name and pid. */
+function entryOf({ instance: { name, pid, left }, answer, problem }: Shown) {
+  if (answer) return answer;
+  if (pid !== undefined) return { name, pid, left, problem };
+  return { schema: "hupwatch-status/1", name, pid: null, phase: "left", left } satisfies LeftAnswer;
+}
 
 /** Redrawn on a terminal; elsewhere a line (or a JSON object a line) for each change. */
 async function watch(look: () => Promise<Shown[]>, json: boolean): Promise<number> {
@@ -112,7 +119,7 @@ async function sayChanges(
     const line = summaryLine(one);
     if (said.get(one.instance.name) === line) continue;
     said.set(one.instance.name, line);
-    lines.push(json ? JSON.stringify(one.answer ?? one.instance) : line);
+    lines.push(json ? JSON.stringify(entryOf(one)) : line);
   }
   try {
     if (lines.length > 0) await Bun.write(Bun.stdout, lines.map((line) => `${line}\n`).join(""));

@@ -67,7 +67,7 @@ function nobody(message: string, all: readonly Instance[]): HupwatchError {
     living.length > 0
       ? `there are: ${listed(living)}`
       : left.length > 0
-        ? `${listed(left)} serves on without hupwatch: start the same command line again to take it over`
+        ? `${listed(left)} ${left.length === 1 ? "serves" : "serve"} on without hupwatch: start the same command line again to take over`
         : "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own";
   return new HupwatchError("instance.none", message, { exitCode: ANSWER.nobody, hint });
 }

@@ -9,7 +9,7 @@
  *     GET  /metrics   Prometheus' text format
  */
 import type { Phase } from "../swap/machine.ts";
-import type { Role } from "../swap/state-file.ts";
+import type { RecordedGeneration, Role } from "../swap/state-file.ts";
 
 export interface GenerationStatus {
   number: number;
@@ -73,6 +73,15 @@ export interface StatusAnswer {
   /** The last ones, oldest first. */
   swaps: SwapRecord[];
   counts: Counts;
+}
+
+/** In the list of `hupwatch status --json`, where no hupwatch lives that could answer: what one has left running. */
+export interface LeftAnswer {
+  schema: "hupwatch-status/1";
+  name: string;
+  pid: null;
+  phase: "left";
+  left: readonly RecordedGeneration[];
 }
 
 export interface Counts {

@@ -101,6 +101,11 @@ test("one that cannot be asked, and one that is only left over", () => {
     "shop   pid 4711   runs without a control socket\n\n" +
       "shop   generation 3 (pid 99) serves on without hupwatch; the next start of the same command takes it over",
   );
+  const two = { ...left, left: [...left.left, { ...generation, number: 4, pid: 100, listeners: [] }] };
+  expect(renderStatus([{ instance: two }], NOW)).toBe(
+    "shop   generation 3 (pid 99), generation 4 (pid 100) serve on without hupwatch; " +
+      "the next start of the same command takes them over",
+  );
 });
 
 test("a line for each state, without what changes all the time", () => {

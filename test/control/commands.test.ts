@@ -78,11 +78,23 @@ test("a stale socket and a stale lock of a killed hupwatch are nobody; what it l
   killed.signal("SIGKILL");
   await killed.exited;
   expect(existsSync(`${place.path}/hupwatch/left.sock`)).toBe(true);
-  const { stdout } = await cli(["status"], place);
+  const { exitCode, stdout } = await cli(["status"], place);
   expect(stdout).toMatch(/^left {3}generation 1 \(pid \d+\) serves on without hupwatch/);
+  expect(exitCode).toBe(4);
+  const json = await cli(["status", "left", "--json"], place);
+  expect(JSON.parse(json.stdout)).toEqual([
+    {
+      schema: "hupwatch-status/1",
+      name: "left",
+      pid: null,
+      phase: "left",
+      left: [expect.objectContaining({ number: 1, role: "serving" })],
+    },
+  ]);
+  expect(json.exitCode).toBe(4);
   const reload = await cli(["reload", "left"], place);
   expect(reload.exitCode).toBe(4);
-  expect(reload.stderr).toContain("start the same command line again to take it over");
+  expect(reload.stderr).toContain("start the same command line again to take over");
   // The next one opens its own in the stale one's place.
   await using next = spawnHupwatch(
     ["-k", "-w", "0", "--name", "left", "--ready", "delay:0", "--", "sleep", "1000"],
@@ -106,6 +118,13 @@ test("a hupwatch that ends while a reload waits says so, with the reason", async
   const { exitCode, stdout } = await reload;
   expect(JSON.parse(stdout)).toMatchObject({ outcome: "ended", failure: { reason: expect.any(String) } });
   expect(exitCode).toBe(1);
+});
+
+test("--watch of somebody who is not there is 4, as without it", async () => {
+  using place = home();
+  const { exitCode, stdout, stderr } = await cli(["status", "--watch", "nosuch"], place);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 4, stdout: "" });
+  expect(stderr).toContain("no hupwatch is called 'nosuch'");
 });
 
 test("--watch without a terminal: a line for each change, and Ctrl-C ends it in order", async () => {
