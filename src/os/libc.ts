@@ -19,6 +19,8 @@ const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
 const SO = {
   reuseaddr: 2,
   error: 4,
@@ -190,10 +192,18 @@ export function setNoDelay(fd: number): void {
   check("setsockopt(TCP_NODELAY)", C.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ptr(on), 4));
 }
 
-function getInt(fd: number, option: number): number {
+/** IPV6_V6ONLY: its port stays free for a listener of IPv4 (ipv6(7)). Before bind. */
+export function setIPv6Only(fd: number): void {
+  const on = new Int32Array([1]);
+  check("setsockopt(IPV6_V6ONLY)", C.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ptr(on), 4));
+}
+
+export const isIPv6Only = (fd: number): boolean => getInt(fd, IPV6_V6ONLY, IPPROTO_IPV6) !== 0;
+
+function getInt(fd: number, option: number, level = SOL_SOCKET): number {
   const value = new Int32Array(1);
   const length = new Uint32Array([4]);
-  check("getsockopt", C.getsockopt(fd, SOL_SOCKET, option, ptr(value), ptr(length)));
+  check("getsockopt", C.getsockopt(fd, level, option, ptr(value), ptr(length)));
   return value[0] ?? 0;
 }
 

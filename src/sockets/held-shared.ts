@@ -11,6 +11,7 @@ import {
   listen,
   SystemError,
   setFlag,
+  setIPv6Only,
   setNoDelay,
   socket,
 } from "../os/libc.ts";
@@ -59,6 +60,7 @@ export class HeldShared implements HeldSocket {
       if (address.family !== "abstract") {
         setFlag(fd, "reuseaddr");
         setNoDelay(fd);
+        if (options.ipv6Only) setIPv6Only(fd);
       }
       bind(fd, encode(address));
       listen(fd, options.backlog);

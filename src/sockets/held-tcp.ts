@@ -14,10 +14,12 @@ import {
   bind,
   close,
   getsockname,
+  isIPv6Only,
   isReadable,
   listen,
   SystemError,
   setFlag,
+  setIPv6Only,
   setNoDelay,
   socket,
 } from "../os/libc.ts";
@@ -61,6 +63,13 @@ export class HeldTcp implements HeldSocket {
     if (inherited) this.#adopt(inherited);
     else this.address = this.#claim(wanted);
     this.adopted = inherited && this.#listener(this.#current as Member);
+  }
+
+  /** As those of its group: the kernel would put one that differs into a group of its own. */
+  get #isIPv6Only(): boolean {
+    if (this.address.family !== "inet6") return false;
+    const [member] = this.#group.own;
+    return member ? isIPv6Only(member.fd) : this.#options.ipv6Only === true;
   }
 
   #adopt(inherited: InheritedListener): void {
@@ -134,6 +143,7 @@ export class HeldTcp implements HeldSocket {
       // Who takes a descriptor may not know that it is TCP and leave Nagle's delay on: uvicorn --fd answers a kept
       // connection 40 ms later for it. Accepted connections inherit the option.
       setNoDelay(fd);
+      if (this.#options.ipv6Only) setIPv6Only(fd);
       bind(fd, encode(wanted));
       setFlag(fd, "reuseport");
       listen(fd, this.#options.backlog);
@@ -191,6 +201,7 @@ export class HeldTcp implements HeldSocket {
       setFlag(fd, "reuseaddr");
       setFlag(fd, "reuseport");
       setNoDelay(fd);
+      if (this.#isIPv6Only) setIPv6Only(fd);
       bind(fd, encode(this.address));
       listen(fd, this.#options.backlog);
       return fd;

@@ -62,4 +62,6 @@ export interface SocketOptions {
   /** Permission bits of a Unix socket; undefined leaves them to the umask. */
   mode?: number | undefined;
   owner?: { uid: number; gid: number } | undefined;
+  /** Of an IPv6 socket: leaves IPv4 to another one of the same port. */
+  ipv6Only?: boolean | undefined;
 }

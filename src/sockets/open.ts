@@ -10,7 +10,7 @@ import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix } from "./held-unix.ts";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import type { InetAddress } from "./probe.ts";
-import { decode, format, type SocketAddress } from "./sockaddr.ts";
+import { decode, format, hostBytes, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import { throughLink } from "./unix-path.ts";
 
@@ -38,7 +38,7 @@ export async function holdAll(request: HoldRequest): Promise<HeldSocket[]> {
 }
 
 async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket> {
-  const { options, onRestored } = request;
+  const { onRestored } = request;
   const inheritedOf = (address: SocketAddress) => request.inherited?.(format(address));
   const { address } = spec;
   switch (address.kind) {
@@ -46,25 +46,33 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
       return inherited(spec, address.fd, cutoverOf(address, request.cutover));
     case "abstract": {
       const wanted = { family: "abstract", name: address.name } as const;
-      return shared(spec, wanted, options, cutoverOf(address, request.cutover), inheritedOf(wanted));
+      return shared(spec, wanted, request.options, cutoverOf(address, request.cutover), inheritedOf(wanted));
     }
     case "unix": {
       const cutover = cutoverOf(address, request.cutover);
       const path = throughLink(address.path);
       const inherited = inheritedOf({ family: "unix", path });
-      const steered = new HeldUnix(spec, path, options, onRestored, inherited, request.boundBy);
+      const steered = new HeldUnix(spec, path, request.options, onRestored, inherited, request.boundBy);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {
       const cutover = cutoverOf(address, request.cutover);
       const wanted = await resolve(spec, address.host, address.port);
       const inherited = inheritedOf(wanted);
+      const ipv6Only = wanted.family === "inet6" && leavesIPv4(wanted, request.specs);
+      const options = { ...request.options, ipv6Only };
       return cutover.mode === "share"
         ? shared(spec, wanted, options, cutover, inherited)
         : new HeldTcp(spec, wanted, options, inherited);
     }
   }
 }
+
+/** Linux lets [::] take the port of IPv4, too, and refuses it to a socket that asks for that one. */
+const leavesIPv4 = (wanted: InetAddress, specs: readonly SocketSpec[]): boolean =>
+  wanted.port !== 0 &&
+  hostBytes(wanted).every((byte) => byte === 0) &&
+  specs.some(({ address: a }) => a.kind === "tcp" && a.port === wanted.port && !isIPv6(a.host));
 
 /** What `holdAll` will ask its request about, as `format` writes it; opens nothing. Throws HupwatchError. */
 export async function addressOf(spec: SocketSpec): Promise<string> {

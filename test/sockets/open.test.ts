@@ -127,6 +127,39 @@ describe("shared", () => {
   });
 });
 
+describe("every IPv6 address and every IPv4 one on one port", () => {
+  test.each([
+    ["steer", "[::]", "0.0.0.0"],
+    ["steer", "", "[::]"],
+    ["share", "*", "[::]"],
+    ["share", "[::]", "127.0.0.1"],
+  ] as const)("%s: '%s' and '%s', for every generation", async (cutover, ...hosts) => {
+    const port = await freePort();
+    using held = await hold(
+      hosts.map((host) => `${host}:${port}`),
+      cutover,
+    );
+    for (const generation of [1, 2]) {
+      const listeners = held.all.map((socket) => socket.listenFor(generation));
+      using servers = new DisposableStack();
+      for (const [i, listener] of listeners.entries()) {
+        held.all[i]?.steerTo(listener);
+        servers.use(answering(listener.fd, `${generation} of ${hosts[i]}`));
+      }
+      const [v6, v4] = hosts[0] === "[::]" ? hosts : hosts.toReversed();
+      expect(await versionAt({ hostname: "::1", port })).toBe(`${generation} of ${v6}`);
+      expect(await versionAt({ hostname: "127.0.0.1", port })).toBe(`${generation} of ${v4}`);
+    }
+  });
+
+  test("[::] alone takes both, as ever", async () => {
+    const port = await freePort();
+    using held = await hold([`[::]:${port}`]);
+    using _server = answering(held.all[0]?.listenFor(1).fd ?? -1, "1");
+    for (const hostname of ["::1", "127.0.0.1"]) expect(await versionAt({ hostname, port })).toBe("1");
+  });
+});
+
 describe("what cannot be held", () => {
   test.each([
     ["fd://999", "bind.not-a-socket", "descriptor 999 of 'fd://999' is not open"],
