@@ -1,5 +1,5 @@
 /** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { HupwatchError } from "../error.ts";
 import { METRICS, metricsDirectory } from "./metrics-dir.ts";
@@ -66,7 +66,7 @@ function readEnvFile(path: string): Record<string, string> {
 
 function textOf(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    if (statSync(path).isFile()) return readFileSync(path, "utf8");
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {
@@ -74,4 +74,7 @@ function textOf(path: string): string {
       cause,
     });
   }
+  throw new HupwatchError("env-file.not-a-file", `--env-file ${path} is not a regular file`, {
+    hint: "write the variables into one; it is read again for every generation",
+  });
 }

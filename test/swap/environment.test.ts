@@ -65,6 +65,24 @@ test("an env file whose value no process can be given is named, with the variabl
   expect(error.message).toBe(`--env-file ${envFile}: KEY has a NUL byte`);
 });
 
+test("an env file is a regular file or leads to one: /dev/zero never ends, and a pipe is read once", () => {
+  using dir = tempDir();
+  const [pipe, link, file] = ["pipe", "link", "file"].map((name) => `${dir.path}/${name}`) as [
+    string,
+    string,
+    string,
+  ];
+  Bun.spawnSync(["mkfifo", pipe]);
+  for (const envFile of ["/dev/zero", pipe, dir.path]) {
+    const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile }, 1, 42));
+    expect(error.exitCode).toBe(125);
+    expect(error.message).toBe(`--env-file ${envFile} is not a regular file`);
+  }
+  writeFileSync(file, "A=1\n");
+  symlinkSync("file", link);
+  expect(generationEnvironment({ ...PLAN, envFile: link }, 1, 42)).toMatchObject({ A: "1" });
+});
+
 test("an env file that is not there is named", () => {
   const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile: "/no/such/env" }, 1, 42));
   expect(error.message).toContain("--env-file /no/such/env");
