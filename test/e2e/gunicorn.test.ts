@@ -8,6 +8,7 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { sameStock, takeStock } from "../harness/leftovers.ts";
 import { startLoad } from "../harness/load.ts";
 import { bindFor, gunicorn, gunicornSite, TRANSPORTS, WORKERS } from "../harness/site.ts";
+import { freePort } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const LAST_VERSION = 5;
@@ -58,6 +59,31 @@ describe("I3: swaps under fresh connections drop nothing", () => {
 });
 
 describe("swaps under other loads", () => {
+  test.each([
+    ["[::1]", "127.0.0.1"],
+    ["[::]", "0.0.0.0"],
+  ])(
+    "over IPv6 and IPv4 on one port (%s and %s)",
+    async (...hosts) => {
+      using site = gunicornSite();
+      const port = await freePort();
+      const command = gunicorn(hosts.map((host) => `${host}:${port}`));
+      await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], {
+        cwd: site.current,
+      });
+      await using v6 = await startLoad({ target: `[::1]:${port}`, afterFirstOk: true });
+      await using v4 = await startLoad({ target: `127.0.0.1:${port}`, afterFirstOk: true });
+      for (const version of [2, 3]) {
+        site.deploy(`${version}`);
+        await hupwatch.swap(version);
+        for (const load of [v6, v4]) await load.version(`${version}`);
+      }
+      for (const load of [v6, v4])
+        expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
+    },
+    TIMEOUT_MS,
+  );
+
   test.each(TRANSPORTS)(
     "uploads and slow requests are answered whole (%s)",
     async (transport) => {
