@@ -28,6 +28,7 @@ import { type RecordedState, StateFile } from "../swap/state-file.ts";
 import { Supervisor } from "../swap/supervisor.ts";
 import { prepareTakeover } from "../swap/takeover.ts";
 import { type Command, command } from "./command.ts";
+import { remarking } from "./env-file-remarks.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { narrating } from "./narrator.ts";
 import { PidFile } from "./pidfile.ts";
@@ -113,7 +114,10 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
       : undefined;
   const recorders = state ? [recording(state, plan.name)] : [];
   using tidy = tidying(realOs.clock);
-  const listener = fanOut([...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}, tidy]);
+  const listener = fanOut([
+    ...[...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}, tidy],
+    ...(plan.envFile === undefined ? [] : [remarking(plan.envFile, log)]),
+  ]);
   const left =
     runDir === undefined || !lock
       ? undefined

@@ -78,6 +78,7 @@ export const EVENTS = {
 /** What only the log says: remarks about surroundings, not about the life of the service. */
 export const REMARKS: Record<string, string> = {
   "server.note": "something about the command that its owner should know",
+  "env-file.skipped": "lines of the env file are no NAME=value",
   "kill-at-exit.weak": "-k cannot hold here if hupwatch itself is killed",
   "run-dir.unusable": "the run directory cannot be used: no take-over, no control socket",
   "instance.renamed": "what a hupwatch of another name left at the same address is taken over",

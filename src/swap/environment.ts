@@ -1,7 +1,5 @@
 /** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
-import { readFileSync, statSync } from "node:fs";
-import { parseEnv } from "node:util";
-import { HupwatchError } from "../error.ts";
+import { readEnvFile } from "./env-file.ts";
 import { METRICS, metricsDirectory } from "./metrics-dir.ts";
 import type { RunPlan } from "./plan.ts";
 import { physical } from "./release.ts";
@@ -50,31 +48,4 @@ export function generationEnvironment(
     HUPWATCH_NAME: plan.name,
     HUPWATCH_PID: String(hupwatchPid),
   };
-}
-
-function readEnvFile(path: string): Record<string, string> {
-  const variables = parseEnv(textOf(path)) as Record<string, string>;
-  const broken = Object.entries(variables).find((entry) => entry.join("").includes("\0"));
-  if (broken)
-    throw new HupwatchError(
-      "env-file.nul",
-      `--env-file ${path}: ${broken[0].replaceAll("\0", "\\0")} has a NUL byte`,
-      { hint: "take it out; no environment can hold one (environ(7))" },
-    );
-  return variables;
-}
-
-function textOf(path: string): string {
-  try {
-    if (statSync(path).isFile()) return readFileSync(path, "utf8");
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {
-      hint: "create it or correct the path; it is looked up again for every generation",
-      cause,
-    });
-  }
-  throw new HupwatchError("env-file.not-a-file", `--env-file ${path} is not a regular file`, {
-    hint: "write the variables into one; it is read again for every generation",
-  });
 }

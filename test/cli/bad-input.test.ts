@@ -246,6 +246,24 @@ describe("commands", () => {
   });
 });
 
+test("a line of the env file that says nothing is warned of, once for each generation", async () => {
+  using dir = tempDir();
+  const envFile = `${dir.path}/env`;
+  writeFileSync(envFile, "A=1\nsecret words\n");
+  const words = ["-k", "-w", "0", "--ready", "delay:0", "--env-file", envFile, "--", "sleep", "1000"];
+  await using hupwatch = await startHupwatch(words, { cwd: dir.path });
+  const warnings = () => hupwatch.log.match(/warn: .*/g) ?? [];
+  const one = `warn: --env-file ${envFile}: line 2 is no NAME=value and was skipped`;
+  expect(warnings()).toEqual([one]);
+  writeFileSync(envFile, "A B=1\nA=2\nexport C\n");
+  await hupwatch.swap(2);
+  expect(warnings()).toEqual([
+    one,
+    `warn: --env-file ${envFile}: lines 1, 3 are no NAME=value and were skipped`,
+  ]);
+  expect(hupwatch.log).not.toContain("secret");
+});
+
 describe("a sub-command mistyped", () => {
   const NOT_THERE = "install it, or give its path; the PATH has it not";
   const rows: [words: string[], hint: string][] = [

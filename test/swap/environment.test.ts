@@ -1,6 +1,7 @@
 /** The environment of a generation: the caller's, less what was meant for hupwatch, then the env file as it is now. */
 import { expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { readEnvFile, skippedLines } from "../../src/swap/env-file.ts";
 import { commandEnvironment, generationEnvironment } from "../../src/swap/environment.ts";
 import { PLAN } from "../fake-os/stage.ts";
 import { tempDir } from "../harness/until.ts";
@@ -81,6 +82,37 @@ test("an env file is a regular file or leads to one: /dev/zero never ends, and a
   writeFileSync(file, "A=1\n");
   symlinkSync("file", link);
   expect(generationEnvironment({ ...PLAN, envFile: link }, 1, 42)).toMatchObject({ A: "1" });
+});
+
+test("the lines of an env file that say nothing are found, and those within quotes are none", () => {
+  using dir = tempDir();
+  const path = `${dir.path}/env`;
+  const lines = [
+    "# a remark",
+    "",
+    "A=1",
+    "bad line", // 4
+    "A B=1", // 5
+    "export C='two words' # fine",
+    'KEY="-----BEGIN',
+    "bad line",
+    'END-----"',
+    "export D", // 10
+    `E='"'`,
+    "=3", // 12
+    'F="never closed?',
+    "G: 7",
+    "  H = 8\r",
+  ];
+  writeFileSync(path, lines.join("\n"));
+  expect(skippedLines(path)).toEqual([4, 5, 10, 12]);
+  expect(readEnvFile(path)).toMatchObject({
+    A: "1",
+    KEY: "-----BEGIN\nbad line\nEND-----",
+    E: '"',
+    G: "7",
+    H: "8",
+  });
 });
 
 test("an env file that is not there is named", () => {
