@@ -1,6 +1,7 @@
 /** What gunicorn itself makes of its config file, environment and words: asked of its own code, which starts no server. */
 import { HupwatchError } from "../error.ts";
 import type { CommandLine } from "./adapter.ts";
+import { ask, MARK } from "./asking.ts";
 import type { Program } from "./program.ts";
 import { pythonOf } from "./python-interpreter.ts";
 
@@ -20,9 +21,6 @@ export interface GunicornSettings {
   /** Seconds. */
   gracefulTimeout: number;
 }
-
-/** A config file may print what it likes: our line is the one behind this mark. */
-const MARK = "hupwatch-settings:";
 
 /** Application.__init__ reads the config as every start does (gunicorn/app/base.py); nothing is bound or loaded. */
 const PROGRAM = `
@@ -46,27 +44,15 @@ print(${JSON.stringify(MARK)} + json.dumps({
 }))
 `;
 
-const TIME_LIMIT_MS = 30_000;
-
 /** Throws HupwatchError with gunicorn's own words where its configuration is wrong. */
 export function askGunicorn(
   command: CommandLine,
   program: Program,
   args: readonly string[],
 ): GunicornSettings {
-  const asked = Bun.spawnSync([...pythonOf(command, program), "-c", PROGRAM, ...args], {
-    cwd: command.directory,
-    env: { ...command.env, PWD: command.directory },
-    stdin: "ignore",
-    stderr: "pipe",
-    timeout: TIME_LIMIT_MS,
-  });
-  const line = asked.stdout
-    .toString()
-    .split("\n")
-    .findLast((l) => l.startsWith(MARK));
-  if (line) return withoutNulls(JSON.parse(line.slice(MARK.length)));
-  const said = asked.stderr.toString().trim().split("\n").slice(-5).join("\n");
+  const asked = ask([...pythonOf(command, program), "-c", PROGRAM, ...args], command);
+  if (asked.json !== undefined) return withoutNulls(JSON.parse(asked.json));
+  const said = asked.stderr.trim().split("\n").slice(-5).join("\n");
   throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${said}`, {
     exitCode: asked.exitCode > 0 ? asked.exitCode : 125,
     hint: "correct it; 'gunicorn --check-config' with the same words shows the same error",

@@ -1,5 +1,6 @@
 /** What a config file of hypercorn binds: asked of hypercorn's own code, which starts no server. */
 
+import { ask, MARK } from "./asking.ts";
 import { pythonOf } from "./python-interpreter.ts";
 import type { Recognised } from "./recognise.ts";
 
@@ -11,9 +12,6 @@ export interface HypercornSettings {
   /** Seconds. */
   gracefulTimeout: number;
 }
-
-/** A config file may print what it likes: our line is the one behind this mark. */
-const MARK = "hupwatch-settings:";
 
 /** As hypercorn/__main__.py _load_config does. A `python:` module is imported from where hypercorn starts. */
 const PROGRAM = `
@@ -30,21 +28,11 @@ print(${JSON.stringify(MARK)} + json.dumps({
 }))
 `;
 
-const TIME_LIMIT_MS = 30_000;
-
 /** Undefined where hypercorn cannot be asked; what is wrong with the file its own start says best. */
 export function askHypercorn(found: Recognised, config: string): HypercornSettings | undefined {
   try {
-    const { env, directory, program } = found;
-    const asked = Bun.spawnSync([...pythonOf(found, program), "-c", PROGRAM, config], {
-      cwd: directory,
-      env: { ...env, PWD: directory },
-      stdio: ["ignore", "pipe", "ignore"],
-      timeout: TIME_LIMIT_MS,
-    });
-    const lines = asked.stdout.toString().split("\n");
-    const line = lines.findLast((l) => l.startsWith(MARK));
-    return line === undefined ? undefined : (JSON.parse(line.slice(MARK.length)) as HypercornSettings);
+    const { json } = ask([...pythonOf(found, found.program), "-c", PROGRAM, config], found);
+    return json === undefined ? undefined : (JSON.parse(json) as HypercornSettings);
   } catch {
     return undefined; // neither it nor its interpreter is there
   }
