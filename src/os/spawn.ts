@@ -61,7 +61,7 @@ export function startOwn(words: string[], options: StartOptions): Subprocess {
   return child;
 }
 
-/** Each takes another SIGHUP within some 50 microseconds. */
+/** Each takes another SIGHUP within some 50 microseconds: only a storm without a pause can bring so many in a row. */
 const MAX_STILLBORN = 100;
 /** Far longer than a process needs to end. */
 const BIRTH_MS = 200;
@@ -74,7 +74,7 @@ const BIRTH_MS = 200;
 function isStillborn(pid: number): boolean {
   const giveUpAt = performance.now() + BIRTH_MS;
   let birth = birthOf(pid);
-  for (; birth === "on its way" && performance.now() < giveUpAt; birth = birthOf(pid)) Bun.sleepSync(0.1);
+  while (birth === "on its way" && performance.now() < giveUpAt) birth = birthOf(pid);
   return typeof birth === "object" && (birth.waitStatus & 0x7f) === numbers.signals.SIGHUP;
 }
 
