@@ -71,6 +71,7 @@ export async function measureCell(
     prints.push(await footprint(place));
     if (row.swaps && (generation === 1 || generation === swaps)) whole.push(...(await place.wholeMb()));
   }
+  if (row.preStop) await must(place.exec(["sh", "-c", row.preStop]));
   await Bun.sleep(500);
   const report = reportOf(await load.end());
   const [first, last] = whole;

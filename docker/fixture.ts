@@ -21,12 +21,25 @@ const fixture = (name: string): string => readFileSync(`${ROOT}/fixtures/supervi
 
 const edited = ({ edit }: Row, text: string): string => (edit ? text.replace(...edit) : text);
 
-/** What kubernetes.yaml starts. */
-export function podCommand(): string[] {
+const container = (): Container => {
   const { spec } = Bun.YAML.parse(fixture("kubernetes.yaml")) as Manifest;
-  return spec.template.spec.containers.flatMap(({ command, args }) => [...command, ...args]);
+  const [only, ...others] = spec.template.spec.containers;
+  if (only === undefined || others.length > 0) throw new Error("kubernetes.yaml has not one container");
+  return only;
+};
+
+/** What kubernetes.yaml starts. */
+export const podCommand = (): string[] => [...container().command, ...container().args];
+
+/** What kubernetes.yaml has run before TERM. */
+export const podPreStop = (): string => container().lifecycle.preStop.exec.command.join(" ");
+
+interface Container {
+  command: string[];
+  args: string[];
+  lifecycle: { preStop: { exec: { command: string[] } } };
 }
 
 interface Manifest {
-  spec: { template: { spec: { containers: { command: string[]; args: string[] }[] } } };
+  spec: { template: { spec: { containers: Container[] } } };
 }

@@ -1,6 +1,6 @@
 /** The rows of the grid: who starts hupwatch in the container, and how a deploy is asked for there. */
 import { COLUMNS, type Column, GUNICORN_TCP, GUNICORN_UNIX } from "./columns.ts";
-import { podCommand } from "./fixture.ts";
+import { podCommand, podPreStop } from "./fixture.ts";
 import { PLACE } from "./places.ts";
 
 /** HUP to the first process of the container, from outside. */
@@ -30,6 +30,8 @@ export interface Row extends Base {
    * service before the container is stopped, for what is left in a stopped container is killed.
    */
   leaves?: string;
+  /** Runs beside the service, which still gets its load, before anything ends it. */
+  preStop?: string;
   columns: readonly Column[];
   /** In its files; hupwatch's own words, never the server's. */
   edit?: readonly [string, string];
@@ -188,14 +190,19 @@ const DEPLOYERS: readonly Row[] = [
   },
 ];
 
-const KUBERNETES: Row = {
+const POD: Omit<Row, "name"> = {
   ...CONTAINER,
-  name: "Kubernetes manifest",
   first: podCommand,
   image: "gunicorn",
-  deploy: "kill -HUP 1",
+  preStop: podPreStop(),
   columns: [GUNICORN_TCP],
 };
+
+const KUBERNETES: readonly Row[] = [
+  { ...POD, name: "Kubernetes manifest", deploy: "kill -HUP 1" },
+  // There the pause container is PID 1.
+  { ...POD, name: "Kubernetes, shareProcessNamespace", options: ["--init"], deploy: "hupwatch reload" },
+];
 
 const PROCFILE: Row = {
   ...CONTAINER,
@@ -221,8 +228,8 @@ const LONG: readonly Row[] = [
   {
     ...BY_RESTART,
     // Each takes the second that supervisord gives a start, and more.
-    name: "supervisord, 60 restarts",
-    swaps: 60,
+    name: "supervisord, 100 restarts",
+    swaps: 100,
     edit: ["hupwatch --", "hupwatch -w 0 --"],
     columns: [GUNICORN_TCP],
   },
@@ -236,7 +243,7 @@ export const ROWS: readonly Row[] = [
   { ...BY_RESTART, short: true },
   ...BY_OTHERS,
   PROCFILE,
-  KUBERNETES,
+  ...KUBERNETES,
   ...DEPLOYERS,
   ...LONG,
 ];

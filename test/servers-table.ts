@@ -4,7 +4,7 @@
  *
  *     bun test/servers-table.ts [--go-on] [REGEX]     measures the rows whose names match, all by default, and prints the tables
  *
- * All rows measured, they are written into the README between their markers. It takes about a quarter of an hour, and two
+ * All rows measured, they are written into the README between their markers. It takes about half an hour, and two
  * minutes more to build Caddy for the first time. TERM ends it, and `--go-on` keeps what an unfinished run has measured.
  */
 import { existsSync } from "node:fs";
@@ -15,7 +15,7 @@ import { buildServers } from "./setup/build-servers.ts";
 import { CACHE } from "./setup/places.ts";
 import { isInstalled, SERVERS, type ServerRow, type Transport, versionOf } from "./setup/servers.ts";
 
-const SWAPS = 3;
+const SWAPS = 6;
 /** Most of a swap's time is waiting. */
 const AT_ONCE = 3;
 /** Seconds of --drain-until-idle; "0" sends the stop signal right after the warm-up. */

@@ -1,7 +1,7 @@
 /** What the rig reads from the host and from the fixtures, and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import { GUNICORN_TCP, GUNICORN_UNIX } from "../../docker/columns.ts";
-import { filesOf, podCommand, withServer } from "../../docker/fixture.ts";
+import { filesOf, podCommand, podPreStop, withServer } from "../../docker/fixture.ts";
 import { aptSettings, pipSettings } from "../../docker/host-settings.ts";
 import { ROWS } from "../../docker/matrix.ts";
 import { readOptions } from "../../docker/options.ts";
@@ -44,6 +44,7 @@ describe("the fixtures", () => {
   test("kubernetes.yaml starts what its cell says", () => {
     const { words } = GUNICORN_TCP;
     expect(podCommand()).toEqual(["hupwatch", "-k", "--", ...words]);
+    expect(podPreStop()).toBe("sleep 5");
   });
 
   test("one that names no server where hupwatch is started is refused", () => {
