@@ -1,6 +1,7 @@
 /** Entry: cut argv, pick the sub-command, turn what happened into an exit code. The launcher starts it. */
 import { COMMON_OPTIONS, cutAtCommand, parse } from "./cli/command.ts";
 import { COMMANDS } from "./cli/commands.ts";
+import { print } from "./cli/print.ts";
 import { isCommandName } from "./cli/summaries.ts";
 import { HupwatchError } from "./error.ts";
 import { VERSION } from "./version.ts";
@@ -23,7 +24,7 @@ async function misnamed(error: unknown, word: string | undefined): Promise<never
 }
 
 async function say(text: string): Promise<number> {
-  await Bun.write(Bun.stdout, text);
+  await print(text);
   return 0;
 }
 

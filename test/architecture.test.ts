@@ -64,6 +64,11 @@ describe("one place for each library", () => {
     expect(users.filter((file) => area(file) !== "cli")).toEqual([]);
   });
 
+  test("stdout: cli/print.ts alone, which knows what to do when nobody reads", () => {
+    const users = files.filter((file) => /\bBun(\.std(out|err)\b|\[)|\bstdout\.write\(/.test(text(file)));
+    expect(users).toEqual(["cli/print.ts"]);
+  });
+
   test("process.exit: main.ts alone", () => {
     expect(files.filter((file) => /\bprocess\.exit\(/.test(text(file)))).toEqual(["main.ts"]);
   });

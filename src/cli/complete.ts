@@ -7,6 +7,7 @@ import { findInstances, runDirsOf } from "../control/instances.ts";
 import { ANSWER } from "../error.ts";
 import { COMMON_OPTIONS, command, type OptionTable } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { print } from "./print.ts";
 import { type CommandName, isCommandName, SUMMARIES } from "./summaries.ts";
 import { TARGET_OPTIONS } from "./target.ts";
 import { listOf, usage } from "./values.ts";
@@ -34,11 +35,11 @@ export default command({
   ],
   async run({ values, positionals, behindDashes }) {
     if (values.shell !== undefined || (!behindDashes && positionals.length > 0)) {
-      await Bun.write(Bun.stdout, scriptFor(shellOf(values.shell, positionals)));
+      await print(scriptFor(shellOf(values.shell, positionals)));
       return ANSWER.yes;
     }
     if (positionals.length === 0) throw usage("no shell", `give --shell ${SHELLS.join(", ")}`);
-    if (isWithinWrapped(positionals) || (await takesPath(positionals))) await Bun.write(Bun.stdout, FILES);
+    if (isWithinWrapped(positionals) || (await takesPath(positionals))) await print(FILES);
     else (await vocabulary()).parse([...positionals]);
     return ANSWER.yes;
   },

@@ -7,6 +7,7 @@ import { command } from "./command.ts";
 import { explain } from "./explanation.ts";
 import { renderExplanation } from "./explanation-text.ts";
 import { type Planned, planRun, type RunValues } from "./plan.ts";
+import { print } from "./print.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 
 export const EXPLAIN_OPTIONS = {
@@ -46,7 +47,7 @@ export default command({
     const text = values.json
       ? `${JSON.stringify(explanation)}\n`
       : renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label));
-    await Bun.write(Bun.stdout, text);
+    await print(text);
     return ANSWER.yes;
   },
 });

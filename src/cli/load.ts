@@ -8,6 +8,7 @@ import { progressLine, renderTable } from "../load/table.ts";
 import { parseTarget } from "../load/target.ts";
 import { verdictOf } from "../load/verdict.ts";
 import { command, type Values } from "./command.ts";
+import { print } from "./print.ts";
 import { duration, number, size, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
@@ -94,7 +95,7 @@ export default command({
     await preflight(plan);
     const result = await runShowing(plan, values.quiet === true);
     if (values.hgrm !== undefined) await writeSpectrum(values.hgrm, result);
-    await Bun.write(Bun.stdout, values.json ? `${JSON.stringify(reportOf(result))}\n` : renderTable(result));
+    await print(values.json ? `${JSON.stringify(reportOf(result))}\n` : renderTable(result));
     return conclude(plan, result);
   },
 });

@@ -4,6 +4,7 @@ import type { ReloadAnswer, SwapFailure } from "../control/protocol.ts";
 import { formatDuration } from "../duration.ts";
 import { ANSWER } from "../error.ts";
 import { command } from "./command.ts";
+import { print } from "./print.ts";
 import { TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
@@ -50,9 +51,8 @@ export default command({
       target: values.wait === false ? "/reload?wait=0" : "/reload",
       timeoutMs,
     });
-    if (values.json) await Bun.write(Bun.stdout, `${JSON.stringify(answer)}\n`);
-    else if (isGood(answer)) await Bun.write(Bun.stdout, `${inWords(answer)}\n`);
-    else await Bun.write(Bun.stderr, `${inWords(answer)}\n`);
+    if (values.json) await print(`${JSON.stringify(answer)}\n`);
+    else await print(`${inWords(answer)}\n`, isGood(answer) ? "stdout" : "stderr");
     return isGood(answer) ? ANSWER.yes : ANSWER.no;
   },
 });

@@ -4,6 +4,7 @@ import type { Instance } from "../control/instances.ts";
 import type { LeftAnswer, StatusAnswer } from "../control/protocol.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { command } from "./command.ts";
+import { print } from "./print.ts";
 import { Screen } from "./screen.ts";
 import { untilInterrupted } from "./signals.ts";
 import { renderStatus, type Shown, summaryLine } from "./status-table.ts";
@@ -48,7 +49,7 @@ export default command({
     const shown = await look();
     if (shown.length === 0) throw nobody();
     const text = values.json ? asJson(shown) : renderStatus(shown, Date.now());
-    await Bun.write(Bun.stdout, `${text}\n`);
+    await print(`${text}\n`);
     if (shown.some((one) => one.problem)) return ANSWER.timeout;
     return shown.some(({ instance }) => instance.pid !== undefined) ? ANSWER.yes : ANSWER.nobody;
   },
@@ -121,11 +122,5 @@ async function sayChanges(
     said.set(one.instance.name, line);
     lines.push(json ? JSON.stringify(entryOf(one)) : line);
   }
-  try {
-    if (lines.length > 0) await Bun.write(Bun.stdout, lines.map((line) => `${line}\n`).join(""));
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EPIPE") return false;
-    throw error;
-  }
+  return lines.length === 0 || (await print(lines.map((line) => `${line}\n`).join("")));
 }

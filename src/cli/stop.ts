@@ -5,6 +5,7 @@ import type { StopAnswer } from "../control/protocol.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { processOf } from "../os/procfs.ts";
 import { command } from "./command.ts";
+import { print } from "./print.ts";
 import { TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
@@ -53,10 +54,7 @@ export default command({
       if (processOf(identity.pid)?.state === "Z") break;
       await after(LOOK_MS);
     }
-    await Bun.write(
-      Bun.stdout,
-      values.json ? `${JSON.stringify(answer)}\n` : `${answer.name}: ${answer.outcome}\n`,
-    );
+    await print(values.json ? `${JSON.stringify(answer)}\n` : `${answer.name}: ${answer.outcome}\n`);
     return ANSWER.yes;
   },
 });

@@ -7,6 +7,7 @@ import type { VerifyPlan } from "../verify/plan.ts";
 import { makeReport, type VerifyReport } from "../verify/report.ts";
 import { renderProgress, renderVerdict } from "../verify/terminal.ts";
 import { command } from "./command.ts";
+import { print } from "./print.ts";
 import { VERIFY_OPTIONS } from "./verify-options.ts";
 import { planVerify, type VerifyValues } from "./verify-plan.ts";
 
@@ -60,7 +61,7 @@ export default command({
     const report = makeReport(evidence);
     await writeReports(values, report, evidence);
     const json = values.json === "-";
-    await Bun.write(Bun.stdout, json ? `${JSON.stringify(report)}\n` : renderVerdict(report));
+    await print(json ? `${JSON.stringify(report)}\n` : renderVerdict(report));
     return report.exitCode;
   },
 });

@@ -1,0 +1,21 @@
+/**
+ * What a command says, in one place. A reader that has seen enough (`| head -1`) is no error, and the exit code stays the
+ * command's own: a script with `pipefail` asks whether it was swapped, not who listened. (The runtime ignores SIGPIPE, and
+ * puts /dev/null where stdout was closed.)
+ */
+import { HupwatchError } from "../error.ts";
+
+/** False where nobody reads. Throws HupwatchError where it cannot be written, as on a full disk. */
+export async function print(text: string, stream: "stdout" | "stderr" = "stdout"): Promise<boolean> {
+  try {
+    await Bun.write(Bun[stream], text);
+    return true;
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === "EPIPE") return false;
+    throw new HupwatchError("output.failed", `cannot write to ${stream}: ${message}`, {
+      hint: `make room where ${stream} goes; what the command had to do is done`,
+      cause,
+    });
+  }
+}
