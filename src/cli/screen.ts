@@ -16,8 +16,9 @@ export class Screen implements Disposable {
   /** In one write, cut to the terminal as it is now: nothing flickers, nothing scrolls. */
   draw(text: string): void {
     this.#last = text;
-    const { columns = 80, rows = 24 } = this.out;
-    const lines = fit(text, columns, rows - 1).map((line) => `${line}${TO_LINE_END}`);
+    // A terminal that does not know its size says 0, as serial lines and `docker exec` do.
+    const { columns, rows } = this.out;
+    const lines = fit(text, columns || 80, (rows || 24) - 1).map((line) => `${line}${TO_LINE_END}`);
     this.out.write(`${HOME}${lines.join("\r\n")}\r\n${BELOW}`);
   }
 

@@ -42,11 +42,8 @@ export default command({
   epilogue: EPILOGUE,
   async run({ values, positionals }) {
     const look = () => askAll(instancesFor(positionals, values["run-dir"]));
-    if (values.watch) {
-      instancesFor(positionals, values["run-dir"]);
-      return watch(look, values.json === true);
-    }
     const shown = await look();
+    if (values.watch) return watch(shown, look, values.json === true);
     if (shown.length === 0) throw nobody();
     const text = values.json ? asJson(shown) : renderStatus(shown, Date.now());
     await print(`${text}\n`);
@@ -70,6 +67,8 @@ async function askOne(instance: Instance): Promise<Shown> {
     return { instance, answer: await ask<StatusAnswer>(instance.socket, "hupwatch-status/1", question) };
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;
+    // Of a path nothing else is known than that no hupwatch is there.
+    if (instance.pid === 0 && error.exitCode === ANSWER.nobody) throw error;
     return { instance, problem: error.message };
   }
 }
@@ -79,30 +78,47 @@ const asJson = (shown: readonly Shown[]): string => JSON.stringify(shown.map(ent
 /** The answer; who cannot give one is there with name and pid. */
 function entryOf({ instance: { name, pid, left }, answer, problem }: Shown) {
   if (answer) return answer;
-  if (pid !== undefined) return { name, pid, left, problem };
-  return { schema: "hupwatch-status/1", name, pid: null, phase: "left", left } satisfies LeftAnswer;
+  if (pid !== undefined) return { name, pid: pid || null, left, problem };
+  return leftAnswer(name, left);
 }
 
+const leftAnswer = (name: string, left: LeftAnswer["left"]): LeftAnswer => ({
+  schema: "hupwatch-status/1",
+  name,
+  pid: null,
+  phase: "left",
+  left,
+});
+
 /** Redrawn on a terminal; elsewhere a line (or a JSON object a line) for each change. */
-async function watch(look: () => Promise<Shown[]>, json: boolean): Promise<number> {
+async function watch(first: readonly Shown[], look: () => Promise<Shown[]>, json: boolean): Promise<number> {
   using interrupt = untilInterrupted();
   using screen = process.stdout.isTTY && !json ? new Screen(process.stdout) : undefined;
   const said = new Map<string, string>();
+  let seen: Look = { shown: first };
   while (!interrupt.signal.aborted) {
-    const shown = await lookAgain(look);
-    if (screen) screen.draw(renderStatus(shown, Date.now()) || "no hupwatch of this user runs");
+    const { shown, nobody = "no hupwatch of this user runs" } = seen;
+    if (screen) screen.draw(renderStatus(shown, Date.now()) || nobody);
     else if (!(await sayChanges(shown, said, json))) break;
     await interrupt.pause(REDRAW_MS);
+    seen = await lookAgain(look);
   }
   return ANSWER.yes;
 }
 
+interface Look {
+  shown: readonly Shown[];
+  /** Why there is none of that name, pid or path. */
+  nobody?: string;
+}
+
 /** Somebody who was named may come back. */
-async function lookAgain(look: () => Promise<Shown[]>): Promise<Shown[]> {
+async function lookAgain(look: () => Promise<Shown[]>): Promise<Look> {
   try {
-    return await look();
+    return { shown: await look() };
   } catch (error) {
-    if (error instanceof HupwatchError && error.exitCode === ANSWER.nobody) return [];
+    if (error instanceof HupwatchError && error.exitCode === ANSWER.nobody)
+      return { shown: [], nobody: error.message };
     throw error;
   }
 }
@@ -115,7 +131,7 @@ async function sayChanges(
 ): Promise<boolean> {
   const gone = [...said.keys()].filter((name) => !shown.some(({ instance }) => instance.name === name));
   for (const name of gone) said.delete(name);
-  const lines = json ? [] : gone.map((name) => `${name}   gone`);
+  const lines = gone.map((name) => (json ? JSON.stringify(leftAnswer(name, [])) : `${name}   gone`));
   for (const one of shown) {
     const line = summaryLine(one);
     if (said.get(one.instance.name) === line) continue;

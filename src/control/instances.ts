@@ -10,7 +10,7 @@ import { type RecordedGeneration, readState } from "../swap/state-file.ts";
 export interface Instance {
   name: string;
   runDir: string;
-  /** Undefined: no hupwatch lives; `left` is what it left running. */
+  /** Undefined: no hupwatch lives; `left` is what it left running. 0: only its socket is known. */
   pid: number | undefined;
   /** Undefined where it runs without one. */
   socket: string | undefined;

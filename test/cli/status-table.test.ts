@@ -1,6 +1,6 @@
 /** What a person sees of a status, letter by letter. */
 import { expect, test } from "bun:test";
-import { fit } from "../../src/cli/screen.ts";
+import { fit, Screen } from "../../src/cli/screen.ts";
 import { ageOf, renderStatus, summaryLine } from "../../src/cli/status-table.ts";
 import type { StatusAnswer } from "../../src/control/protocol.ts";
 
@@ -135,4 +135,12 @@ test("what does not fit the terminal is cut, and one sees where", () => {
 test("what a directory or a command has in it gives the terminal no orders", () => {
   const odd = { ...answer, directory: "/srv/new\nline", command: ["sh", "-c", "\x1b[2J"] };
   expect(renderStatus([{ instance, answer: odd }], NOW)).toContain("\n/srv/new\\nline$ sh -c \\x1b[2J\n");
+});
+
+test("a terminal that says it has no size is taken for one of 80 by 24", () => {
+  const written: string[] = [];
+  const unsized = { columns: 0, rows: 0, write: (text: string) => written.push(text) };
+  using screen = new Screen(unsized as unknown as NodeJS.WriteStream);
+  screen.draw("shop   serving\nline 2");
+  expect(written.at(-1)).toContain("shop   serving\x1b[K\r\nline 2");
 });

@@ -120,11 +120,52 @@ test("a hupwatch that ends while a reload waits says so, with the reason", async
   expect(exitCode).toBe(1);
 });
 
-test("--watch of somebody who is not there is 4, as without it", async () => {
+test("status of somebody who is not there is 4, with --watch and without", async () => {
   using place = home();
-  const { exitCode, stdout, stderr } = await cli(["status", "--watch", "nosuch"], place);
-  expect({ exitCode, stdout }).toEqual({ exitCode: 4, stdout: "" });
-  expect(stderr).toContain("no hupwatch is called 'nosuch'");
+  const path = `${place.path}/no.sock`;
+  for (const [target, why] of [
+    ["nosuch", "no hupwatch is called 'nosuch'"],
+    [path, `cannot ask ${path}: nobody listens (ENOENT)\nTo fix: `],
+  ] as const)
+    for (const words of [[], ["--watch"], ["--json"]]) {
+      const { exitCode, stdout, stderr } = await cli(["status", ...words, target], place);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 4, stdout: "" });
+      expect(stderr).toContain(why);
+    }
+});
+
+test("--watch of one that ends and comes back, by its path, as lines and as JSON", async () => {
+  using place = home();
+  const socket = `${place.path}/hupwatch/shop.sock`;
+  const first = await start(place, "shop");
+  const watch = (name: string, ...options: string[]) => {
+    const file = Bun.file(`${place.path}/${name}`);
+    const watching = Bun.spawn([LAUNCHER, "status", "--watch", ...options, socket], {
+      env: { ...process.env, ...place.env },
+      stdio: ["ignore", file, "inherit"],
+    });
+    return { watching, last: async () => (await file.text()).trimEnd().split("\n").at(-1) ?? "" };
+  };
+  const [text, json] = [watch("text"), watch("json", "--json")];
+  try {
+    await until(async () => (await text.last()).startsWith("shop   serving"), { what: "a line" });
+    await until(async () => (await json.last()).includes('"phase":"serving"'), { what: "an object" });
+    expect((await cli(["stop", socket], place)).exitCode).toBe(0);
+    await first[Symbol.asyncDispose]();
+    await until(async () => (await text.last()) === "shop   gone", { what: "the end as a line" });
+    await until(
+      async () => (await json.last()).endsWith('"name":"shop","pid":null,"phase":"left","left":[]}'),
+      {
+        what: "the end as an object",
+      },
+    );
+    await using _second = await start(place, "shop");
+    await until(async () => (await text.last()).startsWith("shop   serving"), { what: "the new one" });
+    await until(async () => (await json.last()).includes('"phase":"serving"'), { what: "the new one" });
+  } finally {
+    for (const { watching } of [text, json]) watching.kill("SIGINT");
+    expect(await Promise.all([text.watching.exited, json.watching.exited])).toEqual([0, 0]);
+  }
 });
 
 test("--watch without a terminal: a line for each change, and Ctrl-C ends it in order", async () => {
@@ -190,7 +231,7 @@ test("who answers and is no hupwatch, the server itself most often, is told so",
     for (const words of [["reload"], ["stop"], ["status"]]) {
       const { exitCode, stdout, stderr } = await cli([...words, `${place.path}/app.sock`], place);
       expect(stdout + stderr).toContain(`${place.path}/app.sock: who answers there is no hupwatch`);
-      expect(exitCode).toBe(words[0] === "status" ? 3 : 4);
+      expect({ words, exitCode }).toEqual({ words, exitCode: 4 });
     }
     await server.stop(true);
   }
