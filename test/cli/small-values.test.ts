@@ -6,8 +6,8 @@ import { PidFile } from "../../src/cli/pidfile.ts";
 import { formatDuration, parseDuration } from "../../src/duration.ts";
 import type { Ending } from "../../src/swap/machine.ts";
 import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
-import { thrownBy } from "../sockets/thrown.ts";
 
 describe("exit codes", () => {
   const code = (n: number) => ({ code: n, signal: undefined });

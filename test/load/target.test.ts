@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { HupwatchError } from "../../src/error.ts";
 import { makePlan } from "../../src/load/plan.ts";
 import { parseTarget } from "../../src/load/target.ts";
+import { thrownBy } from "../harness/thrown.ts";
 
 describe("TARGET", () => {
   const GOOD: [text: string, address: object, url: string, host: string][] = [
@@ -31,7 +31,7 @@ describe("TARGET", () => {
   ];
   for (const [text, why] of BAD)
     test(`refused: ${JSON.stringify(text).slice(0, 40)}`, () => {
-      const error = thrown(() => parseTarget(text, "/"));
+      const error = thrownBy(() => parseTarget(text, "/"));
       expect(error.message).toMatch(why);
       expect(error).toMatchObject({ exitCode: 2, hint: expect.stringContaining("unix:/path") });
     });
@@ -51,19 +51,9 @@ describe("plan", () => {
 
   test("a value out of its bounds is named", () => {
     for (const given of [{ connections: 0 }, { rate: Number.NaN }, { timeoutMs: 0 }, { missedMax: 2 }]) {
-      const error = thrown(() => makePlan(target, given));
+      const error = thrownBy(() => makePlan(target, given));
       expect(error.message).toStartWith(`${Object.keys(given)[0]} is ${Object.values(given)[0]}`);
       expect(error.exitCode).toBe(2);
     }
   });
 });
-
-function thrown(act: () => unknown): HupwatchError {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof HupwatchError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}

@@ -5,10 +5,10 @@ import { HupwatchError } from "../../src/error.ts";
 import { close, listen, socket } from "../../src/os/libc.ts";
 import { processOf } from "../../src/os/procfs.ts";
 import { type Child, locate, type SpawnRequest, spawn } from "../../src/os/spawn.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { type TempDir, tempDir, until } from "../harness/until.ts";
 import { PYTHON, ROOT } from "../setup/places.ts";
 import { runScript, startScript } from "../sockets/powerless.ts";
-import { thrownBy } from "../sockets/thrown.ts";
 
 const PATH = process.env.PATH ?? "";
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { ExitStatus } from "../../src/os/spawn.ts";
 import { parseCheck } from "../../src/ready/check.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
-import { thrownBy } from "../sockets/thrown.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { ask } from "./stage.ts";
 
 test("delay: passes when it has lived so long, and never before", async () => {

@@ -7,8 +7,8 @@ import { ADAPTERS, traitsOf } from "../../src/servers/adapters.ts";
 import { handOver } from "../../src/sockets/handover.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
-import { thrownBy } from "../sockets/thrown.ts";
 
 const read = (words: string, env: Record<string, string> = {}, directory = "/srv"): ServerTraits =>
   traitsOf({ words: words.split(" "), env, directory });

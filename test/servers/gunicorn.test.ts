@@ -3,9 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import type { ServerTraits } from "../../src/servers/adapter.ts";
 import { traitsOf } from "../../src/servers/adapters.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
-import { thrownBy } from "../sockets/thrown.ts";
 
 const read = (words: string, env: Record<string, string> = {}, directory = "/srv/site"): ServerTraits =>
   traitsOf({ words: words.split(" "), env, directory });

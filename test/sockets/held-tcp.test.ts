@@ -6,12 +6,12 @@ import { HeldTcp } from "../../src/sockets/held-tcp.ts";
 import { type InetAddress, Probe } from "../../src/sockets/probe.ts";
 import { format } from "../../src/sockets/sockaddr.ts";
 import { startLoad } from "../harness/load.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { freePort, until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { Random } from "../swap/random.ts";
 import { type Answering, answering, versionAt } from "./answering.ts";
 import { canBePowerless, powerless, runScript } from "./powerless.ts";
-import { thrownBy } from "./thrown.ts";
 
 const CLIENT = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
 

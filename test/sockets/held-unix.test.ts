@@ -17,9 +17,9 @@ import { parseSpec } from "../../src/sockets/spec.ts";
 import { throughLink } from "../../src/sockets/unix-path.ts";
 import { SETTLE_MS } from "../../src/swap/settle.ts";
 import { startLoad } from "../harness/load.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { answering, versionAt } from "./answering.ts";
-import { thrownBy } from "./thrown.ts";
 
 const OPTIONS: SocketOptions = { backlog: 128 };
 const hold = (path: string, options = OPTIONS, onRestored?: (path: string) => void) =>

@@ -7,10 +7,10 @@ import type { HeldSocket } from "../../src/sockets/held.ts";
 import { holdAll } from "../../src/sockets/open.ts";
 import { format } from "../../src/sockets/sockaddr.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
+import { rejectionOf } from "../harness/thrown.ts";
 import { freePort, tempDir, until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { answering, type Target, versionAt } from "./answering.ts";
-import { rejectionOf } from "./thrown.ts";
 
 interface Held extends Disposable {
   all: HeldSocket[];

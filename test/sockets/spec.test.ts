@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { HupwatchError } from "../../src/error.ts";
 import { parseSpec, parseSpecs, type SpecAddress } from "../../src/sockets/spec.ts";
+import { thrownBy } from "../harness/thrown.ts";
 
 const tcp = (host: string, port: number): SpecAddress => ({ kind: "tcp", host, port });
 const unix = (path: string): SpecAddress => ({ kind: "unix", path });
@@ -119,13 +120,3 @@ describe("duplicates", () => {
     expect(() => parse("web=:0", "web=127.0.0.1:0")).toThrow("name web");
   });
 });
-
-function thrownBy(act: () => unknown): HupwatchError {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof HupwatchError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}

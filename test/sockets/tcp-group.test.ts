@@ -9,9 +9,9 @@ import { HeldTcp } from "../../src/sockets/held-tcp.ts";
 import type { InetAddress } from "../../src/sockets/probe.ts";
 import { format } from "../../src/sockets/sockaddr.ts";
 import { startLoad } from "../harness/load.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { until } from "../harness/until.ts";
 import { type Answering, answering, versionAt } from "./answering.ts";
-import { thrownBy } from "./thrown.ts";
 
 const cleanup: Disposable[] = [];
 afterEach(() => {

@@ -3,11 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { linkSync, lstatSync, mkdirSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { answering, versionAt } from "./answering.ts";
 import { canBePowerless, makeUnwritable, powerless, runScript, startScript } from "./powerless.ts";
-import { thrownBy } from "./thrown.ts";
 
 const hold = (path: string) => new HeldUnix(parseSpec(`unix:${path}`, "/"), path, { backlog: 128 });
 

@@ -4,8 +4,8 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { readEnvFile, skippedLines } from "../../src/swap/env-file.ts";
 import { commandEnvironment, generationEnvironment } from "../../src/swap/environment.ts";
 import { PLAN } from "../fake-os/stage.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
-import { thrownBy } from "../sockets/thrown.ts";
 
 test("what was meant for hupwatch does not reach the command, everything else does", () => {
   const own = {

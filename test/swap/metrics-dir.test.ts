@@ -7,8 +7,8 @@ import {
   metricsNote,
   removeMetricsDirectory,
 } from "../../src/swap/metrics-dir.ts";
+import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
-import { thrownBy } from "../sockets/thrown.ts";
 
 test("only a value with {gen} is a generation's own", () => {
   expect(metricsDirectory({ PROMETHEUS_MULTIPROC_DIR: "/m/{gen}" }, 7)).toBe("/m/7");

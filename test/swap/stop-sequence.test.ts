@@ -1,7 +1,7 @@
 /** `--stop-signal`: what a generation is sent and how long each signal is given. */
 import { expect, test } from "bun:test";
 import { formatStopSequence, parseStopSequence, shortened } from "../../src/swap/stop-sequence.ts";
-import { thrownBy } from "../sockets/thrown.ts";
+import { thrownBy } from "../harness/thrown.ts";
 
 const ROWS: [text: string, steps: [signal: string, waitMs: number][]][] = [
   [
