@@ -3,23 +3,13 @@
  * The public always reaches a living generation, but a probe may be answered by the old one.
  */
 import { HupwatchError } from "../error.ts";
-import {
-  bind,
-  close,
-  isListening,
-  isReadable,
-  listen,
-  SystemError,
-  setFlag,
-  setIPv6Only,
-  setNoDelay,
-  socket,
-} from "../os/libc.ts";
+import { bind, close, isListening, isReadable, listen, SystemError, socket } from "../os/libc.ts";
 import type { Shared } from "./cutover.ts";
-import type { HeldSocket, Listener, SocketOptions } from "./held.ts";
+import { type HeldSocket, type Listener, noLongerListens, type SocketOptions } from "./held.ts";
 import { Probe } from "./probe.ts";
-import { encode, format, type SocketAddress } from "./sockaddr.ts";
+import { encode, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
+import { listenTcp } from "./tcp-listener.ts";
 
 /** Where the descriptor comes from, if not from a bind of this class. */
 export interface Origin {
@@ -48,34 +38,17 @@ export class HeldShared implements HeldSocket {
     if (origin.adopted) this.adopted = this.#listener(0, origin.adopted.privatePath);
   }
 
-  /** Binds and listens on an address of this process's own. */
+  /** Binds and listens on an address of this process's own. Throws HupwatchError. */
   static open(
     spec: SocketSpec,
     address: Exclude<SocketAddress, { family: "unix" }>,
     options: SocketOptions,
     cutover: Shared,
   ): HeldShared {
-    const fd = socket(address.family === "abstract" ? "unix" : address.family, false);
-    try {
-      if (address.family !== "abstract") {
-        setFlag(fd, "reuseaddr");
-        setNoDelay(fd);
-        if (options.ipv6Only) setIPv6Only(fd);
-      }
-      bind(fd, encode(address));
-      listen(fd, options.backlog);
-    } catch (error) {
-      close(fd);
-      if (!(error instanceof SystemError)) throw error;
-      throw new HupwatchError(
-        "bind.failed",
-        `cannot bind '${spec.text}' (${format(address)}): ${error.message}`,
-        {
-          hint: "end what listens there or choose another address",
-          cause: error,
-        },
-      );
-    }
+    const fd =
+      address.family === "abstract"
+        ? listenAbstract(spec, address.name, options.backlog)
+        : listenTcp(spec, address, options, "alone");
     return new HeldShared(spec, address, fd, cutover);
   }
 
@@ -100,14 +73,7 @@ export class HeldShared implements HeldSocket {
   }
 
   steerTo(): void {
-    if (!isListening(this.#fd))
-      throw new HupwatchError(
-        "socket.shut-down",
-        `'${this.spec.text}' no longer listens: a generation shut it down`,
-        {
-          hint: "keep the server from calling shutdown(2) on a socket it was given (uWSGI: no shutdown-sockets)",
-        },
-      );
+    if (!isListening(this.#fd)) throw noLongerListens(this.spec);
   }
 
   leave(): void {
@@ -118,5 +84,21 @@ export class HeldShared implements HeldSocket {
   [Symbol.dispose](): void {
     if (this.#origin.holder) this.#origin.holder[Symbol.dispose]();
     else close(this.#fd);
+  }
+}
+
+function listenAbstract(spec: SocketSpec, name: string, backlog: number): number {
+  const fd = socket("unix", false);
+  try {
+    bind(fd, encode({ family: "abstract", name }));
+    listen(fd, backlog);
+    return fd;
+  } catch (cause) {
+    close(fd);
+    if (!(cause instanceof SystemError)) throw cause;
+    throw new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${cause.message}`, {
+      hint: "end what listens there or choose another name",
+      cause,
+    });
   }
 }

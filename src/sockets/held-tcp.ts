@@ -11,31 +11,26 @@ import { HupwatchError } from "../error.ts";
 import {
   attachReuseportSelector,
   type BpfInstruction,
-  bind,
   close,
   getsockname,
   isIPv6Only,
   isReadable,
-  listen,
-  SystemError,
-  setFlag,
-  setIPv6Only,
-  setNoDelay,
-  socket,
 } from "../os/libc.ts";
 import { listeningOn, tcpQueue } from "../os/netstat.ts";
-import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
-import { type InetAddress, Probe } from "./probe.ts";
-import { decode, encode, format, hostBytes } from "./sockaddr.ts";
+import {
+  type Cutover,
+  type HeldSocket,
+  type InheritedListener,
+  type Listener,
+  noLongerListens,
+  type SocketOptions,
+} from "./held.ts";
+import { Probe } from "./probe.ts";
+import { everybodyTo, oneSourceTo } from "./selectors.ts";
+import { decode, format, hostBytes, type InetAddress, reachable } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import { type Member, TcpGroup } from "./tcp-group.ts";
-
-/** linux/bpf_common.h, linux/filter.h */
-const LD_ABS = { word: 0x20, half: 0x28, byte: 0x30 } as const;
-const AND_K = 0x54;
-const JEQ_K = 0x15;
-const RET_K = 0x06;
-const SKF_NET_OFF = -0x100000;
+import { listenTcp, type Place } from "./tcp-listener.ts";
 
 export class HeldTcp implements HeldSocket {
   readonly cutover: Cutover = { mode: "steer" };
@@ -58,7 +53,7 @@ export class HeldTcp implements HeldSocket {
     this.address = wanted;
     this.#group = new TcpGroup(
       () => this.address,
-      () => this.#open(),
+      () => this.#open(this.address, "in its group"),
     );
     if (inherited) this.#adopt(inherited);
     else this.address = this.#claim(wanted);
@@ -132,25 +127,8 @@ export class HeldTcp implements HeldSocket {
     );
   }
 
-  /**
-   * Bound without SO_REUSEPORT, so that the kernel refuses a port that anybody listens on, then marked: joining a
-   * stranger's group of the same user unasked would steal half of its connections.
-   */
   #claim(wanted: InetAddress): InetAddress {
-    const fd = socket(wanted.family, false);
-    try {
-      setFlag(fd, "reuseaddr");
-      // Who takes a descriptor may not know that it is TCP and leave Nagle's delay on: uvicorn --fd answers a kept
-      // connection 40 ms later for it. Accepted connections inherit the option.
-      setNoDelay(fd);
-      if (this.#options.ipv6Only) setIPv6Only(fd);
-      bind(fd, encode(wanted));
-      setFlag(fd, "reuseport");
-      listen(fd, this.#options.backlog);
-    } catch (error) {
-      close(fd);
-      throw explain(error, this.spec, wanted);
-    }
+    const fd = this.#open(wanted, "first of a group");
     this.#group.add(fd);
     this.#select();
     return decode(getsockname(fd)) as InetAddress;
@@ -179,7 +157,7 @@ export class HeldTcp implements HeldSocket {
       isForeign: slot.fd < 0,
       proof: true,
       hasQueued: () => (slot.fd < 0 ? tcpQueue(slot.inode) > 0 : isReadable(slot.fd)),
-      connect: () => Probe.tcp(probeTarget(this.address), (source) => this.#route(source, slot)),
+      connect: () => Probe.tcp(reachable(this.address), (source) => this.#route(source, slot)),
       [Symbol.dispose]: () => {
         this.#follow();
         slot.taken = false;
@@ -195,38 +173,21 @@ export class HeldTcp implements HeldSocket {
     if (this.#group.follow()) this.#select();
   }
 
-  #open(): number {
-    const fd = socket(this.address.family, false);
-    try {
-      setFlag(fd, "reuseaddr");
-      setFlag(fd, "reuseport");
-      setNoDelay(fd);
-      if (this.#isIPv6Only) setIPv6Only(fd);
-      bind(fd, encode(this.address));
-      listen(fd, this.#options.backlog);
-      return fd;
-    } catch (error) {
-      close(fd);
-      throw explain(error, this.spec, this.address);
-    }
+  #open(address: InetAddress, place: Place): number {
+    return listenTcp(this.spec, address, { ...this.#options, ipv6Only: this.#isIPv6Only }, place);
   }
 
   steerTo(listener: Listener): void {
     this.#follow();
     const slot = this.#members.get(listener);
     if (!slot) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
-    if (!this.#group.members.includes(slot))
-      throw new HupwatchError(
-        "socket.shut-down",
-        `'${this.spec.text}' no longer listens: a generation shut it down`,
-        { hint: "keep the server from calling shutdown(2) on a socket it was given" },
-      );
+    if (!this.#group.members.includes(slot)) throw noLongerListens(this.spec);
     this.#current = slot;
     this.#select();
   }
 
   #select(): void {
-    this.#attach([ret(this.#serving())]);
+    this.#attach(everybodyTo(this.#serving()));
   }
 
   /** Its index in the kernel's order; the first one before anybody was steered to. */
@@ -236,7 +197,7 @@ export class HeldTcp implements HeldSocket {
 
   /** Everybody to the serving listener, this one source to `slot`, until the returned function is called. */
   #route(source: InetAddress, slot: Member): () => void {
-    this.#attach(selectorFor(source, this.#group.members.indexOf(slot), this.#serving()));
+    this.#attach(oneSourceTo(source, this.#group.members.indexOf(slot), this.#serving()));
     return () => this.#select();
   }
 
@@ -252,65 +213,4 @@ export class HeldTcp implements HeldSocket {
   [Symbol.dispose](): void {
     this.leave();
   }
-}
-
-const ret = (k: number): BpfInstruction => [RET_K, 0, 0, k];
-
-/**
- * Compares the IP version, source address and source port of a SYN: `index` for the one source, `others` for all
- * else. The version goes first: a load beyond the end of a packet would end the program with 0.
- */
-export function selectorFor(source: InetAddress, index: number, others: number): BpfInstruction[] {
-  const bytes = hostBytes(source);
-  // An IPv4-mapped address (::ffff:a.b.c.d) is spoken to in IPv4 packets.
-  const mapped = bytes.length === 16 && bytes.findIndex((b) => b !== 0) === 10 && bytes[10] === 0xff;
-  const v6 = bytes.length === 16 && !mapped;
-  const words = new DataView(Uint8Array.from(mapped ? bytes.subarray(12) : bytes).buffer);
-  const tests: { load: BpfInstruction[]; equals: number }[] = [
-    {
-      load: [
-        [LD_ABS.byte, 0, 0, SKF_NET_OFF],
-        [AND_K, 0, 0, 0xf0],
-      ],
-      equals: v6 ? 0x60 : 0x40,
-    },
-  ];
-  for (let i = 0; i < words.byteLength; i += 4)
-    tests.push({ load: [[LD_ABS.word, 0, 0, SKF_NET_OFF + (v6 ? 8 : 12) + i]], equals: words.getUint32(i) });
-  // Packets of a connect over loopback carry no IP options: the ports follow at once (RFC 791: 20 bytes, RFC 8200: 40).
-  tests.push({ load: [[LD_ABS.half, 0, 0, SKF_NET_OFF + (v6 ? 40 : 20)]], equals: source.port });
-
-  const length = tests.reduce((n, t) => n + t.load.length + 1, 0);
-  const program: BpfInstruction[] = [];
-  for (const { load, equals } of tests) {
-    program.push(...load);
-    const toOthers = length - program.length;
-    program.push([JEQ_K, 0, toOthers, equals]);
-  }
-  return [...program, ret(index), ret(others)];
-}
-
-/** Wildcard listeners are reached over loopback, others at their own address. */
-function probeTarget(address: InetAddress): InetAddress {
-  if (address.family === "inet" && address.host === "0.0.0.0") return { ...address, host: "127.0.0.1" };
-  if (address.family === "inet6" && address.host === "::") return { ...address, host: "::1" };
-  return address;
-}
-
-function explain(error: unknown, spec: SocketSpec, address: InetAddress): unknown {
-  if (!(error instanceof SystemError)) return error;
-  const where = spec.text === format(address) ? `'${spec.text}'` : `'${spec.text}' (${format(address)})`;
-  const hints: Record<string, [string, string]> = {
-    EADDRINUSE: [
-      "the port is taken",
-      `end what listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
-    ],
-    EACCES: [
-      "ports below 1024 need a right that this user has not",
-      "run as root or with CAP_NET_BIND_SERVICE, lower net.ipv4.ip_unprivileged_port_start, or choose another port",
-    ],
-    EADDRNOTAVAIL: ["this machine has no such address", "'ip addr' lists those it has; 0.0.0.0 takes all"],
-  };
-  const [why, hint] = hints[error.errno] ?? [error.message, "see socket(7) for this error"];
-  return new HupwatchError("bind.failed", `cannot bind ${where}: ${why}`, { hint, cause: error });
 }

@@ -4,6 +4,7 @@
  *
  * Used by the swap alone; the three kinds stand beside this file. Whoever opens one disposes of it.
  */
+import { HupwatchError } from "../error.ts";
 import type { Probe } from "./probe.ts";
 import type { SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -65,3 +66,9 @@ export interface SocketOptions {
   /** Of an IPv6 socket: leaves IPv4 to another one of the same port. */
   ipv6Only?: boolean | undefined;
 }
+
+/** Of a listener that nobody can be steered to any more. */
+export const noLongerListens = (spec: SocketSpec): HupwatchError =>
+  new HupwatchError("socket.shut-down", `'${spec.text}' no longer listens: a generation shut it down`, {
+    hint: "keep the server from calling shutdown(2) on a socket it was given (uWSGI: no shutdown-sockets)",
+  });

@@ -9,8 +9,7 @@ import { HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix } from "./held-unix.ts";
 import { isIPv4, isIPv6 } from "./ip.ts";
-import type { InetAddress } from "./probe.ts";
-import { decode, format, hostBytes, type SocketAddress } from "./sockaddr.ts";
+import { decode, format, hostBytes, type InetAddress, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import { throughLink } from "./unix-path.ts";
 

@@ -16,7 +16,7 @@ import {
   socket,
   socketError,
 } from "../os/libc.ts";
-import { decode, encode, type SocketAddress } from "./sockaddr.ts";
+import { decode, encode, type InetAddress } from "./sockaddr.ts";
 
 export class Probe implements Disposable {
   #fd: number;
@@ -111,5 +111,3 @@ export class Probe implements Disposable {
     this.#fd = -1;
   }
 }
-
-export type InetAddress = Extract<SocketAddress, { port: number }>;

@@ -5,7 +5,7 @@
  */
 import type { Server, Socket } from "node:net";
 import { dup, isReadable, setNonblocking } from "../os/libc.ts";
-import type { SocketAddress } from "./sockaddr.ts";
+import { reachable, type SocketAddress } from "./sockaddr.ts";
 
 const CLOSE_POLL_MS = 5;
 
@@ -56,8 +56,9 @@ function connectOptions(to: SocketAddress): { path: string } | { host: string; p
     case "abstract":
       return { path: `\0${to.name}` };
     case "inet":
-      return { host: to.host === "0.0.0.0" ? "127.0.0.1" : to.host, port: to.port };
-    case "inet6":
-      return { host: to.host === "::" ? "::1" : to.host, port: to.port };
+    case "inet6": {
+      const { host, port } = reachable(to);
+      return { host, port };
+    }
   }
 }

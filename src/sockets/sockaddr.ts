@@ -15,6 +15,8 @@ export type SocketAddress =
   /** An IPv6 host may end in its zone, `%2`: the number of an interface. */
   | { family: "inet" | "inet6"; host: string; port: number };
 
+export type InetAddress = Extract<SocketAddress, { port: number }>;
+
 export function encode(address: SocketAddress): Uint8Array {
   switch (address.family) {
     case "unix":
@@ -68,8 +70,15 @@ export function format(address: SocketAddress): string {
 export const bare = (address: SocketAddress): string => format(address).replace(/^unix:/, "");
 
 /** The 4 or 16 bytes of a numeric address, in network order. */
-export const hostBytes = (address: Extract<SocketAddress, { port: number }>): Uint8Array =>
+export const hostBytes = (address: InetAddress): Uint8Array =>
   address.family === "inet" ? encode(address).subarray(4, 8) : encode(address).subarray(8, 24);
+
+/** Where a client on this machine finds who listens there: wildcards are reached over loopback. */
+export function reachable(address: InetAddress): InetAddress {
+  if (address.host === "0.0.0.0") return { ...address, host: "127.0.0.1" };
+  if (address.host === "::") return { ...address, host: "::1" };
+  return address;
+}
 
 function unixBytes(sunPath: string): Uint8Array {
   const path = new TextEncoder().encode(sunPath);

@@ -10,8 +10,7 @@
 import { fstatSync } from "node:fs";
 import { close, isListening } from "../os/libc.ts";
 import { listeningOn } from "../os/netstat.ts";
-import type { InetAddress } from "./probe.ts";
-import { hostBytes } from "./sockaddr.ts";
+import { hostBytes, type InetAddress } from "./sockaddr.ts";
 
 export interface Member {
   /** Below 0 where it is a survivor's. */

@@ -175,6 +175,20 @@ describe("what cannot be held", () => {
     expect(error.hint).toBeString();
   });
 
+  test.each(["steer", "share"] as const)(
+    "a port that somebody has is told with the way to them (%s)",
+    async (cutover) => {
+      using stranger = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+      const text = `127.0.0.1:${stranger.port}`;
+      const error = await rejectionOf(hold([text], cutover));
+      expect(error).toMatchObject({
+        code: "bind.failed",
+        message: `cannot bind '${text}': the port is taken`,
+      });
+      expect(error.hint).toContain(`sport = :${stranger.port}`);
+    },
+  );
+
   test("a descriptor that is a file, and one that does not listen", async () => {
     const file = openSync("/dev/null", "r");
     const plain = socket("inet", false);

@@ -1,0 +1,54 @@
+/** Opens a TCP listener of hupwatch's own, and says what stands in the way where it cannot. */
+import { HupwatchError } from "../error.ts";
+import { bind, close, listen, SystemError, setFlag, setIPv6Only, setNoDelay, socket } from "../os/libc.ts";
+import type { SocketOptions } from "./held.ts";
+import { encode, format, type InetAddress } from "./sockaddr.ts";
+import type { SocketSpec } from "./spec.ts";
+
+/**
+ * When it is marked SO_REUSEPORT. The first of a group is bound without, so that the kernel refuses a port that anybody
+ * listens on, then marked: joining a stranger's group of the same user unasked would steal half of its connections.
+ */
+export type Place = "alone" | "first of a group" | "in its group";
+
+/** The descriptor. Throws HupwatchError. */
+export function listenTcp(
+  spec: SocketSpec,
+  address: InetAddress,
+  { backlog, ipv6Only }: SocketOptions,
+  place: Place,
+): number {
+  const fd = socket(address.family, false);
+  try {
+    setFlag(fd, "reuseaddr");
+    // Who takes a descriptor may not know that it is TCP and leave Nagle's delay on: uvicorn --fd answers a kept
+    // connection 40 ms later for it. Accepted connections inherit the option.
+    setNoDelay(fd);
+    if (ipv6Only) setIPv6Only(fd);
+    if (place === "in its group") setFlag(fd, "reuseport");
+    bind(fd, encode(address));
+    if (place === "first of a group") setFlag(fd, "reuseport");
+    listen(fd, backlog);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error instanceof SystemError ? cannotBind(spec, address, error) : error;
+  }
+}
+
+function cannotBind(spec: SocketSpec, address: InetAddress, cause: SystemError): HupwatchError {
+  const where = spec.text === format(address) ? `'${spec.text}'` : `'${spec.text}' (${format(address)})`;
+  const hints: Record<string, [string, string]> = {
+    EADDRINUSE: [
+      "the port is taken",
+      `end what listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
+    ],
+    EACCES: [
+      "ports below 1024 need a right that this user has not",
+      "run as root or with CAP_NET_BIND_SERVICE, lower net.ipv4.ip_unprivileged_port_start, or choose another port",
+    ],
+    EADDRNOTAVAIL: ["this machine has no such address", "'ip addr' lists those it has; 0.0.0.0 takes all"],
+  };
+  const [why, hint] = hints[cause.errno] ?? [cause.message, "see socket(7) for this error"];
+  return new HupwatchError("bind.failed", `cannot bind ${where}: ${why}`, { hint, cause });
+}
