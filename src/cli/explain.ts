@@ -6,6 +6,7 @@ import { isTerminal } from "../os/libc.ts";
 import { command } from "./command.ts";
 import { explain } from "./explanation.ts";
 import { renderExplanation } from "./explanation-text.ts";
+import { obstaclesOf } from "./obstacles.ts";
 import { type Planned, planRun, type RunValues } from "./plan.ts";
 import { print } from "./print.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
@@ -42,8 +43,13 @@ export default command({
     "  a config file is part of it.",
   ].join("\n"),
   async run({ values, positionals }) {
-    const explanation = explain(planned(values, positionals), positionals, process.env);
-    const bold = process.stdout.isTTY && !process.env.NO_COLOR;
+    const { env } = process;
+    const uid = process.getuid?.() ?? 0;
+    const runDir = chooseRunDir(values["run-dir"], env, uid);
+    const what = planned(values, positionals, runDir.path);
+    const obstacles = await obstaclesOf(what.plan, { runDir, env, uid });
+    const explanation = explain(what, positionals, env, obstacles);
+    const bold = process.stdout.isTTY && !env.NO_COLOR;
     const text = values.json
       ? `${JSON.stringify(explanation)}\n`
       : renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label));
@@ -53,7 +59,7 @@ export default command({
 });
 
 /** As `run` plans it; what is wrong with the command line is a usage error here, whatever exit code `run` has for it. */
-function planned(values: RunValues, words: readonly string[]): Planned {
+function planned(values: RunValues, words: readonly string[], runDir: string): Planned {
   const { env, pid, ppid } = process;
   try {
     return planRun(values, words, {
@@ -62,7 +68,7 @@ function planned(values: RunValues, words: readonly string[]): Planned {
       pid,
       ppid,
       stderrIsTerminal: isTerminal(2),
-      runDir: chooseRunDir(values["run-dir"], env, process.getuid?.() ?? 0).path,
+      runDir,
     });
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;

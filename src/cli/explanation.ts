@@ -1,6 +1,4 @@
 /** What a run would do, as data: the plan with its reasons, filled in for generation 1. Starts nothing and opens nothing. */
-import { HupwatchError } from "../error.ts";
-import { requireRunnable } from "../os/spawn.ts";
 import type { Check } from "../ready/check.ts";
 import type { Quirk } from "../servers/adapter.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
@@ -37,11 +35,15 @@ export interface Explanation {
 const OWN_PID = "<its pid>";
 const HUPWATCH_PID = "<hupwatch's pid>";
 
-/** `env` is hupwatch's own, `given` the command's words as they were written. Throws HupwatchError. */
+/**
+ * `env` is hupwatch's own, `given` the command's words as they were written, `obstacles` what a start would fail by. Throws
+ * HupwatchError.
+ */
 export function explain(
   { plan, traits }: Planned,
   given: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
+  obstacles: readonly string[],
 ): Explanation {
   const sockets = plan.sockets.map((spec) => ({ spec, cutover: cutoverOf(spec.address, plan.cutover) }));
   const named = sockets.map(({ spec, cutover }) => ({ name: spec.name, socket: addressIn(spec, cutover) }));
@@ -76,7 +78,7 @@ export function explain(
     },
     stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
     killAtExit: plan.killAtExit,
-    warnings: [...traits.notes, ...notFound(plan, words)],
+    warnings: [...traits.notes, ...obstacles],
     quirks: traits.quirks,
   };
 }
@@ -119,15 +121,4 @@ function judged({ label, needs }: Check, shared: boolean, extra: boolean): Expla
   return extra
     ? { ...told, proof: true, why: "asked on a private listener that only the new generation has" }
     : { ...told, proof: false, why: "the listener is shared, and the old generation may answer" };
-}
-
-/** The one thing that a start would find out first. */
-function notFound(plan: RunPlan, argv: readonly string[]): string[] {
-  try {
-    requireRunnable({ argv, env: generationEnvironment(plan, 1, 0), cwd: plan.directory });
-    return [];
-  } catch (error) {
-    if (!(error instanceof HupwatchError)) throw error;
-    return [`${error.message}${error.hint ? `: ${error.hint}` : ""}`];
-  }
 }

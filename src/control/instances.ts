@@ -55,6 +55,7 @@ function isOurs(dir: string, uid: number): boolean {
 
 /** Of all that have, or had, files there. */
 export function namesIn(dir: string): string[] {
+  if (!existsSync(dir)) return [];
   const names = readdirSync(dir).flatMap((file) => /^(.+)\.(?:lock|json)$/.exec(file)?.[1] ?? []);
   return [...new Set(names)];
 }

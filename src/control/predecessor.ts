@@ -33,13 +33,28 @@ export function claimState(starter: Starter): RecordedState | undefined {
   // Its lock was free all the same: somebody has emptied the run directory under it.
   if (own && isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
   if (hasSurvivors(own)) return own;
-  for (const dir of [runDir, ...starter.otherRunDirs])
-    for (const other of namesIn(dir)) {
-      const claimed = dir === runDir && other === name ? undefined : claim(starter, dir, other);
-      if (claimed) return claimed;
-    }
+  for (const [dir, other] of others(starter)) {
+    const claimed = claim(starter, dir, other);
+    if (claimed) return claimed;
+  }
   return own;
 }
+
+/** What a start would take over from; touches nothing. */
+export function findLeft(starter: Omit<Starter, "pid">): RecordedState | undefined {
+  const own = readState(starter.runDir, starter.name);
+  if (hasSurvivors(own)) return own;
+  const states = others(starter).map(([dir, other]) => readState(dir, other));
+  return states.find((s) => s && isOurs(s, starter) && !isRunning(s.hupwatch) && hasSurvivors(s));
+}
+
+/** Directory and name of all but the starter's own. */
+const others = ({ runDir, name, otherRunDirs }: Omit<Starter, "pid">): [dir: string, name: string][] =>
+  [runDir, ...otherRunDirs].flatMap((dir) =>
+    namesIn(dir).flatMap((other): [string, string][] =>
+      dir === runDir && other === name ? [] : [[dir, other]],
+    ),
+  );
 
 function claim(starter: Starter, dir: string, other: string): RecordedState | undefined {
   if (!isOurs(readState(dir, other), starter)) return undefined;
@@ -54,7 +69,7 @@ function claim(starter: Starter, dir: string, other: string): RecordedState | un
   return state;
 }
 
-const isOurs = (state: RecordedState | undefined, { addresses }: Starter) =>
+const isOurs = (state: RecordedState | undefined, { addresses }: Pick<Starter, "addresses">) =>
   state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
 
 const hasSurvivors = (state: RecordedState | undefined) =>

@@ -47,7 +47,7 @@ export class HeldShared implements HeldSocket {
   ): HeldShared {
     const fd =
       address.family === "abstract"
-        ? listenAbstract(spec, address.name, options.backlog)
+        ? bindAbstract(spec, address.name, (fd) => listen(fd, options.backlog))
         : listenTcp(spec, address, options, "alone");
     return new HeldShared(spec, address, fd, cutover);
   }
@@ -87,16 +87,18 @@ export class HeldShared implements HeldSocket {
   }
 }
 
-function listenAbstract(spec: SocketSpec, name: string, backlog: number): number {
+/** The descriptor; without a `then` it does not listen. Throws HupwatchError. */
+export function bindAbstract(spec: SocketSpec, name: string, then: (fd: number) => void = () => {}): number {
   const fd = socket("unix", false);
   try {
     bind(fd, encode({ family: "abstract", name }));
-    listen(fd, backlog);
+    then(fd);
     return fd;
   } catch (cause) {
     close(fd);
     if (!(cause instanceof SystemError)) throw cause;
-    throw new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${cause.message}`, {
+    const why = cause.errno === "EADDRINUSE" ? "the name is taken" : cause.message;
+    throw new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${why}`, {
       hint: "end what listens there or choose another name",
       cause,
     });

@@ -30,6 +30,7 @@ import {
   rejectOccupied,
   removeDeadNames,
   removeStale,
+  requirePlace,
   statOrUndefined,
   unlinkIfOurs,
 } from "./unix-path.ts";
@@ -58,10 +59,10 @@ export class HeldUnix implements HeldSocket {
     private readonly boundBy: "hupwatch" | "server" = "hupwatch",
   ) {
     this.address = { family: "unix", path };
-    checkDirectory(spec, dirname(path));
-    if (inherited?.privatePath && statOrUndefined(inherited.privatePath))
+    if (inherited?.privatePath && statOrUndefined(inherited.privatePath)) {
+      checkDirectory(spec, dirname(path));
       this.adopted = this.#adopt(inherited.privatePath, inherited);
-    else rejectOccupied(spec, path);
+    } else requirePlace(spec, path);
     removeDeadNames(path, inherited?.privatePath);
   }
 

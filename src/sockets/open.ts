@@ -5,13 +5,14 @@ import { HupwatchError } from "../error.ts";
 import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
 import { cutoverOf, type Shared } from "./cutover.ts";
 import type { HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
-import { HeldShared } from "./held-shared.ts";
+import { bindAbstract, HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix } from "./held-unix.ts";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import { decode, format, hostBytes, type InetAddress, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
-import { throughLink } from "./unix-path.ts";
+import { requireTcp } from "./tcp-listener.ts";
+import { requirePlace, throughLink } from "./unix-path.ts";
 
 export interface HoldRequest {
   specs: readonly SocketSpec[];
@@ -58,8 +59,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
       const cutover = cutoverOf(address, request.cutover);
       const wanted = await resolve(spec, address.host, address.port);
       const inherited = inheritedOf(wanted);
-      const ipv6Only = wanted.family === "inet6" && leavesIPv4(wanted, request.specs);
-      const options = { ...request.options, ipv6Only };
+      const options = { ...request.options, ipv6Only: leavesIPv4(wanted, request.specs) };
       return cutover.mode === "share"
         ? shared(spec, wanted, options, cutover, inherited)
         : new HeldTcp(spec, wanted, options, inherited);
@@ -69,6 +69,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
 
 /** Linux lets [::] take the port of IPv4, too, and refuses it to a socket that asks for that one. */
 const leavesIPv4 = (wanted: InetAddress, specs: readonly SocketSpec[]): boolean =>
+  wanted.family === "inet6" &&
   wanted.port !== 0 &&
   hostBytes(wanted).every((byte) => byte === 0) &&
   specs.some(({ address: a }) => a.kind === "tcp" && a.port === wanted.port && !isIPv6(a.host));
@@ -85,6 +86,29 @@ export async function addressOf(spec: SocketSpec): Promise<string> {
       return format({ family: "unix", path: throughLink(address.path) });
     case "tcp":
       return format(await resolve(spec, address.host, address.port));
+  }
+}
+
+/**
+ * Throws what `holdAll` would throw of a spec that no survivor holds. A port is bound for an instant and does not listen, so
+ * that no client comes to it; all else is only looked at.
+ */
+export async function requireFree(spec: SocketSpec, specs: readonly SocketSpec[]): Promise<void> {
+  const { address } = spec;
+  switch (address.kind) {
+    case "fd":
+      listeningAt(spec, address.fd);
+      return;
+    case "abstract":
+      close(bindAbstract(spec, address.name));
+      return;
+    case "unix":
+      requirePlace(spec, throughLink(address.path));
+      return;
+    case "tcp": {
+      const wanted = await resolve(spec, address.host, address.port);
+      requireTcp(spec, wanted, leavesIPv4(wanted, specs));
+    }
   }
 }
 

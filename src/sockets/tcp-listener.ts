@@ -18,6 +18,25 @@ export function listenTcp(
   { backlog, ipv6Only }: SocketOptions,
   place: Place,
 ): number {
+  return bound(spec, address, ipv6Only, (fd) => {
+    if (place === "in its group") setFlag(fd, "reuseport");
+    bind(fd, encode(address));
+    if (place === "first of a group") setFlag(fd, "reuseport");
+    listen(fd, backlog);
+  });
+}
+
+/** Throws what `listenTcp` would throw. Bound for an instant, it does not listen: no client comes to it. */
+export function requireTcp(spec: SocketSpec, address: InetAddress, ipv6Only: boolean): void {
+  close(bound(spec, address, ipv6Only, (fd) => bind(fd, encode(address))));
+}
+
+function bound(
+  spec: SocketSpec,
+  address: InetAddress,
+  ipv6Only: boolean | undefined,
+  act: (fd: number) => void,
+): number {
   const fd = socket(address.family, false);
   try {
     setFlag(fd, "reuseaddr");
@@ -25,10 +44,7 @@ export function listenTcp(
     // connection 40 ms later for it. Accepted connections inherit the option.
     setNoDelay(fd);
     if (ipv6Only) setIPv6Only(fd);
-    if (place === "in its group") setFlag(fd, "reuseport");
-    bind(fd, encode(address));
-    if (place === "first of a group") setFlag(fd, "reuseport");
-    listen(fd, backlog);
+    act(fd);
     return fd;
   } catch (error) {
     close(fd);

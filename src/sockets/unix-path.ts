@@ -103,6 +103,12 @@ export function checkDirectory(spec: SocketSpec, directory: string): void {
   }
 }
 
+/** Throws HupwatchError where no new socket could be put there. */
+export function requirePlace(spec: SocketSpec, path: string): void {
+  checkDirectory(spec, dirname(path));
+  rejectOccupied(spec, path);
+}
+
 /** Throws where the path is no socket, or a live one of somebody else. Finding out costs one connect. */
 export function rejectOccupied(spec: SocketSpec, path: string): void {
   const stat = statOrUndefined(path);

@@ -1,0 +1,49 @@
+/** What a start would fail by, in its own words: found by the start's own code, without running or taking anything. */
+import { findInstances, ownRunDirs } from "../control/instances.ts";
+import { findLeft } from "../control/predecessor.ts";
+import { type RunDir, runsAlready } from "../control/run-dir.ts";
+import { HupwatchError } from "../error.ts";
+import { requireRunnable } from "../os/spawn.ts";
+import { addressOf, requireFree } from "../sockets/open.ts";
+import { generationEnvironment } from "../swap/environment.ts";
+import type { RunPlan } from "../swap/plan.ts";
+
+export interface Starter {
+  runDir: RunDir;
+  env: Readonly<Record<string, string | undefined>>;
+  uid: number;
+}
+
+/** In the order in which a start would come to them. */
+export async function obstaclesOf(plan: RunPlan, starter: Starter): Promise<string[]> {
+  const running = runningAs(plan.name, starter);
+  const sockets = running === undefined ? await socketsToBind(plan, starter) : [];
+  const steps: (() => unknown)[] = [
+    () => {
+      if (running !== undefined) throw runsAlready(plan.name, running);
+    },
+    () => requireRunnable({ argv: plan.words, env: generationEnvironment(plan, 1, 0), cwd: plan.directory }),
+    ...sockets.map((spec) => () => requireFree(spec, plan.sockets)),
+  ];
+  const found: string[] = [];
+  for (const step of steps)
+    try {
+      await step();
+    } catch (error) {
+      if (!(error instanceof HupwatchError)) throw error;
+      found.push(`${error.message}${error.hint ? `. To fix: ${error.hint}` : ""}`);
+    }
+  return found;
+}
+
+const runningAs = (name: string, { runDir, uid }: Starter): number | undefined =>
+  findInstances([runDir.path], uid).find((one) => one.name === name)?.pid;
+
+/** All but those that the start would take over. */
+async function socketsToBind({ name, sockets }: RunPlan, { runDir, env, uid }: Starter) {
+  const addresses = await Promise.all(sockets.map((spec) => addressOf(spec).catch(() => "")));
+  const otherRunDirs = runDir.asked ? [] : ownRunDirs(env, uid);
+  const left = findLeft({ runDir: runDir.path, name, otherRunDirs, addresses });
+  const taken = left?.generations.flatMap((g) => g.listeners.map((l) => l.address)) ?? [];
+  return sockets.filter((_, i) => !taken.includes(addresses[i] ?? ""));
+}
