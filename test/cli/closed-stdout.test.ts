@@ -11,7 +11,7 @@ setDefaultTimeout(30_000);
 /** Descriptor 3 is a pipe whose reader has come and gone. */
 const NOBODY_READS = "mkfifo pipe && { : <pipe & } && exec 3>pipe && wait";
 
-const START = ["-k", "-w", "0", "--name", "shop", "--ready", "delay:0"];
+const START = ["-k", "-w", "0", "--name", "shop", "--ready", "line:stands"];
 
 /** What a terminal shows of it, with how it exited. */
 async function unheard(command: string, place: ReturnType<typeof home>, cwd: string): Promise<string> {
@@ -49,7 +49,7 @@ describe("with nobody to be asked", () => {
 test("status, reload, a rolled back reload and stop exit by their outcome", async () => {
   using place = home();
   using dir = tempDir();
-  const commands = ["sh", "-c", `[ "$HUPWATCH_GENERATION" = 3 ] && exit 7; exec sleep 1000`];
+  const commands = ["sh", "-c", `[ "$HUPWATCH_GENERATION" = 3 ] && exit 7; echo stands; exec sleep 1000`];
   await using hupwatch = await startHupwatch([...START, "--", ...commands], { env: place.env });
   const script = `
     ${NOBODY_READS}
