@@ -2,29 +2,23 @@
  * One run of the command: its process, its listeners, its readiness, its end. It owns all of them from `boot` until it
  * posts `gone`, and only ever posts events; what they mean is the machine's business.
  */
-import { fstatSync } from "node:fs";
 import { join } from "node:path";
-import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import { poll } from "../os/clock.ts";
-import type { Accepting } from "../os/connections.ts";
-import { setNonblocking } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
 import { handOver } from "../sockets/handover.ts";
-import type { HeldSocket, Listener } from "../sockets/held.ts";
-import { privateListener } from "../sockets/private-listener.ts";
-import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
-import { PROBE } from "../sockets/spec.ts";
-import { removeNames } from "../sockets/unix-path.ts";
+import type { HeldSocket } from "../sockets/held.ts";
 import { generationEnvironment, givenEnvironment } from "./environment.ts";
+import { describeExit, failureBy } from "./failure.ts";
+import { Listeners } from "./listeners.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
 import { makeMetricsDirectory, metricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
 import type { RunPlan } from "./plan.ts";
 import { Readiness } from "./readiness.ts";
 import { pinned } from "./release.ts";
-import type { RecordedGeneration, RecordedListener, Role } from "./state-file.ts";
+import type { RecordedGeneration, Role } from "./state-file.ts";
 import { Takedown } from "./takedown.ts";
 import { Witness } from "./witness.ts";
 
@@ -40,11 +34,7 @@ export interface Observer {
 }
 
 export class Generation {
-  /** By bind; a survivor may have none for an address that is new. */
-  readonly listeners: (Listener | undefined)[] = [];
-  /** One more, of its own, where the public ones are shared and an answer there proves nothing. */
-  #extra: Listener | undefined;
-  #ownsListeners = true;
+  readonly listeners: Listeners;
   #child: Child | undefined;
   #exit: ExitStatus | undefined;
   #startedAt: number;
@@ -52,24 +42,21 @@ export class Generation {
   #readiness: Readiness | undefined;
   #witness: Witness | undefined;
   readonly #takedown: Takedown;
-  /** Started and not ready yet. */
-  #isYoung = false;
   #gone = false;
   /** What its environment says: an adopted one was started by somebody else. */
   #hupwatchPid: number;
   /** Its directory of metrics: the env file may be another one, or none, by the time of its end. */
   #metrics: string | undefined;
-  /** What is known of an adopted one. */
-  #survivor: RecordedGeneration | undefined;
 
   constructor(
     readonly number: Gen,
     private readonly plan: RunPlan,
-    private readonly held: readonly HeldSocket[],
+    held: readonly HeldSocket[],
     private readonly os: Os,
     private readonly post: (event: Event) => void,
     private readonly observer: Observer,
   ) {
+    this.listeners = new Listeners(number, held);
     this.#hupwatchPid = os.pid;
     this.#startedAt = os.clock.now();
     this.#takedown = new Takedown({
@@ -84,7 +71,7 @@ export class Generation {
       connections: () =>
         os.countConnections(
           this.#tree().map((p) => p.pid),
-          this.#places(),
+          this.listeners.places,
         ),
       signal: (targets, signal) => {
         for (const target of targets) os.kill(target, signal);
@@ -100,10 +87,6 @@ export class Generation {
     });
   }
 
-  get pid(): number | undefined {
-    return this.#child?.pid;
-  }
-
   /** Milliseconds since its start; of one that has no process since its turn came. */
   get age(): number {
     return this.os.clock.now() - this.#startedAt;
@@ -111,58 +94,31 @@ export class Generation {
 
   /** Its checks were answered by this generation for sure. */
   get isProven(): boolean {
-    return this.#asked.every((l) => l.proof);
+    return this.listeners.asked.every((l) => l.proof);
   }
 
   /** What a later hupwatch has to know of it, from before it runs until it is gone. */
   record(role: Role): RecordedGeneration | undefined {
     if (this.#gone) return undefined;
     const { pid = 0, startTime = 0 } = this.#child ?? {};
-    const listeners = this.#survivor ? this.#recordInherited(this.#survivor) : this.#recordListeners();
+    const listeners = this.listeners.record();
     return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, role, listeners };
   }
 
-  #recordListeners(): RecordedListener[] {
-    return this.listeners.flatMap((l, i) => {
-      const held = this.held[i];
-      if (!l || !held) return [];
-      const inode = l.fd < 0 ? 0 : fstatSync(l.fd).ino;
-      return [{ address: format(held.address), inode, group: groupOf(held), privatePath: l.privatePath }];
-    });
-  }
-
-  /** What it came with, in groups that have grown since. */
-  #recordInherited({ listeners }: RecordedGeneration): RecordedListener[] {
-    return listeners.map((listener) => {
-      const held = this.held.find(({ address }) => format(address) === listener.address);
-      return held ? { ...listener, group: groupOf(held) } : listener;
-    });
-  }
-
-  /** Opens its listeners, or inherits those of a dead generation, open as they are. Throws HupwatchError. */
+  /** Opens its listeners, or inherits those of a dead generation. Throws HupwatchError and SystemError. */
   listen(predecessor?: Generation): void {
-    if (predecessor) {
-      // A survivor's that the kernel did not hand out has gone with it.
-      this.listeners.push(
-        ...predecessor.listeners.map((l, i) => (l?.isForeign ? this.held[i]?.listenFor(this.number) : l)),
-      );
-      this.#extra = predecessor.#extra;
-      predecessor.#ownsListeners = false;
-      return;
-    }
-    for (const socket of this.held) this.listeners.push(socket.listenFor(this.number));
     const { runDir, extraListener, nonblocking } = this.plan;
-    if (nonblocking) for (const { fd } of this.#opened) setNonblocking(fd, true);
-    if (extraListener && runDir)
-      this.#extra = privateListener(join(runDir, `probe-${this.os.pid}-${this.number}`));
+    const probePath =
+      extraListener && runDir ? join(runDir, `probe-${this.os.pid}-${this.number}`) : undefined;
+    if (predecessor) this.listeners.inherit(predecessor.listeners);
+    else this.listeners.open(probePath, nonblocking);
   }
 
   /** Takes charge of a survivor: a running generation that this process did not start. */
   adopt(survivor: RecordedGeneration): void {
-    this.#survivor = survivor;
     this.#hupwatchPid = survivor.hupwatchPid;
     this.#metrics = this.#presumedMetrics();
-    this.listeners.push(...this.held.map((h) => h.adopted));
+    this.listeners.adopt(survivor.listeners);
     this.#startedAt = this.os.clock.now();
     this.#child = this.os.adopt(survivor);
     void this.#child.exited.then((status) => this.#onExit(status));
@@ -189,11 +145,8 @@ export class Generation {
     try {
       this.#start();
     } catch (error) {
-      // Also the runtime's own, e.g. of a second process that could not be started beside the command.
-      if (!(error instanceof HupwatchError || (error instanceof Error && "syscall" in error))) throw error;
-      const [exitCode, hint] = error instanceof HupwatchError ? [error.exitCode, error.hint] : [125];
-      const wayOut = hint ? ` (to fix: ${hint})` : "";
-      this.#fail({ reason: `cannot be started: ${error.message}${wayOut}`, exitCode });
+      const { reason, ...rest } = failureBy(error);
+      this.#fail({ ...rest, reason: `cannot be started: ${reason}` });
     }
   }
 
@@ -209,14 +162,19 @@ export class Generation {
     const own = generationEnvironment(plan, this.number, os.pid);
     this.#metrics = metricsDirectory(givenEnvironment(plan), this.number);
     if (this.#metrics !== undefined) makeMetricsDirectory(this.#metrics);
-    const handed = this.#handOver();
+    const handed = handOver({
+      mode: plan.handover,
+      words: plan.words,
+      env: plan.serverEnvironment,
+      sockets: this.listeners.sockets,
+      generation: this.number,
+    });
     const env = { ...own, ...handed.env, ...witness.environment };
-    const listeners = this.#extra ? [...this.#opened, this.#extra] : this.#opened;
     const child = os.spawn({
       argv: pinned(handed.words, plan.directory),
       env,
       cwd: plan.directory,
-      descriptors: handed.passesDescriptors ? listeners.map((l) => l.fd) : [],
+      descriptors: handed.passesDescriptors ? this.listeners.descriptors : [],
       listenPid: handed.listenPid,
       stdout: witness.descriptor(1),
       stderr: witness.descriptor(2),
@@ -226,15 +184,11 @@ export class Generation {
       umask: plan.umask,
     });
     this.#child = child;
-    this.#isYoung = true;
     this.#startedAt = os.clock.now();
     this.observer.started(this.number, child.pid);
     void child.exited.then((status) => this.#onExit(status));
     // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
-    witness.begin(
-      own,
-      this.held.flatMap((h) => h.groupDescriptors?.() ?? []),
-    );
+    witness.begin(own, this.listeners.groupDescriptors);
     this.#readiness = new Readiness(
       plan.checks,
       this.#checkContext(witness, own),
@@ -246,22 +200,13 @@ export class Generation {
     );
   }
 
-  #handOver() {
-    const sockets = this.held.map((h, i) => ({
-      name: h.spec.name,
-      socket: this.listeners[i]?.privatePath ?? bare(h.address),
-    }));
-    if (this.#extra) sockets.push({ name: PROBE.name, socket: this.#extra.privatePath ?? "" });
-    const { handover: mode, words, serverEnvironment: env } = this.plan;
-    return handOver({ mode, words, env, sockets, generation: this.number });
-  }
-
   #checkContext(witness: Witness, own: Record<string, string>) {
-    const socket = this.#asked[0]?.privatePath;
+    const { asked } = this.listeners;
+    const socket = asked[0]?.privatePath;
     const env = { ...own, ...(socket ? { HUPWATCH_SOCKET: socket } : {}) };
     return {
       clock: this.os.clock,
-      listeners: this.#asked,
+      listeners: asked,
       onLine: witness.onLine,
       onNotify: witness.onNotify,
       run: (line: string) => {
@@ -279,15 +224,6 @@ export class Generation {
         return { exited: child.exited, kill: () => void child.kill("SIGKILL") };
       },
     };
-  }
-
-  get #opened(): Listener[] {
-    return this.listeners.filter((l) => l !== undefined);
-  }
-
-  /** Where the checks ask: the generation's own listener where there is one. */
-  get #asked(): Listener[] {
-    return this.#extra ? [this.#extra] : this.#opened;
   }
 
   #fail(failure: Failure): void {
@@ -319,7 +255,7 @@ export class Generation {
     const { clock } = this.os;
     const giveUpAt = clock.now() + LAST_LINES_MS;
     const witness = this.#witness;
-    if (!this.#isYoung || !witness || witness.isOver) {
+    if (!witness || witness.isOver) {
       tell();
       return;
     }
@@ -350,17 +286,6 @@ export class Generation {
     this.#takedown.begin(how, untilIdleMs);
   }
 
-  /** Where its clients come in. */
-  #places(): Accepting[] {
-    return this.held.map(({ address }, i): Accepting => {
-      const path = this.listeners[i]?.privatePath;
-      if (path !== undefined) return { path };
-      if (address.family === "unix") return { path: address.path };
-      if (address.family === "abstract") return { path: `@${address.name}` };
-      return { hostBytes: hostBytes(address), port: address.port };
-    });
-  }
-
   #tree(): Process[] {
     if (!this.#child) return [];
     return this.os.tree({
@@ -375,33 +300,4 @@ export class Generation {
     if (this.#metrics !== undefined) removeMetricsDirectory(this.#metrics);
     this.post({ kind: "gone", gen: this.number });
   }
-
-  /** Lets go of its listeners, unless an heir has them. For whoever knows that no client waits in them. */
-  releaseListeners(): void {
-    if (this.#ownsListeners)
-      for (const listener of [...this.listeners, this.#extra]) listener?.[Symbol.dispose]();
-    this.listeners.length = 0;
-    // Nobody holds the addresses that have left the command line since it was started.
-    for (const { address, privatePath } of this.#survivor?.listeners ?? [])
-      if (privatePath && !this.held.some((h) => format(h.address) === address))
-        removeNames(address, privatePath);
-  }
-
-  /** An heir has its listeners, or will have: nobody else is to touch them. */
-  get isInherited(): boolean {
-    return !this.#ownsListeners;
-  }
-
-  /** Clients of this generation that nobody has accepted yet. */
-  hasQueued(): boolean {
-    return this.listeners.some((l) => l?.hasQueued());
-  }
-}
-
-const groupOf = (held: HeldSocket): number[] | undefined => held.groupInodes?.();
-
-/** One sentence for logs and reasons. */
-export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {
-  const how = signal ? `was killed by ${signal}` : code === undefined ? "ended" : `exited with code ${code}`;
-  return `${how} after ${formatDuration(ageMs)}`;
 }

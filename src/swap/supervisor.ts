@@ -2,10 +2,10 @@
  * Runs the machine: one queue of events, one loop that steps and carries effects out. Signals, exits, checks, timers
  * and control requests only ever post. Owns the generations and the held sockets.
  */
-import { HupwatchError } from "../error.ts";
 import type { Os } from "../os/os.ts";
 import type { HeldSocket, Listener as SocketListener } from "../sockets/held.ts";
 import { Rescue } from "../sockets/rescue.ts";
+import { failureBy } from "./failure.ts";
 import { Generation, type Observer } from "./generation.ts";
 import type { Report } from "./machine.ts";
 import {
@@ -138,14 +138,19 @@ export class Supervisor {
   /** A dead generation's queue is emptied by us, if another one serves to whom its clients can be passed on. */
   #rescueFrom(gen: Gen): void {
     const generation = this.#generations.get(gen);
-    if (!generation || generation.isInherited || gen === this.#public || this.#state.phase === "over") return;
+    if (
+      !generation ||
+      generation.listeners.isInherited ||
+      gen === this.#public ||
+      this.#state.phase === "over"
+    )
+      return;
     if (!this.#reached.has(gen)) return;
-    for (const [i, listener] of generation.listeners.entries()) {
-      const held = this.held[i];
+    for (const [{ cutover, address }, listener] of generation.listeners) {
       // Who waits in a shared listener waits for the serving generation, which accepts from it, too.
-      if (!listener || held?.cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
+      if (cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
       if (listener.fd >= 0 && listener.hasQueued())
-        this.#rescues.set(listener, Rescue.start(listener.fd, held.address));
+        this.#rescues.set(listener, Rescue.start(listener.fd, address));
     }
   }
 
@@ -155,14 +160,16 @@ export class Supervisor {
     this.#rescueFrom(gen);
     this.#generations.delete(gen);
     this.#reached.delete(gen);
-    const pending = (generation?.listeners ?? []).flatMap((l) => (l && this.#rescues.get(l)) ?? []);
+    if (!generation) return;
+    const { listeners } = generation;
+    const pending = [...listeners].flatMap(([, listener]) => this.#rescues.get(listener) ?? []);
     if (pending.length === 0) {
-      generation?.releaseListeners();
+      listeners.release();
       return;
     }
     void Promise.all(pending.map(async (rescue) => (await rescue).finish())).then((counts) => {
-      for (const listener of generation?.listeners ?? []) if (listener) this.#rescues.delete(listener);
-      generation?.releaseListeners();
+      for (const [, listener] of listeners) this.#rescues.delete(listener);
+      listeners.release();
       const connections = counts.reduce((a, b) => a + b, 0);
       if (connections > 0) this.listener.rescued(gen, connections);
     });
@@ -223,23 +230,14 @@ export class Supervisor {
   }
 
   #steerAll(generation: Generation): void {
-    for (const [i, socket] of this.held.entries()) {
-      const listener = generation.listeners[i];
-      if (listener) socket.steerTo(listener);
-    }
+    for (const [socket, listener] of generation.listeners) socket.steerTo(listener);
     this.#public = generation.number;
     this.#reached.add(generation.number);
   }
 
   /** Trouble with sockets is this generation's failure, not the end of the service; bugs go up. */
   #failed(gen: Gen, error: unknown): void {
-    const known = error instanceof HupwatchError || (error instanceof Error && "syscall" in error);
-    if (!known) throw error;
-    const { message } = error as Error;
-    const hint = error instanceof HupwatchError && error.hint ? ` (to fix: ${error.hint})` : "";
-    const exitCode = error instanceof HupwatchError ? error.exitCode : 125;
-    const failure = { reason: `${message}${hint}`, exitCode };
-    this.post({ kind: "failed", gen, failure, at: this.os.clock.now() });
+    this.post({ kind: "failed", gen, failure: failureBy(error), at: this.os.clock.now() });
   }
 
   /** Whoever was replaced may finish what it has; who is ordered to stop still gets new clients and is told at once. */
@@ -251,7 +249,7 @@ export class Supervisor {
 
   #settle(old: Gen, next: Gen): void {
     const steered = this.held.some((h) => h.cutover.mode === "steer");
-    const hasQueued = () => steered && this.#generations.get(old)?.hasQueued() === true;
+    const hasQueued = () => steered && this.#generations.get(old)?.listeners.hasQueued() === true;
     const ms = Math.max(this.plan.warmupMs, steered ? SETTLE_MS : 0);
     this.#settling = settle(this.os.clock, ms, hasQueued, () => this.post({ kind: "settled", gen: next }));
   }

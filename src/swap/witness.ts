@@ -16,7 +16,7 @@ const KEPT_LINES = 60;
 export interface Wants {
   stderr: boolean;
   needs: ReadonlySet<Need>;
-  notifyPath: string | undefined;
+  notifyPath: string;
 }
 
 export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNotify"> {
@@ -34,7 +34,7 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
       const tap = os.tap(target);
       if (tap) this.#taps.push({ target, tap });
     }
-    if (wants.needs.has("notify") && wants.notifyPath) this.#notify = os.notifySocket(wants.notifyPath);
+    if (wants.needs.has("notify")) this.#notify = os.notifySocket(wants.notifyPath);
   }
 
   /** The command's descriptor in place of our own, where we look. */
