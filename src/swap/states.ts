@@ -49,6 +49,8 @@ export type State = Common &
   );
 
 export type Phase = State["phase"];
+export type In<P extends Phase> = Extract<State, { phase: P }>;
+
 /** Why nobody serves although somebody did. */
 export interface Fall {
   failure: Failure;
@@ -76,6 +78,9 @@ export type Event =
   | { kind: "gone"; gen: Gen };
 
 export type EventKind = Event["kind"];
+export type Of<K extends EventKind> = Extract<Event, { kind: K }>;
+/** A generation's end by itself. */
+export type Died = Pick<Of<"exited">, "failure" | "at">;
 
 export type Report =
   | { event: "swap-queued"; behind: Gen }

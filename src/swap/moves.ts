@@ -1,0 +1,224 @@
+/**
+ * The moves of the machine: what its cells are made of, each a whole step or a part of one. As pure as the table itself
+ * (machine.ts), which alone says when they are made.
+ */
+import type {
+  Common,
+  Died,
+  Effect,
+  Ending,
+  Failure,
+  Fall,
+  Gen,
+  In,
+  Limits,
+  Of,
+  Report,
+  Retirement,
+  State,
+  Step,
+} from "./states.ts";
+
+const boot = (gen: Gen): Effect => ({ do: "boot", gen, public: false });
+export const steer = (to: Gen): Effect => ({ do: "steer", to });
+export const retire = (gen: Gen, how: Retirement): Effect => ({ do: "retire", gen, how });
+export const forward = (gen: Gen, signal: string): Effect => ({ do: "forward", gen, signal });
+export const say = (report: Report): Effect => ({ do: "report", report });
+export const stay = (state: State, ...effects: Effect[]): Step => ({ state, effects });
+export const common = ({ last, draining, crashes }: Common): Common => ({ last, draining, crashes });
+export const withEffects = (s: Step, ...first: Effect[]): Step => ({
+  state: s.state,
+  effects: [...first, ...s.effects],
+});
+
+export const nothing = (state: State): Step => stay(state);
+export const ignore = (what: string, why: string) => (state: State) =>
+  stay(state, say({ event: "ignored", what, why }));
+
+/** Serving, and on to the next swap where a HUP waits. */
+export function serve(base: Common, current: Gen, again: boolean, ...effects: Effect[]): Step {
+  if (!again) return stay({ phase: "serving", current, ...common(base) }, ...effects);
+  const next = base.last + 1;
+  return stay(
+    { phase: "booting", current, next, again: false, owed: [], ...common(base), last: next },
+    ...effects,
+    boot(next),
+  );
+}
+
+/** Puts a generation among the draining ones, hurrying the oldest where there are too many. */
+function drain(base: Common, gen: Gen, how: Retirement, limits: Limits): { base: Common; effects: Effect[] } {
+  const draining = [...base.draining, gen];
+  const tooMany =
+    draining.length > limits.maxDraining ? draining.slice(0, draining.length - limits.maxDraining) : [];
+  return {
+    base: { ...common(base), draining },
+    effects: [retire(gen, how), ...tooMany.filter((g) => g !== gen).map((g) => retire(g, "kill"))],
+  };
+}
+
+/** Everybody goes, each in its way; then hupwatch does. */
+export function end(base: Common, ending: Ending, leaving: [Gen, Retirement][]): Step {
+  const gens = leaving.map(([gen]) => gen);
+  const state: State = { phase: "stopping", ending, ...common(base), draining: [...base.draining, ...gens] };
+  return withEffects(
+    finishIfEmpty(state),
+    ...(ending.kind === "failed" ? [] : [say({ event: "stopping", gens })]),
+    ...leaving.map(([gen, how]) => retire(gen, how)),
+  );
+}
+
+/** QUIT: nobody is asked, everybody is killed, those that still drain included. */
+export function endAtOnce(base: Common, serving: Gen, gens: Gen[]): Step {
+  const killed = gens.map((gen): [Gen, Retirement] => [gen, "kill"]);
+  const hurried = base.draining.map((gen) => retire(gen, "kill"));
+  return withEffects(end(base, { kind: "stopped", serving }, killed), ...hurried);
+}
+
+export function finishIfEmpty(state: State): Step {
+  if (state.phase !== "stopping" || state.draining.length > 0) return stay(state);
+  return stay({ ...state, phase: "over" }, { do: "end", ending: state.ending });
+}
+
+/** The serving generation died by itself: another one takes its place, or hupwatch ends. */
+export const crash = (base: Common, gen: Gen, died: Died, limits: Limits): Step =>
+  respawn(base, gen, "sweep", died, false, limits) ?? endByCrash(base, gen, died.failure);
+
+/** What remains of it is swept and what still drains is hurried. */
+export function endByCrash(base: Common, gen: Gen, failure: Failure): Step {
+  const hurried = base.draining.map((g) => retire(g, "kill"));
+  const ended = end(base, { kind: "failed", failure }, [[gen, "sweep"]]);
+  return withEffects(ended, say({ event: "crashed", gen, failure }), ...hurried);
+}
+
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5000;
+
+/**
+ * A new generation on the dead one's listeners, later after each death; undefined where the limit is reached. One that
+ * was not ready in time still lives: it is killed first, so that it neither answers in the heir's place nor breaks I1.
+ */
+export function respawn(
+  base: Common,
+  dead: Gen,
+  how: "sweep" | "kill",
+  { failure, at }: Died,
+  again: boolean,
+  { respawn: limit }: Limits,
+): Step | undefined {
+  const crashes = [...base.crashes, at].filter((t) => limit && t > at - limit.withinMs);
+  if (!limit || crashes.length > limit.times) return undefined;
+  const next = base.last + 1;
+  const afterMs =
+    crashes.length === 1 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (crashes.length - 2), MAX_PAUSE_MS);
+  return stay(
+    {
+      phase: "starting",
+      next,
+      again,
+      owed: [],
+      fallen: { failure, respawned: true },
+      last: next,
+      draining: [...base.draining, dead],
+      crashes,
+    },
+    say({ event: "crashed", gen: dead, failure }),
+    say({ event: "respawning", gen: next, afterMs }),
+    ...(how === "kill" ? [retire(dead, how)] : []),
+    { do: "boot", gen: next, public: true, heirOf: dead, afterMs },
+    ...(how === "sweep" ? [retire(dead, how)] : []),
+  );
+}
+
+/** The new generation is no good: the old one goes on, and the failed one is taken down before anything else starts. */
+export function undo(
+  state: In<"booting"> | In<"warming">,
+  how: Retirement,
+  failure: Failure,
+  ...first: Effect[]
+): Step {
+  const { current, next, again } = state;
+  const told = [...first, say({ event: "rolled-back", gen: next, to: current, failure })];
+  if (state.phase === "warming" && state.leaving)
+    return withEffects(end(state, { kind: "left", serving: current }, [[next, how]]), ...told);
+  return stay(
+    { phase: "undoing", current, failed: next, again, ...common(state) },
+    ...told,
+    retire(next, how),
+  );
+}
+
+/** The new generation stays and the old one goes. */
+export function cutOver(state: In<"warming">, how: Retirement, limits: Limits): Step {
+  const { base, effects } = drain(state, state.current, how, limits);
+  const done = [
+    say({ event: "swapped", gen: state.next, from: state.current }),
+    ...state.owed.map((signal) => forward(state.next, signal)),
+  ];
+  if (state.leaving) {
+    const ending: Ending = { kind: "left", serving: state.next };
+    return stay({ phase: "over", ending, ...base }, ...done, ...effects, { do: "end", ending });
+  }
+  return serve(base, state.next, state.again, ...done, ...effects);
+}
+
+/** To the old one now, to its successor when it has taken its place. */
+export const passOn = (state: In<"booting"> | In<"warming">, { signal }: Of<"forward">): Step =>
+  stay({ ...state, owed: [...state.owed, signal] }, forward(state.current, signal));
+
+/** The serving one died while its successor was booting: the successor is all there is, so it gets the clients now. */
+export function promote(state: In<"booting">, { failure, at }: Died, limits: Limits): Step {
+  const { base, effects } = drain(state, state.current, "sweep", limits);
+  const fallen: Fall = { failure, respawned: limits.respawn !== undefined };
+  return stay(
+    {
+      phase: "starting",
+      next: state.next,
+      again: state.again,
+      owed: state.owed,
+      fallen,
+      ...base,
+      crashes: [...base.crashes, at],
+    },
+    say({ event: "crashed", gen: state.current, failure }),
+    steer(state.next),
+    ...effects,
+  );
+}
+
+/** TERM without -k while one generation serves: the unfinished one is taken down first, the serving one stays. */
+export function leaveKeeping(state: In<"booting"> | In<"undoing">, unfinished: Gen): Step {
+  const ending: Ending = { kind: "left", serving: state.current };
+  const unanswered = state.phase === "booting" || state.again;
+  return withEffects(end(state, ending, [[unfinished, "kill"]]), ...(unanswered ? [tooLate()] : []));
+}
+
+/** I4: a HUP that nobody will carry out any more is at least refused aloud. */
+export const tooLate = () => say({ event: "ignored", what: "swap", why: "hupwatch is leaving" });
+
+export const mine = (gen: Gen, event: { gen: Gen }) => event.gen === gen;
+
+export function ignoreForward(state: State, event: Of<"forward">): Step {
+  return stay(state, say({ event: "ignored", what: event.signal, why: "no generation serves" }));
+}
+
+/** The second request to stop: nobody waits any longer. */
+export function hurry(state: In<"stopping">): Step {
+  return stay(state, ...state.draining.map((g) => retire(g, "kill")));
+}
+
+export function startFailed(
+  state: In<"starting">,
+  { failure, at }: Died,
+  how: Retirement,
+  limits: Limits,
+): Step {
+  if (state.fallen?.respawned) {
+    const rest = how === "sweep" ? how : "kill";
+    const another = respawn(state, state.next, rest, { failure, at }, state.again, limits);
+    if (another) return another;
+  }
+  const first = state.fallen?.failure ?? failure;
+  const ended = end(state, { kind: "failed", failure: first }, [[state.next, how]]);
+  return withEffects(ended, say({ event: "start-failed", gen: state.next, failure }));
+}
