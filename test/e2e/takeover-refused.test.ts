@@ -7,15 +7,15 @@ import { chownSync } from "node:fs";
 import type { Hupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
-import { LOG } from "../harness/log-lines.ts";
+import { highestGeneration, LOG } from "../harness/log-lines.ts";
 import { bindFor, gunicorn, gunicornSite } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
+import { CLEAN } from "../harness/tally.ts";
 import { takeTurn } from "../harness/turns.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TIMEOUT_MS = 180_000;
 const RATE = 300;
-const CLEAN = { failures: {}, examples: [], failed: 0, wentBack: 0 };
 const NOBODY = 65534;
 
 const kill = async (hupwatch: Hupwatch) => {
@@ -50,9 +50,6 @@ const ENDS: Record<string, (hupwatch: Hupwatch, next: number) => Promise<unknown
   },
 };
 
-const highest = (log: string) =>
-  Math.max(...[...log.matchAll(/generation (\d+) (?:serves|started)/g)].map(([, number]) => Number(number)));
-
 test.concurrent.each(Object.keys(ENDS))(
   "I7: %s, and a start that gets no descriptor, three times in a row",
   async (how) => {
@@ -71,7 +68,7 @@ test.concurrent.each(Object.keys(ENDS))(
     let version = 1;
     for (let i = 0; i < 3; i++) {
       site.deploy(`${++version}`);
-      await ENDS[how]?.(hupwatch, highest(lives.log) + 1);
+      await ENDS[how]?.(hupwatch, highestGeneration(lives.log) + 1);
       await load.more(50);
       site.deploy(`${++version}`);
       hupwatch = await lives.start();
@@ -80,7 +77,7 @@ test.concurrent.each(Object.keys(ENDS))(
     }
     for (let i = 0; i < 3; i++) {
       site.deploy(`${++version}`);
-      await hupwatch.swap(highest(lives.log) + 1);
+      await hupwatch.swap(highestGeneration(lives.log) + 1);
       await load.version(`${version}`);
       await lives.assertAlone(hupwatch);
     }

@@ -12,3 +12,6 @@ export const LOG = {
   gone: (generation: number) => new RegExp(`generation ${generation} gone`),
   rolledBack: /rolled back/,
 } as const;
+
+export const highestGeneration = (log: string): number =>
+  Math.max(...[...log.matchAll(/generation (\d+) (?:serves|started)/g)].map(([, number]) => Number(number)));

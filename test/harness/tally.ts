@@ -35,6 +35,9 @@ export interface LoadReport {
   failedBeforeFirstOk: number;
 }
 
+/** Of a report: not one request was dropped, and no client saw an older version after a newer one. */
+export const CLEAN = { failures: {}, examples: [], failed: 0, wentBack: 0 };
+
 export class Tally {
   readonly report: LoadReport = {
     sent: 0,

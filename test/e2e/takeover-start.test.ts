@@ -1,0 +1,96 @@
+/** I7: what a start finds besides its own survivors: a living hupwatch, a stranger's socket, an address that nobody wants now. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, rmSync } from "node:fs";
+import { assertHealthy, socketFiles } from "../harness/health.ts";
+import { Lives } from "../harness/lives.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { bindFor, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
+import { record } from "../harness/table.ts";
+import { CLEAN } from "../harness/tally.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
+import { until } from "../harness/until.ts";
+
+/** Requests a second: several tests run at once, and none is to starve the others. */
+const RATE = 300;
+
+test.concurrent(
+  "an address that has left the command line before a takeover is let go of, and another's is left alone",
+  async () => {
+    using _turn = await takeTurn();
+    using site = gunicornSite();
+    const [kept = "", dropped = "", lost = ""] = ["kept", "dropped", "lost"].map(
+      (name) => `unix:${site.path}/${name}.sock`,
+    );
+    const options = ["--name", "app", "-w", "0.2", "--"];
+    await using lives = new Lives([...options, ...gunicorn(kept)], { cwd: site.current });
+    const first = await lives.start([...options, ...gunicorn([kept, dropped, lost])]);
+    await using load = await startLoad({ target: kept, rate: RATE, afterFirstOk: true });
+    first.signal("SIGKILL");
+    await first.exited;
+    const taken = lost.slice("unix:".length);
+    rmSync(taken);
+    using stranger = Bun.listen({ unix: taken, socket: { data() {} } });
+    await load.more(50);
+    const second = await lives.start();
+    await second.until(LOG.gone(1));
+    await until(() => !existsSync(dropped.slice("unix:".length)), { what: "the path to be removed" });
+    expect(existsSync(stranger.unix)).toBe(true);
+    rmSync(stranger.unix, { force: true });
+    await assertHealthy(lives, second, site.path, "unix");
+    expect(await load.stop()).toMatchObject(CLEAN);
+  },
+  TURN_TIMEOUT_MS,
+);
+
+describe("I7: a start that finds something alive:", () => {
+  test.concurrent(
+    "a living hupwatch: fails at once, names it and harms nothing",
+    async () => {
+      using _turn = await takeTurn();
+      using site = gunicornSite();
+      const bind = await bindFor("unix", site);
+      await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.current });
+      const first = await lives.start();
+      await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+      const before = socketFiles(site.path);
+      const second = lives.spawn();
+      expect(await second.exited).toBe(125);
+      expect(second.log).toContain(`runs already as process ${first.pid}`);
+      expect(second.tree()).toEqual([]);
+      expect(socketFiles(site.path)).toEqual(before);
+      await assertHealthy(lives, first, site.path, "unix");
+      const report = await load.stop();
+      record("a second start while the first lives", report, second.log, /runs already/);
+      expect(report).toMatchObject(CLEAN);
+    },
+    TURN_TIMEOUT_MS,
+  );
+
+  test.concurrent.each(TRANSPORTS)(
+    "survivors noted in another run directory: fails, says who has the address, harms nothing (%s)",
+    async (transport) => {
+      using _turn = await takeTurn();
+      using site = gunicornSite();
+      const bind = await bindFor(transport, site);
+      const command = ["-w", "0.2", "--", ...gunicorn(bind)];
+      await using lives = new Lives(command, { cwd: site.current });
+      const first = await lives.start();
+      await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+      first.signal("SIGKILL");
+      await first.exited;
+      const stranger = lives.spawn(["--run-dir", `${site.path}/run`, ...command]);
+      expect(await stranger.exited).toBe(125);
+      expect(stranger.log).toMatch(/cannot bind/);
+      expect(stranger.log).toContain("To fix:");
+      if (transport === "unix") expect(stranger.log).toContain("it serves for hupwatch");
+      await load.more(50);
+      const second = await lives.start();
+      await assertHealthy(lives, second, site.path, transport);
+      const report = await load.stop();
+      record(`a start that does not know the survivors (${transport})`, report, stranger.log, /cannot bind/);
+      expect(report).toMatchObject(CLEAN);
+    },
+    TURN_TIMEOUT_MS,
+  );
+});
