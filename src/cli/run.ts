@@ -24,7 +24,7 @@ import { generationEnvironment } from "../swap/environment.ts";
 import { startGuard } from "../swap/guard.ts";
 import type { Ending } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
-import { type RecordedState, StateFile } from "../swap/state-file.ts";
+import { type RecordedState, StateFile, statePath } from "../swap/state-file.ts";
 import { Supervisor } from "../swap/supervisor.ts";
 import { prepareTakeover } from "../swap/takeover.ts";
 import { type Command, command } from "./command.ts";
@@ -170,7 +170,12 @@ async function leftBehind(
   log: Log,
 ): Promise<RecordedState | undefined> {
   const addresses = await Promise.all(sockets.map(addressOf));
-  const left = claimState({ ...starter, name, addresses });
+  const onUnreadable = (why: string) =>
+    log.warn(
+      "state.unreadable",
+      `cannot read ${statePath(starter.runDir, name)}: ${why}; if an earlier hupwatch '${name}' has left the service running, this start cannot take it over: end that service first`,
+    );
+  const left = claimState({ ...starter, name, addresses, onUnreadable });
   if (left && left.name !== name)
     log.info("instance.renamed", `the service of hupwatch '${left.name}' is '${name}' from now on`, {
       from: left.name,

@@ -20,7 +20,12 @@ export interface Starter {
   /** As `format` writes them. */
   addresses: readonly string[];
   pid: number;
+  /** The starter's own state is there and cannot be understood. */
+  onUnreadable: (why: string) => void;
 }
+
+/** To look and touch nothing. */
+export type Looker = Omit<Starter, "pid" | "onUnreadable">;
 
 /**
  * The state to take over from; it is at the starter's own place from then on, so that whoever comes next finds it there even
@@ -29,7 +34,7 @@ export interface Starter {
  */
 export function claimState(starter: Starter): RecordedState | undefined {
   const { runDir, name } = starter;
-  const own = readState(runDir, name);
+  const own = readState(runDir, name, starter.onUnreadable);
   // Its lock was free all the same: somebody has emptied the run directory under it.
   if (own && isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
   if (hasSurvivors(own)) return own;
@@ -41,7 +46,7 @@ export function claimState(starter: Starter): RecordedState | undefined {
 }
 
 /** What a start would take over from; touches nothing. */
-export function findLeft(starter: Omit<Starter, "pid">): RecordedState | undefined {
+export function findLeft(starter: Looker): RecordedState | undefined {
   const own = readState(starter.runDir, starter.name);
   if (hasSurvivors(own)) return own;
   const states = others(starter).map(([dir, other]) => readState(dir, other));
@@ -49,7 +54,7 @@ export function findLeft(starter: Omit<Starter, "pid">): RecordedState | undefin
 }
 
 /** Directory and name of all but the starter's own. */
-const others = ({ runDir, name, otherRunDirs }: Omit<Starter, "pid">): [dir: string, name: string][] =>
+const others = ({ runDir, name, otherRunDirs }: Looker): [dir: string, name: string][] =>
   [runDir, ...otherRunDirs].flatMap((dir) =>
     namesIn(dir).flatMap((other): [string, string][] =>
       dir === runDir && other === name ? [] : [[dir, other]],
@@ -69,7 +74,7 @@ function claim(starter: Starter, dir: string, other: string): RecordedState | un
   return state;
 }
 
-const isOurs = (state: RecordedState | undefined, { addresses }: Pick<Starter, "addresses">) =>
+const isOurs = (state: RecordedState | undefined, { addresses }: Looker) =>
   state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
 
 const hasSurvivors = (state: RecordedState | undefined) =>
