@@ -10,11 +10,11 @@ import { ROOT } from "./places.ts";
 
 const DIST = `${ROOT}/dist/js`;
 
-/** The launcher starts load.js for these. They run compiled code, and nobody else needs what they bring. */
-const COUNTING = /^\.\/cli\/(load|verify)\.ts$/;
-const withoutCounting: BunPlugin = {
-  name: "without load and verify",
-  setup: (build) => void build.onResolve({ filter: COUNTING }, ({ path }) => ({ path, external: true })),
+/** As cli/commands.ts imports them. The launcher starts load.js for these, and nobody else needs what they bring. */
+const ELSEWHERE = /^\.\/(load|verify|complete)\.ts$/;
+const withoutThem: BunPlugin = {
+  name: "without load, verify and complete",
+  setup: (build) => void build.onResolve({ filter: ELSEWHERE }, ({ path }) => ({ path, external: true })),
 };
 
 /** Not minified: a stack trace must tell where it was, and it makes no start faster. */
@@ -23,12 +23,12 @@ export async function bundle(): Promise<void> {
   const common = { target: "bun", outdir: DIST, metafile: true } as const;
   const hupwatch = { ...common, entrypoints: [`${ROOT}/src/main.ts`] };
   // Bytecode halves a start. It is only good for the very Bun that made it; any other reads the file instead.
-  const quick = { naming: "main.js", format: "cjs" as const, bytecode: true, plugins: [withoutCounting] };
+  const quick = { ...hupwatch, format: "cjs", bytecode: true } as const;
   const demo = { ...common, entrypoints: [`${ROOT}/fixtures/demo/demo.ts`], naming: "demo.js" };
   // One after the other: nothing is gained by more on two cores, and an error names its step.
   const built = [
-    await Bun.build({ ...hupwatch, ...quick }),
-    await Bun.build({ ...hupwatch, naming: "load.js" }),
+    await Bun.build({ ...quick, naming: "main.js", plugins: [withoutThem] }),
+    await Bun.build({ ...quick, naming: "load.js" }),
     await Bun.build(demo),
   ];
   const inputs = built.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));

@@ -33,7 +33,7 @@ const ALLOWED = [
   /^(README|CHANGELOG)\.md$/,
   /^LICENSE$/,
   /^src\/launcher\.sh$/,
-  /^dist\/js\/(main\.js|main\.js\.jsc|load\.js|demo\.js|LICENSES\.txt)$/,
+  /^dist\/js\/((main|load)\.js(\.jsc)?|demo\.js|LICENSES\.txt)$/,
   /^fixtures\/apps\/(http\.ts|tiny\.ts|wsgi\.py)$/,
 ];
 const NEEDED = [

@@ -40,10 +40,11 @@ fi
 # These two would let the environment choose what bun runs.
 unset BUN_OPTIONS BUN_BE_BUN
 # Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
-# requests and have. Garbage is collected without threads, because the runtime aborts where it cannot start one: when no
-# process may be forked any more, hupwatch must stay. environment.ts keeps all four from the command.
+# requests and have; complete, which asks every sub-command for its options, is in the bundle that has them all. Garbage is
+# collected without threads, because the runtime aborts where it cannot start one: when no process may be forked any more,
+# hupwatch must stay. environment.ts keeps all four from the command.
 case ${1-} in
-load | verify) entry=load ;;
+load | verify | complete) entry=load ;;
 *)
   entry=main
   [ "${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-}" ] ||

@@ -1,6 +1,6 @@
 /** The package as it is published, installed into a project, and started by the two package runners. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
@@ -40,6 +40,17 @@ test("it brings all that it needs, built in, and none of the sources", () => {
   expect(readdirSync(`${project}/node_modules/hupwatch/src`)).toEqual(["launcher.sh"]);
   // Packing leaves nothing behind that a clone would run in the place of its sources.
   expect(existsSync(`${ROOT}/dist/js`)).toBe(false);
+});
+
+test("who waits for signals carries nothing of what only load, verify and completion need", () => {
+  const bundled = (file: string) => {
+    const text = readFileSync(`${project}/node_modules/hupwatch/dist/js/${file}`, "utf8");
+    // The bundler writes each module's path above it.
+    const paths = text.matchAll(/^\/\/ .*node_modules\/((?:@[^/\n]+\/)?[^/\n]+)/gm);
+    return [...new Set([...paths].map(([, name]) => name))].sort();
+  };
+  expect(bundled("main.js")).toEqual(["citty", "consola"]);
+  expect(bundled("load.js")).toContain("hdr-histogram-js");
 });
 
 test(
