@@ -6,20 +6,18 @@ import { Hooks, parseHook } from "../control/hooks.ts";
 import { ownRunDirs } from "../control/instances.ts";
 import { claimState, type Starter } from "../control/predecessor.ts";
 import { recording } from "../control/recording.ts";
-import { chooseRunDir, InstanceLock, openRunDir, type RunDir } from "../control/run-dir.ts";
+import { chooseRunDir, InstanceLock, openRunDir } from "../control/run-dir.ts";
 import { Systemd, watchdogMsOf } from "../control/systemd.ts";
 import { type Left, type Tell, telling } from "../control/telling.ts";
 import { parseDuration } from "../duration.ts";
-import { HupwatchError } from "../error.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
-import { becomeSubreaper, isTerminal, SystemError } from "../os/libc.ts";
+import { becomeSubreaper, isTerminal } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { requireRunnable } from "../os/spawn.ts";
 import { addressOf, holdAll } from "../sockets/open.ts";
-import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import { startGuard } from "../swap/guard.ts";
 import type { Ending } from "../swap/machine.ts";
@@ -28,6 +26,7 @@ import { type RecordedState, StateFile, statePath } from "../swap/state-file.ts"
 import { Supervisor } from "../swap/supervisor.ts";
 import { prepareTakeover } from "../swap/takeover.ts";
 import { type Command, command } from "./command.ts";
+import { orUnasked, orUnguarded, orWithoutRunDir, untold } from "./degraded.ts";
 import { remarking } from "./env-file-remarks.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { narrating } from "./narrator.ts";
@@ -74,32 +73,19 @@ export default run;
 async function wrap(values: RunValues, words: readonly string[]): Promise<number> {
   const { env, pid, ppid } = process;
   const uid = process.getuid?.() ?? 0;
-  const stderrIsTerminal = isTerminal(2);
-  const log = createLog({
-    level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
-    format: oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]),
-    color: stderrIsTerminal && !env.NO_COLOR,
-    journal: isJournal(env.JOURNAL_STREAM, 2),
-  });
+  const log = logFor(values, env);
   const chosen = chooseRunDir(values["run-dir"], env, uid);
-  const runDir = usable(chosen, log, () => openRunDir(chosen.path, uid));
-  const { plan, traits } = planRun(values, words, {
-    env,
-    cwd: process.cwd(),
-    pid,
-    ppid,
-    stderrIsTerminal,
-    runDir,
-  });
+  const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen.path, uid));
+  const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
+  const { plan, traits } = planRun(values, words, surroundings);
   for (const note of traits.notes) log.warn("server.note", note);
   using lock =
-    runDir === undefined ? undefined : usable(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
-  const told = (why: string) =>
-    log.warn(
-      "state.unwritable",
-      `cannot write to ${runDir}: ${why}; until that is mended a restart may not find the service`,
-    );
-  const state = runDir === undefined || !lock ? undefined : new StateFile(runDir, plan.name, told);
+    runDir === undefined
+      ? undefined
+      : orWithoutRunDir(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
+  /** Where this instance, and no other, may write. */
+  const ownDir = lock && runDir;
+  const state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
   using control = new Control();
   const hooks = hooksOf(values, plan, (failure) => teller.tell(failure));
   using systemd = systemdOf(env, pid);
@@ -110,7 +96,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   // PID 1 takes everybody with it (pid_namespaces(7)).
   const guard =
     plan.killAtExit && pid !== 1
-      ? orWeak(log, () => startGuard(plan.name, pid, plan.environment))
+      ? orUnguarded(log, () => startGuard(plan.name, pid, plan.environment))
       : undefined;
   const recorders = state ? [recording(state, plan.name)] : [];
   using tidy = tidying(realOs.clock);
@@ -118,10 +104,8 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...[...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}, tidy],
     ...(plan.envFile === undefined ? [] : [remarking(plan.envFile, log)]),
   ]);
-  const left =
-    runDir === undefined || !lock
-      ? undefined
-      : await leftBehind(plan, { runDir, otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid), pid }, log);
+  const starter = { otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid), pid };
+  const left = ownDir === undefined ? undefined : await leftBehind(plan, { ...starter, runDir: ownDir }, log);
   const takeover = await prepareTakeover(left, plan, realOs, listener);
   // Before the sockets: what fails from here on would have to let go of them.
   const pidPath = values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile);
@@ -141,8 +125,8 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   using reaper = new Reaper(realOs.clock);
   const nohup = env.HUPWATCH_SIGHUP === "nohup";
   using _signals = listenToSignals(supervisor.post, plan.killAtExit, nohup, reaper.look, log);
-  if (runDir !== undefined && lock && values.control !== false)
-    orUnavailable(join(runDir, `${plan.name}.sock`), log, (path) =>
+  if (ownDir !== undefined && values.control !== false)
+    orUnasked(join(ownDir, `${plan.name}.sock`), log, (path) =>
       control.open(path, uid, { plan, server: traits.server, held, supervisor }),
     );
   teller.begin(plan.name, traits.server, held);
@@ -153,6 +137,15 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   guard?.dismiss();
   if (ending.kind !== "left") state?.remove();
   return exitCodeOf(ending, plan.stopSequence);
+}
+
+function logFor(values: RunValues, env: Record<string, string | undefined>): Log {
+  return createLog({
+    level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
+    format: oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]),
+    color: isTerminal(2) && !env.NO_COLOR,
+    journal: isJournal(env.JOURNAL_STREAM, 2),
+  });
 }
 
 /** Whom a person would have to stop, once hupwatch is gone. */
@@ -183,18 +176,6 @@ async function leftBehind(
   return left;
 }
 
-/** Without a run dir the service still runs; only what needs one is lost, and that is said. */
-function usable<T>(runDir: RunDir, log: Log, use: () => T): T | undefined {
-  try {
-    return use();
-  } catch (error) {
-    const fatal = runDir.asked || !(error instanceof HupwatchError) || error.code === "instance.running";
-    if (fatal) throw error;
-    log.warn("run-dir.unusable", `${error.message}; a later start cannot take over from this one`);
-    return undefined;
-  }
-}
-
 function hooksOf(values: RunValues, plan: RunPlan, onFailure: Tell): Hooks {
   const timeoutMs = parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout");
   const { directory, environment, name } = plan;
@@ -210,32 +191,4 @@ function hooksOf(values: RunValues, plan: RunPlan, onFailure: Tell): Hooks {
 function systemdOf(env: Record<string, string | undefined>, pid: number): Systemd | undefined {
   const notify = notifierOf(env.NOTIFY_SOCKET);
   return notify && new Systemd(notify, realOs.clock, watchdogMsOf(env, pid));
-}
-
-/** Then only the kernel keeps the promise of -k, for the command's first process. */
-function orWeak<T>(log: Log, start: () => T): T | undefined {
-  try {
-    return start();
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    log.warn(
-      "kill-at-exit.weak",
-      `a hupwatch that is killed (kill -9) may leave processes of the command: ${why}`,
-    );
-    return undefined;
-  }
-}
-
-/** Nobody can ask then, and the service runs all the same. */
-function orUnavailable(path: string, log: Log, open: (path: string) => void): void {
-  try {
-    open(path);
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    const tooLong = Buffer.byteLength(path) > MAX_UNIX_PATH_BYTES;
-    const why = tooLong
-      ? `the path has more than ${MAX_UNIX_PATH_BYTES} bytes: choose a shorter --run-dir`
-      : error.message;
-    log.warn("control.unavailable", `no control socket ${path}: ${why}`);
-  }
 }

@@ -1,0 +1,53 @@
+/** What a service can do without: where it fails, what is lost is said, and the service runs all the same. */
+import type { RunDir } from "../control/run-dir.ts";
+import { HupwatchError } from "../error.ts";
+import type { Log } from "../log.ts";
+import { SystemError } from "../os/libc.ts";
+import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
+
+/** The run directory and what is in it; one that was asked for has to do, and a living instance is no trouble of its. */
+export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | undefined {
+  try {
+    return use();
+  } catch (error) {
+    const fatal = runDir.asked || !(error instanceof HupwatchError) || error.code === "instance.running";
+    if (fatal) throw error;
+    log.warn("run-dir.unusable", `${error.message}; a later start cannot take over from this one`);
+    return undefined;
+  }
+}
+
+/** What is said of a state file that cannot be written. */
+export const untold = (runDir: string, log: Log) => (why: string) =>
+  log.warn(
+    "state.unwritable",
+    `cannot write to ${runDir}: ${why}; until that is mended a restart may not find the service`,
+  );
+
+/** The guard of -k: without, only the kernel keeps its promise, for the command's first process. */
+export function orUnguarded<T>(log: Log, start: () => T): T | undefined {
+  try {
+    return start();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    log.warn(
+      "kill-at-exit.weak",
+      `a hupwatch that is killed (kill -9) may leave processes of the command: ${why}`,
+    );
+    return undefined;
+  }
+}
+
+/** The control socket: nobody can ask then. */
+export function orUnasked(path: string, log: Log, open: (path: string) => void): void {
+  try {
+    open(path);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    const tooLong = Buffer.byteLength(path) > MAX_UNIX_PATH_BYTES;
+    const why = tooLong
+      ? `the path has more than ${MAX_UNIX_PATH_BYTES} bytes: choose a shorter --run-dir`
+      : error.message;
+    log.warn("control.unavailable", `no control socket ${path}: ${why}`);
+  }
+}
