@@ -9,6 +9,7 @@ import { parseTarget } from "../load/target.ts";
 import { verdictOf } from "../load/verdict.ts";
 import { command, type Values } from "./command.ts";
 import { print } from "./print.ts";
+import { ProgressLine } from "./progress-line.ts";
 import { duration, number, size, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
@@ -121,17 +122,14 @@ function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPl
   });
 }
 
-/** On a terminal one line that is written over; elsewhere a line every five seconds. */
 async function runShowing(plan: LoadPlan, quiet: boolean): Promise<LoadResult> {
   const abort = new AbortController();
   const stop = () => abort.abort();
   process.once("SIGINT", stop).once("SIGTERM", stop);
-  const live = process.stderr.isTTY === true;
-  const show = (s: LoadSnapshot) =>
-    process.stderr.write(live ? `\r\x1b[K${progressLine(s)}` : `${progressLine(s)}\n`);
-  const ticking = quiet ? {} : { onTick: show, tickMs: live ? 200 : 5000 };
+  using line = quiet ? undefined : new ProgressLine();
+  const onTick = (snapshot: LoadSnapshot) => line?.show(progressLine(snapshot));
+  const ticking = line ? { onTick, tickMs: line.everyMs } : {};
   const result = await startLoad(plan, { signal: abort.signal, ...ticking }).done;
-  if (live && !quiet) process.stderr.write("\r\x1b[K");
   process.off("SIGINT", stop).off("SIGTERM", stop);
   return result;
 }

@@ -5,7 +5,7 @@ import { formatDuration } from "../duration.ts";
 import { ANSWER } from "../error.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
-import { TARGET_OPTIONS, targetOf } from "./target.ts";
+import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
 export const RELOAD_OPTIONS = {
@@ -19,11 +19,7 @@ const LINES_SHOWN = 30;
 const FRAMES_BEGIN = 1;
 const FRAMES_END = 4;
 
-const EPILOGUE = `TARGET
-
-  a name, a pid or the path of a control socket; may be left out where only one
-  hupwatch of this user runs ('hupwatch status' lists them)
-
+const EPILOGUE = `${TARGET_HELP}
 EXIT CODES
 
   0  swapped: a generation that started after this call serves

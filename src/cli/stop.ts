@@ -6,7 +6,7 @@ import { ANSWER, HupwatchError } from "../error.ts";
 import { processOf } from "../os/procfs.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
-import { TARGET_OPTIONS, targetOf } from "./target.ts";
+import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
 export const STOP_OPTIONS = {
@@ -16,11 +16,7 @@ export const STOP_OPTIONS = {
 
 const LOOK_MS = 20;
 
-const EPILOGUE = `TARGET
-
-  a name, a pid or the path of a control socket; may be left out where only one
-  hupwatch of this user runs ('hupwatch status' lists them)
-
+const EPILOGUE = `${TARGET_HELP}
 EXIT CODES
 
   0  stopped, nothing is left

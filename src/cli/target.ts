@@ -15,6 +15,13 @@ export const TARGET_OPTIONS = {
   json: { type: "boolean", help: "print the answer as JSON" },
 } as const satisfies OptionTable;
 
+/** Of the commands that want one and no more. */
+export const TARGET_HELP = `TARGET
+
+  a name, a pid or the path of a control socket; may be left out where only one
+  hupwatch of this user runs ('hupwatch status' lists them)
+`;
+
 export interface Target {
   /** For messages. */
   name: string;

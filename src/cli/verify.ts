@@ -8,6 +8,7 @@ import { makeReport, type VerifyReport } from "../verify/report.ts";
 import { renderProgress, renderVerdict } from "../verify/terminal.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
+import { ProgressLine } from "./progress-line.ts";
 import { VERIFY_OPTIONS } from "./verify-options.ts";
 import { planVerify, type VerifyValues } from "./verify-plan.ts";
 
@@ -66,23 +67,15 @@ export default command({
   },
 });
 
-/** On a terminal one line that is written over; elsewhere a line every five seconds. */
 async function conductShowing(plan: VerifyPlan, quiet: boolean): Promise<Evidence> {
   const abort = new AbortController();
   const stop = () => abort.abort();
   process.on("SIGINT", stop).on("SIGTERM", stop);
-  const live = process.stderr.isTTY === true;
-  let saidMs = 0;
-  const onProgress = (progress: Progress) => {
-    if (quiet || (!live && progress.elapsedMs - saidMs < 5000)) return;
-    saidMs = progress.elapsedMs;
-    const line = renderProgress(progress);
-    process.stderr.write(live ? `\r\x1b[K${line}` : `${line}\n`);
-  };
+  using line = quiet ? undefined : new ProgressLine();
+  const show = (progress: Progress) => line?.show(renderProgress(progress));
   try {
-    return await conduct(plan, { signal: abort.signal, onProgress });
+    return await conduct(plan, { signal: abort.signal, progress: line && { everyMs: line.everyMs, show } });
   } finally {
-    if (live && !quiet) process.stderr.write("\r\x1b[K");
     process.off("SIGINT", stop).off("SIGTERM", stop);
   }
 }

@@ -24,7 +24,8 @@ import { Traffic } from "./traffic.ts";
 export interface Watcher {
   /** Ends the run in good order after the swap that is going on. */
   signal: AbortSignal;
-  onProgress(progress: Progress): void;
+  /** Undefined: nobody looks. */
+  progress?: { everyMs: number; show(progress: Progress): void } | undefined;
 }
 
 export interface Progress {
@@ -38,7 +39,6 @@ export interface Progress {
 }
 
 const WARM_UP_MS = 1000;
-const PROGRESS_EVERY_MS = 200;
 /** What a stopped generation's stragglers may take to be gone from the process table. */
 const REMAINS_GRACE_MS = 3000;
 
@@ -215,10 +215,12 @@ class Conductor {
       this.#evidence.socketFilesLeft = socketFilesAt(this.#socketPath);
   }
 
-  #ticking(): Disposable {
+  #ticking(): Disposable | undefined {
+    const { progress } = this.watcher;
+    if (!progress) return undefined;
     const tick = () => {
       const now = this.#traffic?.progress ?? { started: 0, failed: 0, perSecond: 0, p99Us: 0 };
-      this.watcher.onProgress({
+      progress.show({
         ...now,
         doing: this.#doing,
         elapsedMs: this.clock.now(),
@@ -226,7 +228,7 @@ class Conductor {
         failed: this.#before.failed + now.failed,
       });
     };
-    const timer = setInterval(tick, PROGRESS_EVERY_MS);
+    const timer = setInterval(tick, progress.everyMs);
     return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 }

@@ -13,7 +13,7 @@ setDefaultTimeout(30_000);
 async function judged(server: FaultServer, ...options: string[]) {
   const words = ["-n", "1", "--every", "300ms", "--settle", "300ms", "--target", server.target, ...options];
   const { values, positionals } = parse(verify, ["--reload", "true", ...words]);
-  const watcher = { signal: new AbortController().signal, onProgress: () => {} };
+  const watcher = { signal: new AbortController().signal };
   return makeReport(await conduct(planVerify(values, positionals), watcher));
 }
 
