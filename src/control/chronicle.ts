@@ -59,12 +59,15 @@ export class Chronicle implements Pick<Listener, "started" | "report" | "rescued
   }
 
   #keep(gen: Gen, look: GenerationFacts, rest: Pick<SwapRecord, "from" | "outcome" | "failure">): void {
-    const durationMs = Math.round(look(gen)?.age ?? 0);
+    const durationMs = ageOf(gen, look);
     const { readyMs } = this.notesOf(gen);
     this.swaps.push({ generation: gen, ...rest, endedAt: new Date().toISOString(), durationMs, readyMs });
     if (this.swaps.length > KEPT_SWAPS) this.swaps.shift();
   }
 }
+
+/** In milliseconds; whoever is reported runs, or did until now. */
+export const ageOf = (gen: Gen, look: GenerationFacts): number => Math.round(look(gen)?.age ?? 0);
 
 /** `stderr` is the same array as the generation's: its last lines may still be on their way. */
 export const failureOf = ({ reason, exit, stderr }: Failure): SwapFailure => ({

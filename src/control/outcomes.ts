@@ -5,7 +5,7 @@
  */
 import type { Gen, Report } from "../swap/machine.ts";
 import type { GenerationFacts, Listener } from "../swap/supervisor.ts";
-import { failureOf } from "./chronicle.ts";
+import { ageOf, failureOf } from "./chronicle.ts";
 import type { ReloadAnswer, SwapFailure } from "./protocol.ts";
 
 export type Outcome = Omit<ReloadAnswer, "schema" | "name">;
@@ -31,7 +31,7 @@ export class Outcomes implements Pick<Listener, "report"> {
   report(report: Report, look: GenerationFacts): void {
     switch (report.event) {
       case "ready":
-        this.#readyMs.set(report.gen, age(report.gen, look));
+        this.#readyMs.set(report.gen, ageOf(report.gen, look));
         break;
       case "swapped":
       case "serving":
@@ -39,7 +39,7 @@ export class Outcomes implements Pick<Listener, "report"> {
           outcome: "swapped",
           serving: report.gen,
           readyMs: this.#readyMs.get(report.gen),
-          durationMs: age(report.gen, look),
+          durationMs: ageOf(report.gen, look),
         });
         break;
       case "rolled-back":
@@ -47,7 +47,7 @@ export class Outcomes implements Pick<Listener, "report"> {
           outcome: "rolled-back",
           serving: report.to,
           readyMs: this.#readyMs.get(report.gen),
-          durationMs: age(report.gen, look),
+          durationMs: ageOf(report.gen, look),
           failure: failureOf(report.failure),
         });
         break;
@@ -78,5 +78,3 @@ export class Outcomes implements Pick<Listener, "report"> {
     }
   }
 }
-
-const age = (gen: Gen, look: GenerationFacts) => Math.round(look(gen)?.age ?? 0);

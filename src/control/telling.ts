@@ -2,9 +2,10 @@
 import { formatDuration } from "../duration.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
-import type { Ending, Failure, Report } from "../swap/machine.ts";
+import type { Ending, Report } from "../swap/machine.ts";
 import type { GenerationFacts, Listener } from "../swap/supervisor.ts";
-import type { Facts, Happening } from "./events.ts";
+import { ageOf, failureOf } from "./chronicle.ts";
+import type { Happening } from "./events.ts";
 
 export type Tell = (happening: Happening) => void;
 
@@ -122,7 +123,7 @@ function inWords(report: Report, look: GenerationFacts): Happening {
           generation: report.gen,
           serving: report.to,
           durationMs: ageOf(report.gen, look),
-          ...failureFacts(report.failure),
+          ...failureOf(report.failure),
         },
       };
     case "swap-queued":
@@ -139,7 +140,7 @@ function inWords(report: Report, look: GenerationFacts): Happening {
         // A command that has done its work and says so is no error.
         level: report.failure.exit?.code === 0 ? "info" : "error",
         text: `generation ${report.gen} ${report.failure.reason}`,
-        facts: { generation: report.gen, ...failureFacts(report.failure) },
+        facts: { generation: report.gen, ...failureOf(report.failure) },
       };
     case "respawning":
       return {
@@ -160,7 +161,7 @@ function inWords(report: Report, look: GenerationFacts): Happening {
         event: "generation.unreachable",
         level: "error",
         text: `generation ${report.gen} runs, but clients could not be sent to it: ${report.failure.reason}`,
-        facts: { generation: report.gen, ...failureFacts(report.failure) },
+        facts: { generation: report.gen, ...failureOf(report.failure) },
       };
     case "ignored":
       return {
@@ -178,15 +179,6 @@ function inWords(report: Report, look: GenerationFacts): Happening {
       };
   }
 }
-
-const ageOf = (gen: number, look: GenerationFacts): number => Math.round(look(gen)?.age ?? 0);
-
-const failureFacts = ({ reason, exit, stderr }: Failure): Facts => ({
-  reason,
-  exitCode: exit?.code,
-  exitSignal: exit?.signal,
-  stderr,
-});
 
 function conclusion(ending: Ending, left: Left | undefined): Happening {
   switch (ending.kind) {
@@ -207,7 +199,7 @@ function conclusion(ending: Ending, left: Left | undefined): Happening {
         event: "stopped",
         level: "debug",
         text: `stopped: the command ${ending.failure.reason}`,
-        facts: failureFacts(ending.failure),
+        facts: { ...failureOf(ending.failure) },
       };
   }
 }
