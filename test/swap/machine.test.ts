@@ -1,4 +1,4 @@
-/** The swap machine's table, cell by cell where a cell is worth a name. Its invariants: machine.invariants.test.ts. */
+/** The swap machine's table, cell by cell where a cell is worth a name. Its invariants: invariants.test.ts. */
 import { describe, expect, test } from "bun:test";
 import type { Event, Gen, Phase } from "../../src/swap/machine.ts";
 import {
