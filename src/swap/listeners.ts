@@ -36,9 +36,14 @@ export class Listeners {
 
   /** Those of a dead generation, open as they are. Throws HupwatchError. */
   inherit(predecessor: Listeners): void {
-    // A survivor's that the kernel did not hand out has gone with it.
-    for (const [socket, listener] of predecessor.#public)
-      this.#public.set(socket, listener.isForeign ? socket.listenFor(this.gen) : listener);
+    for (const socket of this.held) {
+      // A survivor's that the kernel did not hand out has gone with it, and for a new address it had none.
+      const listener = predecessor.of(socket);
+      this.#public.set(
+        socket,
+        listener === undefined || listener.isForeign ? socket.listenFor(this.gen) : listener,
+      );
+    }
     this.#probe = predecessor.#probe;
     predecessor.#isInherited = true;
   }
