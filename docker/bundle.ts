@@ -36,7 +36,7 @@ export async function bundle(): Promise<void> {
 }
 
 /** Of the packages that are built in: their licenses want to go along with them. */
-export function licensesOf(inputs: readonly string[]): string {
+function licensesOf(inputs: readonly string[]): string {
   const folder = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/;
   const folders = new Set(inputs.flatMap((path) => folder.exec(path)?.[0] ?? []));
   return [...folders].sort().map(licenseOf).join("\n");

@@ -17,7 +17,7 @@ const SHELLS = ["bash", "zsh", "fish"] as const;
 /** What the scripts take as "ask the file system": the wrapped command's words are not ours to know. */
 const FILES = ":0\n";
 
-export const COMPLETE_OPTIONS = {
+const COMPLETE_OPTIONS = {
   shell: { type: "string", value: "NAME", help: `print the script for ${SHELLS.join(", ")}` },
 } as const;
 

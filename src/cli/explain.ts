@@ -11,7 +11,7 @@ import { type Planned, planRun, type RunValues } from "./plan.ts";
 import { print } from "./print.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 
-export const EXPLAIN_OPTIONS = {
+const EXPLAIN_OPTIONS = {
   ...RUN_OPTIONS,
   json: { type: "boolean", help: "print it as JSON (schema hupwatch-explain/1)" },
 } as const;

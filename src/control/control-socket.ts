@@ -6,7 +6,7 @@
 import { rmSync } from "node:fs";
 import type { Socket } from "bun";
 import type { Clock } from "../os/clock.ts";
-import { bind, close, listen, socket as openSocket, peerCredentials } from "../os/libc.ts";
+import { bindPrivately, close, listen, socket as openSocket, peerCredentials } from "../os/libc.ts";
 import { encode } from "../sockets/sockaddr.ts";
 import { Connection } from "./connection.ts";
 import type { Request } from "./request.ts";
@@ -95,7 +95,7 @@ export class ControlSocket implements Disposable {
 }
 
 /** root may anyway: it owns the machine. */
-export const mayAsk = (peer: number | undefined, uid: number): boolean => peer === uid || peer === 0;
+const mayAsk = (peer: number | undefined, uid: number): boolean => peer === uid || peer === 0;
 
 function peerOf(socket: Client): number | undefined {
   try {
@@ -108,15 +108,12 @@ function peerOf(socket: Client): number | undefined {
 function openPrivately(path: string): number {
   rmSync(path, { force: true });
   const fd = openSocket("unix", true);
-  const umask = process.umask(0o177);
   try {
-    bind(fd, encode({ family: "unix", path }));
+    bindPrivately(fd, encode({ family: "unix", path }));
     listen(fd, BACKLOG);
     return fd;
   } catch (error) {
     close(fd);
     throw error;
-  } finally {
-    process.umask(umask);
   }
 }

@@ -9,7 +9,7 @@ import type { Kind } from "./plan.ts";
 
 /** One hour in microseconds, the longest time limit there is; three digits are exact. */
 const HIGHEST_US = 3_600_000_000;
-export const SERIES_BUCKET_MS = 100;
+const SERIES_BUCKET_MS = 100;
 /** A day of 100 ms cells; what comes later goes into the last one. */
 const SERIES_MAX = 864_000;
 

@@ -125,13 +125,20 @@ export function bindDatagram(path: string): number {
   const address = new Uint8Array(2 + Buffer.byteLength(path) + (isAbstract ? 0 : 1));
   address[0] = AF.unix;
   address.set(Buffer.from(isAbstract ? path.replace("@", "\0") : path), 2);
-  const umask = process.umask(0o177);
   try {
-    bind(fd, address);
+    bindPrivately(fd, address);
     return fd;
   } catch (error) {
     close(fd);
     throw error;
+  }
+}
+
+/** bind(2) to a Unix path that has mode 0600 from its first moment. */
+export function bindPrivately(fd: number, address: Uint8Array): void {
+  const umask = process.umask(0o177);
+  try {
+    bind(fd, address);
   } finally {
     process.umask(umask);
   }

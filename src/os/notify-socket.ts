@@ -54,7 +54,7 @@ export class NotifySocket implements Disposable {
 }
 
 /** Lines of NAME=VALUE; anything else is passed over. */
-export function parseNotification(text: string): Notification {
+function parseNotification(text: string): Notification {
   const pairs = text.split("\n").flatMap((line) => {
     const at = line.indexOf("=");
     return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];

@@ -44,7 +44,7 @@ export interface Check {
   start(context: CheckContext, passed: () => void): Disposable;
 }
 
-export const CHECK_FORMS = "http, http:/path, connect, notify, line:REGEX, exec:CMD, delay:SEC";
+const CHECK_FORMS = "http, http:/path, connect, notify, line:REGEX, exec:CMD, delay:SEC";
 
 /** Throws a usage error that names the value. */
 export function parseCheck(text: string): Check {

@@ -31,7 +31,7 @@ export const PROBE: SocketSpec = {
   text: "a private listener",
 };
 
-export const isEveryIPv4 = (host: string): boolean => host === "" || host === "*" || host === "0.0.0.0";
+const isEveryIPv4 = (host: string): boolean => host === "" || host === "*" || host === "0.0.0.0";
 
 const FORMS =
   "use unix:/path, host:port, [v6]:port, :port or fd://N, with NAME= before it where it needs a name";

@@ -22,7 +22,7 @@ export interface Member {
   taken: boolean;
 }
 
-export const IDLE = 0;
+const IDLE = 0;
 
 export class TcpGroup {
   readonly members: Member[] = [];

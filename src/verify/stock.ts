@@ -33,7 +33,7 @@ export function sampleOf(pid: number, socketPath: string | undefined, atMs: numb
 }
 
 /** By kind, e.g. `socket`, `/dev/null`; sorted. */
-export function descriptorsOf(pid: number): string[] {
+function descriptorsOf(pid: number): string[] {
   return entriesOf(`/proc/${pid}/fd`)
     .flatMap((fd) => {
       try {
@@ -56,7 +56,7 @@ export function socketFilesAt(path: string): string[] {
 }
 
 /** The process and all its descendants, by what the kernel lists as children: a look at every process costs too much. */
-export function treeBelow(pid: number): Process[] {
+function treeBelow(pid: number): Process[] {
   const tree: Process[] = [];
   const pids = [pid];
   for (let next = pids.pop(); next !== undefined; next = pids.pop()) {
