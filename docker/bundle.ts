@@ -10,7 +10,7 @@ import { ROOT } from "./places.ts";
 
 const DIST = `${ROOT}/dist/js`;
 
-/** As cli/commands.ts imports them. The launcher starts load.js for these, and nobody else needs what they bring. */
+/** As cli/commands.ts imports them. The launcher starts load.cjs for these, and nobody else needs what they bring. */
 const ELSEWHERE = /^\.\/(load|verify|complete)\.ts$/;
 const withoutThem: BunPlugin = {
   name: "without load, verify and complete",
@@ -27,8 +27,8 @@ export async function bundle(): Promise<void> {
   const demo = { ...common, entrypoints: [`${ROOT}/fixtures/demo/demo.ts`], naming: "demo.js" };
   // One after the other: nothing is gained by more on two cores, and an error names its step.
   const built = [
-    await Bun.build({ ...quick, naming: "main.js", plugins: [withoutThem] }),
-    await Bun.build({ ...quick, naming: "load.js" }),
+    await Bun.build({ ...quick, naming: "main.cjs", plugins: [withoutThem] }),
+    await Bun.build({ ...quick, naming: "load.cjs" }),
     await Bun.build(demo),
   ];
   const inputs = built.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));

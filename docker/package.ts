@@ -14,7 +14,7 @@ import { CACHE, ROOT } from "./places.ts";
 import { tarOf } from "./tar.ts";
 
 /** Pinned: what judges the package must not change by itself. */
-const PUBLINT = "publint@0.3.25";
+export const PUBLINT = "publint@0.3.25";
 /** The newest that runs on Node 20. It asks for node-fetch by a tag, which is no pin, and which a mirror may not have. */
 const VERDACCIO = { dependencies: { verdaccio: "6.1.6" }, overrides: { "node-fetch": "2.7.0" } };
 const NODE = "22.23.3";
@@ -33,7 +33,7 @@ const ALLOWED = [
   /^(README|CHANGELOG)\.md$/,
   /^LICENSE$/,
   /^src\/launcher\.sh$/,
-  /^dist\/js\/((main|load)\.js(\.jsc)?|demo\.js|LICENSES\.txt)$/,
+  /^dist\/js\/((main|load)\.cjs(\.jsc)?|demo\.js|LICENSES\.txt)$/,
   /^fixtures\/apps\/(http\.ts|tiny\.ts|wsgi\.py)$/,
 ];
 const NEEDED = [
@@ -41,8 +41,8 @@ const NEEDED = [
   "README.md",
   "LICENSE",
   "src/launcher.sh",
-  "dist/js/main.js",
-  "dist/js/load.js",
+  "dist/js/main.cjs",
+  "dist/js/load.cjs",
   "dist/js/LICENSES.txt",
 ];
 

@@ -1,6 +1,7 @@
 /** The package as it is published, installed into a project, and started by the two package runners. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { PUBLINT } from "../../docker/package.ts";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
@@ -42,6 +43,12 @@ test("it brings all that it needs, built in, and none of the sources", () => {
   expect(existsSync(`${ROOT}/dist/js`)).toBe(false);
 });
 
+test(
+  "publint finds nothing to say",
+  () => run(["npx", "--yes", PUBLINT, "--strict", "--pack", "false", "node_modules/hupwatch"], project),
+  TIMEOUT_MS,
+);
+
 test("who waits for signals carries nothing of what only load, verify and completion need", () => {
   const bundled = (file: string) => {
     const text = readFileSync(`${project}/node_modules/hupwatch/dist/js/${file}`, "utf8");
@@ -49,8 +56,8 @@ test("who waits for signals carries nothing of what only load, verify and comple
     const paths = text.matchAll(/^\/\/ .*node_modules\/((?:@[^/\n]+\/)?[^/\n]+)/gm);
     return [...new Set([...paths].map(([, name]) => name))].sort();
   };
-  expect(bundled("main.js")).toEqual(["citty", "consola"]);
-  expect(bundled("load.js")).toContain("hdr-histogram-js");
+  expect(bundled("main.cjs")).toEqual(["citty", "consola"]);
+  expect(bundled("load.cjs")).toContain("hdr-histogram-js");
 });
 
 test(

@@ -13,8 +13,8 @@ const NEEDED = [
   "README.md",
   "LICENSE",
   "src/launcher.sh",
-  "dist/js/main.js",
-  "dist/js/load.js",
+  "dist/js/main.cjs",
+  "dist/js/load.cjs",
   "dist/js/LICENSES.txt",
 ];
 
