@@ -43,6 +43,41 @@ test.concurrent(
   TURN_TIMEOUT_MS,
 );
 
+test.concurrent(
+  "an address that has joined the command line is served by the heir of a survivor, too",
+  async () => {
+    using _turn = await takeTurn();
+    using site = gunicornSite();
+    const binds = ["known", "new"].map((name) => `unix:${site.path}/${name}.sock`);
+    const options = ["--name", "app", "--on-crash", "respawn", "-w", "0.2", "--"];
+    // A boot that lasts longer than it takes to see that it has begun.
+    const start = { cwd: site.current, env: { APP_BOOT_SECONDS: "0.5" } };
+    await using lives = new Lives([...options, ...gunicorn(binds)], start);
+    const first = await lives.start([...options, ...gunicorn(binds.slice(0, 1))]);
+    first.signal("SIGKILL");
+    await first.exited;
+    site.deploy("2");
+    const second = lives.spawn();
+    const killMaster = async (generation: number) => {
+      const [, pid] = await until(() => LOG.started(generation).exec(lives.log), { what: "its start" });
+      process.kill(Number(pid), "SIGKILL");
+    };
+    await killMaster(2);
+    await second.until(LOG.rolledBack);
+    await killMaster(1);
+    await second.until(LOG.serves(3));
+    // Its workers share the listener until they are swept.
+    await second.until(LOG.gone(1));
+    for (const target of binds) {
+      await using load = await startLoad({ target, rate: RATE, afterFirstOk: true });
+      await load.more(50);
+      expect(await load.stop()).toMatchObject({ ...CLEAN, lastVersion: "2" });
+    }
+    await lives.assertAlone(second);
+  },
+  TURN_TIMEOUT_MS,
+);
+
 describe("I7: a start that finds something alive:", () => {
   test.concurrent(
     "a living hupwatch: fails at once, names it and harms nothing",
