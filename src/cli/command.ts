@@ -5,7 +5,7 @@
  * lets unknown ones pass), help and shell completion come from it, and the README's tables are tested against it.
  */
 import { parseArgs } from "node:util";
-import { HupwatchError } from "../error.ts";
+import { misread, rejectEmpty } from "./usage-error.ts";
 
 export interface Option {
   type: "string" | "boolean";
@@ -101,24 +101,26 @@ export function parse<T extends OptionTable>(cmd: Command<T>, words: readonly st
   const { head, wrapped, atDashes }: CutLine = cmd.wraps
     ? cutAtCommand(words, options)
     : { head: [...words], wrapped: undefined };
+  const { values, positionals } = strictly(head, cmd, options);
+  rejectEmpty(values, cmd);
+  return {
+    values: values as Values<T>,
+    positionals: wrapped ?? positionals,
+    behindDashes: atDashes === true,
+  };
+}
+
+function strictly(args: string[], cmd: Pick<Command, "name" | "usageExitCode">, options: OptionTable) {
   try {
-    const { values, positionals } = parseArgs({
-      args: head,
+    return parseArgs({
+      args,
       options: nodeOptions(options),
       strict: true,
       allowNegative: true,
       allowPositionals: true,
     });
-    return {
-      values: values as Values<T>,
-      positionals: wrapped ?? positionals,
-      behindDashes: atDashes === true,
-    };
   } catch (cause) {
-    throw new HupwatchError("usage", usageMessage(cause), {
-      exitCode: cmd.usageExitCode,
-      hint: `see 'hupwatch ${cmd.name} --help'`,
-    });
+    throw misread(cause, cmd, options);
   }
 }
 
@@ -129,15 +131,3 @@ const nodeOptions = (table: OptionTable) =>
       { type: o.type, ...(o.short ? { short: o.short } : {}), ...(o.multiple ? { multiple: true } : {}) },
     ]),
   );
-
-/** Node's texts are right but long-winded: their first sentence names the option. */
-function usageMessage(cause: unknown): string {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  const dashed = /^Option '(--?[\w-]+).*' argument is ambiguous/.exec(text)?.[1];
-  if (dashed) {
-    const written = dashed.startsWith("--") ? `${dashed}=VALUE` : `${dashed}VALUE`;
-    return `option ${dashed} has no value, or one that begins with a dash: that is written ${written}`;
-  }
-  const first = text.split("\n")[0]?.split(". To specify")[0] ?? text;
-  return `${first.charAt(0).toLowerCase()}${first.slice(1)}`;
-}

@@ -39,8 +39,8 @@ export default command({
     "  0  explained",
     "  2  usage, or a command line that a run would refuse",
     "",
-    "  Nothing is run, with one exception: gunicorn is asked for its configuration where",
-    "  a config file is part of it.",
+    "  What a start would fail by is a warning. Nothing is run, with one exception: gunicorn",
+    "  is asked for its configuration where a config file is part of it.",
   ].join("\n"),
   async run({ values, positionals }) {
     const { env } = process;

@@ -10,7 +10,7 @@ import { verdictOf } from "../load/verdict.ts";
 import { command, type Values } from "./command.ts";
 import { print } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { duration, number, size, usage, wholeNumber } from "./values.ts";
+import { duration, number, requireWritable, size, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
   mode: { type: "string", short: "m", value: "MODE", help: MODES.join(", "), default: DEFAULTS.mode },
@@ -72,7 +72,7 @@ EXIT CODES
 
 export default command({
   name: "load",
-  summary: "drive an HTTP server with honest load, Unix sockets first",
+  summary: "Drive an HTTP server with honest load, Unix sockets first.",
   usage: "[options] TARGET",
   options: OPTIONS,
   usageExitCode: 2,
@@ -94,6 +94,7 @@ export default command({
   async run({ values, positionals }) {
     const plan = readPlan(values, positionals);
     await preflight(plan);
+    requireWritable(values.hgrm);
     const result = await runShowing(plan, values.quiet === true);
     if (values.hgrm !== undefined) await writeSpectrum(values.hgrm, result);
     await print(values.json ? `${JSON.stringify(reportOf(result))}\n` : renderTable(result));
@@ -135,17 +136,8 @@ async function runShowing(plan: LoadPlan, quiet: boolean): Promise<LoadResult> {
 }
 
 /** HdrHistogram's percentile text, in milliseconds: what its plotter and wrk2's users read. */
-async function writeSpectrum(file: string, { histograms }: LoadResult): Promise<void> {
-  try {
-    await Bun.write(file, histograms.latency.outputPercentileDistribution(5, 1000));
-  } catch (cause) {
-    throw new HupwatchError("load.hgrm", `cannot write ${file}`, {
-      exitCode: 3,
-      hint: "give --hgrm a file in a directory that exists and may be written to",
-      cause,
-    });
-  }
-}
+const writeSpectrum = (file: string, { histograms }: LoadResult) =>
+  Bun.write(file, histograms.latency.outputPercentileDistribution(5, 1000));
 
 function conclude(plan: LoadPlan, result: LoadResult): number {
   switch (verdictOf(result)) {

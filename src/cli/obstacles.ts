@@ -1,7 +1,7 @@
 /** What a start would fail by, in its own words: found by the start's own code, without running or taking anything. */
 import { findInstances, ownRunDirs } from "../control/instances.ts";
 import { findLeft } from "../control/predecessor.ts";
-import { type RunDir, runsAlready } from "../control/run-dir.ts";
+import { type RunDir, requireOwn, runsAlready } from "../control/run-dir.ts";
 import { HupwatchError } from "../error.ts";
 import { requireRunnable } from "../os/spawn.ts";
 import { addressOf, requireFree } from "../sockets/open.ts";
@@ -19,6 +19,8 @@ export async function obstaclesOf(plan: RunPlan, starter: Starter): Promise<stri
   const running = runningAs(plan.name, starter);
   const sockets = running === undefined ? await socketsToBind(plan, starter) : [];
   const steps: (() => unknown)[] = [
+    // One that nobody named is only remarked upon by a start.
+    () => starter.runDir.asked && requireOwn(starter.runDir.path, starter.uid),
     () => {
       if (running !== undefined) throw runsAlready(plan.name, running);
     },

@@ -1,7 +1,9 @@
 /** From the words on the command line to a RunPlan: every value is checked here, once, before anything is touched. */
 import { basename, resolve } from "node:path";
+import { type HookOptions, parseHook } from "../control/hooks.ts";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
+import type { LogFormat } from "../log.ts";
 import { type Check, parseCheck } from "../ready/check.ts";
 import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
@@ -35,6 +37,7 @@ export interface Surroundings {
 export interface Planned {
   plan: RunPlan;
   traits: ServerTraits;
+  hooks: Pick<HookOptions, "hooks" | "timeoutMs">;
 }
 
 /** Throws HupwatchError that names the option and the value. */
@@ -57,6 +60,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
   rejectUnshareable(traits, sockets, cutover);
   if (handover === "path") requireOwnPaths(handed.words, sockets, cutover);
   rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : handedSockets);
+  const limit = respawnLimit(values["respawn-limit"] ?? "5/60s");
   const plan: RunPlan = {
     name: nameOf(values.name, directory, words),
     words: handed.words,
@@ -82,7 +86,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),
     respawn:
       oneOf("--on-crash", values["on-crash"] ?? "exit", ["exit", "respawn"]) === "respawn"
-        ? respawnLimit(values["respawn-limit"] ?? "5/60s")
+        ? limit
         : undefined,
     killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
   };
@@ -94,8 +98,17 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     pathNote(words[0] ?? "", directory, given),
     metricsNote(given),
   ].filter((note) => note !== undefined);
-  return { plan, traits: { ...traits, notes } };
+  logFormatOf(values);
+  const hooks = {
+    hooks: (values.hook ?? []).map(parseHook),
+    timeoutMs: parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout"),
+  };
+  return { plan, traits: { ...traits, notes }, hooks };
 }
+
+/** By itself, too: a run logs before it plans. */
+export const logFormatOf = (values: RunValues): LogFormat =>
+  oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]);
 
 const usage = (message: string, hint: string) => new HupwatchError("usage", message, { hint });
 
@@ -202,7 +215,7 @@ function chooseChecks(
 function identity({ user, group, umask }: RunValues): Pick<RunPlan, "user" | "group" | "umask"> {
   if (user !== undefined) ownerOf(user, "--user");
   if (group !== undefined) ownerOf(`:${group}`, "--group");
-  return { user, group, umask: umask === undefined ? undefined : octal("--umask", umask) };
+  return { user, group, umask: umask === undefined ? undefined : octal("--umask", umask, "0027") };
 }
 
 function socketOptions(values: RunValues, traits: ServerTraits): SocketOptions {
@@ -211,7 +224,9 @@ function socketOptions(values: RunValues, traits: ServerTraits): SocketOptions {
     backlog:
       values.backlog === undefined ? maxBacklog() : wholeNumber("--backlog", values.backlog, 1, 1_000_000),
     mode:
-      values["socket-mode"] === undefined ? traits.socketMode : octal("--socket-mode", values["socket-mode"]),
+      values["socket-mode"] === undefined
+        ? traits.socketMode
+        : octal("--socket-mode", values["socket-mode"], "0660"),
     owner: owner === undefined ? undefined : ownerOf(owner, "--socket-owner"),
   };
 }
@@ -258,7 +273,7 @@ function respawnLimit(text: string): { times: number; withinMs: number } {
   };
 }
 
-function octal(option: string, text: string): number {
+function octal(option: string, text: string, example: string): number {
   if (/^0?o?[0-7]{3}$/.test(text)) return Number.parseInt(text.slice(-3), 8);
-  throw usage(`${option} '${text}' is not a file mode`, "give it in octal, e.g. 0660");
+  throw usage(`${option} '${text}' is not a file mode`, `give it in octal, e.g. ${example}`);
 }

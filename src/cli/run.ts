@@ -2,14 +2,13 @@
 import { join, resolve } from "node:path";
 import { Control } from "../control/control.ts";
 import { fanOut } from "../control/fan-out.ts";
-import { Hooks, parseHook } from "../control/hooks.ts";
+import { Hooks } from "../control/hooks.ts";
 import { ownRunDirs } from "../control/instances.ts";
 import { claimState, type Starter } from "../control/predecessor.ts";
 import { recording } from "../control/recording.ts";
 import { chooseRunDir, InstanceLock, openRunDir } from "../control/run-dir.ts";
 import { Systemd, watchdogMsOf } from "../control/systemd.ts";
 import { type Left, type Tell, telling } from "../control/telling.ts";
-import { parseDuration } from "../duration.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { becomeSubreaper, isTerminal } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
@@ -31,7 +30,7 @@ import { remarking } from "./env-file-remarks.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { narrating } from "./narrator.ts";
 import { PidFile } from "./pidfile.ts";
-import { oneOf, planRun, type RunValues } from "./plan.ts";
+import { logFormatOf, type Planned, planRun, type RunValues } from "./plan.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 import { listenToSignals } from "./signals.ts";
 import { tidying } from "./tidying.ts";
@@ -77,7 +76,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const chosen = chooseRunDir(values["run-dir"], env, uid);
   const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen.path, uid));
   const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
-  const { plan, traits } = planRun(values, words, surroundings);
+  const { plan, traits, hooks: asked } = planRun(values, words, surroundings);
   for (const note of traits.notes) log.warn("server.note", note);
   using lock =
     runDir === undefined
@@ -87,7 +86,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const ownDir = lock && runDir;
   const state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
   using control = new Control();
-  const hooks = hooksOf(values, plan, (failure) => teller.tell(failure));
+  const hooks = hooksOf(asked, plan, (failure) => teller.tell(failure));
   using systemd = systemdOf(env, pid);
   const teller = telling([narrating(log), control.tell, hooks.tell, ...(systemd ? [systemd.tell] : [])]);
   // Before anything is started or taken, so that a wrong command costs nothing; every generation looks again by itself.
@@ -142,7 +141,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
 function logFor(values: RunValues, env: Record<string, string | undefined>): Log {
   return createLog({
     level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
-    format: oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]),
+    format: logFormatOf(values),
     color: isTerminal(2) && !env.NO_COLOR,
     journal: isJournal(env.JOURNAL_STREAM, 2),
   });
@@ -176,12 +175,10 @@ async function leftBehind(
   return left;
 }
 
-function hooksOf(values: RunValues, plan: RunPlan, onFailure: Tell): Hooks {
-  const timeoutMs = parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout");
+function hooksOf(asked: Planned["hooks"], plan: RunPlan, onFailure: Tell): Hooks {
   const { directory, environment, name } = plan;
   return new Hooks({
-    hooks: (values.hook ?? []).map(parseHook),
-    timeoutMs,
+    ...asked,
     directory,
     environment: { ...environment, HUPWATCH_NAME: name },
     onFailure,

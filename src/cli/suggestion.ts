@@ -1,16 +1,22 @@
-/** A sub-command that was mistyped is taken for a command to run, and not found: then it is named. */
+/** What was most likely meant by a word that is not known. */
 import { HupwatchError } from "../error.ts";
 import { SUMMARIES } from "./summaries.ts";
 
-/** The same error, its hint beginning with the sub-command that `word`, the very first one, may have meant. */
+/** What other tools have as sub-commands. */
+const FLAGS: Record<string, string> = { help: "--help", version: "--version" };
+
+/** A sub-command that was mistyped is taken for a command to run, and not found. The same error, its hint beginning with the sub-command that `word`, the very first one, may have meant. */
 export function suggesting(error: unknown, word: string): unknown {
   if (!(error instanceof HupwatchError) || error.code !== "command.not-found") return error;
-  const meant = Object.keys(SUMMARIES).find((name) => isNear(word, name));
+  const meant = FLAGS[word] ?? nearest(word, Object.keys(SUMMARIES));
   if (meant === undefined) return error;
   const { code, message, exitCode, hint, cause } = error;
   const meaning = `did you mean 'hupwatch ${meant}'?`;
   return new HupwatchError(code, message, { exitCode, hint: `${meaning} Else ${hint}`, cause });
 }
+
+export const nearest = (word: string, names: readonly string[]): string | undefined =>
+  names.find((name) => isNear(word, name));
 
 /** Two slips (letters that changed places are two), one in a name as short as `run`. */
 const isNear = (word: string, name: string) => distance(word, name) <= Math.min(2, name.length / 2);

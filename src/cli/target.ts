@@ -1,4 +1,5 @@
 /** `[target]` of reload, status and stop: a name, a pid or the path of a control socket; left out where there is only one. */
+import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { findInstances, type Instance, runDirsOf } from "../control/instances.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
@@ -34,6 +35,8 @@ export interface Target {
 export function instancesFor(positionals: readonly string[], runDir: string | undefined): Instance[] {
   const [text, second] = positionals;
   if (second !== undefined) throw usage(`two targets: '${text}' and '${second}'`, "name one");
+  if (text === "") throw usage("the target '' is empty", "name one, or leave it out; is a variable not set?");
+  if (runDir !== undefined) requireRunDir(runDir);
   const uid = process.getuid?.() ?? 0;
   const all = findInstances(runDirsOf(runDir, process.env, uid), uid);
   if (text === undefined) return all;
@@ -41,6 +44,14 @@ export function instancesFor(positionals: readonly string[], runDir: string | un
   const found = all.filter((one) => one.name === text || String(one.pid) === text);
   if (found.length > 0) return found;
   throw nobody(`no hupwatch is called '${text}' or has that pid`, all);
+}
+
+function requireRunDir(path: string): void {
+  if (existsSync(path) && statSync(path).isDirectory()) return;
+  throw new HupwatchError("run-dir.none", `no run directory ${path}`, {
+    exitCode: ANSWER.nobody,
+    hint: "give the --run-dir that hupwatch was started with, or leave it out",
+  });
 }
 
 /** The one that is meant. Throws with exit code 4 where there is none and 2 where there are several. */

@@ -1,6 +1,4 @@
 /** `hupwatch verify`: reads the options, has the swaps done and judged, writes the reports. */
-import { closeSync, openSync } from "node:fs";
-import { HupwatchError } from "../error.ts";
 import { conduct, type Progress } from "../verify/conductor.ts";
 import type { Evidence } from "../verify/evidence.ts";
 import type { VerifyPlan } from "../verify/plan.ts";
@@ -9,6 +7,7 @@ import { renderProgress, renderVerdict } from "../verify/terminal.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
+import { requireWritable } from "./values.ts";
 import { VERIFY_OPTIONS } from "./verify-options.ts";
 import { planVerify, type VerifyValues } from "./verify-plan.ts";
 
@@ -56,8 +55,7 @@ export default command({
   epilogue: EPILOGUE,
   async run({ values, positionals }) {
     const plan = planVerify(values, positionals);
-    // Before minutes of load, not after.
-    for (const file of [values.json, values.junit, values.html, values.hgrm]) assertWritable(file);
+    for (const file of [values.json, values.junit, values.html, values.hgrm]) requireWritable(file);
     const evidence = await conductShowing(plan, values.quiet === true);
     const report = makeReport(evidence);
     await writeReports(values, report, evidence);
@@ -94,18 +92,5 @@ async function writeReports(values: VerifyValues, report: VerifyReport, evidence
   if (values.hgrm !== undefined) {
     const { spectrumOf } = await import("../verify/spectrum.ts");
     await Bun.write(values.hgrm, spectrumOf(evidence));
-  }
-}
-
-function assertWritable(file: string | undefined): void {
-  if (file === undefined || file === "-") return;
-  try {
-    closeSync(openSync(file, "a"));
-  } catch (cause) {
-    throw new HupwatchError("verify.report", `cannot write ${file}`, {
-      exitCode: 3,
-      hint: "name a file in a directory that exists and may be written to",
-      cause,
-    });
   }
 }

@@ -2,6 +2,7 @@
  * Asks a control socket: one connection, one request, one answer. Never a second try: a `POST /reload` that was sent twice
  * would be two swaps, and the runtime's fetch repeats what it thinks was lost.
  */
+import { existsSync, statSync } from "node:fs";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { ResponseReader } from "../http/response.ts";
 import { peerCredentials } from "../os/libc.ts";
@@ -83,7 +84,9 @@ async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undef
   } catch (cause) {
     const { code = "?" } = cause as NodeJS.ErrnoException;
     const forbidden = code === "EACCES" || code === "EPERM";
-    const why = forbidden ? "it belongs to another user" : `nobody listens (${code})`;
+    const isElse = existsSync(path) && !statSync(path).isSocket();
+    const nobody = isElse ? "it is no socket" : `nobody listens (${code})`;
+    const why = forbidden ? "it belongs to another user" : nobody;
     throw new HupwatchError("control.unreachable", `cannot ask ${path}: ${why}`, {
       exitCode: ANSWER.nobody,
       hint: forbidden

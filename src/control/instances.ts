@@ -33,10 +33,7 @@ export function runDirsOf(
 
 /** Those of them that are there and this user's own. */
 export function ownRunDirs(env: Record<string, string | undefined>, uid: number): string[] {
-  return runDirsOf(undefined, env, uid).filter((dir) => {
-    const stat = lstatSync(dir, { throwIfNoEntry: false });
-    return stat?.isDirectory() === true && stat.uid === uid;
-  });
+  return runDirsOf(undefined, env, uid).filter((dir) => isDirectory(dir) && lstatSync(dir).uid === uid);
 }
 
 /** In the order of their names. */
@@ -48,14 +45,14 @@ export function findInstances(runDirs: readonly string[], uid: number): Instance
 }
 
 /** What others put into /tmp tells nothing. */
-function isOurs(dir: string, uid: number): boolean {
-  const stat = lstatSync(dir, { throwIfNoEntry: false });
-  return stat?.isDirectory() === true && (stat.uid === uid || uid === 0);
-}
+const isOurs = (dir: string, uid: number): boolean =>
+  isDirectory(dir) && (lstatSync(dir).uid === uid || uid === 0);
+
+const isDirectory = (path: string): boolean => existsSync(path) && lstatSync(path).isDirectory();
 
 /** Of all that have, or had, files there. */
 export function namesIn(dir: string): string[] {
-  if (!existsSync(dir)) return [];
+  if (!isDirectory(dir)) return [];
   const names = readdirSync(dir).flatMap((file) => /^(.+)\.(?:lock|json)$/.exec(file)?.[1] ?? []);
   return [...new Set(names)];
 }

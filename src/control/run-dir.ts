@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { tryLock } from "../os/libc.ts";
+import { statOrUndefined } from "../sockets/unix-path.ts";
 
 export interface RunDir {
   path: string;
@@ -33,28 +34,37 @@ export function chooseRunDir(
   return { path: uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`, asked: false };
 }
 
+const FIX = { hint: "remove it, or choose another one with --run-dir" };
+
 /** Makes it where it is missing; returns it. Throws where it is not ours alone: /tmp is everybody's. */
 export function openRunDir(path: string, uid: number): string {
-  const fix = { hint: "remove it, or choose another one with --run-dir" };
+  requireOwn(path, uid);
   try {
     mkdirSync(path, { mode: 0o700, recursive: true });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new HupwatchError("run-dir.unusable", `cannot use the run directory ${path}: ${why}`, {
-      ...fix,
+      ...FIX,
       cause,
     });
   }
-  const stat = lstatSync(path);
+  // Somebody else may have made it meanwhile.
+  requireOwn(path, uid);
+  return path;
+}
+
+/** Throws where it is there and not ours alone. */
+export function requireOwn(path: string, uid: number): void {
+  const stat = statOrUndefined(path);
+  if (!stat) return;
   if (!stat.isDirectory())
-    throw new HupwatchError("run-dir.unusable", `the run directory ${path} is no directory`, fix);
+    throw new HupwatchError("run-dir.unusable", `the run directory ${path} is no directory`, FIX);
   if (stat.uid !== uid)
-    throw new HupwatchError("run-dir.foreign", `the run directory ${path} belongs to user ${stat.uid}`, fix);
+    throw new HupwatchError("run-dir.foreign", `the run directory ${path} belongs to user ${stat.uid}`, FIX);
   if ((stat.mode & 0o077) !== 0)
     throw new HupwatchError("run-dir.open", `the run directory ${path} is open to others`, {
       hint: `chmod 700 ${path}`,
     });
-  return path;
 }
 
 /** The lock of one instance; the kernel lets go of it when this process ends, however it ends. */

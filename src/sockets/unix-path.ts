@@ -123,15 +123,24 @@ export function rejectOccupied(spec: SocketSpec, path: string): void {
     );
   const owner = liveListener(path);
   if (!owner) return;
-  const name = environmentOf(owner.pid ?? 0)
-    .find((entry) => entry.startsWith("HUPWATCH_NAME="))
-    ?.slice(14);
   const who = owner.pid === undefined ? "a process" : `process ${owner.pid}`;
   throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${who} listens on it`, {
-    hint: name
-      ? `it serves for hupwatch '${name}', of which this start finds no notes: give the --run-dir that one had, or end the process`
-      : "end that process or choose another path; hupwatch never takes a live socket away from anybody",
+    hint: wayOut(environmentOf(owner.pid ?? 0)),
   });
+}
+
+/** `environment` is that of who listens. */
+function wayOut(environment: readonly string[]): string {
+  const variable = (name: string) =>
+    environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+  const name = variable("HUPWATCH_NAME");
+  if (!name)
+    return "end that process or choose another path; hupwatch never takes a live socket away from anybody";
+  const pid = Number(variable("HUPWATCH_PID"));
+  // The launcher tells a hupwatch from a stranger that has its number by now.
+  if (environmentOf(pid).some((entry) => entry.startsWith("HUPWATCH_LAUNCHER=")))
+    return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch stop ${name}' ends both, or choose another path`;
+  return `it serves for hupwatch '${name}', of which this start finds no notes: give the --run-dir that one had, or end the process`;
 }
 
 /** Undefined where the socket is a dead leftover. Of a backlog that is full not even the pid is to be had. */

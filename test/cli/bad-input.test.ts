@@ -43,7 +43,11 @@ describe("options", () => {
     [["--nonsense", ...TRUE], "'--nonsense'", "--help"],
     [["-z", ...TRUE], "'-z'", "--help"],
     [["--no-bind", ...TRUE], "bind", "--help"],
-    [["--bind"], "bind", "--help"],
+    [["--bind"], "option --bind has no value", "see 'hupwatch --help'"],
+    [["-b"], "option --bind has no value", "see 'hupwatch --help'"],
+    [["--bnd", "x", ...TRUE], "unknown option '--bnd'", "did you mean --bind? Else see 'hupwatch --help'"],
+    [["run", "--user-dir", "x", ...TRUE], "unknown option '--user-dir'", "see 'hupwatch --help'"],
+    [["--quiet=1", ...TRUE], "option --quiet takes no value", "--help"],
     [[], "no command to run", "hupwatch -- "],
     [["--"], "no command to run", "hupwatch -- "],
     [["-w", "soon", ...TRUE], "--warmup-time: 'soon' is not a duration", "200ms"],
@@ -53,12 +57,17 @@ describe("options", () => {
       "",
     ],
     [["--warmup-time=-1", ...TRUE], "--warmup-time: '-1' is not a duration", "200ms"],
-    [["-w", "", ...TRUE], "--warmup-time: '' is not a duration", "200ms"],
+    [["-w", "", ...TRUE], "--warmup-time '' is empty", "is a variable not set?"],
+    [["--group", "", ...TRUE], "--group '' is empty", "is a variable not set?"],
+    [["--chdir=", ...TRUE], "--chdir '' is empty", "is a variable not set?"],
+    [["-b", "unix:a.sock", "-b", "", ...TRUE], "--bind '' is empty", "is a variable not set?"],
     [["--ready-timeout", "1d", ...TRUE], "--ready-timeout: '1d' is not a duration", "1h"],
     [["--ready-timeout", "9999h", ...TRUE], "'9999h'", "24 days"],
     [["--stop-signal", "FOO", ...TRUE], "--stop-signal 'FOO': 'FOO' is not a signal", "TERM/30s/KILL"],
     [["--stop-signal", "TERM/x", ...TRUE], "--stop-signal TERM/x: 'x' is not a duration", "5s"],
-    [["--stop-signal", "", ...TRUE], "--stop-signal ''", "TERM"],
+    [["--stop-signal", "", ...TRUE], "--stop-signal '' is empty", "leave it out"],
+    [["--respawn-limit", "5", ...TRUE], "--respawn-limit '5' is not a limit", "5/60s"],
+    [["--umask", "9", ...TRUE], "--umask '9' is not a file mode", "e.g. 0027"],
     [["--ready", "nonsense", ...TRUE], "--ready 'nonsense' is not a readiness check", "connect"],
     [["--ready", "http:x", ...TRUE], "--ready 'http:x'", "http:/path"],
     [["--ready", "delay:x", ...TRUE], "'x' is not a duration", "5s"],
@@ -77,7 +86,7 @@ describe("options", () => {
     [["--chdir", "/no/such", ...TRUE], "no directory /no/such", "--chdir"],
     [["--env-file", "no.env", ...TRUE], "no.env", "correct the path"],
     [["--pidfile", "/no/such/pid", ...TRUE], "/no/such/pid", "directory"],
-    [["--run-dir", "/dev/null", ...TRUE], "/dev/null", "--run-dir"],
+    [["--run-dir", "/dev/null", ...TRUE], "the run directory /dev/null is no directory", "--run-dir"],
     [["--run-dir", "/dev/null/x", ...TRUE], "/dev/null/x", "--run-dir"],
   ];
   test.each(rows)("%j", async (words, message, hint) => {
@@ -272,6 +281,8 @@ describe("a sub-command mistyped", () => {
     [["sotp"], `did you mean 'hupwatch stop'? Else ${NOT_THERE}`],
     [["no-such-command"], NOT_THERE],
     [["rnxy"], NOT_THERE],
+    [["help"], `did you mean 'hupwatch --help'? Else ${NOT_THERE}`],
+    [["version"], `did you mean 'hupwatch --version'? Else ${NOT_THERE}`],
     [["--", "statsu"], NOT_THERE],
     [["-v", "statsu"], NOT_THERE],
     [["run", "statsu"], NOT_THERE],
@@ -311,6 +322,8 @@ describe("a second hupwatch", () => {
     });
     expect(await second.exited).toBe(125);
     const pid = Number(/process (\d+) listens on it\nTo fix: /.exec(second.log)?.[1]);
+    expect(second.log).toMatch(/'hupwatch stop \S+' ends both, or choose another path\n$/);
+    expect(second.log).toContain(`which runs as process ${first.pid}: `);
     expect(first.tree().map((entry) => entry.pid)).toContain(pid);
     expect(readdirSync(dir.path)).toEqual(before);
     const answer = await fetch("http://x/", { unix: `${dir.path}/app.sock` });

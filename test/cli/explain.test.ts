@@ -189,6 +189,11 @@ test.each([
   [["--cutover", "share", "--", "daphne", "-u", "a.sock", "a:a"], /daphne .* cannot share the Unix socket/],
   [["-b", "unix:@x", "--", "daphne", "a:a"], /cannot share the Unix socket 'unix:@x': it shuts it down/],
   [["--no-such", "--", "server"], /no-such/],
+  [["--jsn", "--", "server"], /did you mean --json\?/],
+  [["--log-format", "xml", "--", "server"], /--log-format 'xml' is not known/],
+  [["--hook", "ready", "--", "server"], /--hook 'ready' is not a hook/],
+  [["--hook-timeout", "x", "--", "server"], /--hook-timeout: 'x' is not a duration/],
+  [["--respawn-limit", "x", "--", "server"], /--respawn-limit 'x' is not a limit/],
 ])("%j is a usage error", (words, message) => {
   using dir = place("server");
   const { code, err } = run(words, dir.path);

@@ -52,6 +52,8 @@ describe("in the words of the start", () => {
     [["-b", "unix:app.sock"], "exists and is no socket", (cwd) => mkdirSync(`${cwd}/app.sock`)],
     [["-b", "203.0.113.1:8000"], "this machine has no such address"],
     [["-b", "no-host.invalid:8000"], "the name no-host.invalid has no address"],
+    [["--run-dir", "/dev/null"], "the run directory /dev/null is no directory"],
+    [["--run-dir", "open"], "is open to others. To fix: chmod 700", (cwd) => mkdirSync(`${cwd}/open`, 0o755)],
     [["-b", "fd://77"], "descriptor 77 of 'fd://77' is not open"],
   ];
   test.each(rows)("%j: %s", async (words, said, prepare = () => {}) => {

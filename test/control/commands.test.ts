@@ -33,6 +33,32 @@ test("nobody runs: 4, and what to do", async () => {
   }
 });
 
+test("what cannot be a target is told so", async () => {
+  using place = home();
+  writeFileSync(`${place.path}/file`, "");
+  for (const command of ["reload", "status", "stop"])
+    for (const [words, exitCode, message] of [
+      [[""], 2, "the target '' is empty"],
+      [["--run-dir", ""], 2, "--run-dir '' is empty"],
+      [["--run-dir", "/no/such"], 4, "no run directory /no/such"],
+      [["--run-dir", `${place.path}/file`], 4, `no run directory ${place.path}/file`],
+      [["--run-dir", `${place.path}/file/x`], 4, `no run directory ${place.path}/file/x`],
+      [[`${place.path}/file`], 4, `cannot ask ${place.path}/file: it is no socket`],
+      [["--jsn"], 2, "unknown option '--jsn'"],
+      [["--json=1"], 2, "option --json takes no value"],
+    ] as const) {
+      const said = await cli([command, ...words], place);
+      expect(said).toEqual({
+        exitCode,
+        stdout: "",
+        stderr: expect.stringMatching(/^hupwatch: .*\nTo fix: .*\n$/),
+      });
+      expect(said.stderr).toStartWith(`hupwatch: ${message}\n`);
+    }
+  const known = await cli(["reload", "--no-wait=1"], place);
+  expect(known.stderr).toStartWith("hupwatch: option --no-wait takes no value\n");
+});
+
 test("a target is a name, a pid or a path; several need one, and are listed", async () => {
   using place = home();
   await using one = await start(place, "one");

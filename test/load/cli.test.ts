@@ -54,6 +54,15 @@ test("failures: named in the table, exit 1; --json and --hgrm", async () => {
   expect(table.code).toBe(1);
 });
 
+test("a spectrum that cannot be written: exit 3 before the load, not after it", async () => {
+  using server = new FaultServer("tcp", ({ socket }) => void socket.end(), 10);
+  const file = join(folder, "missing", "spectrum");
+  const { stdout, stderr, code } = await hupwatch("-q", "-d", "60s", "--hgrm", file, server.target);
+  expect(stdout).toBe("");
+  expect(stderr).toStartWith(`hupwatch: cannot write ${file}\nTo fix: `);
+  expect(code).toBe(3);
+});
+
 test("nothing there: exit 3 at once, with the way out", async () => {
   const { stdout, stderr, code } = await hupwatch("-d", "60s", "unix:none.sock");
   expect(stdout).toBe("");
@@ -112,6 +121,7 @@ describe("usage errors: exit 2, the option and the value named", () => {
     [["--max-missed", "101", "unix:/a"], /--max-missed '101'/],
     [["a.sock"], /target 'a.sock'/],
     [["--nonsense", "unix:/a"], /--nonsense/],
+    [["--hgrm", "", "unix:/a"], /--hgrm '' is empty/],
   ];
   for (const [words, message] of CASES)
     test(words.join(" ") || "(nothing)", async () => {
