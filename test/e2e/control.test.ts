@@ -6,7 +6,7 @@ import { cli, home, shell } from "../harness/cli.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { bindFor, deployTo, gunicorn, gunicornSite } from "../harness/site.ts";
+import { bindFor, deployTo, GIVES_UP_SOON, gunicorn, gunicornSite } from "../harness/site.ts";
 
 const TIMEOUT_MS = 60_000;
 
@@ -32,7 +32,7 @@ test(
     writeFileSync(`${site.path}/releases/broken-3/wsgi.py`, "import module_that_is_missing\n");
     const bind = await bindFor("unix", site);
     await using hupwatch = await startHupwatch(
-      ["-k", "-w", "0.2", "--name", "shop", "--", ...gunicorn(bind)],
+      ["-k", "-w", "0.2", "--name", "shop", "--", ...gunicorn(bind), ...GIVES_UP_SOON],
       { cwd: site.current, env: place.env },
     );
     await using load = await startLoad({ target: bind, afterFirstOk: true });

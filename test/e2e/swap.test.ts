@@ -9,6 +9,7 @@ import {
   allImported,
   bindFor,
   deployTo,
+  GIVES_UP_SOON,
   gunicorn,
   gunicornSite,
   switchTo,
@@ -25,9 +26,8 @@ test.each(TRANSPORTS)(
   async (transport) => {
     using site = gunicornSite();
     const bind = await bindFor(transport, site);
-    await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...gunicorn(bind)], {
-      cwd: site.current,
-    });
+    const command = [...gunicorn(bind), ...GIVES_UP_SOON];
+    await using hupwatch = await startHupwatch(["-k", "-w", "0.2", "--", ...command], { cwd: site.current });
     await using load = await startLoad({ target: bind, versions: ["1", "3"] });
 
     site.deployBroken();
