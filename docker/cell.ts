@@ -16,7 +16,7 @@ export interface Measured {
   load: LoadReport;
   /** The version that was deployed last. */
   deployed: string;
-  /** Pids that were zombies at two looks half a second apart, the strangers' that PID 1 is given included. */
+  /** Pids that were zombies at two looks, LOOK_MS apart, the strangers' that PID 1 is given included. */
   zombies: number[];
   /** After swaps, the first and the last among them, when what was replaced is gone. */
   processes: number[];
@@ -43,6 +43,8 @@ const GRACE_SECONDS = 30;
 const LOOKS = 25;
 /** Longer than a stop command takes to arrive, shorter than any grace time. */
 const SLOW_MS = 4000;
+/** Longer than circus.ini's check_delay. */
+const LOOK_MS = 1500;
 /** Fresh connections: those are what a swap must not drop. A second. */
 const RATE = 150;
 
@@ -137,11 +139,11 @@ async function zombiesNow(place: Place): Promise<number[]> {
   return [...files.matchAll(/\/proc\/(\d+)\//g)].map((m) => Number(m[1]));
 }
 
-/** Every process is one for the moment between its end and its parent's look. */
+/** Every process is one for the moment between its end and its parent's look; circusd's looks are the furthest apart. */
 async function lastingZombies(place: Place): Promise<number[]> {
   const before = await zombiesNow(place);
   if (before.length === 0) return [];
-  await Bun.sleep(500);
+  await Bun.sleep(LOOK_MS);
   const after = await zombiesNow(place);
   return before.filter((pid) => after.includes(pid));
 }
