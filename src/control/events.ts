@@ -66,7 +66,7 @@ export const EVENTS = {
     facts: ["generation", "serving", "durationMs", ...FAILURE],
   },
   stopping: { meaning: "the generations are being stopped", facts: ["generations"] },
-  ignored: { meaning: "a request that cannot be carried out any more", facts: ["what", "why"] },
+  ignored: { meaning: "a request that cannot be carried out", facts: ["what", "why"] },
   "hook.failed": {
     meaning: "a hook exited with a failure, was late or could not be run",
     facts: ["hook", "command", "reason"],

@@ -1,10 +1,11 @@
 /** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
+import { constants } from "node:os";
 import { type Clock, realClock } from "./clock.ts";
 import { type Accepting, countConnections } from "./connections.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket } from "./notify-socket.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
-import { type Identity, isSame, type Process, type TreeQuery, treeOf } from "./procfs.ts";
+import { expects, type Identity, isSame, type Process, type TreeQuery, treeOf } from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 
 export interface Os {
@@ -22,6 +23,8 @@ export interface Os {
   tree(query: Omit<TreeQuery, "self">): Process[];
   /** Connections of these places that these processes hold, idle ones included. */
   countConnections(pids: readonly number[], places: readonly Accepting[]): number;
+  /** False where the signal's default action would be taken there. */
+  expects(pid: number, signal: NodeJS.Signals): boolean;
   /** False where that very process (pid and start time) is gone. */
   kill(target: Process, signal: NodeJS.Signals): boolean;
 }
@@ -35,6 +38,7 @@ export const realOs: Os = {
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),
   countConnections,
+  expects: (pid, signal) => expects(pid, constants.signals[signal]),
   kill(target, signal) {
     if (!isSame(target)) return false;
     try {

@@ -79,6 +79,19 @@ export function birthOf(pid: number): "executed" | "on its way" | { waitStatus: 
   return stack === "0" || stack === ownStack ? "on its way" : "executed";
 }
 
+/** Whether a signal finds a handler there, or is ignored or waited for; true where that cannot be known. */
+export function expects(pid: number, signal: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    const masks = [...status.matchAll(/^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$/gm)].map(([, mask]) =>
+      BigInt(`0x${mask}`),
+    );
+    return masks.length === 0 || masks.some((mask) => (mask >> BigInt(signal - 1)) & 1n);
+  } catch {
+    return true;
+  }
+}
+
 export const isSame = (a: Identity): boolean => withSpare(() => processOf(a.pid)?.startTime === a.startTime);
 
 /** Not even as a zombie: init may take its time. */

@@ -267,9 +267,17 @@ export class Generation {
     });
   }
 
-  /** A signal for the leader alone: servers pass on to their workers what those should have. */
-  forward(signal: NodeJS.Signals): void {
-    this.#child?.kill(signal);
+  /**
+   * A signal for the leader alone: servers pass on to their workers what those should have. Why it was kept back, if it was:
+   * to whom expects none, all that are passed on but WINCH are an end or a stop (signal(7)).
+   */
+  forward(signal: NodeJS.Signals): string | undefined {
+    const child = this.#child;
+    if (!child) return undefined;
+    if (signal !== "SIGWINCH" && !this.os.expects(child.pid, signal))
+      return `process ${child.pid} of generation ${this.number} has no handler for it and would not survive it`;
+    child.kill(signal);
+    return undefined;
   }
 
   /** It has proved itself: nobody looks at what it writes any more. */

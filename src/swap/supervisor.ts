@@ -190,15 +190,24 @@ export class Supervisor {
         this.#retire(effect.gen, effect.how);
         break;
       case "forward":
-        this.#generations.get(effect.gen)?.forward(effect.signal as NodeJS.Signals);
+        this.#forward(effect.gen, effect.signal);
         break;
       case "report":
-        this.listener.report(effect.report, (gen) => this.#generations.get(gen));
+        this.#report(effect.report);
         if (effect.report.event === "gone") this.#release(effect.report.gen);
         break;
       case "end":
         this.#end(effect.ending);
     }
+  }
+
+  #report(report: Report): void {
+    this.listener.report(report, (gen) => this.#generations.get(gen));
+  }
+
+  #forward(gen: Gen, what: string): void {
+    const why = this.#generations.get(gen)?.forward(what as NodeJS.Signals);
+    if (why !== undefined) this.#report({ event: "ignored", what, why });
   }
 
   #boot({ gen, public: isPublic, heirOf, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {

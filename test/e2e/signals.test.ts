@@ -245,6 +245,34 @@ test.concurrent(
 );
 
 test.concurrent(
+  "I3: a server that would end or stop by a signal is not sent it, and that is said",
+  async () => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const server = always(child("slow-drain.ts", 0));
+    await using hupwatch = await startHupwatch([
+      "-k",
+      "-w",
+      "0",
+      "--bind",
+      `unix:${dir.path}/s`,
+      "--",
+      ...server,
+    ]);
+    await using load = await startLoad({ target: `unix:${dir.path}/s`, rate: RATE });
+    for (const signal of ["SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU"] as const) {
+      hupwatch.signal(signal);
+      await hupwatch.until(new RegExp(`${signal} ignored: process \\d+ of generation 1 has no handler`));
+    }
+    hupwatch.signal("SIGWINCH");
+    await hupwatch.swap(2);
+    await load.more(20);
+    expect(await load.stop()).toMatchObject({ failures: {} });
+  },
+  TURN_TIMEOUT_MS,
+);
+
+test.concurrent(
   "under nohup a HUP swaps nothing, and that is said",
   async () => {
     using _turn = await takeTurn();

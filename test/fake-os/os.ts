@@ -103,6 +103,10 @@ export class FakeOs implements Os {
     return [...(child.running ? [self] : []), ...child.followers];
   }
 
+  expects(): boolean {
+    return true;
+  }
+
   kill(target: Process, signal: NodeJS.Signals): boolean {
     if (!(signal in constants.signals)) throw new RangeError(`${signal} is no signal`);
     for (const child of this.children) {
