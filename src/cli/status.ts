@@ -11,7 +11,7 @@ import { renderStatus, type Shown, summaryLine } from "./status-table.ts";
 import { instancesFor, TARGET_OPTIONS } from "./target.ts";
 
 export const STATUS_OPTIONS = {
-  watch: { type: "boolean", short: "w", help: "go on, redrawn every second, until Ctrl-C" },
+  watch: { type: "boolean", short: "w", help: "go on until Ctrl-C: redrawn, or a line for each change" },
   ...TARGET_OPTIONS,
 } as const;
 
