@@ -77,6 +77,8 @@ export class HeldUnix implements HeldSocket {
   }
 
   listenFor(generation: number): PrivateListener {
+    // It may have been moved or removed since the start.
+    checkDirectory(this.spec, dirname(this.path));
     const privatePath = privateName(this.path, generation);
     removeStale(privatePath);
     if (this.boundBy === "server") return this.#listener(-1, privatePath);

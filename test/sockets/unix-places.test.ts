@@ -1,6 +1,15 @@
 /** Where a Unix path may be held: what stands in the way is named with the way out, what is dead is replaced. */
 import { describe, expect, test } from "bun:test";
-import { linkSync, lstatSync, mkdirSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { thrownBy } from "../harness/thrown.ts";
@@ -96,6 +105,21 @@ describe("what stands in the way", () => {
     expect(error.hint).toContain("end that process");
     expect(lstatSync(path).ino).toBe(inode);
   });
+});
+
+test("a directory that has gone since the start is named as at the start, and can be made anew", () => {
+  using dir = tempDir();
+  mkdirSync(`${dir.path}/a`);
+  const path = `${dir.path}/a/app.sock`;
+  using held = hold(path);
+  held.steerTo(held.listenFor(1));
+  renameSync(`${dir.path}/a`, `${dir.path}/moved`);
+  const error = thrownBy(() => held.listenFor(2));
+  expect(error).toMatchObject({ code: "bind.no-directory", hint: `mkdir -p ${dir.path}/a` });
+  expect(error.message).toBe(`cannot bind 'unix:${path}': no directory ${dir.path}/a`);
+  mkdirSync(`${dir.path}/a`);
+  held.steerTo(held.listenFor(2));
+  expect(lstatSync(path).isSocket()).toBe(true);
 });
 
 test("a dead leftover is replaced", async () => {
