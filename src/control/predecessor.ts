@@ -4,6 +4,7 @@
  * a line of the supervisor's file does; a supervisor has no XDG_RUNTIME_DIR, a login shell has one.
  */
 import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { isRunning } from "../os/procfs.ts";
 import { type RecordedState, readState, statePath } from "../swap/state-file.ts";
@@ -70,7 +71,8 @@ function claim(starter: Starter, dir: string, other: string): RecordedState | un
     return undefined;
   // Not renamed: the two may be on different file systems. Whoever finds both takes its own.
   writeFileSync(statePath(starter.runDir, starter.name), JSON.stringify(state), { mode: 0o600 });
-  rmSync(statePath(dir, other), { force: true });
+  // Nobody listens behind the socket: who did is dead, and his lock is ours.
+  for (const path of [statePath(dir, other), join(dir, `${other}.sock`)]) rmSync(path, { force: true });
   return state;
 }
 

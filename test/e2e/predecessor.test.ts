@@ -43,11 +43,15 @@ test.each(TRANSPORTS)(
     // The earlier name is gone, with its files.
     const { stdout } = await cli(["status", "--run-dir", `${place.path}/hupwatch`, "--json"], place);
     expect(JSON.parse(stdout)).toMatchObject([{ name: expect.stringContaining("2-gunicorn") }]);
-    expect(readdirSync(`${place.path}/hupwatch`).filter((name) => name.startsWith("1-"))).toEqual([]);
+    const filesOf = (release: string) =>
+      readdirSync(`${place.path}/hupwatch`).filter((name) => name.startsWith(`${release}-`));
+    expect(filesOf("1")).toEqual([]);
 
     heir.signal("SIGKILL");
     await heir.exited;
+    expect(filesOf("2")).toContainEqual(expect.stringMatching(/\.sock$/));
     const last = await third.start();
+    expect(filesOf("2")).toEqual([]);
     await load.version("3");
     await second.assertAlone(last);
     expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
