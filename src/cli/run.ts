@@ -16,14 +16,16 @@ import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { requireRunnable } from "../os/spawn.ts";
+import type { HeldSocket } from "../sockets/held.ts";
 import { addressOf, holdAll } from "../sockets/open.ts";
+import { format } from "../sockets/sockaddr.ts";
 import { generationEnvironment } from "../swap/environment.ts";
 import { startGuard } from "../swap/guard.ts";
 import type { Ending } from "../swap/machine.ts";
 import type { RunPlan } from "../swap/plan.ts";
 import { type RecordedState, StateFile, statePath } from "../swap/state-file.ts";
 import { Supervisor } from "../swap/supervisor.ts";
-import { prepareTakeover } from "../swap/takeover.ts";
+import { prepareTakeover, type Takeover } from "../swap/takeover.ts";
 import { type Command, command } from "./command.ts";
 import { orUnasked, orUnguarded, orWithoutRunDir, untold } from "./degraded.ts";
 import { remarking } from "./env-file-remarks.ts";
@@ -117,6 +119,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...(takeover ? { inherited: takeover.inherited } : {}),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
+  if (takeover) warnOfDropped(takeover, held, log);
   await takeover?.endOthers();
   pidfile?.publish();
   const supervisor = new Supervisor(plan, held, realOs, listener, takeover);
@@ -173,6 +176,18 @@ async function leftBehind(
       from: left.name,
     });
   return left;
+}
+
+/** Whom the command line has left out may still have clients. */
+function warnOfDropped({ current }: Takeover, held: readonly HeldSocket[], log: Log): void {
+  const named = new Set(held.map(({ address }) => format(address)));
+  const addresses = current.listeners.map((l) => l.address).filter((address) => !named.has(address));
+  if (addresses.length > 0)
+    log.warn(
+      "address.dropped",
+      `no longer in the command line: ${addresses.join(", ")}; held until now, and let go of with generation ${current.number}`,
+      { generation: current.number, addresses },
+    );
 }
 
 function hooksOf(asked: Planned["hooks"], plan: RunPlan, onFailure: Tell): Hooks {

@@ -82,6 +82,7 @@ export const REMARKS: Record<string, string> = {
   "kill-at-exit.weak": "-k cannot hold here if hupwatch itself is killed",
   "run-dir.unusable": "the run directory cannot be used: no take-over, no control socket",
   "instance.renamed": "what a hupwatch of another name left at the same address is taken over",
+  "address.dropped": "a service is taken over that has more addresses than the command line names",
   "state.unreadable": "the state file is there and cannot be understood: what it names cannot be taken over",
   "state.unwritable": "the state file cannot be written: a take-over may not find everybody",
   "control.unavailable": "the control socket cannot be opened",

@@ -33,6 +33,9 @@ test.concurrent(
     using stranger = Bun.listen({ unix: taken, socket: { data() {} } });
     await load.more(50);
     const second = await lives.start();
+    expect(second.log).toContain(
+      `no longer in the command line: ${dropped}, ${lost}; held until now, and let go of with generation 1\n`,
+    );
     await second.until(LOG.gone(1));
     await until(() => !existsSync(dropped.slice("unix:".length)), { what: "the path to be removed" });
     expect(existsSync(stranger.unix)).toBe(true);
