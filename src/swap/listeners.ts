@@ -1,6 +1,6 @@
 /**
  * The listeners of one generation: one behind each held socket, and where those are shared and an answer there proves
- * nothing, one more of its own. It owns them until they are released, unless an heir has them by then.
+ * nothing, one more of its own. It owns them until they are released, together with its heirs.
  */
 import { fstatSync } from "node:fs";
 import type { Accepting } from "../os/connections.ts";
@@ -19,6 +19,8 @@ export class Listeners {
   readonly #public = new Map<HeldSocket, Listener>();
   #probe: Listener | undefined;
   #isInherited = false;
+  /** Who has them, one after the other as heirs do, each until its release: the dead one's orphans may outlive the heir. */
+  #lineage = { holders: new Set<Listeners>([this]) };
   /** What a survivor came with. */
   #recorded: readonly RecordedListener[] | undefined;
 
@@ -46,6 +48,8 @@ export class Listeners {
     }
     this.#probe = predecessor.#probe;
     predecessor.#isInherited = true;
+    this.#lineage = predecessor.#lineage;
+    this.#lineage.holders.add(this);
   }
 
   /** Those of a survivor, which the held sockets have taken over. */
@@ -72,9 +76,13 @@ export class Listeners {
     return this.#probe ? [this.#probe] : [...this.#public.values()];
   }
 
+  get #all(): Listener[] {
+    return [...this.#public.values(), ...(this.#probe ? [this.#probe] : [])];
+  }
+
   /** In the order in which they are handed over. */
   get descriptors(): number[] {
-    return [...this.#public.values(), ...(this.#probe ? [this.#probe] : [])].map(({ fd }) => fd);
+    return this.#all.map(({ fd }) => fd);
   }
 
   /** As a generation's words and environment name them, in the same order. */
@@ -134,8 +142,10 @@ export class Listeners {
 
   /** For whoever knows that no client waits in them. */
   release(): void {
-    if (!this.#isInherited)
-      for (const listener of [...this.#public.values(), this.#probe]) listener?.[Symbol.dispose]();
+    const { holders } = this.#lineage;
+    holders.delete(this);
+    const inUse = new Set([...holders].flatMap((holder) => holder.#all));
+    for (const listener of this.#all) if (!inUse.has(listener)) listener[Symbol.dispose]();
     this.#public.clear();
     // Nobody holds the addresses that have left the command line since it was started.
     for (const { address, privatePath } of this.#recorded ?? [])

@@ -20,6 +20,24 @@ test("an heir has the very listeners of the dead one, which releases nothing", (
   expect(held.map(({ open }) => [...open])).toEqual([[], []]);
 });
 
+test("an heir that is gone before the dead one's orphans leaves them theirs: the last of all closes them", () => {
+  const held = [fake()];
+  const [first, second, third] = [1, 2, 3].map((gen) => new Listeners(gen, held)) as [
+    Listeners,
+    Listeners,
+    Listeners,
+  ];
+  first.open(undefined, false);
+  second.inherit(first);
+  third.inherit(second);
+  second.release();
+  third.release();
+  expect(generationsOf(first)).toEqual([1]);
+  expect(held[0]?.open).toEqual(new Set([1]));
+  first.release();
+  expect(held[0]?.open).toEqual(new Set());
+});
+
 test("an heir of a survivor opens those that the survivor did not have, in the order of the held sockets", () => {
   const adopted = fake();
   const held = [fake(), Object.assign(adopted, { adopted: adopted.listenFor(1) }), fake()];
