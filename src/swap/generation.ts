@@ -40,6 +40,8 @@ export class Generation {
   #startedAt: number;
   #delay: Disposable | undefined;
   #readiness: Readiness | undefined;
+  /** Nobody else can answer at its listeners: those of a dead generation are its workers', too, while these live. */
+  #mayBeAsked = true;
   #witness: Witness | undefined;
   readonly #takedown: Takedown;
   #gone = false;
@@ -82,7 +84,10 @@ export class Generation {
             targets.map((p) => p.pid),
           );
       },
-      leftBehind: (processes) => observer.leftBehind(number, processes),
+      leftBehind: (processes) => {
+        this.listeners.doubt();
+        observer.leftBehind(number, processes);
+      },
       gone: () => this.#finish(),
     });
   }
@@ -94,7 +99,7 @@ export class Generation {
 
   /** Its checks were answered by this generation for sure. */
   get isProven(): boolean {
-    return this.listeners.asked.every((l) => l.proof);
+    return this.listeners.proof;
   }
 
   /** What a later hupwatch has to know of it, from before it runs until it is gone. */
@@ -110,6 +115,7 @@ export class Generation {
     const { runDir, extraListener, nonblocking } = this.plan;
     const probePath =
       extraListener && runDir ? join(runDir, `probe-${this.os.pid}-${this.number}`) : undefined;
+    this.#mayBeAsked = predecessor === undefined;
     if (predecessor) this.listeners.inherit(predecessor.listeners);
     else this.listeners.open(probePath, nonblocking);
   }
@@ -198,6 +204,13 @@ export class Generation {
         else this.#fail(outcome);
       },
     );
+    if (this.#mayBeAsked) this.#readiness.ask();
+  }
+
+  /** Of those whose listeners it inherited nobody is left. */
+  ask(): void {
+    this.#mayBeAsked = true;
+    this.#readiness?.ask();
   }
 
   #checkContext(witness: Witness, own: Record<string, string>) {

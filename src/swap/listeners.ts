@@ -20,7 +20,7 @@ export class Listeners {
   #probe: Listener | undefined;
   #isInherited = false;
   /** Who has them, one after the other as heirs do, each until its release: the dead one's orphans may outlive the heir. */
-  #lineage = { holders: new Set<Listeners>([this]) };
+  #lineage = { holders: new Set<Listeners>([this]), isDoubtful: false };
   /** What a survivor came with. */
   #recorded: readonly RecordedListener[] | undefined;
 
@@ -61,6 +61,16 @@ export class Listeners {
   /** An heir has them, or will have: nobody else is to touch them. */
   get isInherited(): boolean {
     return this.#isInherited;
+  }
+
+  /** Somebody who had them will not die: whoever answers there may be that one, for every heir. */
+  doubt(): void {
+    this.#lineage.isDoubtful = true;
+  }
+
+  /** An answer where the checks ask is the generation's own for sure. */
+  get proof(): boolean {
+    return !this.#lineage.isDoubtful && this.asked.every((l) => l.proof);
   }
 
   of(socket: HeldSocket): Listener | undefined {

@@ -1,8 +1,14 @@
-/** Asks a young generation until every check has passed or its time is up. Owned by the generation. */
+/**
+ * Asks a young generation until every check has passed or its time is up. Owned by the generation, which says when it may
+ * be asked: as long as somebody else can answer in its place, only checks that merely listen run (they must not miss a
+ * word), and no time is up.
+ */
 import { formatDuration } from "../duration.ts";
 import type { Check, CheckContext } from "../ready/check.ts";
 
 export type ReadinessContext = Omit<CheckContext, "note" | "extend">;
+
+const isListener = ({ needs }: Check): boolean => needs.includes("output") || needs.includes("notify");
 
 export class Readiness implements Disposable {
   /** The checks that have not passed, and what stands in their way. */
@@ -10,6 +16,7 @@ export class Readiness implements Disposable {
   readonly #running = new Map<Check, Disposable>();
   #deadline: Disposable;
   #deadlineAt: number;
+  #mayAsk = false;
   #over = false;
 
   constructor(
@@ -22,7 +29,15 @@ export class Readiness implements Disposable {
     this.#deadlineAt = clock.now() + timeoutMs;
     this.#deadline = clock.after(timeoutMs, this.#giveUp);
     for (const check of checks) this.#missing.set(check, "it has not been asked yet");
-    for (const check of checks) this.#start(check);
+    for (const check of checks) if (isListener(check)) this.#start(check);
+  }
+
+  /** Whoever answers from now on is the generation itself: its time begins. */
+  ask(): void {
+    if (this.#mayAsk || this.#over) return;
+    this.#mayAsk = true;
+    this.#extend(this.timeoutMs);
+    for (const check of [...this.#missing.keys()]) if (!isListener(check)) this.#start(check);
   }
 
   #start(check: Check): void {
@@ -60,6 +75,7 @@ export class Readiness implements Disposable {
   }
 
   readonly #giveUp = (): void => {
+    if (!this.#mayAsk) return;
     const open = [...this.#missing].map(([check, obstacle]) => `${check.label}: ${obstacle}`).join("; ");
     this.#end({ reason: `not ready within ${formatDuration(this.timeoutMs)} (${open})` });
   };

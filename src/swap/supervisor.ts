@@ -160,6 +160,7 @@ export class Supervisor {
     this.#rescueFrom(gen);
     this.#generations.delete(gen);
     this.#reached.delete(gen);
+    this.#askHeirs();
     if (!generation) return;
     const { listeners } = generation;
     const pending = [...listeners].flatMap(([, listener]) => this.#rescues.get(listener) ?? []);
@@ -173,6 +174,13 @@ export class Supervisor {
       const connections = counts.reduce((a, b) => a + b, 0);
       if (connections > 0) this.listener.rescued(gen, connections);
     });
+  }
+
+  /** An heir is asked when all those are gone who had its listeners: until then an orphan could answer in its place. */
+  #askHeirs(): void {
+    const generations = [...this.#generations.values()];
+    if (generations.some(({ listeners }) => listeners.isInherited)) return;
+    for (const generation of generations) generation.ask();
   }
 
   #carryOut(effect: Effect): void {

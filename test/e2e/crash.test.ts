@@ -1,10 +1,17 @@
 /** The serving generation, or the one that is to replace it, dies by itself: what clients see, and how hupwatch ends. */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { always, child, firstThen, TINY } from "../harness/commands.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
+import {
+  bindFor as addressFor,
+  allImported,
+  GIVES_UP_SOON,
+  gunicorn,
+  gunicornSite,
+} from "../harness/site.ts";
 import { record } from "../harness/table.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { freePort, tempDir } from "../harness/until.ts";
@@ -13,7 +20,7 @@ const RATE = 300;
 const CLEAN = { failures: {}, examples: [], failed: 0 };
 /** The check is then a request that the command answers; a mere connect would be no first answer. */
 const ASKED = ["--ready", "http"];
-const TRANSPORTS = ["unix", "tcp"];
+const TRANSPORTS = ["unix", "tcp"] as const;
 
 const bindFor = async (transport: string, directory: string) =>
   transport === "unix" ? `unix:${directory}/s` : `127.0.0.1:${await freePort()}`;
@@ -122,6 +129,35 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
       const others = Object.keys(report.failures).filter((what) => !/ (ECONNRESET|EOF)$/.test(what));
       expect(others).toEqual([]);
       expect(report.failed).toBeLessThanOrEqual(3 * 4);
+    },
+    TURN_TIMEOUT_MS,
+  );
+
+  // gunicorn's sync workers look at their parent's pid only when nobody has come for a while (workers/sync.py).
+  test.concurrent.each(TRANSPORTS)(
+    "and the workers of a killed master answer them, but never the checks in the heir's place (%s)",
+    async (transport) => {
+      using _turn = await takeTurn();
+      using site = gunicornSite();
+      const bind = await addressFor(transport, site);
+      const options = ["-k", "--on-crash", "respawn", "--respawn-limit", "2/60s"];
+      await using hupwatch = await startHupwatch([...options, "--", ...gunicorn(bind), ...GIVES_UP_SOON], {
+        cwd: site.current,
+      });
+      await allImported(hupwatch, "1");
+      site.deploy("2");
+      killGeneration(hupwatch, 1);
+      await hupwatch.until(LOG.ready(2));
+      expect(hupwatch.log).toMatch(LOG.gone(1));
+      await allImported(hupwatch, "2");
+      site.deploy("3");
+      writeFileSync(`${site.current}/wsgi.py`, "import time\ntime.sleep(1)\nraise SystemExit(3)\n");
+      killGeneration(hupwatch, 2);
+      // As the one that served: the heir was never good.
+      expect(await hupwatch.exited).toBe(137);
+      expect(hupwatch.log).toMatch(LOG.started(3));
+      expect(hupwatch.log).not.toMatch(LOG.ready(3));
+      await hupwatch.assertTreeGone();
     },
     TURN_TIMEOUT_MS,
   );

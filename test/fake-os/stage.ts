@@ -122,8 +122,10 @@ function listening(note: (what: string) => void, ages: Map<number, number | unde
     rescued: (gen, connections) => note(`rescued ${gen}: ${connections}`),
     changed: () => {},
     report: (report, look) => {
-      note(`${report.event}${gens(report)}`);
-      if ("gen" in report) ages.set(report.gen, look(report.gen)?.age);
+      const generation = "gen" in report ? look(report.gen) : undefined;
+      const isDoubtful = report.event === "ready" && generation?.isProven === false;
+      note(`${report.event}${gens(report)}${isDoubtful ? ", not proven" : ""}`);
+      if ("gen" in report) ages.set(report.gen, generation?.age);
     },
   };
 }

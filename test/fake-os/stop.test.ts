@@ -1,5 +1,6 @@
 /** How a generation is taken down, and what is left of it, on a fake machine. */
 import { describe, expect, test } from "bun:test";
+import type { Check } from "../../src/ready/check.ts";
 import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
 import { Stage } from "./stage.ts";
 
@@ -134,6 +135,64 @@ describe("--on-crash respawn", () => {
     stage.child(3).exits(4);
     await stage.turn(0);
     expect(stage.ending).toMatchObject({ kind: "failed", failure: { exit: { code: 4 } } });
+  });
+
+  const whole = 1500 + 3000 + 5000 + 200;
+
+  test("nobody asks the heir before the whole tree of the dead one is gone: an orphan would answer", async () => {
+    const stage = await serving({ respawn });
+    stage.child(1).forks({ endsBy: "SIGTERM" });
+    stage.child(1).exits(3);
+    await stage.turn(1499);
+    expect(stage.news()).toEqual(["crashed 1", "respawning 2", "steer 1", "start 2"]);
+    await expect(stage.ready(1)).rejects.toThrow("nobody asks");
+    await stage.turn(200);
+    await stage.ready(1);
+    expect(stage.news()).toEqual(["SIGTERM 1", "gone 1", "ready 2", "steer 1", "serving 2"]);
+  });
+
+  test("nor before the orphans of an earlier one are, which had the same listeners", async () => {
+    const stage = await serving({ respawn });
+    stage.child(1).forks({ endsBy: "SIGKILL" });
+    stage.child(1).exits(3);
+    await stage.turn(1000);
+    stage.child(2).exits(3);
+    await stage.turn(1000);
+    expect(stage.news()).toContain("gone 2");
+    expect(stage.child(3).running).toBe(true);
+    await expect(stage.ready(1)).rejects.toThrow("nobody asks");
+    await stage.turn(whole);
+    await stage.ready(1);
+    expect(stage.news()).toContain("ready 3");
+  });
+
+  test("I5: its time begins when it is asked, and who would not die makes every heir's answers no proof", async () => {
+    const stage = await serving({ respawn, readyTimeoutMs: 1000 });
+    stage.child(1).forks({ endsBy: "nothing" });
+    stage.child(1).exits(3);
+    await stage.turn(whole);
+    expect(stage.news()).toContain("gone 1");
+    await stage.turn(1000);
+    expect(stage.news()).toContain("respawning 3");
+    await stage.turn(200);
+    await stage.ready(1);
+    expect(stage.news()).toContain("ready 3, not proven");
+  });
+
+  test("a check that listens listens from the start: what the heir says early is heard", async () => {
+    const said: (() => void)[] = [];
+    const start: Check["start"] = (_, passed) => {
+      said.push(passed);
+      return { [Symbol.dispose]: () => {} };
+    };
+    const stage = await new Stage({ respawn, checks: [{ label: "line", needs: ["output"], start }] }).begin();
+    said[0]?.();
+    stage.child(1).forks();
+    stage.child(1).exits(3);
+    await stage.turn(0);
+    said[1]?.();
+    await stage.turn(0);
+    expect(stage.news()).toContain("ready 2");
   });
 
   test("an order while the heir waits for its moment ends it", async () => {
