@@ -44,6 +44,16 @@ export function canDieWithParent(): boolean {
   return setpriv !== null;
 }
 
+/** For `sh -c`, first of all: the parent, $1, may have died before the death signal was set, and then nobody would ever send it. */
+export const UNLESS_ORPHANED = '[ "$PPID" = "$1" ] || kill -9 $$; shift;';
+
+/** Words of a program that gets the signal when we die, however we do; where the kernel cannot be asked for it, the words alone. */
+export function signalledWhenWeDie(signal: "QUIT", words: string[]): string[] {
+  if (!canDieWithParent() || !setpriv) return words;
+  const shell = ["/bin/sh", "-c", `${UNLESS_ORPHANED} exec "$@"`, "sh", String(process.pid)];
+  return [setpriv, "--pdeathsig", signal, "--", ...shell, ...words];
+}
+
 /** Throws HupwatchError where this user may not start `word` as another one: tried at once, by starting nothing as that one. */
 export function requireIdentity(word: string, identity: Account): void {
   const options = identityOptions(identity);

@@ -9,7 +9,7 @@ import { delimiter, resolve } from "node:path";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
 import { birthOf, processOf } from "./procfs.ts";
-import { canDieWithParent, identityOptions, requireSetpriv } from "./setpriv.ts";
+import { canDieWithParent, identityOptions, requireSetpriv, UNLESS_ORPHANED } from "./setpriv.ts";
 
 export interface SpawnRequest {
   argv: readonly string[];
@@ -167,8 +167,7 @@ function trampoline(request: SpawnRequest): string[] {
   const privileges = [...identityOptions(request), ...(dieWithParent ? ["--pdeathsig", "KILL"] : [])];
   if (!listenPid && umask === undefined && privileges.length === 0) return [...argv];
   const steps = [
-    // The parent may have died before the death signal was set: then nobody would ever send it.
-    dieWithParent ? '[ "$PPID" = "$1" ] || kill -9 $$; shift;' : "shift;",
+    dieWithParent ? UNLESS_ORPHANED : "shift;",
     umask === undefined ? "" : `umask ${umask.toString(8)};`,
     listenPid ? "LISTEN_PID=$$; export LISTEN_PID;" : "",
     'exec "$@"',

@@ -6,6 +6,7 @@ import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import type { Process } from "../os/procfs.ts";
+import { signalledWhenWeDie } from "../os/setpriv.ts";
 import { ACCIDENTS } from "./chaos.ts";
 import type { RunClock } from "./clock.ts";
 import { targetOf } from "./held-target.ts";
@@ -105,8 +106,10 @@ export class HupwatchServer implements Subject {
     const runDir = runWords.some((w) => w.startsWith("--run-dir="))
       ? []
       : ["--run-dir", join(this.folder, "run")];
+    const run = [...runDir, ...runWords, "--log-format=json", "--verbose"];
     this.#process = Bun.spawn(
-      [LAUNCHER, "run", ...runDir, ...runWords, "--log-format=json", "--verbose", "--", ...words],
+      // A kill -9 of us is to end it, too: by QUIT, since TERM without -k would leave its service running.
+      signalledWhenWeDie("QUIT", [LAUNCHER, "run", ...run, "--", ...words]),
       {
         env: {
           ...process.env,

@@ -1,9 +1,11 @@
 /** `hupwatch verify` over real gunicorn: good swaps and accidents pass, and what people do without hupwatch fails. */
 import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { VerifyReport } from "../../src/verify/report.ts";
+import { always, TINY } from "../harness/commands.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
-import { allProcesses, killEntry } from "../harness/processes.ts";
+import { allProcesses, killEntry, processesWithEnv } from "../harness/processes.ts";
 import { bindFor, deployTo, gunicorn, TRANSPORTS } from "../harness/site.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
@@ -41,6 +43,46 @@ test.each(TRANSPORTS)(
     ] as never);
     expect(report.ledger).toMatchObject({ duplicates: [], neverExecuted: [], failedUnexecuted: [] });
     expect(report.growth.descriptors).toBe(0);
+  },
+  TIMEOUT_MS,
+);
+
+test.each([
+  ["that ends its service with itself", []],
+  ["that leaves its service running", ["--chaos-with", "kill"]],
+] as [string, string[]][])(
+  "kill -9 of verify ends the hupwatch that it started, and the service with it: one %s",
+  async (_, options) => {
+    using dir = tempDir();
+    const mark = crypto.randomUUID();
+    const path = `${dir.path}/s`;
+    const words = ["-q", "-n", "1000", ...options, "-b", `unix:${path}`, "--", ...always(TINY)];
+    const run = Bun.spawn([LAUNCHER, "verify", ...words], {
+      ...{ cwd: dir.path, stdout: "ignore", stderr: "inherit" },
+      env: { ...process.env, HUPWATCH_BUN: process.execPath, TMPDIR: dir.path, VERIFY_TEST_MARK: mark },
+    });
+    const left = () => processesWithEnv("VERIFY_TEST_MARK", mark).filter(({ state }) => state !== "Z");
+    try {
+      const log = () => new Bun.Glob("hupwatch-verify-*/server.log").scanSync(dir.path).next().value;
+      const serves = async () => {
+        const name = log();
+        return (
+          name !== undefined && (await Bun.file(`${dir.path}/${name}`).text()).includes("generation.serves")
+        );
+      };
+      await until(serves, { what: "the service to be up" });
+      run.kill("SIGKILL");
+      await until(() => left().length === 0, {
+        what: "nothing to be left",
+        context: () =>
+          left()
+            .map((entry) => `${entry.pid} ${entry.command}`)
+            .join("\n"),
+      });
+      expect(existsSync(path)).toBe(false);
+    } finally {
+      for (const entry of left()) killEntry(entry, "SIGKILL");
+    }
   },
   TIMEOUT_MS,
 );
