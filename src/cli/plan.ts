@@ -76,6 +76,7 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     checks: chooseChecks(values.ready, traits, handover === "none" ? [] : sockets),
     // A server on a terminal keeps its terminal: who sits there has read the lines anyway.
     watchStderr: !around.stderrIsTerminal,
+    generationPidfile: traits.generationPidfile,
     runDir: around.runDir,
     extraListener,
     nonblocking: traits.nonblocking ?? false,

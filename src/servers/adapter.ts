@@ -59,6 +59,8 @@ export interface ServerTraits {
    * process that stays, hupwatch.
    */
   pidfile?: string;
+  /** Absolute, with `{gen}`: where they write instead, if it is hupwatch that has chosen the name. */
+  generationPidfile?: string;
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];

@@ -107,7 +107,7 @@ function traits(command: CommandLine, program: Program, settings: GunicornSettin
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
     socketMode: 0o777 & ~settings.umask,
     ...(owner === ":" ? {} : { socketOwner: owner }),
-    ...(pidfile ? { pidfile } : {}),
+    ...(pidfile ? { pidfile, generationPidfile: `${pidfile}.{gen}` } : {}),
     quirks: settings.controlSocket === "default" ? [...QUIRKS, NO_CONTROL_SOCKET] : QUIRKS,
     notes: notes(program, settings, pidfile),
   };

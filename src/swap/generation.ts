@@ -3,18 +3,17 @@
  * posts `gone`, and only ever posts events; what they mean is the machine's business.
  */
 import { join } from "node:path";
-import { HupwatchError } from "../error.ts";
 import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
 import { handOver } from "../sockets/handover.ts";
 import type { HeldSocket } from "../sockets/held.ts";
-import { generationEnvironment, givenEnvironment } from "./environment.ts";
+import { generationEnvironment } from "./environment.ts";
 import { describeExit, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
 import type { Event, Failure, Gen, Retirement } from "./machine.ts";
-import { makeMetricsDirectory, metricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
+import { OwnFiles } from "./own-files.ts";
 import type { RunPlan } from "./plan.ts";
 import { Readiness } from "./readiness.ts";
 import { pinned } from "./release.ts";
@@ -47,8 +46,7 @@ export class Generation {
   #gone = false;
   /** What its environment says: an adopted one was started by somebody else. */
   #hupwatchPid: number;
-  /** Its directory of metrics: the env file may be another one, or none, by the time of its end. */
-  #metrics: string | undefined;
+  #files: OwnFiles | undefined;
 
   constructor(
     readonly number: Gen,
@@ -123,21 +121,11 @@ export class Generation {
   /** Takes charge of a survivor: a running generation that this process did not start. */
   adopt(survivor: RecordedGeneration): void {
     this.#hupwatchPid = survivor.hupwatchPid;
-    this.#metrics = this.#presumedMetrics();
+    this.#files = OwnFiles.presumed(this.plan, this.number);
     this.listeners.adopt(survivor.listeners);
     this.#startedAt = this.os.clock.now();
     this.#child = this.os.adopt(survivor);
     void this.#child.exited.then((status) => this.#onExit(status));
-  }
-
-  /** Of one that somebody else started: where the environment of today says. */
-  #presumedMetrics(): string | undefined {
-    try {
-      return metricsDirectory(givenEnvironment(this.plan), this.number);
-    } catch (error) {
-      if (!(error instanceof HupwatchError)) throw error; // the env file has gone: so be it
-      return undefined;
-    }
   }
 
   /** Boots later, unless it is retired before. */
@@ -166,8 +154,8 @@ export class Generation {
     const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
     this.#witness = witness;
     const own = generationEnvironment(plan, this.number, os.pid);
-    this.#metrics = metricsDirectory(givenEnvironment(plan), this.number);
-    if (this.#metrics !== undefined) makeMetricsDirectory(this.#metrics);
+    this.#files = OwnFiles.of(plan, this.number);
+    this.#files.prepare();
     const handed = handOver({
       mode: plan.handover,
       words: plan.words,
@@ -318,7 +306,7 @@ export class Generation {
   #finish(): void {
     this.#gone = true;
     this.settleIn();
-    if (this.#metrics !== undefined) removeMetricsDirectory(this.#metrics);
+    this.#files?.remove();
     this.post({ kind: "gone", gen: this.number });
   }
 }

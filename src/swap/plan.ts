@@ -29,6 +29,8 @@ export interface RunPlan {
   checks: readonly Check[];
   /** Keep the last lines of stderr for the reason of a failure. */
   watchStderr: boolean;
+  /** A name of hupwatch's making, with `{gen}`: what a dead generation leaves there is removed. */
+  generationPidfile: string | undefined;
   /** A private directory for sockets of the generations' own; undefined where there is none. */
   runDir: string | undefined;
   /** Listeners are made non-blocking for the server; most do that themselves, and some want them blocking. */

@@ -39,6 +39,27 @@ test.each(Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[])(
   60_000,
 );
 
+test("the pid file of a killed master is no obstacle to a later one, and does not stay", async () => {
+  using site = gunicornSite();
+  const words = ["--on-crash", "respawn", "--", GUNICORNS.debian, "wsgi:application"];
+  const more = ["-b", `unix:${site.path}/app.sock`, "-p", `${site.path}/g.pid`];
+  const pidfiles = () => readdirSync(site.path).filter((name) => name.startsWith("g.pid"));
+  // That pid is a stranger's by now.
+  await using stranger = Bun.spawn(["sleep", "300"]);
+  writeFileSync(`${site.path}/g.pid.2`, `${stranger.pid}\n`);
+  await using hupwatch = await startHupwatch([...words, ...more], { cwd: site.current });
+  await hupwatch.swap(2);
+  await hupwatch.until(LOG.gone(1));
+  const [, master] = await hupwatch.until(LOG.started(2));
+  process.kill(Number(master), "SIGKILL");
+  await hupwatch.until(LOG.gone(2));
+  await hupwatch.until(LOG.serves(3));
+  expect(pidfiles().sort()).toEqual(["g.pid", "g.pid.3"]);
+  hupwatch.signal("SIGQUIT");
+  await hupwatch.exited;
+  expect(pidfiles()).toEqual([]);
+}, 60_000);
+
 test("the control socket of the newest gunicorn: left out, or with the generation's number where it is wanted", async () => {
   using site = gunicornSite();
   const run = async (...more: string[]) => {

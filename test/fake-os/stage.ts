@@ -24,6 +24,7 @@ export const PLAN: RunPlan = {
   handover: "systemd",
   checks: [],
   watchStderr: false,
+  generationPidfile: undefined,
   runDir: undefined,
   extraListener: false,
   nonblocking: false,

@@ -1,7 +1,8 @@
 /** The supervisor's swaps on a fake machine: in which order, after which time, and what happens when they fail. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { HupwatchError } from "../../src/error.ts";
+import { switchTo } from "../harness/site.ts";
 import { tempDir } from "../harness/until.ts";
 import { FakeHeld } from "./sockets.ts";
 import { Stage } from "./stage.ts";
@@ -37,6 +38,23 @@ test("a directory of metrics goes with its generation, also when the env file ha
   stage.child(1).exits(0);
   await stage.turn(0);
   expect(readdirSync(`${dir.path}/metrics`)).toEqual([]);
+});
+
+test("a dead generation's pid file is removed from the release that it was started in", async () => {
+  using dir = tempDir();
+  for (const release of ["1", "2"]) mkdirSync(`${dir.path}/${release}`);
+  switchTo(`${dir.path}/1`, `${dir.path}/current`);
+  // No pid is that high (proc(5), pid_max).
+  writeFileSync(`${dir.path}/1/g.pid.1`, "4194305\n");
+  const stage = await serving({ generationPidfile: `${dir.path}/current/g.pid.{gen}` });
+  expect(readdirSync(`${dir.path}/1`)).toEqual([]);
+  switchTo(`${dir.path}/2`, `${dir.path}/current`);
+  for (const release of ["1", "2"]) writeFileSync(`${dir.path}/${release}/g.pid.1`, "4194305\n");
+  await stage.post("stop");
+  stage.child(1).exits(0);
+  await stage.turn(0);
+  expect(readdirSync(`${dir.path}/1`)).toEqual([]);
+  expect(readdirSync(`${dir.path}/2`)).toEqual(["g.pid.1"]);
 });
 
 describe("a good swap", () => {

@@ -167,6 +167,7 @@ pidfile = os.getcwd() + "/pids/g.pid"
     expect(traits.binds).toEqual([`unix:${dir.path}/current/app.sock`]);
     expect(traits.words.at(-1)).toBe(`--pid=${dir.path}/current/pids/g.pid.{gen}`);
     expect(traits.pidfile).toBe(`${dir.path}/current/pids/g.pid`);
+    expect(traits.generationPidfile).toBe(`${dir.path}/current/pids/g.pid.{gen}`);
   });
 
   test("a pid file that an upgrade has left is told: hooks like to signal who is in it", () => {
