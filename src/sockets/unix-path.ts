@@ -96,8 +96,12 @@ export function checkDirectory(spec: SocketSpec, directory: string): void {
     accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (cause) {
     if (cause instanceof HupwatchError) throw cause;
-    throw new HupwatchError("bind.forbidden", `cannot bind '${spec.text}': ${directory} is not writable`, {
-      hint: `let user ${process.getuid?.()} write to ${directory}, or choose another directory`,
+    const [why, hint] =
+      (cause as NodeJS.ErrnoException).code === "EROFS"
+        ? ["is on a read-only file system", "mount it writable"]
+        : ["is not writable", `let user ${process.getuid?.()} write to ${directory}`];
+    throw new HupwatchError("bind.forbidden", `cannot bind '${spec.text}': ${directory} ${why}`, {
+      hint: `${hint}, or choose another directory`,
       cause,
     });
   }
