@@ -10,7 +10,8 @@ import { verdictOf } from "../load/verdict.ts";
 import { command, type Values } from "./command.ts";
 import { print } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { duration, number, requireWritable, size, usage, wholeNumber } from "./values.ts";
+import { requireWritable, writeReport } from "./report-file.ts";
+import { duration, number, size, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
   mode: { type: "string", short: "m", value: "MODE", help: MODES.join(", "), default: DEFAULTS.mode },
@@ -96,8 +97,8 @@ export default command({
     await preflight(plan);
     requireWritable(values.hgrm);
     const result = await runShowing(plan, values.quiet === true);
-    if (values.hgrm !== undefined) await writeSpectrum(values.hgrm, result);
     await print(values.json ? `${JSON.stringify(reportOf(result))}\n` : renderTable(result));
+    if (values.hgrm !== undefined) await writeSpectrum(values.hgrm, result);
     return conclude(plan, result);
   },
 });
@@ -137,7 +138,7 @@ async function runShowing(plan: LoadPlan, quiet: boolean): Promise<LoadResult> {
 
 /** HdrHistogram's percentile text, in milliseconds: what its plotter and wrk2's users read. */
 const writeSpectrum = (file: string, { histograms }: LoadResult) =>
-  Bun.write(file, histograms.latency.outputPercentileDistribution(5, 1000));
+  writeReport(file, histograms.latency.outputPercentileDistribution(5, 1000));
 
 function conclude(plan: LoadPlan, result: LoadResult): number {
   switch (verdictOf(result)) {

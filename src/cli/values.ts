@@ -1,5 +1,4 @@
 /** Options' values as text, read into numbers, with the option named where they are wrong. For the sub-commands: exit code 2. */
-import { closeSync, openSync } from "node:fs";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 
@@ -59,18 +58,4 @@ export function listOf<const T extends string>(texts: string[], option: string, 
     return one;
   });
   return [...new Set(found)];
-}
-
-/** Before minutes of load, not after. `-` is stdout. */
-export function requireWritable(file: string | undefined): void {
-  if (file === undefined || file === "-") return;
-  try {
-    closeSync(openSync(file, "a"));
-  } catch (cause) {
-    throw new HupwatchError("report.unwritable", `cannot write ${file}`, {
-      exitCode: 3,
-      hint: "name a file in a directory that exists and may be written to",
-      cause,
-    });
-  }
 }

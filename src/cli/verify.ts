@@ -7,7 +7,7 @@ import { renderProgress, renderVerdict } from "../verify/terminal.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { requireWritable } from "./values.ts";
+import { requireWritable, writeReport } from "./report-file.ts";
 import { VERIFY_OPTIONS } from "./verify-options.ts";
 import { planVerify, type VerifyValues } from "./verify-plan.ts";
 
@@ -58,9 +58,9 @@ export default command({
     for (const file of [values.json, values.junit, values.html, values.hgrm]) requireWritable(file);
     const evidence = await conductShowing(plan, values.quiet === true);
     const report = makeReport(evidence);
-    await writeReports(values, report, evidence);
     const json = values.json === "-";
     await print(json ? `${JSON.stringify(report)}\n` : renderVerdict(report));
+    await writeReports(values, report, evidence);
     return report.exitCode;
   },
 });
@@ -80,17 +80,17 @@ async function conductShowing(plan: VerifyPlan, quiet: boolean): Promise<Evidenc
 
 async function writeReports(values: VerifyValues, report: VerifyReport, evidence: Evidence): Promise<void> {
   if (values.json !== undefined && values.json !== "-")
-    await Bun.write(values.json, `${JSON.stringify(report)}\n`);
+    await writeReport(values.json, `${JSON.stringify(report)}\n`);
   if (values.junit !== undefined) {
     const { renderJunit } = await import("../verify/junit.ts");
-    await Bun.write(values.junit, renderJunit(report));
+    await writeReport(values.junit, renderJunit(report));
   }
   if (values.html !== undefined) {
     const { renderPage } = await import("../verify/page/page.ts");
-    await Bun.write(values.html, renderPage(report));
+    await writeReport(values.html, renderPage(report));
   }
   if (values.hgrm !== undefined) {
     const { spectrumOf } = await import("../verify/spectrum.ts");
-    await Bun.write(values.hgrm, spectrumOf(evidence));
+    await writeReport(values.hgrm, spectrumOf(evidence));
   }
 }

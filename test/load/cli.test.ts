@@ -63,6 +63,14 @@ test("a spectrum that cannot be written: exit 3 before the load, not after it", 
   expect(code).toBe(3);
 });
 
+test("a disk that is full by the end: exit 3 and one sentence, below the verdict", async () => {
+  using server = new FaultServer("tcp", ({ socket }) => void socket.end(), 1);
+  const { stdout, stderr, code } = await hupwatch("-q", "-n", "10", "--hgrm", "/dev/full", server.target);
+  expect(stdout).toContain("10 of 10 requests failed");
+  expect(stderr).toStartWith("hupwatch: cannot write /dev/full: ENOSPC\nTo fix: ");
+  expect(code).toBe(3);
+});
+
 test("nothing there: exit 3 at once, with the way out", async () => {
   const { stdout, stderr, code } = await hupwatch("-d", "60s", "unix:none.sock");
   expect(stdout).toBe("");

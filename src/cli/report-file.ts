@@ -1,0 +1,31 @@
+/** Files that load and verify are asked to write. */
+import { closeSync, openSync } from "node:fs";
+import { HupwatchError } from "../error.ts";
+
+/** Asked before minutes of load, not after. `-` is stdout. Throws HupwatchError, exit code 3. */
+export function requireWritable(file: string | undefined): void {
+  if (file === undefined || file === "-") return;
+  try {
+    closeSync(openSync(file, "a"));
+  } catch (cause) {
+    throw new HupwatchError("report.unwritable", `cannot write ${file}`, {
+      exitCode: 3,
+      hint: "name a file in a directory that exists and may be written to",
+      cause,
+    });
+  }
+}
+
+/** Throws HupwatchError, exit code 3: the verdict has to be told by then. */
+export async function writeReport(file: string, text: string): Promise<void> {
+  try {
+    await Bun.write(file, text);
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new HupwatchError("report.unwritten", `cannot write ${file}: ${why}`, {
+      exitCode: 3,
+      hint: "make room for it, or name a file elsewhere; the verdict stands above",
+      cause,
+    });
+  }
+}
