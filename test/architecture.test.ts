@@ -92,11 +92,18 @@ const BELOW: Record<string, string[]> = {
   sockets: ["os"],
   ready: ["http", "sockets", "os"],
   servers: ["sockets", "os"],
-  swap: ["ready", "servers", "sockets", "os"],
-  control: ["http", "swap", "sockets", "os"],
+  plan: ["cli", "events", "generation", "swap", "ready", "servers", "sockets", "os", "log.ts"],
+  generation: ["plan", "instance", "swap", "ready", "sockets", "os"],
+  instance: ["generation", "plan", "swap", "sockets", "os"],
+  swap: ["generation", "instance", "plan", "sockets", "os"],
+  events: ["control", "instance", "swap", "sockets", "os", "log.ts"],
+  control: ["events", "instance", "swap", "plan", "http", "sockets", "os"],
   load: ["http", "sockets", "os"],
   verify: ["load", "http", "sockets", "os"],
-  cli: ["swap", "control", "verify", "load", "ready", "servers", "sockets", "http", "os", "log.ts"],
+  cli: [
+    ...["plan", "instance", "swap", "events", "control", "verify", "load", "ready", "servers", "sockets"],
+    ...["http", "os", "log.ts"],
+  ],
   "main.ts": ["cli"],
   "log.ts": [],
   ...Object.fromEntries(LEAVES.map((leaf) => [leaf, []])),
@@ -117,13 +124,19 @@ describe("imports go one way", () => {
   test("verify and load use hupwatch only as a user would: never swap, servers or cli", () => {
     const outside = imports.filter(({ from }) => area(from) === "verify" || area(from) === "load");
     expect(
-      shown(outside.filter(({ to }) => ["swap", "servers", "control", "cli"].includes(area(to)))),
+      shown(
+        outside.filter(({ to }) =>
+          ["swap", "generation", "instance", "plan", "servers", "events", "control", "cli"].includes(
+            area(to),
+          ),
+        ),
+      ),
     ).toEqual([]);
   });
 });
 
 test("a step of the wall clock changes nothing: where the service is run nobody reads it", () => {
-  const running = ["os", "sockets", "ready", "servers", "swap"];
+  const running = ["os", "sockets", "ready", "servers", "plan", "generation", "instance", "swap"];
   const reads = /\bDate\b|\bTemporal\b|CLOCK_REALTIME/;
   expect(files.filter((file) => running.includes(area(file)) && reads.test(text(file)))).toEqual([]);
 });

@@ -3,8 +3,8 @@
  * The scripts and the matching are @bomb.sh/tab's; the words come from the same tables as the help.
  */
 import { RootCommand } from "@bomb.sh/tab";
-import { findInstances, runDirsOf } from "../control/instances.ts";
 import { ANSWER } from "../error.ts";
+import { findInstances, runDirsOf } from "../instance/instances.ts";
 import { COMMON_OPTIONS, command, type OptionTable } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { print } from "./print.ts";

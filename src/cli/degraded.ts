@@ -1,6 +1,7 @@
 /** What a service can do without: where it fails, what is lost is said, and the service runs all the same. */
-import type { RunDir } from "../control/run-dir.ts";
+
 import { HupwatchError } from "../error.ts";
+import type { RunDir } from "../instance/run-dir.ts";
 import type { Log } from "../log.ts";
 import { SystemError } from "../os/libc.ts";
 import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";

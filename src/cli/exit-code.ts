@@ -2,8 +2,8 @@
 import { constants } from "node:os";
 import { EXIT } from "../error.ts";
 import type { ExitStatus } from "../os/spawn.ts";
+import type { StopStep } from "../plan/stop-sequence.ts";
 import type { Ending } from "../swap/machine.ts";
-import type { StopStep } from "../swap/stop-sequence.ts";
 
 export function exitCodeOf(ending: Ending, stopSequence: readonly StopStep[]): number {
   switch (ending.kind) {

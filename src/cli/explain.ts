@@ -1,13 +1,13 @@
 /** `hupwatch explain`: what a run of this command line would start, hold, check and send, and why. Runs nothing. */
 import { styleText } from "node:util";
-import { chooseRunDir } from "../control/run-dir.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
+import { chooseRunDir } from "../instance/run-dir.ts";
 import { isTerminal } from "../os/libc.ts";
+import { type Planned, planRun, type RunValues } from "../plan/plan.ts";
 import { command } from "./command.ts";
 import { explain } from "./explanation.ts";
 import { renderExplanation } from "./explanation-text.ts";
 import { obstaclesOf } from "./obstacles.ts";
-import { type Planned, planRun, type RunValues } from "./plan.ts";
 import { print } from "./print.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 

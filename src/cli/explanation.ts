@@ -1,4 +1,10 @@
 /** What a run would do, as data: the plan with its reasons, filled in for generation 1. Starts nothing and opens nothing. */
+
+import { generationEnvironment } from "../plan/environment.ts";
+import type { Planned } from "../plan/plan.ts";
+import { pinned } from "../plan/release.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import { formatStopSequence } from "../plan/stop-sequence.ts";
 import type { Check } from "../ready/check.ts";
 import type { Quirk } from "../servers/adapter.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
@@ -6,11 +12,6 @@ import { descriptorOf, handOver } from "../sockets/handover.ts";
 import type { Cutover } from "../sockets/held.ts";
 import { PROBE, type SocketSpec } from "../sockets/spec.ts";
 import { privateName } from "../sockets/unix-path.ts";
-import { generationEnvironment } from "../swap/environment.ts";
-import type { RunPlan } from "../swap/plan.ts";
-import { pinned } from "../swap/release.ts";
-import { formatStopSequence } from "../swap/stop-sequence.ts";
-import type { Planned } from "./plan.ts";
 
 export interface Explanation {
   schema: "hupwatch-explain/1";

@@ -1,12 +1,13 @@
 /** What a start would fail by, in its own words: found by the start's own code, without running or taking anything. */
-import { findInstances, ownRunDirs } from "../control/instances.ts";
-import { findLeft } from "../control/predecessor.ts";
-import { type RunDir, requireOwn, runsAlready } from "../control/run-dir.ts";
+
 import { HupwatchError } from "../error.ts";
+import { findInstances, ownRunDirs } from "../instance/instances.ts";
+import { findLeft } from "../instance/predecessor.ts";
+import { type RunDir, requireOwn, runsAlready } from "../instance/run-dir.ts";
 import { requireRunnable } from "../os/spawn.ts";
+import { generationEnvironment } from "../plan/environment.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
 import { addressOf, requireFree } from "../sockets/open.ts";
-import { generationEnvironment } from "../swap/environment.ts";
-import type { RunPlan } from "../swap/plan.ts";
 
 export interface Starter {
   runDir: RunDir;

@@ -1,8 +1,8 @@
 /** `hupwatch status`: what runs, as a table, as JSON, or live. */
 import { ask } from "../control/client.ts";
-import type { Instance } from "../control/instances.ts";
 import type { LeftAnswer, StatusAnswer } from "../control/protocol.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
+import type { Instance } from "../instance/instances.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
 import { Screen } from "./screen.ts";

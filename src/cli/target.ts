@@ -1,8 +1,8 @@
 /** `[target]` of reload, status and stop: a name, a pid or the path of a control socket; left out where there is only one. */
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
-import { findInstances, type Instance, runDirsOf } from "../control/instances.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
+import { findInstances, type Instance, runDirsOf } from "../instance/instances.ts";
 import type { OptionTable } from "./command.ts";
 import { usage } from "./values.ts";
 

@@ -2,10 +2,12 @@
  * The control plane of one hupwatch: listens to what happens and answers who asks. Data flows one way: it posts events
  * into the supervisor's queue and reads snapshots; it owns nothing of a swap and can delay none.
  */
+
+import { Chronicle, failureOf } from "../events/event-log.ts";
+import type { Tell } from "../events/telling.ts";
 import { realClock } from "../os/clock.ts";
 import type { Ending } from "../swap/machine.ts";
 import type { Listener } from "../swap/supervisor.ts";
-import { Chronicle, failureOf } from "./chronicle.ts";
 import type { Connection } from "./connection.ts";
 import { ControlSocket } from "./control-socket.ts";
 import { EventStream } from "./event-stream.ts";
@@ -14,7 +16,6 @@ import { type Outcome, Outcomes } from "./outcomes.ts";
 import type { ReloadAnswer, StopAnswer } from "./protocol.ts";
 import type { Request } from "./request.ts";
 import { type Subject, statusOf } from "./status.ts";
-import type { Tell } from "./telling.ts";
 
 type Route = (connection: Connection, request: Request) => void;
 

@@ -1,8 +1,9 @@
 /** `GET /events`: what happens, as server-sent events (HTML standard, 9.2), to everybody who listens. */
+
+import { recordOf } from "../events/events.ts";
+import type { Tell } from "../events/telling.ts";
 import { type Clock, poll } from "../os/clock.ts";
 import type { Connection } from "./connection.ts";
-import { recordOf } from "./events.ts";
-import type { Tell } from "./telling.ts";
 
 /** Tells proxies and us that a listener is still there; only while there is one. */
 const HEARTBEAT_MS = 15_000;

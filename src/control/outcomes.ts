@@ -3,9 +3,10 @@
  * asked for leads to a generation with a number above the highest one of that moment; so the outcome of such a
  * generation, and of none before it, answers the request. Two who ask during one swap share the one that follows.
  */
+
+import { ageOf, failureOf } from "../events/event-log.ts";
 import type { Gen, Report } from "../swap/machine.ts";
 import type { GenerationFacts, Listener } from "../swap/supervisor.ts";
-import { ageOf, failureOf } from "./chronicle.ts";
 import type { ReloadAnswer, SwapFailure } from "./protocol.ts";
 
 export type Outcome = Omit<ReloadAnswer, "schema" | "name">;

@@ -8,8 +8,9 @@
  *     GET  /events    server-sent events, each an EventRecord (events.ts)
  *     GET  /metrics   Prometheus' text format
  */
+
+import type { RecordedGeneration, Role } from "../instance/state-file.ts";
 import type { Phase } from "../swap/machine.ts";
-import type { RecordedGeneration, Role } from "../swap/state-file.ts";
 
 export interface GenerationStatus {
   number: number;

@@ -1,16 +1,16 @@
 /** What `GET /status` says: put together when somebody asks, so that it costs nothing while nobody does. */
 import { readFileSync } from "node:fs";
+import type { Chronicle } from "../events/event-log.ts";
+import type { RecordedGeneration } from "../instance/state-file.ts";
 import { listeningOn } from "../os/netstat.ts";
 import { type Process, treeOf } from "../os/procfs.ts";
 import { unixQueue } from "../os/sockdiag.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format, hostBytes } from "../sockets/sockaddr.ts";
 import type { Event, State } from "../swap/machine.ts";
-import type { RunPlan } from "../swap/plan.ts";
-import type { RecordedGeneration } from "../swap/state-file.ts";
 import type { Snapshot } from "../swap/supervisor.ts";
 import { VERSION } from "../version.ts";
-import type { Chronicle } from "./chronicle.ts";
 import type { GenerationStatus, SocketStatus, StatusAnswer } from "./protocol.ts";
 
 /** What the control plane sees of a run: it reads, and posts events; it owns nothing of it. */

@@ -1,21 +1,21 @@
 /** The servers hupwatch knows, asked in this order: the first that recognises the command has it. */
 import type { CommandLine, ServerAdapter, ServerTraits } from "./adapter.ts";
-import { caddy } from "./caddy.ts";
-import { cheroot } from "./cheroot.ts";
-import { daphne } from "./daphne.ts";
-import { generic } from "./generic.ts";
-import { granian } from "./granian.ts";
-import { gunicorn } from "./gunicorn.ts";
-import { haproxy } from "./haproxy.ts";
-import { hypercorn } from "./hypercorn.ts";
-import { bun, deno, node } from "./javascript.ts";
-import { nginx } from "./nginx.ts";
-import { phpFpm } from "./php-fpm.ts";
-import { puma } from "./puma.ts";
-import { unicorn } from "./unicorn.ts";
-import { uvicorn } from "./uvicorn.ts";
-import { uwsgi } from "./uwsgi.ts";
-import { waitress } from "./waitress.ts";
+import { caddy } from "./adapters/caddy.ts";
+import { cheroot } from "./adapters/cheroot.ts";
+import { daphne } from "./adapters/daphne.ts";
+import { generic } from "./adapters/generic.ts";
+import { granian } from "./adapters/granian.ts";
+import { gunicorn } from "./adapters/gunicorn.ts";
+import { haproxy } from "./adapters/haproxy.ts";
+import { hypercorn } from "./adapters/hypercorn.ts";
+import { bun, deno, node } from "./adapters/javascript.ts";
+import { nginx } from "./adapters/nginx.ts";
+import { phpFpm } from "./adapters/php-fpm.ts";
+import { puma } from "./adapters/puma.ts";
+import { unicorn } from "./adapters/unicorn.ts";
+import { uvicorn } from "./adapters/uvicorn.ts";
+import { uwsgi } from "./adapters/uwsgi.ts";
+import { waitress } from "./adapters/waitress.ts";
 
 /**
  * Each of the first recognises one program by its name, so among themselves their order is only for the reader: Python,

@@ -2,11 +2,15 @@
  * Runs the machine: one queue of events, one loop that steps and carries effects out. Signals, exits, checks, timers
  * and control requests only ever post. Owns the generations and the held sockets.
  */
+
+import { failureBy } from "../generation/failure.ts";
+import { Generation, type Observer } from "../generation/generation.ts";
+import { SETTLE_MS, settle } from "../generation/settle.ts";
+import type { RecordedGeneration, RecordedState, Role } from "../instance/state-file.ts";
 import type { Os } from "../os/os.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket, Listener as SocketListener } from "../sockets/held.ts";
 import { Rescue } from "../sockets/rescue.ts";
-import { failureBy } from "./failure.ts";
-import { Generation, type Observer } from "./generation.ts";
 import type { Report } from "./machine.ts";
 import {
   assertState,
@@ -21,9 +25,6 @@ import {
   step,
   takeOver,
 } from "./machine.ts";
-import type { RunPlan } from "./plan.ts";
-import { SETTLE_MS, settle } from "./settle.ts";
-import type { RecordedGeneration, RecordedState, Role } from "./state-file.ts";
 
 /** What the supervisor tells the outside; the log and the control plane listen. */
 export interface Listener extends Observer {

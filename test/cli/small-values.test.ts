@@ -2,10 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { exitCodeOf } from "../../src/cli/exit-code.ts";
-import { PidFile } from "../../src/cli/pidfile.ts";
 import { formatDuration, parseDuration } from "../../src/duration.ts";
+import { PidFile } from "../../src/instance/pidfile.ts";
+import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
 import type { Ending } from "../../src/swap/machine.ts";
-import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
 

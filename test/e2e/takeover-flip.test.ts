@@ -4,9 +4,9 @@
  */
 import { expect, test } from "bun:test";
 import { linkSync, renameSync, rmSync } from "node:fs";
+import { takeListener } from "../../src/instance/survivors.ts";
 import { attachReuseportSelector, close } from "../../src/os/libc.ts";
 import { everybodyTo } from "../../src/sockets/selectors.ts";
-import { takeListener } from "../../src/swap/survivors.ts";
 import { assertHealthy, filesOf, servedBy, socketFiles } from "../harness/health.ts";
 import type { Hupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";

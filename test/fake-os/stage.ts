@@ -1,8 +1,9 @@
 /** The real supervisor on a fake machine, and a journal of all that it does there, in order. */
+
+import type { RunPlan } from "../../src/plan/run-plan.ts";
+import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
 import type { Check } from "../../src/ready/check.ts";
 import type { Ending, Event, Report } from "../../src/swap/machine.ts";
-import type { RunPlan } from "../../src/swap/plan.ts";
-import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
 import { type Listener, Supervisor } from "../../src/swap/supervisor.ts";
 import { type FakeChild, FakeOs } from "./os.ts";
 import { FakeHeld, type FakeListener } from "./sockets.ts";

@@ -1,7 +1,7 @@
 /** How a generation is taken down, and what is left of it, on a fake machine. */
 import { describe, expect, test } from "bun:test";
+import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
 import type { Check } from "../../src/ready/check.ts";
-import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
 import { Stage } from "./stage.ts";
 
 async function serving(...args: ConstructorParameters<typeof Stage>): Promise<Stage> {

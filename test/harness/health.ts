@@ -1,7 +1,7 @@
 /** What must be true of a hupwatch and its gunicorn after any accident. */
 import { expect } from "bun:test";
 import { readdirSync } from "node:fs";
-import type { RecordedState } from "../../src/swap/state-file.ts";
+import type { RecordedState } from "../../src/instance/state-file.ts";
 import type { Hupwatch } from "./hupwatch.ts";
 import type { Lives } from "./lives.ts";
 import { highestGeneration } from "./log-lines.ts";

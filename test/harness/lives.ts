@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import type { RecordedState } from "../../src/swap/state-file.ts";
+import type { RecordedState } from "../../src/instance/state-file.ts";
 import { type Hupwatch, type StartOptions, spawnHupwatch } from "./hupwatch.ts";
 import { LOG } from "./log-lines.ts";
 import { type TempDir, tempDir, until } from "./until.ts";

@@ -1,12 +1,12 @@
 /** One contract over all adapters: what each reads out of a command, and the words and variables that hand it the sockets. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
+import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
 import { parseCheck } from "../../src/ready/check.ts";
 import type { Handed, ServerTraits } from "../../src/servers/adapter.ts";
 import { ADAPTERS, traitsOf } from "../../src/servers/adapters.ts";
 import { handOver } from "../../src/sockets/handover.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
-import { parseStopSequence } from "../../src/swap/stop-sequence.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
 

@@ -1,6 +1,6 @@
 /** Single options out of a server's own words. */
 import { expect, test } from "bun:test";
-import { hasFlag, lastValueOf, valuesOf } from "../../src/servers/options.ts";
+import { hasFlag, lastValueOf, valuesOf } from "../../src/servers/reading/options.ts";
 
 const ROWS: [words: string, values: string[]][] = [
   ["-b :1", [":1"]],

@@ -1,6 +1,6 @@
 /** Which program a command line runs, and where its own words begin. */
 import { expect, test } from "bun:test";
-import { type Program, programOf } from "../../src/servers/program.ts";
+import { type Program, programOf } from "../../src/servers/reading/program.ts";
 
 const found = (name: string, argsFrom: number, more: Partial<Program> = {}) => ({ name, argsFrom, ...more });
 

@@ -11,11 +11,11 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { SETTLE_MS } from "../../src/generation/settle.ts";
 import type { SocketOptions } from "../../src/sockets/held.ts";
 import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { throughLink } from "../../src/sockets/unix-path.ts";
-import { SETTLE_MS } from "../../src/swap/settle.ts";
 import { startLoad } from "../harness/load.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { tempDir, until } from "../harness/until.ts";

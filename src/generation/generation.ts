@@ -1,0 +1,312 @@
+/**
+ * One run of the command: its process, its listeners, its readiness, its end. It owns all of them from `boot` until it
+ * posts `gone`, and only ever posts events; what they mean is the machine's business.
+ */
+import { join } from "node:path";
+import type { RecordedGeneration, Role } from "../instance/state-file.ts";
+import { poll } from "../os/clock.ts";
+import type { Os } from "../os/os.ts";
+import type { Process } from "../os/procfs.ts";
+import type { Child, ExitStatus } from "../os/spawn.ts";
+import { generationEnvironment } from "../plan/environment.ts";
+import { pinned } from "../plan/release.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import { handOver } from "../sockets/handover.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import type { Event, Failure, Gen, Retirement } from "../swap/machine.ts";
+import { describeExit, failureBy } from "./failure.ts";
+import { Listeners } from "./listeners.ts";
+import { Witness } from "./output-capture.ts";
+import { OwnFiles } from "./own-files.ts";
+import { Readiness } from "./readiness.ts";
+import { Takedown } from "./takedown.ts";
+
+/** How long the last lines of a generation that died young are waited for. */
+const LAST_LINES_MS = 30;
+const LAST_LINES_LOOK_MS = 2;
+
+/** What a generation tells besides events: facts for the log. */
+export interface Observer {
+  started(gen: Gen, pid: number): void;
+  signalled(gen: Gen, signal: string, pids: number[]): void;
+  leftBehind(gen: Gen, processes: Process[]): void;
+}
+
+export class Generation {
+  readonly listeners: Listeners;
+  #child: Child | undefined;
+  #exit: ExitStatus | undefined;
+  #startedAt: number;
+  #delay: Disposable | undefined;
+  #readiness: Readiness | undefined;
+  /** Nobody else can answer at its listeners: those of a dead generation are its workers', too, while these live. */
+  #mayBeAsked = true;
+  #witness: Witness | undefined;
+  readonly #takedown: Takedown;
+  #gone = false;
+  /** What its environment says: an adopted one was started by somebody else. */
+  #hupwatchPid: number;
+  #files: OwnFiles | undefined;
+
+  constructor(
+    readonly number: Gen,
+    private readonly plan: RunPlan,
+    held: readonly HeldSocket[],
+    private readonly os: Os,
+    private readonly post: (event: Event) => void,
+    private readonly observer: Observer,
+  ) {
+    this.listeners = new Listeners(number, held);
+    this.#hupwatchPid = os.pid;
+    this.#startedAt = os.clock.now();
+    this.#takedown = new Takedown({
+      clock: os.clock,
+      stopSequence: plan.stopSequence,
+      isLeaderAlive: () => this.#child !== undefined && this.#exit === undefined,
+      signalLeader: (signal) => {
+        this.#child?.kill(signal);
+        observer.signalled(number, signal, [this.#child?.pid ?? 0]);
+      },
+      tree: () => this.#tree(),
+      connections: () =>
+        os.countConnections(
+          this.#tree().map((p) => p.pid),
+          this.listeners.places,
+        ),
+      signal: (targets, signal) => {
+        for (const target of targets) os.kill(target, signal);
+        if (targets.length > 0)
+          observer.signalled(
+            number,
+            signal,
+            targets.map((p) => p.pid),
+          );
+      },
+      leftBehind: (processes) => {
+        this.listeners.doubt();
+        observer.leftBehind(number, processes);
+      },
+      gone: () => this.#finish(),
+    });
+  }
+
+  /** Milliseconds since its start; of one that has no process since its turn came. */
+  get age(): number {
+    return this.os.clock.now() - this.#startedAt;
+  }
+
+  /** Its checks were answered by this generation for sure. */
+  get isProven(): boolean {
+    return this.listeners.proof;
+  }
+
+  /** What a later hupwatch has to know of it, from before it runs until it is gone. */
+  record(role: Role): RecordedGeneration | undefined {
+    if (this.#gone) return undefined;
+    const { pid = 0, startTime = 0 } = this.#child ?? {};
+    const listeners = this.listeners.record();
+    return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, role, listeners };
+  }
+
+  /** Opens its listeners, or inherits those of a dead generation. Throws HupwatchError and SystemError. */
+  listen(predecessor?: Generation): void {
+    const { runDir, extraListener, nonblocking } = this.plan;
+    const probePath =
+      extraListener && runDir ? join(runDir, `probe-${this.os.pid}-${this.number}`) : undefined;
+    this.#mayBeAsked = predecessor === undefined;
+    if (predecessor) this.listeners.inherit(predecessor.listeners);
+    else this.listeners.open(probePath, nonblocking);
+  }
+
+  /** Takes charge of a survivor: a running generation that this process did not start. */
+  adopt(survivor: RecordedGeneration): void {
+    this.#hupwatchPid = survivor.hupwatchPid;
+    this.#files = OwnFiles.presumed(this.plan, this.number);
+    this.listeners.adopt(survivor.listeners);
+    this.#startedAt = this.os.clock.now();
+    this.#child = this.os.adopt(survivor);
+    void this.#child.exited.then((status) => this.#onExit(status));
+  }
+
+  /** Boots later, unless it is retired before. */
+  bootAfter(ms: number): void {
+    this.#delay = this.os.clock.after(ms, () => this.boot());
+  }
+
+  /** Starts the command and asks it until it is ready. Posts `ready`, `failed` or `exited`. */
+  boot(): void {
+    this.#startedAt = this.os.clock.now();
+    try {
+      this.#start();
+    } catch (error) {
+      const { reason, ...rest } = failureBy(error);
+      this.#fail({ ...rest, reason: `cannot be started: ${reason}` });
+    }
+  }
+
+  #start(): void {
+    const { plan, os } = this;
+    const needs = new Set(plan.checks.flatMap((c) => c.needs));
+    // The run directory is ours alone: another user could not reach a socket in it, so that one gets an abstract name.
+    const notifyName = `notify-${os.pid}-${this.number}`;
+    const isPrivate = plan.runDir !== undefined && plan.user === undefined;
+    const notifyPath = isPrivate ? join(plan.runDir as string, notifyName) : `@hupwatch-${notifyName}`;
+    const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
+    this.#witness = witness;
+    const own = generationEnvironment(plan, this.number, os.pid);
+    this.#files = OwnFiles.of(plan, this.number);
+    this.#files.prepare();
+    const handed = handOver({
+      mode: plan.handover,
+      words: plan.words,
+      env: plan.serverEnvironment,
+      sockets: this.listeners.sockets,
+      generation: this.number,
+    });
+    const env = { ...own, ...handed.env, ...witness.environment };
+    const child = os.spawn({
+      argv: pinned(handed.words, plan.directory),
+      env,
+      cwd: plan.directory,
+      descriptors: handed.passesDescriptors ? this.listeners.descriptors : [],
+      listenPid: handed.listenPid,
+      stdout: witness.descriptor(1),
+      stderr: witness.descriptor(2),
+      dieWithParent: plan.killAtExit,
+      user: plan.user,
+      group: plan.group,
+      umask: plan.umask,
+    });
+    this.#child = child;
+    this.#startedAt = os.clock.now();
+    this.observer.started(this.number, child.pid);
+    void child.exited.then((status) => this.#onExit(status));
+    // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
+    witness.begin(own, this.listeners.groupDescriptors);
+    this.#readiness = new Readiness(
+      plan.checks,
+      this.#checkContext(witness, own),
+      plan.readyTimeoutMs,
+      (outcome) => {
+        if (outcome === "ready") this.post({ kind: "ready", gen: this.number });
+        else this.#fail(outcome);
+      },
+    );
+    if (this.#mayBeAsked) this.#readiness.ask();
+  }
+
+  /** Of those whose listeners it inherited nobody is left. */
+  ask(): void {
+    this.#mayBeAsked = true;
+    this.#readiness?.ask();
+  }
+
+  #checkContext(witness: Witness, own: Record<string, string>) {
+    const { asked } = this.listeners;
+    const socket = asked[0]?.privatePath;
+    const env = { ...own, ...(socket ? { HUPWATCH_SOCKET: socket } : {}) };
+    return {
+      clock: this.os.clock,
+      listeners: asked,
+      onLine: witness.onLine,
+      onNotify: witness.onNotify,
+      run: (line: string) => {
+        const child = this.os.spawn({
+          argv: ["/bin/sh", "-c", line],
+          env,
+          cwd: this.plan.directory,
+          descriptors: [],
+          listenPid: false,
+          dieWithParent: false,
+          user: this.plan.user,
+          group: this.plan.group,
+          stdout: "ignore",
+        });
+        return { exited: child.exited, kill: () => void child.kill("SIGKILL") };
+      },
+    };
+  }
+
+  #fail(failure: Failure): void {
+    this.#readiness?.[Symbol.dispose]();
+    this.post({
+      kind: "failed",
+      gen: this.number,
+      failure: this.#withLines(failure),
+      at: this.os.clock.now(),
+    });
+  }
+
+  #withLines(failure: Failure): Failure {
+    const stderr = this.#witness?.lastLines;
+    return stderr === undefined || stderr.length === 0 ? failure : { ...failure, stderr };
+  }
+
+  #onExit(status: ExitStatus): void {
+    this.#exit = status;
+    this.#readiness?.[Symbol.dispose]();
+    const reason = describeExit(status, this.age);
+    const tell = () => {
+      const wasBegun = this.#takedown.begun;
+      this.#witness?.[Symbol.dispose]();
+      const failure = this.#withLines({ reason, exit: status });
+      this.post({ kind: "exited", gen: this.number, failure, at: this.os.clock.now() });
+      if (wasBegun) this.#takedown.sweep();
+    };
+    const { clock } = this.os;
+    const giveUpAt = clock.now() + LAST_LINES_MS;
+    const witness = this.#witness;
+    if (!witness || witness.isOver) {
+      tell();
+      return;
+    }
+    // Its last words are on their way through the relay, and nobody is served worse for the wait.
+    this.#delay = poll(clock, LAST_LINES_LOOK_MS, () => {
+      if (!witness.isOver && clock.now() < giveUpAt) return "more";
+      tell();
+      return "enough";
+    });
+  }
+
+  /**
+   * A signal for the leader alone: servers pass on to their workers what those should have. Why it was kept back, if it was:
+   * to whom expects none, all that are passed on but WINCH are an end or a stop (signal(7)).
+   */
+  forward(signal: NodeJS.Signals): string | undefined {
+    const child = this.#child;
+    if (!child) return undefined;
+    if (signal !== "SIGWINCH" && !this.os.expects(child.pid, signal))
+      return `process ${child.pid} of generation ${this.number} has no handler for it and would not survive it`;
+    child.kill(signal);
+    return undefined;
+  }
+
+  /** It has proved itself: nobody looks at what it writes any more. */
+  settleIn(): void {
+    this.#witness?.[Symbol.dispose]();
+    this.#witness = undefined;
+  }
+
+  /** Takes it down; posts `gone` when its whole tree has ended. Asked again, only "kill" changes anything. */
+  retire(how: Retirement, untilIdleMs = 0): void {
+    if (this.#gone) return;
+    this.#delay?.[Symbol.dispose]();
+    this.#readiness?.[Symbol.dispose]();
+    this.#takedown.begin(how, untilIdleMs);
+  }
+
+  #tree(): Process[] {
+    if (!this.#child) return [];
+    return this.os.tree({
+      leader: { pid: this.#child.pid, startTime: this.#child.startTime },
+      marks: [`HUPWATCH_PID=${this.#hupwatchPid}`, `HUPWATCH_GENERATION=${this.number}`],
+    });
+  }
+
+  #finish(): void {
+    this.#gone = true;
+    this.settleIn();
+    this.#files?.remove();
+    this.post({ kind: "gone", gen: this.number });
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The listeners of one generation: one behind each held socket, and where those are shared and an answer there proves
+ * nothing, one more of its own. It owns them until they are released, together with its heirs.
+ */
+import { fstatSync } from "node:fs";
+import type { RecordedListener } from "../instance/state-file.ts";
+import type { Accepting } from "../os/connections.ts";
+import { setNonblocking } from "../os/libc.ts";
+import type { HandoverSocket } from "../sockets/handover.ts";
+import type { HeldSocket, Listener } from "../sockets/held.ts";
+import { privateListener } from "../sockets/private-listener.ts";
+import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
+import { PROBE } from "../sockets/spec.ts";
+import { removeNames } from "../sockets/unix-path.ts";
+import type { Gen } from "../swap/machine.ts";
+
+export class Listeners {
+  /** A survivor may have none for an address that is new. */
+  readonly #public = new Map<HeldSocket, Listener>();
+  #probe: Listener | undefined;
+  #isInherited = false;
+  /** Who has them, one after the other as heirs do, each until its release: the dead one's orphans may outlive the heir. */
+  #lineage = { holders: new Set<Listeners>([this]), isDoubtful: false };
+  /** What a survivor came with. */
+  #recorded: readonly RecordedListener[] | undefined;
+
+  constructor(
+    private readonly gen: Gen,
+    private readonly held: readonly HeldSocket[],
+  ) {}
+
+  /** `probePath`: where one more is bound, of this generation alone. Throws HupwatchError and SystemError. */
+  open(probePath: string | undefined, nonblocking: boolean): void {
+    for (const socket of this.held) this.#public.set(socket, socket.listenFor(this.gen));
+    if (nonblocking) for (const { fd } of this.#public.values()) setNonblocking(fd, true);
+    if (probePath !== undefined) this.#probe = privateListener(probePath);
+  }
+
+  /** Those of a dead generation, open as they are. Throws HupwatchError. */
+  inherit(predecessor: Listeners): void {
+    for (const socket of this.held) {
+      // A survivor's that the kernel did not hand out has gone with it, and for a new address it had none.
+      const listener = predecessor.of(socket);
+      this.#public.set(
+        socket,
+        listener === undefined || listener.isForeign ? socket.listenFor(this.gen) : listener,
+      );
+    }
+    this.#probe = predecessor.#probe;
+    predecessor.#isInherited = true;
+    this.#lineage = predecessor.#lineage;
+    this.#lineage.holders.add(this);
+  }
+
+  /** Those of a survivor, which the held sockets have taken over. */
+  adopt(recorded: readonly RecordedListener[]): void {
+    this.#recorded = recorded;
+    for (const socket of this.held) if (socket.adopted) this.#public.set(socket, socket.adopted);
+  }
+
+  /** An heir has them, or will have: nobody else is to touch them. */
+  get isInherited(): boolean {
+    return this.#isInherited;
+  }
+
+  /** Somebody who had them will not die: whoever answers there may be that one, for every heir. */
+  doubt(): void {
+    this.#lineage.isDoubtful = true;
+  }
+
+  /** An answer where the checks ask is the generation's own for sure. */
+  get proof(): boolean {
+    return !this.#lineage.isDoubtful && this.asked.every((l) => l.proof);
+  }
+
+  of(socket: HeldSocket): Listener | undefined {
+    return this.#public.get(socket);
+  }
+
+  [Symbol.iterator](): MapIterator<[HeldSocket, Listener]> {
+    return this.#public.entries();
+  }
+
+  /** Where the checks ask: the generation's own one where there is one. */
+  get asked(): Listener[] {
+    return this.#probe ? [this.#probe] : [...this.#public.values()];
+  }
+
+  get #all(): Listener[] {
+    return [...this.#public.values(), ...(this.#probe ? [this.#probe] : [])];
+  }
+
+  /** In the order in which they are handed over. */
+  get descriptors(): number[] {
+    return this.#all.map(({ fd }) => fd);
+  }
+
+  /** As a generation's words and environment name them, in the same order. */
+  get sockets(): HandoverSocket[] {
+    const sockets = this.held.map((socket) => ({
+      name: socket.spec.name,
+      socket: this.of(socket)?.privatePath ?? bare(socket.address),
+    }));
+    return this.#probe ? [...sockets, { name: PROBE.name, socket: this.#probe.privatePath ?? "" }] : sockets;
+  }
+
+  /** Of whole SO_REUSEPORT groups: no listener may leave its group before this generation does. */
+  get groupDescriptors(): number[] {
+    return this.held.flatMap((socket) => socket.groupDescriptors?.() ?? []);
+  }
+
+  /** Where its clients come in. */
+  get places(): Accepting[] {
+    return this.held.map((socket): Accepting => {
+      const { address } = socket;
+      const path = this.of(socket)?.privatePath;
+      if (path !== undefined) return { path };
+      if (address.family === "unix") return { path: address.path };
+      if (address.family === "abstract") return { path: `@${address.name}` };
+      return { hostBytes: hostBytes(address), port: address.port };
+    });
+  }
+
+  /** Clients that nobody has accepted yet. */
+  hasQueued(): boolean {
+    return [...this.#public.values()].some((listener) => listener.hasQueued());
+  }
+
+  /** What a later hupwatch has to know of them. */
+  record(): RecordedListener[] {
+    return this.#recorded ? this.#recordAgain(this.#recorded) : this.#recordOwn();
+  }
+
+  #recordOwn(): RecordedListener[] {
+    return [...this.#public].map(([socket, { fd, privatePath }]) => {
+      const inode = fd < 0 ? 0 : fstatSync(fd).ino;
+      return { address: format(socket.address), inode, group: groupOf(socket), privatePath };
+    });
+  }
+
+  /** What it came with, in groups that have grown since. */
+  #recordAgain(recorded: readonly RecordedListener[]): RecordedListener[] {
+    return recorded.map((listener) => {
+      const socket = this.#heldAt(listener.address);
+      return socket ? { ...listener, group: groupOf(socket) } : listener;
+    });
+  }
+
+  #heldAt(address: string): HeldSocket | undefined {
+    return this.held.find((socket) => format(socket.address) === address);
+  }
+
+  /** For whoever knows that no client waits in them. */
+  release(): void {
+    const { holders } = this.#lineage;
+    holders.delete(this);
+    const inUse = new Set([...holders].flatMap((holder) => holder.#all));
+    for (const listener of this.#all) if (!inUse.has(listener)) listener[Symbol.dispose]();
+    this.#public.clear();
+    // Nobody holds the addresses that have left the command line since it was started.
+    for (const { address, privatePath } of this.#recorded ?? [])
+      if (privatePath && !this.#heldAt(address)) removeNames(address, privatePath);
+  }
+}
+
+const groupOf = (socket: HeldSocket): number[] | undefined => socket.groupInodes?.();

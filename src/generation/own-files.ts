@@ -1,0 +1,59 @@
+/**
+ * What lies on disk for one generation alone: its directory of metrics, and the pid file that its server writes under a name
+ * of hupwatch's making. Known from the start on: the env file, or what `current` leads to, may be another one by its end.
+ */
+import { basename, dirname, join } from "node:path";
+import { HupwatchError } from "../error.ts";
+import { givenEnvironment } from "../plan/environment.ts";
+import { physical } from "../plan/release.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import { makeMetricsDirectory, metricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
+import { removeStalePidfile } from "./stale-pidfile.ts";
+
+export class OwnFiles {
+  private constructor(
+    private readonly generation: number,
+    private readonly metrics: string | undefined,
+    private readonly pidfile: string | undefined,
+  ) {}
+
+  /** Throws HupwatchError where the env file cannot be read. */
+  static of(plan: RunPlan, generation: number): OwnFiles {
+    return new OwnFiles(
+      generation,
+      metricsDirectory(givenEnvironment(plan), generation),
+      pidfileOf(plan, generation),
+    );
+  }
+
+  /** Of one that somebody else started: where the plan and the environment of today say. */
+  static presumed(plan: RunPlan, generation: number): OwnFiles {
+    try {
+      return OwnFiles.of(plan, generation);
+    } catch (error) {
+      if (!(error instanceof HupwatchError)) throw error; // the env file has gone: so be it
+      return new OwnFiles(generation, undefined, pidfileOf(plan, generation));
+    }
+  }
+
+  /** Before its start. Throws HupwatchError. */
+  prepare(): void {
+    if (this.metrics !== undefined) makeMetricsDirectory(this.metrics);
+    this.#removePidfile();
+  }
+
+  /** Its processes have all ended. */
+  remove(): void {
+    if (this.metrics !== undefined) removeMetricsDirectory(this.metrics);
+    this.#removePidfile();
+  }
+
+  #removePidfile(): void {
+    if (this.pidfile !== undefined) removeStalePidfile(this.pidfile, this.generation);
+  }
+}
+
+function pidfileOf({ generationPidfile }: RunPlan, generation: number): string | undefined {
+  const path = generationPidfile?.replaceAll("{gen}", String(generation));
+  return path && join(physical(dirname(path)), basename(path));
+}

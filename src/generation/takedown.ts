@@ -1,0 +1,129 @@
+/**
+ * Takes a generation down: its stop sequence, signal by signal, then whatever a dead leader left behind. Owned by the
+ * generation, which hears `gone` when the whole tree has ended or was reported.
+ */
+import { type Clock, poll } from "../os/clock.ts";
+import type { Process } from "../os/procfs.ts";
+import { type StopStep, shortened } from "../plan/stop-sequence.ts";
+import type { Retirement } from "../swap/machine.ts";
+
+/** What is given to processes that a dead leader left behind, before they are asked (TERM) and then killed. */
+const LEFTOVER: readonly StopStep[] = [
+  { signal: "SIGTERM", waitMs: 3000 },
+  { signal: "SIGKILL", waitMs: 5000 },
+];
+const AT_ONCE = LEFTOVER.slice(-1);
+/** A generation that never served has no clients that would wait for it. */
+const ABANDON_CAP_MS = 5000;
+/** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
+const LEFTOVER_GRACE_MS = 1500;
+const SWEEP_POLL_MS = 50;
+/** Most often only the relay of its output is left, which ends with the last writer. */
+const SWEEP_FIRST_MS = 3;
+/** A look costs a millisecond or two of /proc. */
+const IDLE_POLL_MS = 100;
+
+export interface Target {
+  clock: Clock;
+  stopSequence: readonly StopStep[];
+  /** The leader runs. */
+  isLeaderAlive(): boolean;
+  signalLeader(signal: NodeJS.Signals): void;
+  /** Everybody who still runs. */
+  tree(): Process[];
+  /** Clients' connections that it still holds, idle ones included. */
+  connections(): number;
+  signal(targets: readonly Process[], signal: NodeJS.Signals): void;
+  leftBehind(processes: Process[]): void;
+  gone(): void;
+}
+
+export class Takedown implements Disposable {
+  #how: Retirement | undefined;
+  #timer: Disposable | undefined;
+
+  constructor(private readonly target: Target) {}
+
+  get begun(): boolean {
+    return this.#how !== undefined;
+  }
+
+  /**
+   * Asked again, only "kill" changes anything. `untilIdleMs`: so long nobody is signalled while it holds connections: some
+   * servers cut what is in flight when they are asked to stop.
+   */
+  begin(how: Retirement, untilIdleMs = 0): void {
+    if (this.#how === "kill" || (this.#how && how !== "kill")) return;
+    this.#how = how;
+    if (!this.target.isLeaderAlive()) this.sweep();
+    else if (how === "kill") this.#take(AT_ONCE);
+    else if (how === "abandon") this.#take(shortened(this.target.stopSequence, ABANDON_CAP_MS));
+    else if (untilIdleMs > 0) this.#awaitIdle(untilIdleMs);
+    else this.#take(this.target.stopSequence);
+  }
+
+  #awaitIdle(untilIdleMs: number): void {
+    const { clock } = this.target;
+    const giveUpAt = clock.now() + untilIdleMs;
+    const look = () => {
+      if (clock.now() < giveUpAt && this.target.connections() > 0) return "more";
+      this.#take(this.target.stopSequence);
+      return "enough";
+    };
+    this.#wait(poll(clock, IDLE_POLL_MS, look));
+  }
+
+  /** One signal after the other to the leader; the last, KILL, to everybody. The leader's exit ends it. */
+  #take(steps: readonly StopStep[]): void {
+    const [step, ...rest] = steps;
+    if (!step) {
+      this.sweep();
+      return;
+    }
+    if (step.signal === "SIGKILL") this.target.signal(this.target.tree(), "SIGKILL");
+    else this.target.signalLeader(step.signal);
+    this.#wait(this.target.clock.after(step.waitMs, () => this.#take(rest)));
+  }
+
+  /** The leader is dead: whoever is left gets a moment, then TERM, then KILL. */
+  sweep(): void {
+    const { clock } = this.target;
+    if (this.target.tree().length === 0) {
+      this.#end();
+      return;
+    }
+    const urgent = this.#how === "kill";
+    const steps = [...(urgent ? AT_ONCE : LEFTOVER)];
+    let nextAt = clock.now() + (urgent ? 0 : LEFTOVER_GRACE_MS);
+    const look = () => {
+      const left = this.target.tree();
+      const step = steps[0];
+      if (left.length > 0 && clock.now() < nextAt) return "more";
+      if (left.length === 0 || !step) {
+        if (left.length > 0) this.target.leftBehind(left);
+        this.#end();
+        return "enough";
+      }
+      steps.shift();
+      nextAt = clock.now() + step.waitMs;
+      this.target.signal(left, step.signal);
+      return "more";
+    };
+    this.#wait(poll(clock, SWEEP_POLL_MS, look, SWEEP_FIRST_MS));
+  }
+
+  #wait(timer: Disposable): void {
+    this[Symbol.dispose]();
+    this.#timer = timer;
+  }
+
+  #end(): void {
+    this[Symbol.dispose]();
+    this.target.gone();
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+  }
+}

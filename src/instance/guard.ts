@@ -1,0 +1,65 @@
+/**
+ * With -k nothing outlives hupwatch, kill -9 included. The kernel ends the command's first process (PR_SET_PDEATHSIG) and
+ * nobody else: the death signal is not inherited by children. So a small shell waits at a pipe that only hupwatch has
+ * open, and ends the rest: each generation's process group, and whoever left it but carries the generation's marks.
+ */
+import { writeSync } from "node:fs";
+import { close, pipe, setNonblocking } from "../os/libc.ts";
+import { startOwn } from "../os/spawn.ts";
+import type { Snapshot } from "../swap/supervisor.ts";
+
+/**
+ * Each line names the leaders of all generations that are not gone, so that none of these numbers can be a stranger's: a
+ * group's number is not given out again while anybody is in it. Whoever forks meanwhile is met in the next round.
+ */
+const SCRIPT = `
+trap '' HUP INT TERM
+leaders=
+while read -r line; do leaders=$line; done
+exec 2>/dev/null
+for round in 1 2 3 4 5 6 7 8 9; do
+  for leader in $leaders; do kill -9 "-$leader"; done
+  found=
+  for entry in /proc/[0-9]*; do
+    marks=$(tr '\\0' '\\n' <"$entry/environ" | grep -cx -e "HUPWATCH_PID=$1" -e "HUPWATCH_NAME=$2")
+    [ "$marks" = 2 ] && kill -9 "\${entry#/proc/}" && found=yes
+  done
+  [ "$found" ] || break
+done`;
+
+export interface Guard {
+  /** After every change: who is to end with us. */
+  changed(snapshot: Snapshot): void;
+  /** Nothing is left to guard. Without it, also when this process merely exits, the guard does its work. */
+  dismiss(): void;
+}
+
+/** Throws where there is no pipe or process to be had. */
+export function startGuard(name: string, pid: number, env: Record<string, string>): Guard {
+  const { read, write } = pipe();
+  try {
+    const words = ["/bin/sh", "-c", SCRIPT, "hupwatch-guard", String(pid), name];
+    const shell = startOwn(words, { env, stdio: [read, "ignore", "ignore"] });
+    setNonblocking(write, true);
+    let told = "";
+    return {
+      changed({ generations }) {
+        const leaders = generations.filter((g) => g.pid > 0).map((g) => g.pid);
+        const line = `${leaders.join(" ")}\n`;
+        if (line === told) return;
+        try {
+          writeSync(write, line);
+          told = line;
+        } catch {
+          // Somebody has ended or stopped it: the kernel's part of the promise still holds.
+        }
+      },
+      dismiss: () => void shell.kill("SIGKILL"),
+    };
+  } catch (error) {
+    close(write);
+    throw error;
+  } finally {
+    close(read);
+  }
+}

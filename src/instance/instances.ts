@@ -1,0 +1,85 @@
+/**
+ * Which hupwatches of this user there are, by what lies in the run directories: the lock tells the pid, the socket how
+ * to ask. A lock is never tried: for that instant a real start would find it taken.
+ */
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isSame, processOf } from "../os/procfs.ts";
+import { type RecordedGeneration, readState } from "./state-file.ts";
+
+export interface Instance {
+  name: string;
+  runDir: string;
+  /** Undefined: no hupwatch lives; `left` is what it left running. 0: only its socket is known. */
+  pid: number | undefined;
+  /** Undefined where it runs without one. */
+  socket: string | undefined;
+  /** Generations that serve although their hupwatch is gone, until the next start takes them over. */
+  left: RecordedGeneration[];
+}
+
+/** Where a hupwatch of this user may have its files: the environment of a supervisor is not the shell's. */
+export function runDirsOf(
+  asked: string | undefined,
+  env: Record<string, string | undefined>,
+  uid: number,
+): string[] {
+  if (asked !== undefined) return [asked];
+  const xdg = env.XDG_RUNTIME_DIR?.startsWith("/") ? [join(env.XDG_RUNTIME_DIR, "hupwatch")] : [];
+  return [
+    ...new Set([...xdg, `/run/user/${uid}/hupwatch`, uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`]),
+  ];
+}
+
+/** Those of them that are there and this user's own. */
+export function ownRunDirs(env: Record<string, string | undefined>, uid: number): string[] {
+  return runDirsOf(undefined, env, uid).filter((dir) => isDirectory(dir) && lstatSync(dir).uid === uid);
+}
+
+/** In the order of their names. */
+export function findInstances(runDirs: readonly string[], uid: number): Instance[] {
+  return runDirs
+    .filter((dir) => isOurs(dir, uid))
+    .flatMap((dir) => namesIn(dir).flatMap((name) => instanceOf(dir, name) ?? []))
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** What others put into /tmp tells nothing. */
+const isOurs = (dir: string, uid: number): boolean =>
+  isDirectory(dir) && (lstatSync(dir).uid === uid || uid === 0);
+
+const isDirectory = (path: string): boolean => existsSync(path) && lstatSync(path).isDirectory();
+
+/** Of all that have, or had, files there. */
+export function namesIn(dir: string): string[] {
+  if (!isDirectory(dir)) return [];
+  const names = readdirSync(dir).flatMap((file) => /^(.+)\.(?:lock|json)$/.exec(file)?.[1] ?? []);
+  return [...new Set(names)];
+}
+
+function instanceOf(runDir: string, name: string): Instance | undefined {
+  const state = readState(runDir, name);
+  const socket = join(runDir, `${name}.sock`);
+  const pid = lockedBy(join(runDir, `${name}.lock`));
+  // The number may be a stranger's by now; the state file knows the start time.
+  const alive =
+    pid !== undefined && processOf(pid) && (state?.hupwatch.pid !== pid || isSame(state.hupwatch));
+  if (alive) return { name, runDir, pid, socket: existsSync(socket) ? socket : undefined, left: [] };
+  const left = (state?.generations ?? []).filter((g) => g.pid > 0 && isSame(g));
+  return left.length > 0 ? { name, runDir, pid: undefined, socket: undefined, left } : undefined;
+}
+
+function lockedBy(path: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(path, "latin1").trim() || holderOf(path));
+    return pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The kernel knows who has the lock where a full disk did not take the pid (proc_locks(5)). */
+function holderOf(path: string): string | undefined {
+  const line = new RegExp(`FLOCK +ADVISORY +WRITE +(\\d+) +[0-9a-f]+:[0-9a-f]+:${lstatSync(path).ino} `);
+  return line.exec(readFileSync("/proc/locks", "latin1"))?.[1];
+}

@@ -1,0 +1,92 @@
+/**
+ * Whom a start takes over from: what an earlier hupwatch of its name left, else what one left at an address of ours under
+ * another name or in another run directory. Names come from the directory and the command, and both change when a release or
+ * a line of the supervisor's file does; a supervisor has no XDG_RUNTIME_DIR, a login shell has one.
+ */
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { HupwatchError } from "../error.ts";
+import { isRunning } from "../os/procfs.ts";
+import { namesIn } from "./instances.ts";
+import { InstanceLock, runsAlready } from "./run-dir.ts";
+import { type RecordedState, readState, statePath } from "./state-file.ts";
+import { findSurvivors } from "./survivors.ts";
+
+export interface Starter {
+  runDir: string;
+  /** Whose lock is held. */
+  name: string;
+  /** Where else this user's hupwatches may have left something; ours alone, all of them. */
+  otherRunDirs: readonly string[];
+  /** As `format` writes them. */
+  addresses: readonly string[];
+  pid: number;
+  /** The starter's own state is there and cannot be understood. */
+  onUnreadable: (why: string) => void;
+}
+
+/** To look and touch nothing. */
+export type Looker = Omit<Starter, "pid" | "onUnreadable">;
+
+/**
+ * The state to take over from; it is at the starter's own place from then on, so that whoever comes next finds it there even
+ * if this start is killed. A living hupwatch's is never touched. Throws HupwatchError where one of our name lives, and
+ * where the run directory cannot be written to.
+ */
+export function claimState(starter: Starter): RecordedState | undefined {
+  const { runDir, name } = starter;
+  const own = readState(runDir, name, starter.onUnreadable);
+  // Its lock was free all the same: somebody has emptied the run directory under it.
+  if (own && isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
+  if (hasSurvivors(own)) return own;
+  for (const [dir, other] of others(starter)) {
+    const claimed = claim(starter, dir, other);
+    if (claimed) return claimed;
+  }
+  return own;
+}
+
+/** What a start would take over from; touches nothing. */
+export function findLeft(starter: Looker): RecordedState | undefined {
+  const own = readState(starter.runDir, starter.name);
+  if (hasSurvivors(own)) return own;
+  const states = others(starter).map(([dir, other]) => readState(dir, other));
+  return states.find((s) => s && isOurs(s, starter) && !isRunning(s.hupwatch) && hasSurvivors(s));
+}
+
+/** Directory and name of all but the starter's own. */
+const others = ({ runDir, name, otherRunDirs }: Looker): [dir: string, name: string][] =>
+  [runDir, ...otherRunDirs].flatMap((dir) =>
+    namesIn(dir).flatMap((other): [string, string][] =>
+      dir === runDir && other === name ? [] : [[dir, other]],
+    ),
+  );
+
+function claim(starter: Starter, dir: string, other: string): RecordedState | undefined {
+  if (!isOurs(readState(dir, other), starter)) return undefined;
+  using lock = lockUnlessAlive(dir, other, starter.pid);
+  // Once more, under the lock: somebody else may have been quicker.
+  const state = readState(dir, other);
+  if (!lock || !state || !isOurs(state, starter) || isRunning(state.hupwatch) || !hasSurvivors(state))
+    return undefined;
+  // Not renamed: the two may be on different file systems. Whoever finds both takes its own.
+  writeFileSync(statePath(starter.runDir, starter.name), JSON.stringify(state), { mode: 0o600 });
+  // Nobody listens behind the socket: who did is dead, and his lock is ours.
+  for (const path of [statePath(dir, other), join(dir, `${other}.sock`)]) rmSync(path, { force: true });
+  return state;
+}
+
+const isOurs = (state: RecordedState | undefined, { addresses }: Looker) =>
+  state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
+
+const hasSurvivors = (state: RecordedState | undefined) =>
+  state !== undefined && findSurvivors(state, () => false).current !== undefined;
+
+function lockUnlessAlive(runDir: string, name: string, pid: number): InstanceLock | undefined {
+  try {
+    return InstanceLock.take(runDir, name, pid);
+  } catch (error) {
+    if (error instanceof HupwatchError) return undefined; // it lives, or its directory is not ours to write to
+    throw error;
+  }
+}

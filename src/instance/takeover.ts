@@ -1,0 +1,161 @@
+/**
+ * The start over survivors: who lives of an earlier hupwatch's generations, which one clients reach, and what it holds.
+ * The held sockets are made from it, which steers everybody to that one; then the others are ended, so that the swap
+ * begins in a known place: one generation, one listener.
+ *
+ * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
+ */
+import { lstatSync } from "node:fs";
+import { Generation, type Observer } from "../generation/generation.ts";
+import { SETTLE_MS, settle } from "../generation/settle.ts";
+import { close, isReadable } from "../os/libc.ts";
+import { tcpQueue } from "../os/netstat.ts";
+import type { Os } from "../os/os.ts";
+import { unixQueue } from "../os/sockdiag.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import type { InheritedListener } from "../sockets/held.ts";
+import { removeNames } from "../sockets/unix-path.ts";
+import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
+import { findSurvivors, holds, takeListener } from "./survivors.ts";
+
+export interface Takeover {
+  current: RecordedGeneration;
+  last: number;
+  /** What the current one holds of an address; each call makes new duplicates. */
+  inherited(address: string): InheritedListener | undefined;
+  /** To be called when the held sockets stand: from then on nobody new reaches the others. */
+  endOthers(): Promise<void>;
+}
+
+/** Undefined where nobody lives who could be taken over; what the dead left on disk is removed then. */
+export async function prepareTakeover(
+  state: RecordedState | undefined,
+  plan: RunPlan,
+  os: Os,
+  observer: Observer,
+): Promise<Takeover | undefined> {
+  if (!state) return undefined;
+  const { current, others, last } = findSurvivors(state, isPublic);
+  const end = async () => {
+    await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, observer)));
+    removeDeadNames(state, current);
+  };
+  if (!current) {
+    await end();
+    return undefined;
+  }
+  // Who cannot be steered away from can only be ended first; what then is alone in its group is found without an order.
+  if (!knowsGroups(current, others)) await end();
+  const everybody = [current, ...others];
+  return {
+    current,
+    last,
+    inherited(address) {
+      const listener = current.listeners.find((l) => l.address === address);
+      if (!listener) return undefined;
+      return {
+        fd: takeListener(current, listener.inode),
+        group: takeGroup(everybody, listener),
+        inode: listener.inode,
+        order: listener.group,
+        privatePath: listener.privatePath,
+        rivals: others.flatMap(({ listeners }) =>
+          listeners.flatMap((l) => (l.address === address && l.privatePath) || []),
+        ),
+      };
+    },
+    async endOthers() {
+      await settleOthers(current, others, os);
+      await end();
+    },
+  };
+}
+
+/** The order of every SO_REUSEPORT group is still the recorded one: no member has gone, and none is missing in the record. */
+function knowsGroups(current: RecordedGeneration, others: readonly RecordedGeneration[]): boolean {
+  const everybody = [current, ...others];
+  return current.listeners.every(
+    ({ address, group }) =>
+      !group ||
+      (group.every((inode) => inode === 0 || everybody.some((survivor) => holds(survivor, inode))) &&
+        others.every(
+          ({ listeners }) =>
+            listeners.length > 0 && listeners.every((l) => l.address !== address || group.includes(l.inode)),
+        )),
+  );
+}
+
+/** The hupwatch that flipped to the current one may have died right then: the others get the time that it would have given. */
+async function settleOthers(
+  current: RecordedGeneration,
+  others: readonly RecordedGeneration[],
+  { clock }: Os,
+): Promise<void> {
+  if (others.length === 0) return;
+  const own = new Set(current.listeners.map((l) => l.inode));
+  using queues = new DisposableStack();
+  const hasQueued = others.flatMap((survivor) =>
+    survivor.listeners.filter((l) => !own.has(l.inode)).map((l) => queueOf(survivor, l.inode, queues)),
+  );
+  const settled = Promise.withResolvers<void>();
+  settle(clock, SETTLE_MS, () => hasQueued.some((look) => look()), settled.resolve);
+  await settled.promise;
+}
+
+/** By a duplicate of the listener, else by the kernel's tables, of which a sandbox may hide that of Unix sockets. */
+function queueOf(survivor: RecordedGeneration, inode: number, queues: DisposableStack): () => boolean {
+  const fd = takeListener(survivor, inode);
+  if (fd === undefined) return () => tcpQueue(inode) > 0 || (unixQueue(inode) ?? 0) > 0;
+  queues.defer(() => close(fd));
+  return () => isReadable(fd);
+}
+
+/** An heir has the very listeners of the generation it replaced: by their names it is still reached. */
+function removeDeadNames({ generations }: RecordedState, current: RecordedGeneration | undefined): void {
+  const inUse = new Set(current?.listeners.map((l) => l.privatePath));
+  for (const { address, privatePath } of generations.flatMap((g) => g.listeners))
+    if (privatePath && !inUse.has(privatePath)) removeNames(address, privatePath);
+}
+
+/** The public path is a name of its private listener: that is what clients reach, whatever the state file says. */
+function isPublic(generation: RecordedGeneration): boolean {
+  return generation.listeners.some(({ address, privatePath }) => {
+    if (!privatePath || !address.startsWith("unix:")) return false;
+    const inode = inodeOf(privatePath);
+    return inode !== undefined && inode === inodeOf(address.slice("unix:".length));
+  });
+}
+
+function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, observer: Observer): Promise<void> {
+  const gone = Promise.withResolvers<void>();
+  const generation = new Generation(
+    survivor.number,
+    plan,
+    [],
+    os,
+    (event) => {
+      if (event.kind === "gone") gone.resolve();
+    },
+    observer,
+  );
+  generation.adopt(survivor);
+  generation.retire(survivor.role === "starting" ? "abandon" : "graceful");
+  return gone.promise;
+}
+
+/** All of them or none: a group with a gap has another order. */
+function takeGroup(everybody: readonly RecordedGeneration[], { group = [] }: RecordedListener): number[] {
+  const takeOne = (inode: number) => {
+    for (const survivor of everybody) {
+      const fd = takeListener(survivor, inode);
+      if (fd !== undefined) return fd;
+    }
+    return undefined;
+  };
+  const taken = group.map(takeOne);
+  if (taken.every((fd) => fd !== undefined)) return taken;
+  for (const fd of taken) if (fd !== undefined) close(fd);
+  return [];
+}
+
+const inodeOf = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.ino;

@@ -1,0 +1,52 @@
+/** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
+
+import { METRICS, metricsDirectory } from "../generation/metrics-dir.ts";
+import { readEnvFile } from "./env-file.ts";
+import { physical } from "./release.ts";
+import type { RunPlan } from "./run-plan.ts";
+
+/**
+ * Variables that were meant for hupwatch, not for the command: a supervisor's notify socket and descriptors would be
+ * answered by the wrong process, and a server that sees a stranger's LISTEN_FDS takes them for its own.
+ */
+const OWN = /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(FDS|PID|FDNAMES|PIDFDID)|HUPWATCH_.*)$/;
+
+/** The launcher's, for hupwatch alone: a command that runs on Bun wants its compiler. */
+const INTERPRETER = [
+  ...["BUN_JSC_useBaselineJIT", "BUN_JSC_useDFGJIT"],
+  ...["BUN_JSC_useConcurrentGC", "BUN_JSC_numberOfGCMarkers"],
+];
+
+/** The caller's environment without hupwatch's own part. */
+export function commandEnvironment(env: Record<string, string | undefined>): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env))
+    if (value !== undefined && !OWN.test(name)) kept[name] = value;
+  if (env.HUPWATCH_INTERPRETS) for (const name of INTERPRETER) delete kept[name];
+  return kept;
+}
+
+/** What the command would have without hupwatch. Throws HupwatchError where the env file cannot be read. */
+export const givenEnvironment = (plan: RunPlan): Record<string, string> => ({
+  ...plan.environment,
+  // gunicorn imports from it (util.getcwd), whatever its working directory is.
+  PWD: physical(plan.directory),
+  ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile)),
+});
+
+/** Throws HupwatchError where the env file cannot be read. */
+export function generationEnvironment(
+  plan: RunPlan,
+  generation: number,
+  hupwatchPid: number,
+): Record<string, string> {
+  const given = givenEnvironment(plan);
+  const metrics = metricsDirectory(given, generation);
+  return {
+    ...given,
+    ...(metrics === undefined ? {} : { [METRICS]: metrics }),
+    HUPWATCH_GENERATION: String(generation),
+    HUPWATCH_NAME: plan.name,
+    HUPWATCH_PID: String(hupwatchPid),
+  };
+}

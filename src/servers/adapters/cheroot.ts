@@ -1,0 +1,62 @@
+/**
+ * cheroot takes descriptor 3 as soon as LISTEN_PID is set, whoever's it is (server.py prepare), instead of its --bind.
+ * It has no signal handlers: INT is Python's KeyboardInterrupt, which stops it in order; TERM kills it.
+ */
+import { HupwatchError } from "../../error.ts";
+import type { ServerAdapter } from "../adapter.ts";
+import { lastValueOf } from "../reading/options.ts";
+import { recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { runnerNotes } from "../reading/runner-notes.ts";
+
+/** Seconds; --shutdown-timeout. */
+const SHUTDOWN_TIMEOUT = 5;
+
+export const cheroot: ServerAdapter = {
+  name: "cheroot",
+  read(command) {
+    const found = recognise(command, "cheroot", /^cheroot$/);
+    if (!found) return undefined;
+    const { args, words, title } = found;
+    const limit = Number(lastValueOf(args, "--shutdown-timeout") ?? SHUTDOWN_TIMEOUT);
+    return {
+      server: title,
+      binds: [specOf(lastValueOf(args, "--bind") ?? "[::1]:8000", command.directory)],
+      handover: "systemd",
+      ready: "http",
+      stop: `INT/${limit + 30}s/KILL`,
+      drain: `${limit} s (--shutdown-timeout)`,
+      words,
+      take(sockets) {
+        if (sockets.length > 1)
+          throw new HupwatchError(
+            "cheroot.one-socket",
+            `cheroot takes one socket, and ${sockets.length} are held`,
+            {
+              hint: "give one --bind",
+            },
+          );
+        return { words };
+      },
+      quirks: QUIRKS,
+      notes: runnerNotes(found, "systemd"),
+    };
+  },
+};
+
+/** cli.py parse_wsgi_bind_addr: `[::1]:8000`, `host:port`, `@abstract`, or a path. */
+function specOf(bind: string, directory: string): string {
+  if (bind.startsWith("@")) return `unix:${bind}`;
+  const [, host, port] = /^(\[[^\]]*\]|[^:/]*):(\d+)$/.exec(bind) ?? [];
+  return host === undefined ? unixSpec(bind, directory) : tcpSpec(host, port as string);
+}
+
+const QUIRKS = [
+  {
+    what: "it listens anew with a queue of five, hupwatch's --backlog notwithstanding: --request-queue-size 128 spares clients refusals",
+    link: "https://cheroot.cherrypy.dev/en/latest/pkg/cheroot.server/",
+  },
+  {
+    what: "one descriptor, number 3, and only because LISTEN_PID is set",
+    link: "https://github.com/cherrypy/cheroot/blob/main/cheroot/server.py",
+  },
+];

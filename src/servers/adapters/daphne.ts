@@ -1,0 +1,78 @@
+/**
+ * daphne (Twisted) takes sockets by Twisted's systemd endpoint. Its own `--fd` is AF_INET whatever it gets (a Unix
+ * socket answers with resets), and `-u` unlinks the path at its exit.
+ */
+import { isIPv6 } from "../../sockets/ip.ts";
+import type { SocketSpec } from "../../sockets/spec.ts";
+import type { Handed, ServerAdapter } from "../adapter.ts";
+import { lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
+import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { runnerNotes } from "../reading/runner-notes.ts";
+
+export const daphne: ServerAdapter = {
+  name: "daphne",
+  read(command) {
+    const found = recognise(command, "daphne", /^daphne$/);
+    if (!found) return undefined;
+    const { args, words, title } = found;
+    const endpoints = valuesOf(args, "--endpoint", "-e");
+    const foreign = endpoints.filter((e) => !e.startsWith("systemd:"));
+    return {
+      server: title,
+      binds: endpoints.length > 0 ? [] : [bindOf(found)],
+      handover: "systemd",
+      takesExtraListener: () => true,
+      keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all who have it",
+      ready: "http",
+      stop: "TERM/60s/KILL",
+      drain: "none: it cancels every running request at TERM and INT",
+      words,
+      take: (sockets) => take(found, sockets),
+      quirks: QUIRKS,
+      notes: [
+        ...runnerNotes(found, "systemd"),
+        ...(foreign.length > 0
+          ? [`the endpoint ${foreign[0]} is bound by daphne itself: give its address to --bind instead`]
+          : []),
+      ],
+    };
+  },
+};
+
+function bindOf({ args, directory }: Recognised): string {
+  const path = lastValueOf(args, "--unix-socket", "-u");
+  if (path !== undefined) return unixSpec(path, directory);
+  return tcpSpec(lastValueOf(args, "--bind", "-b") ?? "127.0.0.1", lastValueOf(args, "--port", "-p") ?? 8000);
+}
+
+function take({ front, args }: Recognised, sockets: readonly SocketSpec[]): Handed {
+  const own = without(
+    args,
+    ["--unix-socket", "-u"],
+    ["--bind", "-b"],
+    ["--port", "-p"],
+    ["--endpoint", "-e"],
+  );
+  const endpoints = sockets.flatMap((s, i) => ["-e", `systemd:domain=${domainOf(s)}:index=${i}`]);
+  return { words: [...front, ...withMore(own, endpoints)] };
+}
+
+function domainOf({ address }: SocketSpec): string {
+  if (address.kind === "unix" || address.kind === "abstract") return "UNIX";
+  return address.kind === "tcp" && isIPv6(address.host) ? "INET6" : "INET";
+}
+
+const QUIRKS = [
+  {
+    what: "at its exit it unlinks a Unix socket that it was handed and shuts it down (of a port it knows better, tcp.py _shouldShutdown): each generation has one of its own, and one that is shared or inherited cannot be",
+    link: "https://github.com/twisted/twisted/blob/trunk/src/twisted/internet/unix.py",
+  },
+  {
+    what: "TERM and INT cancel requests in flight: give slow ones a longer --warmup-time",
+    link: "https://github.com/django/daphne/blob/main/daphne/server.py",
+  },
+  {
+    what: "the endpoint is Twisted's own, systemd:domain=...:index=...",
+    link: "https://docs.twisted.org/en/stable/core/howto/systemd.html",
+  },
+];

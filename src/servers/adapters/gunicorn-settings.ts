@@ -1,0 +1,66 @@
+/** What gunicorn itself makes of its config file, environment and words: asked of its own code, which starts no server. */
+import { HupwatchError } from "../../error.ts";
+import type { CommandLine } from "../adapter.ts";
+import { ask, MARK } from "../reading/asking.ts";
+import type { Program } from "../reading/program.ts";
+import { pythonOf } from "../reading/python-interpreter.ts";
+
+export interface GunicornSettings {
+  bind: string[];
+  umask: number;
+  user: string | undefined;
+  group: string | undefined;
+  pidfile: string | undefined;
+  /** Of 25.1 and later: a path that was asked for, or the one that it makes unasked; undefined where there is none. */
+  controlSocket: { path: string } | "default" | undefined;
+  chdir: string | undefined;
+  tls: boolean;
+  reusePort: boolean;
+  daemon: boolean;
+  reload: boolean;
+  /** Seconds. */
+  gracefulTimeout: number;
+}
+
+/** Application.__init__ reads the config as every start does (gunicorn/app/base.py); nothing is bound or loaded. */
+const PROGRAM = `
+import json, sys
+# A script has its own directory first and not the one it is started in, where a gunicorn.py would hide the package.
+if sys.path[0] == "":
+    del sys.path[0]
+from gunicorn.app.wsgiapp import WSGIApplication
+c = WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]", prog="gunicorn").cfg
+s = {k: v.get() for k, v in c.settings.items()}
+ctl = c.settings.get("control_socket")
+print()
+print(${JSON.stringify(MARK)} + json.dumps({
+    "bind": c.bind if isinstance(c.bind, list) else [c.bind],
+    "umask": c.umask, "user": str(s["user"]), "group": str(s["group"]),
+    "pidfile": s["pidfile"], "chdir": s["chdir"], "tls": bool(s["certfile"]),
+    "reusePort": bool(s["reuse_port"]), "daemon": bool(s["daemon"]), "reload": bool(s["reload"]),
+    "gracefulTimeout": s["graceful_timeout"],
+    "controlSocket": None if ctl is None or s["control_socket_disable"]
+        else "default" if ctl.get() == ctl.default else {"path": ctl.get()},
+}))
+`;
+
+/** Throws HupwatchError with gunicorn's own words where its configuration is wrong. */
+export function askGunicorn(
+  command: CommandLine,
+  program: Program,
+  args: readonly string[],
+): GunicornSettings {
+  const asked = ask([...pythonOf(command, program), "-c", PROGRAM, ...args], command);
+  if (asked.json !== undefined) return withoutNulls(JSON.parse(asked.json));
+  const said = asked.stderr.trim().split("\n").slice(-5).join("\n");
+  throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${said}`, {
+    exitCode: asked.exitCode > 0 ? asked.exitCode : 125,
+    hint: "correct it; 'gunicorn --check-config' with the same words shows the same error",
+  });
+}
+
+/** JSON has no undefined. */
+const withoutNulls = (settings: Record<string, unknown>): GunicornSettings =>
+  Object.fromEntries(
+    Object.entries(settings).map(([k, v]) => [k, v ?? undefined]),
+  ) as unknown as GunicornSettings;

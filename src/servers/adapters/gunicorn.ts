@@ -1,0 +1,202 @@
+/**
+ * gunicorn. Handover is LISTEN_FDS: only then does it leave Unix paths alone at its exit, while an inherited `fd://`
+ * or its own `unix:` is unlinked from under the next copy (arbiter.py stop(), `unlink = ... not self.systemd`). With
+ * LISTEN_FDS it ignores its own binds (sock.py create_sockets), so the words stay as they are.
+ */
+import { existsSync, realpathSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { CommandLine, ServerAdapter, ServerTraits } from "../adapter.ts";
+import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
+import { type Program, programOf } from "../reading/program.ts";
+import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
+
+export const gunicorn: ServerAdapter = {
+  name: "gunicorn",
+  read(given) {
+    const program = programOf(given.words);
+    if (!program || !/^gunicorn3?$/.test(program.name)) return undefined;
+    const command = { ...given, env: { ...given.env, ...program.assignments } };
+    const args = command.words.slice(program.argsFrom);
+    if (!needsAsking(command, args)) return traits(command, program, fromWords(command, program, args));
+    const settings = logically(command.directory, askGunicorn(command, program, args));
+    return { ...traits(command, program, settings), asked: "gunicorn was asked for its configuration" };
+  },
+};
+
+/** A config file is Python, and quoted words are shlex's business: then gunicorn itself says what it would do. */
+function needsAsking({ env, directory }: CommandLine, args: readonly string[]): boolean {
+  const fromEnv = env.GUNICORN_CMD_ARGS ?? "";
+  if (/["'\\]/.test(fromEnv)) return true;
+  const all = [...fromEnv.split(/\s+/), ...args];
+  return lastValueOf(all, "--config", "-c") !== undefined || existsSync(join(directory, "gunicorn.conf.py"));
+}
+
+/**
+ * A config file that says os.getcwd() names the release that `current` leads to now, which is deleted some day: such a path is
+ * written through the link, and followed anew by every generation.
+ */
+function logically(directory: string, settings: GunicornSettings): GunicornSettings {
+  const physical = physicalOf(directory);
+  const through = (path: string) =>
+    path.startsWith(`${physical}/`) ? `${directory}${path.slice(physical.length)}` : path;
+  const { bind, pidfile, controlSocket } = settings;
+  return {
+    ...settings,
+    bind: bind.map((b) => b.replace(/^(unix:(?:\/\/)?)(\/.*)$/, (_, unix, path) => unix + through(path))),
+    pidfile: pidfile && through(pidfile),
+    controlSocket: typeof controlSocket === "object" ? { path: through(controlSocket.path) } : controlSocket,
+  };
+}
+
+function physicalOf(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return directory; // the start itself says it better
+  }
+}
+
+/** The words beat GUNICORN_CMD_ARGS, both beat the defaults (docs: settings, "configuration overview"). */
+function fromWords(command: CommandLine, program: Program, args: readonly string[]): GunicornSettings {
+  const { env } = command;
+  const envArgs = (env.GUNICORN_CMD_ARGS ?? "").split(/\s+/).filter(Boolean);
+  const last = (long: string, short?: string) =>
+    lastValueOf(args, long, short) ?? lastValueOf(envArgs, long, short);
+  const flag = (long: string, short?: string) => hasFlag([...envArgs, ...args], long, short);
+  const lists = [valuesOf(args, "--bind", "-b"), valuesOf(envArgs, "--bind", "-b")];
+  const binds = lists.find((list) => list.length > 0) ?? [
+    env.PORT ? `0.0.0.0:${env.PORT}` : "127.0.0.1:8000",
+  ];
+  return {
+    bind: binds.flatMap((b) => b.split(",")).map((b) => b.trim()),
+    umask: autoInt(last("--umask", "-m") ?? "0"),
+    user: last("--user", "-u"),
+    group: last("--group", "-g"),
+    pidfile: last("--pid", "-p"),
+    chdir: last("--chdir"),
+    tls: last("--certfile") !== undefined,
+    reusePort: flag("--reuse-port"),
+    daemon: flag("--daemon", "-D"),
+    reload: flag("--reload"),
+    gracefulTimeout: Number(last("--graceful-timeout") ?? 30),
+    controlSocket: flag("--no-control-socket")
+      ? undefined
+      : controlSocketOf(last("--control-socket"), command, program),
+  };
+}
+
+/** gunicorn/config.py auto_int: as in Python, but 022 is octal. */
+const autoInt = (text: string): number => (/^0\d/.test(text) ? Number.parseInt(text, 8) : Number(text));
+
+function traits(command: CommandLine, program: Program, settings: GunicornSettings): ServerTraits {
+  const base = settings.chdir ? resolve(command.directory, settings.chdir) : command.directory;
+  const owner = [settings.user ?? "", settings.group ?? ""].join(":");
+  const pidfile = settings.pidfile && !isOwn(settings.pidfile) ? resolve(base, settings.pidfile) : undefined;
+  return {
+    server: `gunicorn (${command.words.slice(0, program.argsFrom).join(" ")})`,
+    binds: settings.bind.map((b) => asSpec(b, base)),
+    handover: "systemd",
+    takesExtraListener: () => true,
+    // Its READY=1 and "Booting worker" both come before the app is imported: only an answer is proof. A TLS port
+    // answers no plain HTTP.
+    ready: settings.tls ? "connect" : "http",
+    // Its own limit comes first, so that it is gunicorn that ends its workers, and not we.
+    stop: `TERM/${settings.gracefulTimeout + 30}s/KILL`,
+    drain: `${settings.gracefulTimeout} s (--graceful-timeout), then it kills its workers`,
+    words: ownWords(command, program, settings),
+    // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
+    socketMode: 0o777 & ~settings.umask,
+    ...(owner === ":" ? {} : { socketOwner: owner }),
+    ...(pidfile ? { pidfile, generationPidfile: `${pidfile}.{gen}` } : {}),
+    quirks: settings.controlSocket === "default" ? [...QUIRKS, NO_CONTROL_SOCKET] : QUIRKS,
+    notes: notes(program, settings, pidfile),
+  };
+}
+
+/** `gunicornc` came with the control socket, and stands beside `gunicorn` or the interpreter. */
+function controlSocketOf(
+  path: string | undefined,
+  { words, env, directory }: CommandLine,
+  { interpreter, argsFrom }: Program,
+): GunicornSettings["controlSocket"] {
+  if (path !== undefined) return { path };
+  const word = interpreter ?? words[argsFrom - 1] ?? "";
+  const found = word.includes("/") ? resolve(directory, word) : Bun.which(word, { PATH: env.PATH ?? "" });
+  return found && existsSync(join(dirname(found), "gunicornc")) ? "default" : undefined;
+}
+
+/** The words, with a name of its own for everything that two copies would fight over. */
+function ownWords(command: CommandLine, program: Program, settings: GunicornSettings): readonly string[] {
+  const { pidfile, controlSocket, reusePort } = settings;
+  let args: readonly string[] = command.words.slice(program.argsFrom);
+  if (reusePort) args = args.filter((word) => word !== "--reuse-port");
+  const more: string[] = [];
+  if (pidfile && !isOwn(pidfile)) {
+    args = without(args, ["--pid", "-p"]);
+    more.push(`--pid=${pidfile}.{gen}`);
+  }
+  if (controlSocket === "default") more.push("--no-control-socket");
+  else if (controlSocket && !isOwn(controlSocket.path))
+    more.push(`--control-socket=${controlSocket.path}.{gen}`);
+  if (more.length === 0 && !reusePort) return command.words;
+  // The last one counts, and words beat the config file and GUNICORN_CMD_ARGS.
+  return [...command.words.slice(0, program.argsFrom), ...withMore(args, more)];
+}
+
+/** util.parse_address: a bare host has port 8000, a relative Unix path is taken from --chdir. */
+function asSpec(bind: string, base: string): string {
+  const unix = /^unix:(?:\/\/)?(.*)$/.exec(bind);
+  if (unix) return `unix:${resolve(base, unix[1] ?? "")}`;
+  if (bind.startsWith("fd://")) return bind;
+  const tcp = bind.replace(/^tcp:\/\//, "");
+  if (tcp === "") return "0.0.0.0:8000";
+  return /^(\[[^\]]*\]|[^:]*)$/.test(tcp) ? `${tcp}:8000` : tcp;
+}
+
+/** The user has given each generation a name of its own. */
+const isOwn = (path: string) => path.includes("{gen}");
+
+function notes(program: Program, s: GunicornSettings, pidfile: string | undefined): string[] {
+  const told: string[] = [];
+  if (program.runner)
+    told.push(
+      `'${program.runner}' stays as a process of its own, and gunicorn takes sockets only for its own pid: run gunicorn by its path (.venv/bin/gunicorn) instead`,
+    );
+  if (s.daemon)
+    told.push("--daemon makes gunicorn leave hupwatch: drop it, hupwatch's supervisor does that part");
+  if (pidfile)
+    told.push(
+      `two copies would fight over the pid file ${pidfile} ("Already running"): each generation's is ${pidfile}.N, and hupwatch's own pid stands in ${pidfile} (unless --pidfile names another file), so that HUP, USR1 and QUIT by it go the right way`,
+    );
+  if (pidfile && existsSync(`${pidfile}.oldbin`))
+    told.push(
+      `${pidfile}.oldbin is left from an upgrade without hupwatch: a pre_fork hook that signals the process in it would meet whoever has that pid now, so remove it`,
+    );
+  if (s.reusePort) told.push("--reuse-port is left out: with it gunicorn ignores the sockets it is given");
+  if (s.reload) told.push("--reload restarts workers on file changes, past hupwatch: for development only");
+  return told;
+}
+
+const NO_CONTROL_SOCKET = {
+  what: "two copies unlink each other's control socket: it is left out, unless --control-socket names one, which then gets the generation's number",
+  link: "https://docs.gunicorn.org/en/stable/settings.html#control-socket",
+};
+
+const QUIRKS = [
+  {
+    what: "USR2 is no deploy: gunicorn's second master does not find the sockets that the first was handed, ends, and the first serves on",
+    link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/sock.py",
+  },
+  {
+    what: "a worker that is not set up yet misses the TERM and is killed after --graceful-timeout, as where one swap follows the other at once: nobody is served worse, the old generation only goes later",
+    link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/workers/base.py",
+  },
+  {
+    what: "gthread of 21.0 to 23.0 drops connections it has accepted and not read at TERM: the warm-up covers them",
+    link: "https://github.com/benoitc/gunicorn/issues/3038",
+  },
+  {
+    what: "gthread from 24.0 on and the asgi worker wait the whole graceful timeout for one idle kept connection",
+    link: "https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout",
+  },
+];

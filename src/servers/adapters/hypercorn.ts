@@ -1,0 +1,88 @@
+/**
+ * hypercorn takes any number of descriptors, each as a bind `fd://N` (config.py create_sockets); no LISTEN_FDS. It never
+ * unlinks a path.
+ */
+import { descriptorOf } from "../../sockets/handover.ts";
+import type { Handed, ServerAdapter } from "../adapter.ts";
+import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
+import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { runnerNotes } from "../reading/runner-notes.ts";
+import { askHypercorn } from "./hypercorn-settings.ts";
+
+/** Seconds; config.py graceful_timeout. */
+const GRACEFUL_TIMEOUT = 3;
+
+export const hypercorn: ServerAdapter = {
+  name: "hypercorn",
+  read(command) {
+    const found = recognise(command, "hypercorn", /^hypercorn$/);
+    if (!found) return undefined;
+    const { args, words, title } = found;
+    const given = valuesOf(args, "--bind", "-b");
+    const config = lastValueOf(args, "--config", "-c");
+    const settings = config === undefined ? undefined : askHypercorn(found, config);
+    // A bind in the words beats those of a config file.
+    const own = config === undefined ? ["127.0.0.1:8000"] : (settings?.bind ?? []);
+    const binds = given.length > 0 ? given : own;
+    const limit = Number(
+      lastValueOf(args, "--graceful-timeout") ?? settings?.gracefulTimeout ?? GRACEFUL_TIMEOUT,
+    );
+    const umask = lastValueOf(args, "--umask", "-m");
+    return {
+      server: title,
+      binds: binds.map((bind) => specOf(bind, command.directory)),
+      handover: "argv",
+      takesExtraListener: () => true,
+      ready: lastValueOf(args, "--certfile") === undefined && !settings?.tls ? "http" : "connect",
+      stop: `TERM/${limit + 30}s/KILL`,
+      drain: `${limit} s (--graceful-timeout), then it cuts requests`,
+      words,
+      take: (sockets) => take(found, sockets),
+      ...(umask === undefined ? {} : { socketMode: 0o777 & ~Number.parseInt(umask, 10) }),
+      ...(settings ? { asked: "hypercorn was asked for its configuration" } : {}),
+      quirks: QUIRKS,
+      notes: notes(found, settings?.others ?? []),
+      ...(binds.length === 0
+        ? {
+            notesUnbound: [
+              `what ${config} binds is not known, since hypercorn could not be asked: give each address to hupwatch by --bind`,
+            ],
+          }
+        : {}),
+    };
+  },
+};
+
+const specOf = (bind: string, directory: string): string => {
+  if (bind.startsWith("unix:")) return unixSpec(bind.slice(5), directory);
+  if (bind.startsWith("fd://")) return bind;
+  return /^(\[[^\]]*\]|[^:]*)$/.test(bind) ? tcpSpec(bind, 8000) : bind;
+};
+
+function take({ front, args }: Recognised, sockets: readonly unknown[]): Handed {
+  const binds = sockets.flatMap((_, i) => ["--bind", `fd://${descriptorOf(i)}`]);
+  return { words: [...front, ...withMore(without(args, ["--bind", "-b"]), binds)] };
+}
+
+function notes(found: Recognised, others: readonly string[]): string[] {
+  const { args } = found;
+  const told = runnerNotes(found, "argv");
+  for (const option of ["--insecure-bind", "--quic-bind"])
+    if (lastValueOf(args, option) !== undefined)
+      told.push(`${option} is bound by hypercorn itself, and two copies cannot: leave it out`);
+  for (const address of others)
+    told.push(
+      `${address}, of its config file, is bound by hypercorn itself, and two copies cannot: leave it out`,
+    );
+  if (lastValueOf(args, "--pid", "-p") !== undefined)
+    told.push("every copy writes the same --pid file: leave it out and use hupwatch's --pidfile");
+  if (hasFlag(args, "--reload")) told.push("--reload restarts past hupwatch: for development only");
+  return told;
+}
+
+const QUIRKS = [
+  {
+    what: "with several workers the first one that has drained makes hypercorn end the others, slow requests included",
+    link: "https://github.com/pgjones/hypercorn/blob/main/src/hypercorn/run.py",
+  },
+];

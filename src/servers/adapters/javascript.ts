@@ -1,0 +1,55 @@
+/**
+ * Node, Bun and Deno run programs, and what a program binds only it knows: sockets come from --bind. What differs is
+ * whether its HTTP server can take a descriptor at all.
+ */
+import { basename } from "node:path";
+import { hasPlaceholder } from "../../sockets/handover.ts";
+import type { Quirk, ServerAdapter } from "../adapter.ts";
+import { recognise } from "../reading/recognise.ts";
+
+const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerAdapter => ({
+  name,
+  read(command) {
+    const found = recognise(command, title, new RegExp(`^${name}$`));
+    if (!found) return undefined;
+    return {
+      server: found.title,
+      binds: [],
+      handover: hasPlaceholder(found.words, "fd") ? "argv" : "systemd",
+      ready: "http",
+      stop: "TERM/60s/KILL",
+      drain: "whatever the program does at TERM: without a handler it ends at once",
+      words: found.words,
+      quirks,
+      notes: [],
+      notesUnbound: [
+        `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}`,
+      ],
+    };
+  },
+});
+
+export const node = runtime("node", "Node.js", [
+  {
+    what: "server.listen({ fd: 3 }) takes a descriptor; server.close() on TERM drains, and closes idle connections",
+    link: "https://nodejs.org/api/net.html#serverlistenoptions-callback",
+  },
+  {
+    what: "server.close() leaves busy kept connections alone: from TERM on send 'Connection: close' with every answer, or they hold the process until it is killed",
+    link: "https://nodejs.org/api/http.html#serverclosecallback",
+  },
+]);
+
+export const bun = runtime("bun", "Bun", [
+  {
+    what: "Bun.serve and node:http cannot take a descriptor: with a Unix socket bind {socket}, or use Bun.listen",
+    link: "https://github.com/oven-sh/bun/issues/22559",
+  },
+]);
+
+export const deno = runtime("deno", "Deno", [
+  {
+    what: "Deno.serve cannot take a descriptor: with a Unix socket let it bind {socket}, or use node:http, whose server.listen({ fd: 3 }) does",
+    link: "https://docs.deno.com/api/deno/~/Deno.serve",
+  },
+]);

@@ -1,0 +1,61 @@
+/**
+ * nginx takes descriptors by its own NGINX="3;4;" (nginx.c ngx_add_inherited_sockets), the way its binary upgrade hands
+ * them on, and then does not daemonize. Each is matched to a `listen` by its address: a port matches, a generation's own
+ * Unix path cannot. QUIT is graceful, TERM and INT are not.
+ */
+import { HupwatchError } from "../../error.ts";
+import { descriptorOf } from "../../sockets/handover.ts";
+import type { SocketSpec } from "../../sockets/spec.ts";
+import type { ServerAdapter } from "../adapter.ts";
+import { recognise } from "../reading/recognise.ts";
+import { runnerNotes } from "../reading/runner-notes.ts";
+
+export const nginx: ServerAdapter = {
+  name: "nginx",
+  read(command) {
+    const found = recognise(command, "nginx", /^(nginx|openresty|angie|freenginx)$/);
+    if (!found) return undefined;
+    const { words, title } = found;
+    return {
+      server: title,
+      // Its addresses stand in nginx.conf, which only nginx can read.
+      binds: [],
+      handover: "argv",
+      ready: "http",
+      stop: "QUIT/60s/KILL",
+      drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
+      words,
+      nonblocking: true,
+      take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
+      quirks: QUIRKS,
+      notes: runnerNotes(found, "argv"),
+      notesUnbound: [
+        "each port of nginx.conf has to be given to hupwatch by --bind, written as 'listen' has it",
+      ],
+    };
+  },
+};
+
+function inherited(sockets: readonly SocketSpec[]): string {
+  const unix = sockets.find((s) => s.address.kind === "unix" || s.address.kind === "abstract");
+  if (unix)
+    throw new HupwatchError(
+      "nginx.unix",
+      `nginx cannot be handed '${unix.text}': it knows Unix sockets by their path`,
+      {
+        hint: "let it listen on a port, or reload it by its own HUP",
+      },
+    );
+  return sockets.map((_, i) => `${descriptorOf(i)};`).join("");
+}
+
+const QUIRKS = [
+  {
+    what: 'it leaves an inherited socket as it is ("TODO: nonblocking"): where that blocks, a worker that comes too late for a connection waits in accept(2) with all its clients until the next one comes; so hupwatch hands it over non-blocking',
+    link: "https://github.com/nginx/nginx/blob/master/src/core/ngx_connection.c",
+  },
+  {
+    what: "every copy writes the pid file of nginx.conf, and the one that ends removes it",
+    link: "https://nginx.org/en/docs/control.html",
+  },
+];

@@ -1,0 +1,86 @@
+/**
+ * waitress takes sockets only from Python: `serve(sockets=[...])`. Its command is `waitress.runner.run(argv, _serve)`, so
+ * the same call with a `serve` that is handed the descriptors is all there is to it. TERM kills it at once; INT gives
+ * running tasks five seconds (task.py shutdown), whose threads send what the socket takes, and cancels those that wait for one.
+ */
+import { descriptorOf } from "../../sockets/handover.ts";
+import type { Handed, ServerAdapter } from "../adapter.ts";
+import { lastValueOf, valuesOf, without } from "../reading/options.ts";
+import { pythonOf } from "../reading/python-interpreter.ts";
+import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { runnerNotes } from "../reading/runner-notes.ts";
+
+/** argv: the descriptors, then waitress-serve's own words. `host` and `port` have defaults that exclude sockets. */
+const SERVE = `
+import socket, sys, waitress, waitress.runner
+fds = [int(fd) for fd in sys.argv[1].split(",")]
+def serve(app, **settings):
+    waitress.serve(app, sockets=[socket.socket(fileno=fd) for fd in fds], **settings)
+sys.argv[:2] = ["waitress-serve"]
+waitress.runner.run(sys.argv, _serve=serve)
+`.trim();
+
+export const waitress: ServerAdapter = {
+  name: "waitress",
+  read(command) {
+    const found = recognise(command, "waitress", /^waitress(-serve)?$/);
+    if (!found) return undefined;
+    return {
+      server: found.title,
+      binds: bindsOf(found),
+      handover: "argv",
+      // "INET and UNIX sockets cannot be mixed" (adjustments.py), and the private one is a Unix socket.
+      takesExtraListener: (sockets) => sockets.every(({ address }) => address.kind === "unix"),
+      ready: "http",
+      stop: "INT/30s/KILL",
+      drain: "5 s for running requests; those that wait for a thread are cancelled",
+      words: found.words,
+      take: (sockets) => take(found, sockets),
+      ...modeOf(found),
+      quirks: QUIRKS,
+      notes: runnerNotes(found, "argv"),
+    };
+  },
+};
+
+function bindsOf({ args, directory }: Recognised): string[] {
+  const path = lastValueOf(args, "--unix-socket");
+  if (path !== undefined) return [unixSpec(path, directory)];
+  const listens = valuesOf(args, "--listen").flatMap((l) => l.split(/\s+/));
+  if (listens.length > 0) return listens.map((l) => (l.startsWith("*:") ? l.slice(1) : l));
+  return [tcpSpec(lastValueOf(args, "--host") ?? "0.0.0.0", lastValueOf(args, "--port") ?? 8080)];
+}
+
+/** adjustments.py: unix_socket_perms is octal, 0600 unless told. */
+function modeOf({ args }: Recognised): { socketMode?: number } {
+  if (lastValueOf(args, "--unix-socket") === undefined) return {};
+  return { socketMode: Number.parseInt(lastValueOf(args, "--unix-socket-perms") ?? "600", 8) };
+}
+
+function take(found: Recognised, sockets: readonly unknown[]): Handed {
+  const { front, args, program, words, env, directory } = found;
+  const python = pythonOf({ words, env, directory }, program);
+  // `env A=1 python -m waitress`: what stands before the interpreter or the script stays.
+  const before = front.slice(0, front.length - (program.interpreter ? 3 : 1));
+  const rest = without(
+    args,
+    ["--listen"],
+    ["--host"],
+    ["--port"],
+    ["--unix-socket"],
+    ["--unix-socket-perms"],
+  );
+  const fds = sockets.map((_, i) => descriptorOf(i)).join(",");
+  return { words: [...before, ...python, "-c", SERVE, fds, ...rest] };
+}
+
+const QUIRKS = [
+  {
+    what: "TERM ends it in the middle of requests; INT lets them run for five seconds, but of a big answer sends only what the socket takes at once: for longer ones there is --drain-until-idle",
+    link: "https://github.com/Pylons/waitress/blob/main/src/waitress/task.py",
+  },
+  {
+    what: "its command has no option for descriptors: the same call is made from python -c",
+    link: "https://docs.pylonsproject.org/projects/waitress/en/stable/arguments.html",
+  },
+];

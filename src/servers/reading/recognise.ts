@@ -1,0 +1,36 @@
+/** The first step of every adapter: is this command its server, and which of the words are the server's own? Pure. */
+import { resolve } from "node:path";
+import type { CommandLine } from "../adapter.ts";
+import { type Program, programOf } from "./program.ts";
+
+export interface Recognised extends CommandLine {
+  program: Program;
+  /** Up to the program's name. */
+  front: readonly string[];
+  /** The program's own. */
+  args: readonly string[];
+  /** For `ServerTraits.server`. */
+  title: string;
+}
+
+/** The environment is the command's with what `env NAME=VALUE` in front of the program adds. */
+export function recognise(command: CommandLine, title: string, name: RegExp): Recognised | undefined {
+  const program = programOf(command.words);
+  if (!program || !name.test(program.name)) return undefined;
+  const front = command.words.slice(0, program.argsFrom);
+  return {
+    ...command,
+    env: { ...command.env, ...program.assignments },
+    program,
+    front,
+    args: command.words.slice(program.argsFrom),
+    title: `${title} (${front.join(" ")})`,
+  };
+}
+
+/** `unix:` with an absolute path, so that it means the same from any directory. */
+export const unixSpec = (path: string, directory: string): string => `unix:${resolve(directory, path)}`;
+
+/** A host and a port as a SPEC: an IPv6 address gets its brackets. */
+export const tcpSpec = (host: string, port: string | number): string =>
+  `${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`;

@@ -1,0 +1,67 @@
+/** One vocabulary: what the code says, what the table lists and what the README shows are the same names. */
+import { expect, test } from "bun:test";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { EVENTS, REMARKS, recordOf } from "../../src/events/events.ts";
+import { createLog, isJournal } from "../../src/log.ts";
+import { tempDir } from "../harness/until.ts";
+import { ROOT } from "../setup/places.ts";
+
+const sources = readdirSync(`${ROOT}/src`, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => readFileSync(`${ROOT}/src/${name}`, "utf8"))
+  .join("\n");
+
+test("every name that the log is given is listed, and every listed one is used", () => {
+  const logged = [...sources.matchAll(/\blog\.(?:error|warn|info|debug)\(\s*"([a-z.-]+)"/g)].map((m) => m[1]);
+  expect(new Set(logged)).toEqual(new Set(Object.keys(REMARKS)));
+  const telling = readFileSync(`${ROOT}/src/events/telling.ts`, "utf8");
+  const hooks = readFileSync(`${ROOT}/src/events/hooks.ts`, "utf8");
+  for (const name of Object.keys(EVENTS)) expect(telling + hooks).toContain(`"${name}"`);
+});
+
+test("the README of the control plane lists them all, with their facts", () => {
+  const readme = readFileSync(`${ROOT}/src/control/README.md`, "utf8");
+  for (const [name, { facts, meaning }] of Object.entries(EVENTS)) {
+    const listed = facts.map((fact) => `\`${fact}\``).join(", ");
+    expect(readme).toContain(`| \`${name}\` | ${meaning} | ${listed} |`);
+  }
+  for (const [name, meaning] of Object.entries(REMARKS))
+    expect(readme).toContain(`| \`${name}\` | ${meaning} |`);
+});
+
+test("an event of the stream is the log's JSON line", () => {
+  const lines: string[] = [];
+  const log = createLog({ level: 3, format: "json", color: false, write: (line) => lines.push(line) });
+  const facts = { generation: 2, retired: 1, durationMs: 5 };
+  log.info("swap.done", "generation 2 serves", facts);
+  const record = recordOf(
+    { event: "swap.done", level: "info", text: "generation 2 serves", facts },
+    process.pid,
+  );
+  const { time, ...logged } = JSON.parse(lines[0] ?? "{}");
+  expect({ ...logged, time: expect.anything() }).toEqual({ ...record, time: expect.anything() });
+  expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  expect(Object.keys(JSON.parse(lines[0] ?? "{}"))).toEqual(Object.keys(record));
+});
+
+test("in systemd's journal a line has its level in front, and neither time nor pid", () => {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line);
+  const log = createLog({ level: 4, format: "text", color: false, journal: true, write });
+  log.error("swap.rolled-back", "rolled back");
+  log.warn("signal.nohup", "ignored");
+  log.info("swap.done", "generation 2 serves");
+  log.debug("run.plan", "gunicorn");
+  expect(lines).toEqual(["<3>rolled back\n", "<4>ignored\n", "<6>generation 2 serves\n", "<7>gunicorn\n"]);
+});
+
+test("the journal is what $JOURNAL_STREAM names and this descriptor still is", () => {
+  using dir = tempDir();
+  const fd = openSync(`${dir.path}/stderr`, "w");
+  const { dev, ino } = fstatSync(fd);
+  expect(isJournal(`${dev}:${ino}`, fd)).toBe(true);
+  expect(isJournal(`${dev}:${ino + 1}`, fd)).toBe(false);
+  expect(isJournal(undefined, fd)).toBe(false);
+  closeSync(fd);
+  expect(isJournal(`${dev}:${ino}`, fd)).toBe(false);
+});

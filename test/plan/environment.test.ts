@@ -1,0 +1,122 @@
+/** The environment of a generation: the caller's, less what was meant for hupwatch, then the env file as it is now. */
+import { expect, test } from "bun:test";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { readEnvFile, skippedLines } from "../../src/plan/env-file.ts";
+import { commandEnvironment, generationEnvironment } from "../../src/plan/environment.ts";
+import { PLAN } from "../fake-os/stage.ts";
+import { thrownBy } from "../harness/thrown.ts";
+import { tempDir } from "../harness/until.ts";
+
+test("what was meant for hupwatch does not reach the command, everything else does", () => {
+  const own = {
+    NOTIFY_SOCKET: "/run/systemd/notify",
+    WATCHDOG_USEC: "1",
+    WATCHDOG_PID: "1",
+    LISTEN_FDS: "2",
+    LISTEN_PID: "1",
+    LISTEN_FDNAMES: "a:b",
+    LISTEN_PIDFDID: "1",
+    HUPWATCH_GENERATION: "7",
+    HUPWATCH_BUN: "/usr/bin/bun",
+  };
+  const theirs = { PATH: "/bin", LISTEN: "x", MY_NOTIFY_SOCKET: "y", EMPTY: "" };
+  expect(commandEnvironment({ ...own, ...theirs, GONE: undefined })).toEqual(theirs);
+});
+
+test("each generation knows its number, its name, hupwatch's pid and the release that it was started in", () => {
+  using dir = tempDir();
+  mkdirSync(`${dir.path}/release`);
+  symlinkSync("release", `${dir.path}/current`);
+  const plan = {
+    ...PLAN,
+    name: "web",
+    directory: `${dir.path}/current`,
+    environment: { A: "1", PWD: "/elsewhere" },
+  };
+  expect(generationEnvironment(plan, 3, 42)).toEqual({
+    A: "1",
+    PWD: `${dir.path}/release`,
+    HUPWATCH_GENERATION: "3",
+    HUPWATCH_NAME: "web",
+    HUPWATCH_PID: "42",
+  });
+});
+
+test("the env file is read anew each time, beats the caller's and cannot pretend to be hupwatch", () => {
+  using dir = tempDir();
+  const envFile = `${dir.path}/env`;
+  const plan = { ...PLAN, environment: { A: "caller", B: "caller" }, envFile };
+  writeFileSync(envFile, 'A=one\n# a remark\nexport QUOTED="two words"\nHUPWATCH_PID=1\n');
+  expect(generationEnvironment(plan, 1, 42)).toMatchObject({
+    A: "one",
+    B: "caller",
+    QUOTED: "two words",
+    HUPWATCH_PID: "42",
+  });
+  writeFileSync(envFile, "A=two\n");
+  expect(generationEnvironment(plan, 2, 42)).toMatchObject({ A: "two" });
+});
+
+test("an env file whose value no process can be given is named, with the variable", () => {
+  using dir = tempDir();
+  const envFile = `${dir.path}/env`;
+  writeFileSync(envFile, "A=1\nKEY=a\0b\n");
+  const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile }, 1, 42));
+  expect(error.exitCode).toBe(125);
+  expect(error.message).toBe(`--env-file ${envFile}: KEY has a NUL byte`);
+});
+
+test("an env file is a regular file or leads to one: /dev/zero never ends, and a pipe is read once", () => {
+  using dir = tempDir();
+  const [pipe, link, file] = ["pipe", "link", "file"].map((name) => `${dir.path}/${name}`) as [
+    string,
+    string,
+    string,
+  ];
+  Bun.spawnSync(["mkfifo", pipe]);
+  for (const envFile of ["/dev/zero", pipe, dir.path]) {
+    const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile }, 1, 42));
+    expect(error.exitCode).toBe(125);
+    expect(error.message).toBe(`--env-file ${envFile} is not a regular file`);
+  }
+  writeFileSync(file, "A=1\n");
+  symlinkSync("file", link);
+  expect(generationEnvironment({ ...PLAN, envFile: link }, 1, 42)).toMatchObject({ A: "1" });
+});
+
+test("the lines of an env file that say nothing are found, and those within quotes are none", () => {
+  using dir = tempDir();
+  const path = `${dir.path}/env`;
+  const lines = [
+    "# a remark",
+    "",
+    "A=1",
+    "bad line", // 4
+    "A B=1", // 5
+    "export C='two words' # fine",
+    'KEY="-----BEGIN',
+    "bad line",
+    'END-----"',
+    "export D", // 10
+    `E='"'`,
+    "=3", // 12
+    'F="never closed?',
+    "G: 7",
+    "  H = 8\r",
+  ];
+  writeFileSync(path, lines.join("\n"));
+  expect(skippedLines(path)).toEqual([4, 5, 10, 12]);
+  expect(readEnvFile(path)).toMatchObject({
+    A: "1",
+    KEY: "-----BEGIN\nbad line\nEND-----",
+    E: '"',
+    G: "7",
+    H: "8",
+  });
+});
+
+test("an env file that is not there is named", () => {
+  const error = thrownBy(() => generationEnvironment({ ...PLAN, envFile: "/no/such/env" }, 1, 42));
+  expect(error.message).toContain("--env-file /no/such/env");
+  expect(error.hint).toContain("every generation");
+});
