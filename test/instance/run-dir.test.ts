@@ -72,7 +72,7 @@ describe("the lock of an instance", () => {
   test("goes with its process, however that ends", async () => {
     using dir = tempDir();
     const holder = startScript(`
-      const { InstanceLock } = await import("./src/control/run-dir.ts");
+      const { InstanceLock } = await import("./src/instance/run-dir.ts");
       globalThis.lock = InstanceLock.take("${dir.path}", "web", process.pid);
       console.log("pid", process.pid);
       setInterval(() => {}, 1000);`);
