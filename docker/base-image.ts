@@ -4,6 +4,7 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { aptInstall, canInstall } from "../test/setup/apt.ts";
 import { docker, must, run } from "./command.ts";
 import type { HostSettings } from "./host-settings.ts";
 import { tarOf } from "./tar.ts";
@@ -67,8 +68,10 @@ const LEFT_OUT = ["usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*", "u
 async function bootstrap(release: Release, tag: string, say: (line: string) => void): Promise<void> {
   if (process.getuid?.() !== 0)
     throw new Error("debootstrap needs root\nTo fix: run this as root, or let the engine reach a registry");
-  if (!Bun.which("debootstrap"))
-    await must(["apt-get", "install", "--yes", "--quiet", "debootstrap"], { timeoutMs: 120_000 });
+  if (!Bun.which("debootstrap") && !(canInstall() && aptInstall(["debootstrap"])))
+    throw new Error(
+      "debootstrap cannot be installed\nTo fix: install it, or let the engine reach a registry",
+    );
   say(`makes ${tag} by debootstrap, some minutes, once`);
   const root = mkdtempSync(`${tmpdir()}/hupwatch-rig-`);
   try {

@@ -3,7 +3,8 @@
  * started here, and then also stopped here. Images stay, so that the next run finds them.
  */
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { must, run } from "./command.ts";
+import { aptInstall, canInstall } from "../test/setup/apt.ts";
+import { run } from "./command.ts";
 import { CACHE } from "./places.ts";
 
 export interface Engine extends AsyncDisposable {
@@ -15,7 +16,6 @@ export interface Engine extends AsyncDisposable {
 export class NothingToTryWith extends Error {}
 
 const START_TIMEOUT_MS = 60_000;
-const INSTALL_TIMEOUT_MS = 120_000;
 const LOG = `${CACHE}/dockerd.log`;
 
 export async function findEngine(say: (line: string) => void): Promise<Engine> {
@@ -31,7 +31,7 @@ export async function findEngine(say: (line: string) => void): Promise<Engine> {
     throw new Error(
       `no Docker engine answers: ${running.why}\nTo fix: start one that this user may use, or run this as root on Debian or Ubuntu`,
     );
-  if (!Bun.which("dockerd")) await install(say);
+  if (!Bun.which("dockerd")) install(say);
   return start(say);
 }
 
@@ -45,16 +45,12 @@ async function ask(): Promise<{ version?: string; why: string }> {
   return { version: `${asked.stdout.trim()} on ${driver.stdout.trim()}`, why: "" };
 }
 
-async function install(say: (line: string) => void): Promise<void> {
-  if (!Bun.which("apt-get"))
+function install(say: (line: string) => void): void {
+  if (!canInstall())
     throw new Error("no Docker engine, and no apt-get to install one\nTo fix: install Docker and start it");
   say("installs docker.io");
-  const apt = ["apt-get", "--yes", "--quiet", "--no-install-recommends"];
-  const limits = { timeoutMs: INSTALL_TIMEOUT_MS, env: { DEBIAN_FRONTEND: "noninteractive" } };
-  // The lists may be too old for the mirror, or not there at all.
-  if ((await run([...apt, "install", "docker.io"], limits)).code === 0) return;
-  await must([...apt, "update"], limits);
-  await must([...apt, "install", "docker.io"], limits);
+  if (!aptInstall(["docker.io"]))
+    throw new Error("docker.io cannot be installed\nTo fix: install Docker and start it");
 }
 
 async function start(say: (line: string) => void): Promise<Engine> {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { constants } from "node:os";
 import { README, withParts } from "./readme.ts";
+import { NEEDED_PACKAGES } from "./setup/programs.ts";
 
 const text = await Bun.file(README).text();
 
@@ -26,6 +27,10 @@ test("the two commands of the first screen are scripts of the package", async ()
   const named = [...text.matchAll(/npx --yes bun@1\.4 run (\w+)/g)].map((m) => m[1]);
   expect(named).toEqual(["demo", "test"]);
   for (const name of named) expect(scripts).toHaveProperty(name as string);
+});
+
+test("what the tests need where they may not install it is what they ask for", () => {
+  expect(text).toContain(`\`apt-get install ${NEEDED_PACKAGES.join(" ")}\``);
 });
 
 test("every invariant is promised here and carried by a test's name", async () => {

@@ -1,6 +1,6 @@
 /**
  * What `bun run test` runs: installs what the tests need, runs them and then the rig's short grid, and ends with
- * `N passed, N failed` alone on a line.
+ * `N passed, N failed, N skipped` alone on a line.
  *
  *     bun test/run.ts [--fast] [FILTER...]     a FILTER is a part of a test file's path, or `rig`
  *

@@ -1,15 +1,14 @@
 /**
  * The servers that no package has ready: Deno comes as a package of its binary, the fixture apps in Go and Rust and the newest
- * Caddy are compiled. Where a compiler is missing, the suite names its server and leaves it out: a toolchain is too much to
- * install for one row.
+ * Caddy are compiled. Where a compiler is missing and cannot be had, the suite names its server and leaves it out.
  */
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { BUILT, CACHE, ROOT } from "./places.ts";
+import { BUILT, CACHE, go, ROOT } from "./places.ts";
 
 interface Build {
   name: string;
   /** Without it there is nothing to be done. */
-  tool: string;
+  tool(): string | undefined;
   command: readonly string[];
   env?: Readonly<Record<string, string>>;
   /** What has to stand where it is built, besides. */
@@ -26,7 +25,7 @@ const TIME_LIMIT_MS = 400_000;
 const BUILDS: readonly Build[] = [
   {
     name: "Deno",
-    tool: process.execPath,
+    tool: () => process.execPath,
     command: ["add", "--cwd", `${CACHE}/deno`, "--ignore-scripts", "deno"],
     // Without a package.json of its own it would be added to the project's.
     prepare() {
@@ -37,13 +36,13 @@ const BUILDS: readonly Build[] = [
   },
   {
     name: "the Go fixture",
-    tool: "go",
+    tool: go,
     command: ["build", "-C", `${ROOT}/fixtures/apps/go`, "-trimpath", "-o", BUILT.go, "."],
     env: { CGO_ENABLED: "0" },
   },
   {
     name: "the Rust fixture",
-    tool: "cargo",
+    tool: () => Bun.which("cargo") ?? undefined,
     command: ["build", "--quiet", "--release", "--manifest-path", `${RUST}/Cargo.toml`],
     env: { CARGO_TARGET_DIR: `${RUST}/target` },
     // Its lock file comes to stand beside it.
@@ -51,7 +50,7 @@ const BUILDS: readonly Build[] = [
   },
   {
     name: "the newest Caddy",
-    tool: "go",
+    tool: go,
     command: ["install", "-ldflags=-s -w", "github.com/caddyserver/caddy/v2/cmd/caddy@latest"],
     env: { GOBIN: `${CACHE}/caddy`, CGO_ENABLED: "0" },
     kept: BUILT.caddy,
@@ -62,16 +61,16 @@ const BUILDS: readonly Build[] = [
 /** Compilers know by themselves what is up to date. */
 export function buildServers(options: { forTable: boolean }): void {
   for (const build of BUILDS) {
-    const { name, tool, command, env, kept } = build;
+    const { name, command, env, kept } = build;
     if ((build.tableOnly && !options.forTable) || (kept && existsSync(kept))) continue;
-    const program = Bun.which(tool);
-    if (program === null) {
-      console.log(`setup: no ${tool} here; ${name} is left out of the contract suite`);
+    const tool = build.tool();
+    if (tool === undefined) {
+      console.log(`setup: no compiler here; ${name} is left out of the contract suite`);
       continue;
     }
     build.prepare?.();
     console.log(`setup: ${name}`);
-    const done = Bun.spawnSync([program, ...command], {
+    const done = Bun.spawnSync([tool, ...command], {
       env: { ...process.env, ...env },
       stdio: ["ignore", "ignore", "inherit"],
       timeout: TIME_LIMIT_MS,

@@ -13,6 +13,21 @@ export const PYTHON = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "pyt
 /** Debian's: bash has no completion of its own for commands that it does not know. */
 export const BASH_COMPLETION = "/usr/share/bash-completion/bash_completion";
 
+/** The newest servers of PyPI. */
+export const SERVERS_VENV = `${CACHE}/servers`;
+
+/** Of PyPI, where the machine has none or an old one. */
+const PYPI_GO = `${SERVERS_VENV}/bin/go`;
+
+/** One that gets a newer toolchain by itself where a module wants one, as Go does since 1.21; undefined where there is none. */
+export function go(): string | undefined {
+  return [Bun.which("go"), PYPI_GO].find((program): program is string => {
+    if (program === null || !existsSync(program)) return false;
+    const [, minor] = /go1\.(\d+)/.exec(`${Bun.spawnSync([program, "version"]).stdout}`) ?? [];
+    return Number(minor) >= 21;
+  });
+}
+
 export const VENV = `${CACHE}/pypi`;
 
 /** The gunicorns that are tested: the distribution's, and the newest of PyPI. */

@@ -3,6 +3,7 @@
  * do, a package may be there for another python.
  */
 import { existsSync } from "node:fs";
+import { aptInstall, canInstall } from "./apt.ts";
 import { BASH_COMPLETION, GUNICORNS, PYTHON } from "./places.ts";
 
 interface Program {
@@ -48,32 +49,16 @@ const PROGRAMS: Program[] = [
 
 const missing = () => PROGRAMS.filter((program) => !program.works());
 
-const canInstall = () => process.getuid?.() === 0 && Bun.which("apt-get") !== null;
+/** All of them, for a machine that has none. */
+export const NEEDED_PACKAGES: readonly string[] = PROGRAMS.map((program) => program.package);
 
 /** Installs what is missing where it may, else throws and names it. */
 export function installPrograms(): void {
   const before = missing();
-  if (before.length === 0) return;
-  const packages = before.map((program) => program.package);
-  if (canInstall()) {
-    console.log(`setup: apt-get install ${packages.join(" ")}`);
-    // The lists may be too old for the mirror, or, in an image, not there at all.
-    if (!aptGet(["install", ...packages])) {
-      console.log("setup: apt-get update, then once more");
-      aptGet(["update"]);
-      aptGet(["install", ...packages]);
-    }
-  }
+  if (before.length > 0 && canInstall()) aptInstall(before.map((program) => program.package));
   const after = missing();
   if (after.length === 0) return;
   const list = after.map((program) => `  ${program.name} (Debian and Ubuntu: ${program.package})`);
   const hint = `apt-get install ${after.map((program) => program.package).join(" ")}`;
   throw new Error(`the tests need what is not here:\n${list.join("\n")}\nTo fix, as root: ${hint}`);
-}
-
-function aptGet(words: string[]): boolean {
-  return Bun.spawnSync(["apt-get", "--yes", "--quiet", "--no-install-recommends", ...words], {
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    stdio: ["ignore", "inherit", "inherit"],
-  }).success;
 }

@@ -3,7 +3,7 @@
  * fixture app. A row whose server is not installed is skipped and named.
  */
 import { existsSync, readdirSync } from "node:fs";
-import { BUILT, CACHE, GUNICORNS, PYTHON } from "./places.ts";
+import { BUILT, CACHE, GUNICORNS, PYTHON, SERVERS_VENV } from "./places.ts";
 
 export type Transport = "unix" | "tcp";
 
@@ -38,7 +38,6 @@ export interface ServerRow {
   tableOnly?: boolean;
 }
 
-export const SERVERS_VENV = `${CACHE}/servers`;
 const newest = (program: string) => `${SERVERS_VENV}/bin/${program}`;
 /** For those that have no option for it. */
 const distribution = (name: string, program: string): string[] => [

@@ -32,5 +32,5 @@ export const sumOf = (all: readonly Counts[]): Counts => ({
 });
 
 export function summaryLine({ passed, failed, skipped }: Counts): string {
-  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
