@@ -42,11 +42,15 @@ unset BUN_OPTIONS BUN_BE_BUN
 # Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
 # requests and have; complete, which asks every sub-command for its options, is in the bundle that has them all. Garbage is
 # collected without threads, because the runtime aborts where it cannot start one: when no process may be forked any more,
-# hupwatch must stay. environment.ts keeps all four from the command.
+# hupwatch must stay. JavaScriptCore reserves a gigabyte of executable memory at once and goes without a compiler, which
+# bun:ffi cannot, where an address space limit refuses it: 8 MiB are more than enough here, and fit below 600 MB (ulimit -v).
+# environment.ts keeps all of these from the command.
 case ${1-} in
 load | verify | complete) entry=load ;;
 *)
   entry=main
+  [ "${BUN_JSC_jitMemoryReservationSize-}" ] ||
+    export BUN_JSC_jitMemoryReservationSize=8388608 HUPWATCH_SMALL_JIT=1
   [ "${BUN_JSC_useBaselineJIT-}${BUN_JSC_useDFGJIT-}" ] ||
     export BUN_JSC_useBaselineJIT=0 BUN_JSC_useDFGJIT=0 BUN_JSC_useConcurrentGC=0 BUN_JSC_numberOfGCMarkers=1 \
       HUPWATCH_INTERPRETS=1

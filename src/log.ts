@@ -4,7 +4,7 @@
  * that they stay whole between the server's own.
  */
 import { fstatSync, writeSync } from "node:fs";
-import { type ConsolaInstance, createConsola, LogLevels, type LogObject } from "consola/core";
+import { type ConsolaInstance, createConsola, LogLevels, type LogObject, LogTypes } from "consola/core";
 
 export type LogFormat = "text" | "json";
 
@@ -22,6 +22,8 @@ export type Facts = Record<string, string | number | boolean | readonly (string 
 
 /** `event` is a stable name for scripts, `text` is for people, `facts` are the JSON line's further fields. */
 export interface Log {
+  /** No error, and lasting: said with -q, too. */
+  notice(event: string, text: string, facts?: Facts): void;
   error(event: string, text: string, facts?: Facts): void;
   warn(event: string, text: string, facts?: Facts): void;
   info(event: string, text: string, facts?: Facts): void;
@@ -38,10 +40,12 @@ export function createLog(options: LogOptions): Log {
   const render = options.format === "json" ? asJson : asLine;
   const consola = createConsola({
     level: options.level,
+    types: { ...LogTypes, log: { level: LogLevels.error } }, // consola has no "notice" of its own
     throttle: 0, // consola folds repeated lines; two equal events are two events
     reporters: [{ log: (entry) => write(`${render(entry)}\n`) }],
   });
   return {
+    notice: emit(consola, "log"),
     error: emit(consola, "error"),
     warn: emit(consola, "warn"),
     info: emit(consola, "info"),
@@ -50,7 +54,7 @@ export function createLog(options: LogOptions): Log {
 }
 
 const emit =
-  (consola: ConsolaInstance, type: "error" | "warn" | "info" | "debug") =>
+  (consola: ConsolaInstance, type: "log" | "error" | "warn" | "info" | "debug") =>
   (event: string, text: string, facts: Facts = {}) =>
     consola[type]({ message: text, event, facts });
 
@@ -74,7 +78,7 @@ const asColouredText = (entry: Entry): string => {
 };
 
 /** sd-daemon(3), and systemd.exec(5) on SyslogLevelPrefix=. */
-const PRIORITIES: Record<string, number> = { error: 3, warn: 4, info: 6, debug: 7 };
+const PRIORITIES: Record<string, number> = { error: 3, warn: 4, log: 5, info: 6, debug: 7 };
 
 const asJournalText = (entry: Entry): string => `<${PRIORITIES[entry.type] ?? 6}>${text(entry)}`;
 
@@ -92,7 +96,7 @@ export function isJournal(stream: string | undefined, fd: number): boolean {
 const asJson = (entry: Entry): string =>
   JSON.stringify({
     time: entry.date.toISOString(),
-    level: entry.type,
+    level: entry.type === "log" ? "notice" : entry.type,
     event: entry.event,
     pid: process.pid,
     message: text(entry),

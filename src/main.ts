@@ -1,4 +1,5 @@
 /** Entry: cut argv, pick the sub-command, turn what happened into an exit code. The launcher starts it. */
+import { writeFileSync } from "node:fs";
 import { COMMON_OPTIONS, cutAtCommand, parse } from "./cli/command.ts";
 import { COMMANDS } from "./cli/commands.ts";
 import { print } from "./cli/print.ts";
@@ -7,6 +8,7 @@ import { HupwatchError } from "./error.ts";
 import { VERSION } from "./version.ts";
 
 async function main(words: string[]): Promise<number> {
+  if (words[0] === "--version") return say(`hupwatch ${VERSION}\n`);
   const name = isCommandName(words[0]) ? words[0] : "run";
   const rest = words[0] === name ? words.slice(1) : words;
   const cmd = await COMMANDS[name]();
@@ -28,6 +30,15 @@ async function say(text: string): Promise<number> {
   return 0;
 }
 
+/** As pgrep(1), pkill(1) and ps(1) know it, in place of the runtime's name (proc(5), comm). */
+function nameProcess(): void {
+  try {
+    writeFileSync("/proc/self/comm", "hupwatch");
+  } catch {
+    // A read-only /proc: it is found by its command line only.
+  }
+}
+
 function report(error: unknown): number {
   if (!(error instanceof HupwatchError)) {
     console.error(error);
@@ -36,6 +47,8 @@ function report(error: unknown): number {
   console.error(`hupwatch: ${error.message}${error.hint ? `\nTo fix: ${error.hint}` : ""}`);
   return error.exitCode;
 }
+
+nameProcess();
 
 // The launcher passes the word `cli` first, because Bun would eat a leading `--` (oven-sh/bun#13984).
 // No await up here: bytecode is for CommonJS.

@@ -5,7 +5,9 @@ import { setTimeout as after } from "node:timers/promises";
 import { LAUNCHER, spawnHupwatch, startHupwatch } from "./harness/hupwatch.ts";
 import { LOG } from "./harness/log-lines.ts";
 import { tempDir, until } from "./harness/until.ts";
-import { ROOT } from "./setup/places.ts";
+import { PYTHON, ROOT } from "./setup/places.ts";
+
+const ENV = { ...process.env, HUPWATCH_BUN: process.execPath };
 
 /** Says a line and stays. */
 const saying = (line: string) => ["sh", "-c", `echo "${line}"; exec sleep 1000`, "sh"];
@@ -131,4 +133,32 @@ test("without bun it exits with 125 and says how to get it", async () => {
       "To fix: npm install -g bun (1.4 or newer), or set HUPWATCH_BUN to its path\n",
   );
   expect(await hupwatch.exited).toBe(125);
+});
+
+// MemoryDenyWriteExecute=, as every hardening guide asks for: https://github.com/oven-sh/bun/pull/41900
+test("without executable memory a start is one sentence that names the setting", () => {
+  const mdwe =
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])";
+  const started = Bun.spawnSync([PYTHON, "-c", mdwe, LAUNCHER, "--", "true"], { env: ENV });
+  expect(started.stderr.toString()).toBe(
+    "hupwatch: the runtime gets no executable memory: MemoryDenyWriteExecute= of its unit (or prctl PR_SET_MDWE) refuses it\n" +
+      "To fix: take MemoryDenyWriteExecute= out of the unit\n",
+  );
+  expect(started.exitCode).toBe(125);
+  const version = Bun.spawnSync([PYTHON, "-c", mdwe, LAUNCHER, "--version"], { env: ENV });
+  expect(version.stdout.toString()).toMatch(/^hupwatch \d/);
+});
+
+// chpst -m, softlimit -m, ulimit -v, LimitAS=: https://github.com/oven-sh/bun/pull/41900
+test("an address space of 800 MB is enough, and the command does not see how that is done", () => {
+  const words = ["prlimit", "--as=800000000", LAUNCHER, "--", "sh", "-c", "env | grep ^BUN_JSC; exit 7"];
+  const run = Bun.spawnSync(words, { env: ENV });
+  expect(run.stdout.toString()).toBe("");
+  expect(run.exitCode).toBe(7);
+});
+
+// pgrep(1) and pkill(1): https://github.com/benoitc/gunicorn/issues/1868
+test("the process is called hupwatch", async () => {
+  await using hupwatch = await startHupwatch(["--", "sleep", "1000"]);
+  expect(readFileSync(`/proc/${hupwatch.pid}/comm`, "utf8")).toBe("hupwatch\n");
 });

@@ -1,6 +1,7 @@
 /** The design's table of signals: each becomes an event for the one queue. */
 import { setTimeout as after } from "node:timers/promises";
 import type { Log } from "../log.ts";
+import { ownTerminal } from "../os/terminal.ts";
 import type { Event } from "../swap/machine.ts";
 
 const FORWARDED = ["SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU"] as const;
@@ -24,7 +25,7 @@ export function listenToSignals(
       "signal.nohup",
       "SIGHUP was ignored when hupwatch started (nohup), so a closing terminal swaps nothing, and neither does kill -HUP: start it with setsid instead of nohup to swap by signal",
     );
-  else on("SIGHUP", { kind: "swap" });
+  else handlers.set("SIGHUP", onHangup(post, killAtExit, log));
   const end: Event = { kind: killAtExit ? "stop" : "leave" };
   on("SIGTERM", end);
   on("SIGINT", end);
@@ -39,6 +40,27 @@ export function listenToSignals(
     },
   };
 }
+
+/**
+ * A SIGHUP is a deploy, unless the terminal has sent it by going away: no new code is meant then. With -k the service ends as
+ * everything else in that window. Without, it goes on, and a swap gives it an output that works.
+ */
+function onHangup(post: (event: Event) => void, killAtExit: boolean, log: Log): () => void {
+  const terminal = ownTerminal();
+  return () => {
+    if (!terminal.isGone) {
+      log.debug("signal", "received SIGHUP", { signal: "SIGHUP" });
+      return post({ kind: "swap" });
+    }
+    terminal.letGo();
+    if (!killAtExit) log.notice("terminal.gone", DETACHED);
+    else log.notice("terminal.gone", "the terminal is gone: stopping, since -k was given");
+    post({ kind: killAtExit ? "stop" : "swap" });
+  };
+}
+
+const DETACHED =
+  "the terminal is gone: the service goes on, and a fresh copy of it writes to /dev/null in place of the terminal; 'hupwatch stop' stops it";
 
 export interface Interrupt extends Disposable {
   readonly signal: AbortSignal;

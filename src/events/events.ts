@@ -3,7 +3,7 @@
  * hook are the same record. Names are stable; a name is never given another meaning. The table is the documentation:
  * src/control/README.md repeats it, and a test compares the two with what the code says.
  */
-export type Level = "error" | "warn" | "info" | "debug";
+export type Level = "error" | "warn" | "notice" | "info" | "debug";
 
 export type Facts = Record<string, string | number | boolean | readonly (string | number)[] | undefined>;
 

@@ -187,7 +187,7 @@ function conclusion(ending: Ending, left: Left | undefined): Happening {
       const stop = left ? `, 'kill -${left.stopSignal.slice(3)} ${left.pid}' stops it` : "";
       return {
         event: "left",
-        level: "info",
+        level: "notice",
         text: `left generation ${ending.serving} running${who}: the same command line takes it over${stop}`,
         facts: { generation: ending.serving, child: left?.pid },
       };

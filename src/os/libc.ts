@@ -4,9 +4,10 @@
  * No policy here. Every call throws SystemError with the errno's name; EAGAIN is a result, not an error, where
  * waiting is normal. Numbers are those of Linux on x86-64, arm64 and riscv64 (asm-generic).
  */
-import { CString, dlopen, type Pointer, ptr, read } from "bun:ffi";
-import { existsSync } from "node:fs";
+import { CString, dlopen, type FFIFunction, type Pointer, ptr, read } from "bun:ffi";
+import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
+import { HupwatchError } from "../error.ts";
 
 const AF = { unix: 1, inet: 2, inet6: 10 } as const;
 const AF_NETLINK = 16;
@@ -59,7 +60,7 @@ export class SystemError extends Error {
   }
 }
 
-const C = dlopen(libcName(), {
+const C = openLibc({
   socket: { args: ["int", "int", "int"], returns: "int" },
   bind: { args: ["int", "ptr", "u32"], returns: "int" },
   listen: { args: ["int", "int"], returns: "int" },
@@ -68,6 +69,7 @@ const C = dlopen(libcName(), {
   getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
   setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
   fcntl: { args: ["int", "int", "int"], returns: "int" },
+  dup2: { args: ["int", "int"], returns: "int" },
   pipe2: { args: ["ptr", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
   read: { args: ["int", "ptr", "u64"], returns: "i64" },
@@ -83,7 +85,36 @@ const C = dlopen(libcName(), {
   clock_gettime: { args: ["int", "ptr"], returns: "int" },
   strerror: { args: ["int"], returns: "ptr" },
   __errno_location: { args: [], returns: "ptr" },
-}).symbols;
+});
+
+/** Throws HupwatchError where the runtime got no executable memory, without which it calls no library. */
+function openLibc<const T extends Record<string, FFIFunction>>(functions: T) {
+  try {
+    return dlopen(libcName(), functions).symbols;
+  } catch (cause) {
+    if (!String(cause).includes("requires the JIT")) throw cause;
+    throw noExecutableMemory(cause);
+  }
+}
+
+/** prctl(2), PR_SET_MDWE, as MemoryDenyWriteExecute= of systemd.exec(5) sets it; or RLIMIT_AS of getrlimit(2). */
+function noExecutableMemory(cause: unknown): HupwatchError {
+  const limit = /^Max address space +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  const [why, hint] =
+    limit === undefined
+      ? [
+          "MemoryDenyWriteExecute= of its unit (or prctl PR_SET_MDWE) refuses it",
+          "take MemoryDenyWriteExecute= out of the unit",
+        ]
+      : [
+          `an address space limit of ${Math.floor(Number(limit) / 1024 ** 2)} MB (ulimit -v, LimitAS=, chpst -m) is too small`,
+          "raise it to 800 MB or more; to bound memory that is in use take MemoryMax= or a container's limit",
+        ];
+  return new HupwatchError("runtime.no-executable-memory", `the runtime gets no executable memory: ${why}`, {
+    hint,
+    cause,
+  });
+}
 
 function libcName(): string {
   const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
@@ -308,6 +339,9 @@ export const close = (fd: number): void => void check("close", C.close(fd));
 
 /** A second descriptor of the same open file, close-on-exec, numbered 10 or higher (0-9 stay free for handover). */
 export const dup = (fd: number): number => check("fcntl(F_DUPFD_CLOEXEC)", C.fcntl(fd, F_DUPFD_CLOEXEC, 10));
+
+/** dup2(2): `target` becomes a copy of `fd`, which children inherit. */
+export const dupOnto = (fd: number, target: number): void => void check("dup2", C.dup2(fd, target));
 
 /** Sets or clears O_NONBLOCK on the open file, which all its duplicates share; returns what it was. */
 export function setNonblocking(fd: number, on: boolean): boolean {

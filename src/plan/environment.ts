@@ -23,6 +23,7 @@ export function commandEnvironment(env: Record<string, string | undefined>): Rec
   for (const [name, value] of Object.entries(env))
     if (value !== undefined && !OWN.test(name)) kept[name] = value;
   if (env.HUPWATCH_INTERPRETS) for (const name of INTERPRETER) delete kept[name];
+  if (env.HUPWATCH_SMALL_JIT) delete kept.BUN_JSC_jitMemoryReservationSize;
   return kept;
 }
 
