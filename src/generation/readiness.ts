@@ -8,6 +8,12 @@ import type { Check, CheckContext } from "../ready/check.ts";
 
 export type ReadinessContext = Omit<CheckContext, "note" | "extend">;
 
+/**
+ * How far beyond --ready-timeout a generation may move its own deadline in all: one that is broken and goes on asking for time
+ * must not stand in the way of the next one for ever.
+ */
+const EXTENSION_MAX_MS = 3_600_000;
+
 const isListener = ({ needs }: Check): boolean => needs.includes("output") || needs.includes("notify");
 
 export class Readiness implements Disposable {
@@ -16,6 +22,7 @@ export class Readiness implements Disposable {
   readonly #running = new Map<Check, Disposable>();
   #deadline: Disposable;
   #deadlineAt: number;
+  #latestAt: number;
   #mayAsk = false;
   #over = false;
 
@@ -27,6 +34,7 @@ export class Readiness implements Disposable {
   ) {
     const { clock } = context;
     this.#deadlineAt = clock.now() + timeoutMs;
+    this.#latestAt = this.#deadlineAt + EXTENSION_MAX_MS;
     this.#deadline = clock.after(timeoutMs, this.#giveUp);
     for (const check of checks) this.#missing.set(check, "it has not been asked yet");
     for (const check of checks) if (isListener(check)) this.#start(check);
@@ -36,6 +44,7 @@ export class Readiness implements Disposable {
   ask(): void {
     if (this.#mayAsk || this.#over) return;
     this.#mayAsk = true;
+    this.#latestAt = this.context.clock.now() + this.timeoutMs + EXTENSION_MAX_MS;
     this.#extend(this.timeoutMs);
     for (const check of [...this.#missing.keys()]) if (!isListener(check)) this.#start(check);
   }
@@ -65,13 +74,14 @@ export class Readiness implements Disposable {
     this.#running.delete(check);
   }
 
-  /** Never shortens. */
+  /** Never shortens; NaN and what is no time change nothing. */
   #extend(ms: number): void {
-    const at = this.context.clock.now() + ms;
+    const now = this.context.clock.now();
+    const at = Math.min(now + ms, this.#latestAt);
     if (!(at > this.#deadlineAt) || this.#over) return;
     this.#deadlineAt = at;
     this.#deadline[Symbol.dispose]();
-    this.#deadline = this.context.clock.after(ms, this.#giveUp);
+    this.#deadline = this.context.clock.after(at - now, this.#giveUp);
   }
 
   readonly #giveUp = (): void => {

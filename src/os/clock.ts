@@ -2,14 +2,17 @@
 export interface Clock {
   /** Milliseconds since some moment; never goes back, whatever happens to the wall clock. */
   now(): number;
-  /** Calls `then` once after `ms` milliseconds, unless disposed of before. */
+  /** Calls `then` once after `ms` milliseconds (MAX_DELAY_MS at most), unless disposed of before. */
   after(ms: number, then: () => void): Disposable;
 }
+
+/** setTimeout's limit, 24.8 days: with more it calls at once. */
+export const MAX_DELAY_MS = 2 ** 31 - 1;
 
 export const realClock: Clock = {
   now: () => performance.now(),
   after(ms, then) {
-    const timer = setTimeout(then, ms);
+    const timer = setTimeout(then, Math.min(ms, MAX_DELAY_MS));
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },
 };

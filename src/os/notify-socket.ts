@@ -10,6 +10,8 @@ export type Notification = Record<string, string>;
 
 const POLL_MS = 10;
 const MAX_BYTES = 8192;
+/** In one look: what comes faster waits in the socket's queue, and its senders wait with it. */
+const MESSAGES_MAX = 100;
 
 export class NotifySocket implements Disposable {
   readonly #fd: number;
@@ -26,7 +28,7 @@ export class NotifySocket implements Disposable {
     this.#fd = bindDatagram(path);
     this.#polling = poll(clock, POLL_MS, () => {
       // An ear may dispose of us in the middle: then the descriptor is somebody else's.
-      while (this.#ears.size > 0 && !this.#closed) {
+      for (let i = 0; i < MESSAGES_MAX && this.#ears.size > 0 && !this.#closed; i++) {
         const n = recv(this.#fd, this.#buffer);
         if (n === undefined) break;
         this.#tell(n);

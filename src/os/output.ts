@@ -13,6 +13,11 @@ import { startOwn } from "./spawn.ts";
 const MAX_LINE = 2000;
 /** The pipe holds a megabyte meanwhile. The runtime's own streams cannot be closed while they wait for more. */
 const LOOK_MS = 10;
+/**
+ * A look begins no further read after so long. A flood that is faster than we read has no end, and nothing else of hupwatch,
+ * no signal and no deadline, would ever have its turn. What stays in the pipe makes the writers wait for us.
+ */
+const BUSY_MS = 2;
 const CHUNK_BYTES = 64 * 1024;
 
 export interface Tap extends Disposable {
@@ -72,7 +77,7 @@ interface Reading extends Disposable {
 }
 
 /**
- * Looks every few milliseconds and takes all there is. Disposing takes a last look, unless it happens within one: the line that
+ * Looks every few milliseconds and takes what it can in a short time. Disposing takes a last look, unless it happens within one: the line that
  * makes a generation ready ends the looking, and the descriptor is closed (or somebody else's) when that look goes on.
  */
 function readLines(fd: number, clock: Clock, line: (text: string) => void): Reading {
@@ -85,7 +90,8 @@ function readLines(fd: number, clock: Clock, line: (text: string) => void): Read
   const look = (): "more" | "enough" => {
     if (isBusy) return "more";
     isBusy = true;
-    while (!isOver && !isDisposed) {
+    const endAt = clock.now() + BUSY_MS;
+    for (let isLate = false; !isOver && !isDisposed && !isLate; isLate = clock.now() >= endAt) {
       const n = readAvailable(fd, buffer);
       if (n === undefined) break;
       isOver = n === 0;

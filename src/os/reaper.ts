@@ -9,6 +9,8 @@ import { isOwnChild } from "./spawn.ts";
 
 /** The runtime takes its own dead within one turn of its event loop; a stranger may be hidden behind one until then. */
 const AGAIN_MS = 20;
+/** In one look: a tree that forks faster than it is reaped must not keep us from everything else. */
+const REAPED_MAX = 200;
 
 export class Reaper implements Disposable {
   #again: Disposable | undefined;
@@ -19,13 +21,13 @@ export class Reaper implements Disposable {
   readonly look = (): void => {
     this.#again?.[Symbol.dispose]();
     this.#again = undefined;
-    for (let pid = peekEndedChild(); pid > 0; pid = peekEndedChild()) {
-      if (isOwnChild(pid)) {
-        this.#again = this.clock.after(AGAIN_MS, this.look);
-        return;
-      }
+    for (let reaped = 0; reaped < REAPED_MAX; reaped++) {
+      const pid = peekEndedChild();
+      if (pid <= 0) return;
+      if (isOwnChild(pid)) break;
       reap(pid);
     }
+    this.#again = this.clock.after(AGAIN_MS, this.look);
   };
 
   [Symbol.dispose](): void {

@@ -14,6 +14,8 @@ const POLL_MS = 5;
 const ATTEMPT_MS = 5000;
 /** After a refusal or a bad answer: soon enough not to be noticed, rare enough not to fill the access log. */
 const PAUSE_MS = 50;
+/** In one look: of an answer without end the rest is read in the next one, until its time is up. */
+const READS_MAX = 16;
 
 export const httpCheck = (path?: string): Check => ({
   label: path === undefined ? "http" : `http:${path}`,
@@ -97,7 +99,9 @@ class Attempt implements Disposable {
 
   #exchange(probe: Probe): number | { obstacle: string } | undefined {
     if (this.#unsent.length > 0) this.#unsent = this.#unsent.subarray(probe.write(this.#unsent));
-    for (let got = probe.read(); got !== undefined; got = probe.read()) {
+    for (let i = 0; i < READS_MAX; i++) {
+      const got = probe.read();
+      if (got === undefined) break;
       if (got === "eof") {
         const end = this.#reader.end();
         return end === "done"

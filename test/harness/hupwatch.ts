@@ -20,6 +20,8 @@ export interface StartOptions {
   env?: Record<string, string | undefined>;
   /** Default LAUNCHER. */
   launcher?: string;
+  /** A descriptor or a path in place of the file that `log` reads, which is empty then. */
+  stderr?: number | string;
 }
 
 /** For tests of the start itself. All others want startHupwatch, which waits for the first generation. */
@@ -49,8 +51,10 @@ export class Hupwatch implements AsyncDisposable {
   /** What was last seen of its tree. */
   #members: ProcessEntry[] = [];
 
-  constructor(args: string[], { cwd = process.cwd(), env = {}, launcher = LAUNCHER }: StartOptions) {
+  constructor(args: string[], options: StartOptions) {
+    const { cwd = process.cwd(), env = {}, launcher = LAUNCHER } = options;
     mkdirSync(`${this.#files.path}/run`, { mode: 0o700 });
+    const ownLog = this.#append("stderr");
     this.#process = Bun.spawn([launcher, ...args], {
       cwd,
       env: {
@@ -62,7 +66,7 @@ export class Hupwatch implements AsyncDisposable {
         ...env,
       },
       // Files and no pipes: a command that survives its hupwatch must still have somewhere to write.
-      stdio: ["ignore", this.#append("stdout"), this.#append("stderr")],
+      stdio: ["ignore", this.#append("stdout"), stderrOf(options) ?? ownLog],
     });
     this.pid = this.#process.pid;
     this.exited = this.#process.exited;
@@ -164,3 +168,5 @@ export class Hupwatch implements AsyncDisposable {
     return openSync(`${this.#files.path}/${name}`, "a");
   }
 }
+
+const stderrOf = ({ stderr }: StartOptions) => (typeof stderr === "string" ? Bun.file(stderr) : stderr);

@@ -14,6 +14,16 @@ test("the real clock goes on, calls once, and calls nobody who was disposed of",
   expect(disposed).toBe(0);
 });
 
+/** F7: EXTEND_TIMEOUT_USEC=9999999999999 ended the wait within a second: setTimeout(2) calls at once beyond 2^31 ms. */
+test.each([2 ** 31, 1e13, Number.POSITIVE_INFINITY])("a delay of %d ms is a long one", async (ms) => {
+  let called = false;
+  using _timer = realClock.after(ms, () => {
+    called = true;
+  });
+  await Bun.sleep(20);
+  expect(called).toBe(false);
+});
+
 describe("polling", () => {
   test("asks soon but never from within the call, then every so many milliseconds, until it is enough", async () => {
     const clock = new TurnedClock();

@@ -1,0 +1,56 @@
+/** The deadline of a young generation, and how far it may move it. On a turned clock. */
+import { expect, test } from "bun:test";
+import { Readiness, type ReadinessContext } from "../../src/generation/readiness.ts";
+import { parseCheck } from "../../src/ready/check.ts";
+import { TurnedClock } from "../fake-os/clock.ts";
+
+const TIMEOUT_MS = 6000;
+const HOUR_MS = 3_600_000;
+
+function asking() {
+  const clock = new TurnedClock();
+  let hear: Parameters<ReadinessContext["onNotify"]>[0] = () => {};
+  const context: ReadinessContext = {
+    clock,
+    listeners: [],
+    onLine: () => ({ [Symbol.dispose]() {} }),
+    onNotify(ear) {
+      hear = ear;
+      return { [Symbol.dispose]() {} };
+    },
+    run: () => {
+      throw new Error("nothing is to be run");
+    },
+  };
+  const outcomes: unknown[] = [];
+  const readiness = new Readiness([parseCheck("notify")], context, TIMEOUT_MS, (o) => outcomes.push(o));
+  readiness.ask();
+  return { clock, outcomes, say: (usec: string) => hear({ EXTEND_TIMEOUT_USEC: usec }) };
+}
+
+const LATE = [{ reason: expect.stringContaining("not ready within") }];
+
+test("more time is given as asked for, and never less", async () => {
+  const { clock, outcomes, say } = asking();
+  say("60000000");
+  for (const nonsense of ["1", "-5", "soon", "", "NaN"]) say(nonsense);
+  await clock.turn(59_999);
+  expect(outcomes).toEqual([]);
+  await clock.turn(1);
+  expect(outcomes).toEqual(LATE);
+});
+
+// F7: "there is no upper bound: I5 'nothing waits for ever' can be stretched to 24 days by the child".
+test.each(["9999999999999", "1e400", "Infinity"])(
+  "I5: who asks for %s microseconds has an hour beyond its timeout, and no more",
+  async (usec) => {
+    const { clock, outcomes, say } = asking();
+    say(usec);
+    await clock.turn(HOUR_MS);
+    say(usec);
+    await clock.turn(TIMEOUT_MS - 1);
+    expect(outcomes).toEqual([]);
+    await clock.turn(1);
+    expect(outcomes).toEqual(LATE);
+  },
+);
