@@ -62,6 +62,7 @@ export class Generation {
     this.#takedown = new Takedown({
       clock: os.clock,
       stopSequence: plan.stopSequence,
+      untilIdleMs: plan.drainUntilIdleMs,
       isLeaderAlive: () => this.#child !== undefined && this.#exit === undefined,
       signalLeader: (signal) => {
         this.#child?.kill(signal);
@@ -282,17 +283,17 @@ export class Generation {
   }
 
   /** It has proved itself: nobody looks at what it writes any more. */
-  settleIn(): void {
+  unwatch(): void {
     this.#witness?.[Symbol.dispose]();
     this.#witness = undefined;
   }
 
-  /** Takes it down; posts `gone` when its whole tree has ended. Asked again, only "kill" changes anything. */
-  retire(how: Retirement, untilIdleMs = 0): void {
+  /** Takes it down; posts `gone` when its whole tree has ended. Called again, only "kill" changes anything. */
+  retire(how: Retirement): void {
     if (this.#gone) return;
     this.#delay?.[Symbol.dispose]();
     this.#readiness?.[Symbol.dispose]();
-    this.#takedown.begin(how, untilIdleMs);
+    this.#takedown.begin(how);
   }
 
   #tree(): Process[] {
@@ -305,7 +306,7 @@ export class Generation {
 
   #finish(): void {
     this.#gone = true;
-    this.settleIn();
+    this.unwatch();
     this.#files?.remove();
     this.post({ kind: "gone", gen: this.number });
   }

@@ -26,6 +26,11 @@ const IDLE_POLL_MS = 100;
 export interface Target {
   clock: Clock;
   stopSequence: readonly StopStep[];
+  /**
+   * How long one that drains is left alone while it holds connections: some servers cut what is in flight when they are
+   * told to stop.
+   */
+  untilIdleMs: number;
   /** The leader runs. */
   isLeaderAlive(): boolean;
   signalLeader(signal: NodeJS.Signals): void;
@@ -48,17 +53,14 @@ export class Takedown implements Disposable {
     return this.#how !== undefined;
   }
 
-  /**
-   * Asked again, only "kill" changes anything. `untilIdleMs`: so long nobody is signalled while it holds connections: some
-   * servers cut what is in flight when they are asked to stop.
-   */
-  begin(how: Retirement, untilIdleMs = 0): void {
+  /** Called again, only "kill" changes anything. */
+  begin(how: Retirement): void {
     if (this.#how === "kill" || (this.#how && how !== "kill")) return;
     this.#how = how;
     if (!this.target.isLeaderAlive()) this.sweep();
     else if (how === "kill") this.#take(AT_ONCE);
     else if (how === "abandon") this.#take(shortened(this.target.stopSequence, ABANDON_CAP_MS));
-    else if (untilIdleMs > 0) this.#awaitIdle(untilIdleMs);
+    else if (how === "drain" && this.target.untilIdleMs > 0) this.#awaitIdle(this.target.untilIdleMs);
     else this.#take(this.target.stopSequence);
   }
 

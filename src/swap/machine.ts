@@ -22,34 +22,39 @@
  * I4 no HUP is lost · I8 a failed swap leaves the old one untouched.
  */
 import {
+  beginSwap,
   common,
   crash,
   cutOver,
   end,
   endAtOnce,
   endByCrash,
-  finishIfEmpty,
   forward,
+  goTo,
   hurry,
   ignore,
   ignoreForward,
+  isAbout,
+  leaderGone,
+  leave,
   leaveKeeping,
-  mine,
-  nothing,
+  letGo,
   passOn,
   promote,
   respawn,
   retire,
   say,
-  serve,
+  serveOrSwap,
   startFailed,
-  stay,
   steer,
   tooLate,
+  treeGone,
+  unchanged,
   undo,
+  unsettle,
   withEffects,
 } from "./moves.ts";
-import type { Ending, Event, EventKind, Gen, In, Limits, Of, Phase, State, Step } from "./states.ts";
+import type { Event, EventKind, Gen, In, Limits, Of, Phase, Retirement, State, Step } from "./states.ts";
 
 export type * from "./states.ts";
 
@@ -58,7 +63,7 @@ type Table = { [P in Phase]: { [K in EventKind]: Cell<P, K> } };
 
 /** The first step over a survivor of an earlier hupwatch: a swap from it. */
 export const takeOver = (survivor: Gen, last: Gen): Step =>
-  serve({ last, draining: [], crashes: [] }, survivor, true, say({ event: "taken-over", gen: survivor }));
+  beginSwap({ last, draining: [], crashes: [] }, survivor, say({ event: "taken-over", gen: survivor }));
 
 /** The first step of all. */
 export const begin = (): Step => ({
@@ -68,57 +73,49 @@ export const begin = (): Step => ({
 
 /** Total: every phase has an answer to every event. Never throws for an event that could really come. */
 export function step(state: State, event: Event, limits: Limits): Step {
-  if (event.kind === "gone" && state.draining.includes(event.gen)) {
-    const rest = { ...state, draining: state.draining.filter((g) => g !== event.gen) };
-    return withEffects(finishIfEmpty(rest), say({ event: "gone", gen: event.gen }));
-  }
   const cell = TABLE[state.phase][event.kind] as Cell<Phase, EventKind>;
   return cell(state, event, limits);
 }
 
 const TABLE: Table = {
   starting: {
-    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
+    swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
     // Nothing serves yet that could be left behind.
     leave: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
     stop: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
     quit: (s) => endAtOnce(s, s.next, [s.next]),
-    forward: (s, e) => stay({ ...s, owed: [...s.owed, e.signal] }),
+    forward: (s, e) => goTo({ ...s, owed: [...s.owed, e.signal] }),
     ready: (s, e) =>
-      mine(s.next, e)
-        ? serve(
+      isAbout(s.next, e)
+        ? serveOrSwap(
             s,
             s.next,
-            s.again,
             say({ event: "ready", gen: s.next }),
             // A server that binds its own path has only now made it.
             steer(s.next),
             say({ event: "serving", gen: s.next }),
             ...s.owed.map((signal) => forward(s.next, signal)),
           )
-        : nothing(s),
-    failed: (s, e, limits) => (mine(s.next, e) ? startFailed(s, e, "abandon", limits) : nothing(s)),
-    exited: (s, e, limits) => (mine(s.next, e) ? startFailed(s, e, "sweep", limits) : nothing(s)),
-    settled: nothing,
-    gone: nothing,
+        : unchanged(s),
+    failed: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "abandon", limits) : unchanged(s)),
+    exited: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "sweep", limits) : leaderGone(s, e)),
+    settled: unchanged,
+    gone: treeGone,
   },
   serving: {
-    swap: (s) => serve(s, s.current, true),
-    leave: (s) => {
-      const ending: Ending = { kind: "left", serving: s.current };
-      return stay({ phase: "over", ending, ...common(s) }, { do: "end", ending });
-    },
+    swap: (s) => beginSwap(s, s.current),
+    leave: (s) => leave(s, s.current),
     stop: (s) => end(s, { kind: "stopped", serving: s.current }, [[s.current, "graceful"]]),
     quit: (s) => endAtOnce(s, s.current, [s.current]),
-    forward: (s, e) => stay(s, forward(s.current, e.signal)),
-    ready: nothing,
-    failed: nothing,
-    exited: (s, e, limits) => (mine(s.current, e) ? crash(s, s.current, e, limits) : nothing(s)),
-    settled: nothing,
-    gone: nothing,
+    forward: (s, e) => goTo(s, forward(s.current, e.signal)),
+    ready: unchanged,
+    failed: unchanged,
+    exited: (s, e, limits) => (isAbout(s.current, e) ? crash(s, s.current, e, limits) : leaderGone(s, e)),
+    settled: unchanged,
+    gone: treeGone,
   },
   booting: {
-    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
+    swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
     leave: (s) => leaveKeeping(s, s.next),
     stop: (s) =>
       end(s, { kind: "stopped", serving: s.current }, [
@@ -128,51 +125,54 @@ const TABLE: Table = {
     quit: (s) => endAtOnce(s, s.current, [s.next, s.current]),
     forward: passOn,
     ready: (s, e) => {
-      if (!mine(s.next, e)) return nothing(s);
+      if (!isAbout(s.next, e)) return unchanged(s);
       const { current, next, again, owed } = s;
-      return stay(
+      return goTo(
         { phase: "warming", current, next, again, owed, leaving: false, ...common(s) },
         say({ event: "ready", gen: next }),
         steer(next),
         { do: "settle", old: current, next },
       );
     },
-    failed: (s, e) => (mine(s.next, e) ? undo(s, "abandon", e.failure) : nothing(s)),
+    failed: (s, e) => (isAbout(s.next, e) ? undo(s, "abandon", e.failure) : unchanged(s)),
     exited: (s, e, limits) => {
-      if (mine(s.next, e)) return undo(s, "sweep", e.failure);
-      return mine(s.current, e) ? promote(s, e, limits) : nothing(s);
+      if (isAbout(s.next, e)) return undo(s, "sweep", e.failure);
+      return isAbout(s.current, e) ? promote(s, e, limits) : leaderGone(s, e);
     },
-    settled: nothing,
-    gone: nothing,
+    settled: unchanged,
+    gone: treeGone,
   },
   warming: {
     swap: (s) => {
-      if (s.leaving) return stay(s, tooLate());
-      return stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.next }));
+      if (s.leaving) return goTo(s, tooLate());
+      return goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next }));
     },
-    // Both serve clients now: the cutover is due within the warm-up, then we go. Whoever asks twice is obeyed at once.
+    // Both serve clients now: the cutover is due within the warm-up; we go when the old one is gone. A second TERM does not wait
+    // for the warm-up, a third one not for the old one.
     leave: (s, _, limits) => {
-      if (s.leaving) return cutOver(s, "graceful", limits);
-      return stay({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
+      if (s.leaving) return cutOver(s, "drain", limits);
+      return goTo({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
     },
-    stop: (s) =>
-      end(s, { kind: "stopped", serving: s.next }, [
+    stop: (s) => {
+      const both: [Gen, Retirement][] = [
         [s.current, "graceful"],
         [s.next, "graceful"],
-      ]),
-    quit: (s) => endAtOnce(s, s.next, [s.current, s.next]),
-    forward: passOn,
-    ready: nothing,
-    failed: (s, e) => (mine(s.next, e) ? undo(s, "abandon", e.failure, steer(s.current)) : nothing(s)),
-    exited: (s, e, limits) => {
-      if (mine(s.next, e)) return undo(s, "sweep", e.failure, steer(s.current));
-      return mine(s.current, e) ? cutOver(s, "sweep", limits) : nothing(s);
+      ];
+      return withEffects(end(s, { kind: "stopped", serving: s.next }, both), unsettle);
     },
-    settled: (s, e, limits) => (mine(s.next, e) ? cutOver(s, "graceful", limits) : nothing(s)),
-    gone: nothing,
+    quit: (s) => withEffects(endAtOnce(s, s.next, [s.current, s.next]), unsettle),
+    forward: passOn,
+    ready: unchanged,
+    failed: (s, e) => (isAbout(s.next, e) ? undo(s, "abandon", e.failure) : unchanged(s)),
+    exited: (s, e, limits) => {
+      if (isAbout(s.next, e)) return undo(s, "sweep", e.failure);
+      return isAbout(s.current, e) ? cutOver(s, "sweep", limits) : leaderGone(s, e);
+    },
+    settled: (s, e, limits) => (isAbout(s.next, e) ? cutOver(s, "drain", limits) : unchanged(s)),
+    gone: treeGone,
   },
   undoing: {
-    swap: (s) => stay({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed })),
+    swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed })),
     leave: (s) => leaveKeeping(s, s.failed),
     stop: (s) =>
       end(s, { kind: "stopped", serving: s.current }, [
@@ -180,23 +180,23 @@ const TABLE: Table = {
         [s.current, "graceful"],
       ]),
     quit: (s) => endAtOnce(s, s.current, [s.failed, s.current]),
-    forward: (s, e) => stay(s, forward(s.current, e.signal)),
-    ready: nothing,
+    forward: (s, e) => goTo(s, forward(s.current, e.signal)),
+    ready: unchanged,
     failed: (s, e) =>
-      mine(s.current, e)
-        ? stay(s, say({ event: "unreachable", gen: s.current, failure: e.failure }))
-        : nothing(s),
+      isAbout(s.current, e)
+        ? goTo(s, say({ event: "unreachable", gen: s.current, failure: e.failure }))
+        : unchanged(s),
     exited: (s, e, limits) => {
-      if (!mine(s.current, e)) return nothing(s);
-      const base = { ...common(s), draining: [...s.draining, s.failed] };
-      const another = respawn(base, s.current, "sweep", e, s.again, limits);
+      if (!isAbout(s.current, e)) return leaderGone(s, e);
+      const base = { ...common(s), draining: [...s.draining, s.failed], again: s.again };
+      const another = respawn(base, { gen: s.current, how: "sweep", died: e }, limits);
       return another
         ? withEffects(another, retire(s.failed, "kill"))
         : endByCrash(base, s.current, e.failure);
     },
-    settled: nothing,
+    settled: unchanged,
     gone: (s, e) =>
-      mine(s.failed, e) ? serve(s, s.current, s.again, say({ event: "gone", gen: e.gen })) : nothing(s),
+      isAbout(s.failed, e) ? serveOrSwap(s, s.current, ...letGo(s, s.failed)) : treeGone(s, e),
   },
   stopping: {
     swap: ignore("swap", "hupwatch is stopping"),
@@ -209,27 +209,27 @@ const TABLE: Table = {
     },
     quit: (s) => (s.ending.kind === "left" ? endAtOnce(s, s.ending.serving, [s.ending.serving]) : hurry(s)),
     forward: ignoreForward,
-    ready: nothing,
-    failed: nothing,
+    ready: unchanged,
+    failed: unchanged,
     exited: (s, e) => {
-      if (s.ending.kind === "left" && mine(s.ending.serving, e)) return endByCrash(s, e.gen, e.failure);
-      if (s.ending.kind !== "stopped" || !mine(s.ending.serving, e) || !e.failure.exit) return nothing(s);
-      return stay({ ...s, ending: { ...s.ending, exit: e.failure.exit } });
+      if (s.ending.kind === "left" && isAbout(s.ending.serving, e)) return endByCrash(s, e.gen, e.failure);
+      if (s.ending.kind !== "stopped" || !isAbout(s.ending.serving, e)) return leaderGone(s, e);
+      return e.failure.exit ? goTo({ ...s, ending: { ...s.ending, exit: e.failure.exit } }) : unchanged(s);
     },
-    settled: nothing,
-    gone: nothing,
+    settled: unchanged,
+    gone: treeGone,
   },
   over: {
     swap: ignore("swap", "hupwatch is ending"),
-    leave: nothing,
-    stop: nothing,
-    quit: nothing,
-    forward: nothing,
-    ready: nothing,
-    failed: nothing,
-    exited: nothing,
-    settled: nothing,
-    gone: nothing,
+    leave: unchanged,
+    stop: unchanged,
+    quit: unchanged,
+    forward: unchanged,
+    ready: unchanged,
+    failed: unchanged,
+    exited: unchanged,
+    settled: unchanged,
+    gone: treeGone,
   },
 };
 

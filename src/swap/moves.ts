@@ -21,30 +21,78 @@ import type {
 
 const boot = (gen: Gen): Effect => ({ do: "boot", gen, public: false });
 export const steer = (to: Gen): Effect => ({ do: "steer", to });
+export const unsettle: Effect = { do: "unsettle" };
 export const retire = (gen: Gen, how: Retirement): Effect => ({ do: "retire", gen, how });
 export const forward = (gen: Gen, signal: string): Effect => ({ do: "forward", gen, signal });
 export const say = (report: Report): Effect => ({ do: "report", report });
-export const stay = (state: State, ...effects: Effect[]): Step => ({ state, effects });
+export const goTo = (state: State, ...effects: Effect[]): Step => ({ state, effects });
 export const common = ({ last, draining, crashes }: Common): Common => ({ last, draining, crashes });
 export const withEffects = (s: Step, ...first: Effect[]): Step => ({
   state: s.state,
   effects: [...first, ...s.effects],
 });
 
-export const nothing = (state: State): Step => stay(state);
+export const unchanged = (state: State): Step => goTo(state);
 export const ignore = (what: string, why: string) => (state: State) =>
-  stay(state, say({ event: "ignored", what, why }));
+  goTo(state, say({ event: "ignored", what, why }));
 
-/** Serving, and on to the next swap where a HUP waits. */
-export function serve(base: Common, current: Gen, again: boolean, ...effects: Effect[]): Step {
-  if (!again) return stay({ phase: "serving", current, ...common(base) }, ...effects);
+/** The generation serves, and nothing else is under way. */
+export const serve = (base: Common, current: Gen, ...effects: Effect[]): Step =>
+  goTo({ phase: "serving", current, ...common(base) }, ...effects, { do: "unwatch", gen: current });
+
+/** The generation serves, and the next one boots. */
+export function beginSwap(base: Common, current: Gen, ...effects: Effect[]): Step {
   const next = base.last + 1;
-  return stay(
+  return goTo(
     { phase: "booting", current, next, again: false, owed: [], ...common(base), last: next },
     ...effects,
     boot(next),
   );
 }
+
+/** Serving, and on to the next swap where a HUP waits. */
+export const serveOrSwap = (base: Common & { again: boolean }, current: Gen, ...effects: Effect[]): Step =>
+  base.again ? beginSwap(base, current, ...effects) : serve(base, current, ...effects);
+
+/** The generation that new connections are sent to; undefined where none could answer them. */
+function served(state: State): Gen | undefined {
+  switch (state.phase) {
+    case "starting":
+    case "warming":
+      return state.next;
+    case "serving":
+    case "booting":
+    case "undoing":
+      return state.current;
+    case "stopping":
+      return state.ending.kind === "failed" ? undefined : state.ending.serving;
+    case "over":
+      return undefined;
+  }
+}
+
+/** The clients that wait for a dead generation can be passed on only while another one serves. */
+function rescue(state: State, gen: Gen): Effect[] {
+  const serving = served(state);
+  return serving === undefined || serving === gen ? [] : [{ do: "rescue", gen }];
+}
+
+/** The leader of a retired generation has ended. */
+export const leaderGone = (state: State, { gen }: Of<"exited">): Step =>
+  state.draining.includes(gen) ? goTo(state, ...rescue(state, gen)) : unchanged(state);
+
+/** The whole tree of a retired generation has ended: its listeners go, once no client waits in them. */
+export function treeGone(state: State, { gen }: Of<"gone">): Step {
+  if (!state.draining.includes(gen)) return unchanged(state);
+  const rest = finishIfEmpty({ ...state, draining: state.draining.filter((g) => g !== gen) });
+  return withEffects(rest, ...letGo(rest.state, gen));
+}
+
+export const letGo = (state: State, gen: Gen): Effect[] => [
+  say({ event: "gone", gen }),
+  ...rescue(state, gen),
+  { do: "release", gen },
+];
 
 /** Puts a generation among the draining ones, hurrying the oldest where there are too many. */
 function drain(base: Common, gen: Gen, how: Retirement, limits: Limits): { base: Common; effects: Effect[] } {
@@ -76,13 +124,14 @@ export function endAtOnce(base: Common, serving: Gen, gens: Gen[]): Step {
 }
 
 export function finishIfEmpty(state: State): Step {
-  if (state.phase !== "stopping" || state.draining.length > 0) return stay(state);
-  return stay({ ...state, phase: "over" }, { do: "end", ending: state.ending });
+  if (state.phase !== "stopping" || state.draining.length > 0) return goTo(state);
+  return goTo({ ...state, phase: "over" }, { do: "end", ending: state.ending });
 }
 
 /** The serving generation died by itself: another one takes its place, or hupwatch ends. */
 export const crash = (base: Common, gen: Gen, died: Died, limits: Limits): Step =>
-  respawn(base, gen, "sweep", died, false, limits) ?? endByCrash(base, gen, died.failure);
+  respawn({ ...common(base), again: false }, { gen, how: "sweep", died }, limits) ??
+  endByCrash(base, gen, died.failure);
 
 /** What remains of it is swept and what still drains is hurried. */
 export function endByCrash(base: Common, gen: Gen, failure: Failure): Step {
@@ -99,11 +148,8 @@ const MAX_PAUSE_MS = 5000;
  * was not ready in time still lives: it is killed first, so that it neither answers in the heir's place nor breaks I1.
  */
 export function respawn(
-  base: Common,
-  dead: Gen,
-  how: "sweep" | "kill",
-  { failure, at }: Died,
-  again: boolean,
+  base: Common & { again: boolean },
+  { gen: dead, how, died: { failure, at } }: { gen: Gen; how: "sweep" | "kill"; died: Died },
   { respawn: limit }: Limits,
 ): Step | undefined {
   const crashes = [...base.crashes, at].filter((t) => limit && t > at - limit.withinMs);
@@ -111,11 +157,11 @@ export function respawn(
   const next = base.last + 1;
   const afterMs =
     crashes.length === 1 ? 0 : Math.min(FIRST_PAUSE_MS * 2 ** (crashes.length - 2), MAX_PAUSE_MS);
-  return stay(
+  return goTo(
     {
       phase: "starting",
       next,
-      again,
+      again: base.again,
       owed: [],
       fallen: { failure, respawned: true },
       last: next,
@@ -131,46 +177,56 @@ export function respawn(
 }
 
 /** The new generation is no good: the old one goes on, and the failed one is taken down before anything else starts. */
-export function undo(
-  state: In<"booting"> | In<"warming">,
-  how: Retirement,
-  failure: Failure,
-  ...first: Effect[]
-): Step {
+export function undo(state: In<"booting"> | In<"warming">, how: "sweep" | "abandon", failure: Failure): Step {
   const { current, next, again } = state;
-  const told = [...first, say({ event: "rolled-back", gen: next, to: current, failure })];
-  if (state.phase === "warming" && state.leaving)
-    return withEffects(end(state, { kind: "left", serving: current }, [[next, how]]), ...told);
-  return stay(
-    { phase: "undoing", current, failed: next, again, ...common(state) },
-    ...told,
-    retire(next, how),
-  );
+  const told = say({ event: "rolled-back", gen: next, to: current, failure });
+  const undoing: State = { phase: "undoing", current, failed: next, again, ...common(state) };
+  if (state.phase === "booting") return goTo(undoing, told, retire(next, how));
+  const rolledBack = state.leaving
+    ? end(state, { kind: "left", serving: current }, [[next, how]])
+    : goTo(undoing, retire(next, how));
+  const freed = how === "sweep" ? rescue(rolledBack.state, next) : [];
+  return {
+    state: rolledBack.state,
+    effects: [unsettle, steer(current), told, ...rolledBack.effects, ...freed],
+  };
 }
 
-/** The new generation stays and the old one goes. */
-export function cutOver(state: In<"warming">, how: Retirement, limits: Limits): Step {
-  const { base, effects } = drain(state, state.current, how, limits);
+/** The new generation stays and the old one goes: it drains, or is swept where it is dead. */
+export function cutOver(state: In<"warming">, how: "drain" | "sweep", limits: Limits): Step {
+  const { current, next } = state;
+  const { base, effects } = drain(state, current, how, limits);
   const done = [
-    say({ event: "swapped", gen: state.next, from: state.current }),
-    ...state.owed.map((signal) => forward(state.next, signal)),
+    unsettle,
+    say({ event: "swapped", gen: next, from: current }),
+    ...state.owed.map((signal) => forward(next, signal)),
+    ...effects,
+    ...(how === "sweep" ? rescue(state, current) : []),
   ];
-  if (state.leaving) {
-    const ending: Ending = { kind: "left", serving: state.next };
-    return stay({ phase: "over", ending, ...base }, ...done, ...effects, { do: "end", ending });
-  }
-  return serve(base, state.next, state.again, ...done, ...effects);
+  if (state.leaving) return withEffects(leave(base, next), ...done);
+  return serveOrSwap({ ...base, again: state.again }, next, ...done);
+}
+
+/**
+ * TERM without -k where nothing is unfinished: the serving one stays. What drains is waited for, since nobody else would
+ * send it the signals that are still due.
+ */
+export function leave(base: Common, serving: Gen): Step {
+  const ending: Ending = { kind: "left", serving };
+  const { draining } = base;
+  const told = draining.length > 0 ? [say({ event: "stopping", gens: draining })] : [];
+  return withEffects(finishIfEmpty({ phase: "stopping", ending, ...common(base) }), ...told);
 }
 
 /** To the old one now, to its successor when it has taken its place. */
 export const passOn = (state: In<"booting"> | In<"warming">, { signal }: Of<"forward">): Step =>
-  stay({ ...state, owed: [...state.owed, signal] }, forward(state.current, signal));
+  goTo({ ...state, owed: [...state.owed, signal] }, forward(state.current, signal));
 
 /** The serving one died while its successor was booting: the successor is all there is, so it gets the clients now. */
 export function promote(state: In<"booting">, { failure, at }: Died, limits: Limits): Step {
   const { base, effects } = drain(state, state.current, "sweep", limits);
   const fallen: Fall = { failure, respawned: limits.respawn !== undefined };
-  return stay(
+  return goTo(
     {
       phase: "starting",
       next: state.next,
@@ -183,6 +239,7 @@ export function promote(state: In<"booting">, { failure, at }: Died, limits: Lim
     say({ event: "crashed", gen: state.current, failure }),
     steer(state.next),
     ...effects,
+    { do: "rescue", gen: state.current },
   );
 }
 
@@ -196,15 +253,15 @@ export function leaveKeeping(state: In<"booting"> | In<"undoing">, unfinished: G
 /** I4: a HUP that nobody will carry out any more is at least refused aloud. */
 export const tooLate = () => say({ event: "ignored", what: "swap", why: "hupwatch is leaving" });
 
-export const mine = (gen: Gen, event: { gen: Gen }) => event.gen === gen;
+export const isAbout = (gen: Gen, event: { gen: Gen }) => event.gen === gen;
 
 export function ignoreForward(state: State, event: Of<"forward">): Step {
-  return stay(state, say({ event: "ignored", what: event.signal, why: "no generation serves" }));
+  return goTo(state, say({ event: "ignored", what: event.signal, why: "no generation serves" }));
 }
 
 /** The second request to stop: nobody waits any longer. */
 export function hurry(state: In<"stopping">): Step {
-  return stay(state, ...state.draining.map((g) => retire(g, "kill")));
+  return goTo(state, ...state.draining.map((g) => retire(g, "kill")));
 }
 
 export function startFailed(
@@ -215,7 +272,7 @@ export function startFailed(
 ): Step {
   if (state.fallen?.respawned) {
     const rest = how === "sweep" ? how : "kill";
-    const another = respawn(state, state.next, rest, { failure, at }, state.again, limits);
+    const another = respawn(state, { gen: state.next, how: rest, died: { failure, at } }, limits);
     if (another) return another;
   }
   const first = state.fallen?.failure ?? failure;

@@ -6,8 +6,12 @@ import type { ExitStatus } from "../os/spawn.ts";
 
 export type Gen = number;
 
-/** How a generation is taken down: by the stop sequence, shortened (it never served), swept (its leader is dead), at once. */
-export type Retirement = "graceful" | "abandon" | "sweep" | "kill";
+/**
+ * How a generation is taken down: by the stop sequence when it has no connections left or its time for that is over (it was
+ * replaced: nothing new reaches it), by the stop sequence at once, by a shortened one (it never served), swept (its leader
+ * is dead), killed.
+ */
+export type Retirement = "drain" | "graceful" | "abandon" | "sweep" | "kill";
 
 export interface Failure {
   /** One sentence: which check, which exit code, which limit. */
@@ -107,7 +111,15 @@ export type Effect =
   | { do: "steer"; to: Gen }
   /** Wait for the warm-up and the settling of `old`, then post `settled`. */
   | { do: "settle"; old: Gen; next: Gen }
+  /** The warm-up is over, however it ended: no `settled` is to follow. */
+  | { do: "unsettle" }
+  /** It has proved itself: what it writes is of no interest any more. */
+  | { do: "unwatch"; gen: Gen }
   | { do: "retire"; gen: Gen; how: Retirement }
+  /** Its leader is dead and another generation serves: clients that wait in listeners of its own are passed on to that one. */
+  | { do: "rescue"; gen: Gen }
+  /** Its tree is gone: its listeners are closed when the last waiting client has been taken out of them. */
+  | { do: "release"; gen: Gen }
   | { do: "forward"; gen: Gen; signal: string }
   | { do: "report"; report: Report }
   | { do: "end"; ending: Ending };

@@ -19,7 +19,6 @@ import {
   type Ending,
   type Event,
   type Gen,
-  type Retirement,
   type State,
   type Step,
   step,
@@ -130,23 +129,14 @@ export class Supervisor {
     const { state, effects } = step(this.#state, event, this.plan);
     assertState(state);
     this.#state = state;
-    if (state.phase !== "warming") this.#stopSettling();
     for (const effect of effects) this.#carryOut(effect);
-    if (event.kind === "exited") this.#rescueFrom(event.gen);
-    if (state.phase === "serving") this.#generations.get(state.current)?.settleIn();
   }
 
-  /** A dead generation's queue is emptied by us, if another one serves to whom its clients can be passed on. */
-  #rescueFrom(gen: Gen): void {
+  /** No client is passed on where a successor has its listeners, where the flip away from it failed, or none ever reached it. */
+  #rescue(gen: Gen): void {
     const generation = this.#generations.get(gen);
-    if (
-      !generation ||
-      generation.listeners.isInherited ||
-      gen === this.#public ||
-      this.#state.phase === "over"
-    )
-      return;
-    if (!this.#reached.has(gen)) return;
+    if (!generation || generation.listeners.isInherited) return;
+    if (gen === this.#public || !this.#reached.has(gen)) return;
     for (const [{ cutover, address }, listener] of generation.listeners) {
       // Who waits in a shared listener waits for the serving generation, which accepts from it, too.
       if (cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
@@ -158,7 +148,6 @@ export class Supervisor {
   /** Its tree is gone: the listeners follow when the last waiting client has been taken out of them. */
   #release(gen: Gen): void {
     const generation = this.#generations.get(gen);
-    this.#rescueFrom(gen);
     this.#generations.delete(gen);
     this.#reached.delete(gen);
     this.#askHeirs();
@@ -195,15 +184,27 @@ export class Supervisor {
       case "settle":
         this.#settle(effect.old, effect.next);
         break;
+      case "unsettle":
+        this.#settling?.[Symbol.dispose]();
+        this.#settling = undefined;
+        break;
+      case "unwatch":
+        this.#generations.get(effect.gen)?.unwatch();
+        break;
       case "retire":
-        this.#retire(effect.gen, effect.how);
+        this.#generations.get(effect.gen)?.retire(effect.how);
+        break;
+      case "rescue":
+        this.#rescue(effect.gen);
+        break;
+      case "release":
+        this.#release(effect.gen);
         break;
       case "forward":
         this.#forward(effect.gen, effect.signal);
         break;
       case "report":
         this.#report(effect.report);
-        if (effect.report.event === "gone") this.#release(effect.report.gen);
         break;
       case "end":
         this.#end(effect.ending);
@@ -258,23 +259,11 @@ export class Supervisor {
     this.post({ kind: "failed", gen, failure: failureBy(error), at: this.os.clock.now() });
   }
 
-  /** Whoever was replaced may finish what it has; who is ordered to stop still gets new clients and is told at once. */
-  #retire(gen: Gen, how: Retirement): void {
-    const replaced = this.#state.phase !== "stopping" && this.#state.phase !== "over";
-    const untilIdleMs = how === "graceful" && replaced ? this.plan.drainUntilIdleMs : 0;
-    this.#generations.get(gen)?.retire(how, untilIdleMs);
-  }
-
   #settle(old: Gen, next: Gen): void {
     const steered = this.held.some((h) => h.cutover.mode === "steer");
     const hasQueued = () => steered && this.#generations.get(old)?.listeners.hasQueued() === true;
     const ms = Math.max(this.plan.warmupMs, steered ? SETTLE_MS : 0);
     this.#settling = settle(this.os.clock, ms, hasQueued, () => this.post({ kind: "settled", gen: next }));
-  }
-
-  #stopSettling(): void {
-    this.#settling?.[Symbol.dispose]();
-    this.#settling = undefined;
   }
 
   /** Who runs and what they hold, for whoever has to take over. */

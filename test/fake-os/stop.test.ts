@@ -243,3 +243,67 @@ describe("a replaced generation that holds connections", () => {
     expect(stage.child(1).signals).toEqual(["SIGTERM"]);
   });
 });
+
+/**
+ * Found by reading: the cutover of a hupwatch that leaves sent TERM at once, and nobody was left to send KILL. daphne and
+ * waitress cut what is in flight at TERM, which is why --drain-until-idle is there.
+ */
+describe("TERM without -k: what drains is waited for, and the signals that are due are sent", () => {
+  const warming = async () => {
+    const stage = await serving({ drainUntilIdleMs: 5000 });
+    await stage.post("swap");
+    await stage.ready(2);
+    stage.os.connections = 1;
+    return stage;
+  };
+  const cases: [string, () => Promise<Stage>][] = [
+    [
+      "in the warm-up",
+      async () => {
+        const stage = await warming();
+        await stage.post("leave");
+        await stage.turn(1000);
+        return stage;
+      },
+    ],
+    [
+      "twice in the warm-up, which ends it",
+      async () => {
+        const stage = await warming();
+        await stage.post("leave");
+        await stage.post("leave");
+        return stage;
+      },
+    ],
+    [
+      "after the cutover",
+      async () => {
+        const stage = await warming();
+        await stage.turn(1000);
+        await stage.post("leave");
+        return stage;
+      },
+    ],
+  ];
+  test.each(cases)("%s", async (_, leave) => {
+    const stage = await leave();
+    await stage.turn(3900);
+    expect(stage.child(1).signals).toEqual([]);
+    await stage.turn(1100);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+    expect(stage.ending).toBeUndefined();
+    await stage.turn(30_000);
+    expect(stage.child(1).signals).toEqual(["SIGTERM", "SIGKILL"]);
+    await stage.turn(100);
+    expect(stage.ending).toEqual({ kind: "left", serving: 2 });
+    expect(stage.child(2)).toMatchObject({ running: true, signals: [] });
+  });
+
+  test("one more TERM hurries it", async () => {
+    const stage = await warming();
+    for (let i = 0; i < 3; i++) await stage.post("leave");
+    await stage.turn(100);
+    expect(stage.child(1)).toMatchObject({ running: false });
+    expect(stage.ending).toEqual({ kind: "left", serving: 2 });
+  });
+});

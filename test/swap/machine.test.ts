@@ -17,12 +17,19 @@ import {
   TIMEOUT,
   usr1,
   WAY_TO,
+  wording,
 } from "./play.ts";
 
 type Row = [what: string, in_: Phase, event: Event, effects: string[], phase: Phase];
 
 const TABLE: Row[] = [
-  ["the first is ready", "starting", ready(1), ["say ready", "steer 1", "say serving"], "serving"],
+  [
+    "the first is ready",
+    "starting",
+    ready(1),
+    ["say ready", "steer 1", "say serving", "unwatch 1"],
+    "serving",
+  ],
   ["the first is not", "starting", failed(1), ["say start-failed", "retire 1 abandon"], "stopping"],
   ["the first dies", "starting", exited(1), ["say start-failed", "retire 1 sweep"], "stopping"],
   ["nothing to leave yet", "starting", leave, ["say stopping", "retire 1 abandon"], "stopping"],
@@ -44,41 +51,65 @@ const TABLE: Row[] = [
     "the serving one dies: its successor gets the clients",
     "booting",
     exited(1),
-    ["say crashed", "steer 2", "retire 1 sweep"],
+    ["say crashed", "steer 2", "retire 1 sweep", "rescue 1"],
     "starting",
   ],
   ["stop takes both", "booting", stop, ["say stopping", "retire 2 abandon", "retire 1 graceful"], "stopping"],
   ["quit takes both", "booting", quit, ["say stopping", "retire 2 kill", "retire 1 kill"], "stopping"],
   ["signals go to the old one", "booting", usr1, ["forward SIGUSR1 to 1"], "booting"],
 
-  ["settled: cutover", "warming", settled(2), ["say swapped", "retire 1 graceful"], "serving"],
+  [
+    "settled: cutover",
+    "warming",
+    settled(2),
+    ["unsettle", "say swapped", "retire 1 drain", "unwatch 2"],
+    "serving",
+  ],
   [
     "the new one dies: flip back first",
     "warming",
     exited(2),
-    ["steer 1", "say rolled-back", "retire 2 sweep"],
+    ["unsettle", "steer 1", "say rolled-back", "retire 2 sweep", "rescue 2"],
     "undoing",
   ],
   [
     "its listener could not be put in place",
     "warming",
     failed(2),
-    ["steer 1", "say rolled-back", "retire 2 abandon"],
+    ["unsettle", "steer 1", "say rolled-back", "retire 2 abandon"],
     "undoing",
   ],
-  ["the old one dies by itself", "warming", exited(1), ["say swapped", "retire 1 sweep"], "serving"],
+  [
+    "the old one dies by itself",
+    "warming",
+    exited(1),
+    ["unsettle", "say swapped", "retire 1 sweep", "rescue 1", "unwatch 2"],
+    "serving",
+  ],
   ["leave waits for the cutover", "warming", leave, [], "warming"],
   [
     "stop takes both",
     "warming",
     stop,
-    ["say stopping", "retire 1 graceful", "retire 2 graceful"],
+    ["unsettle", "say stopping", "retire 1 graceful", "retire 2 graceful"],
     "stopping",
   ],
-  ["quit takes both", "warming", quit, ["say stopping", "retire 1 kill", "retire 2 kill"], "stopping"],
+  [
+    "quit takes both",
+    "warming",
+    quit,
+    ["unsettle", "say stopping", "retire 1 kill", "retire 2 kill"],
+    "stopping",
+  ],
   ["signals still go to the old one", "warming", usr1, ["forward SIGUSR1 to 1"], "warming"],
 
-  ["the failed one is gone", "undoing", gone(2), ["say gone"], "serving"],
+  [
+    "the failed one is gone",
+    "undoing",
+    gone(2),
+    ["say gone", "rescue 2", "release 2", "unwatch 1"],
+    "serving",
+  ],
   [
     "the old one dies too",
     "undoing",
@@ -89,7 +120,7 @@ const TABLE: Row[] = [
   ["stop", "undoing", stop, ["say stopping", "retire 2 kill", "retire 1 graceful"], "stopping"],
   ["signals go to the old one", "undoing", usr1, ["forward SIGUSR1 to 1"], "undoing"],
 
-  ["gone: the end", "stopping", gone(1), ["say gone", "end stopped"], "over"],
+  ["gone: the end", "stopping", gone(1), ["say gone", "release 1", "end stopped"], "over"],
   ["too late for a swap", "stopping", swap, ["say ignored"], "stopping"],
   ["a second request hurries", "stopping", stop, ["retire 1 kill"], "stopping"],
   ["so does quit", "stopping", quit, ["retire 1 kill"], "stopping"],
@@ -105,15 +136,21 @@ test.each(TABLE)("%s (%s)", (_, phase, event, effects, next) => {
 
 describe("a signal that comes in a swap is owed to the new generation", () => {
   test("until it has taken the old one's place", () => {
-    const effects = ["say swapped", "forward SIGUSR1 to 2", "retire 1 graceful"];
+    const effects = ["unsettle", "say swapped", "forward SIGUSR1 to 2", "retire 1 drain", "unwatch 2"];
     expect(after(...WAY_TO.booting, usr1, ready(2), settled(2))).toEqual(effects);
     expect(after(...WAY_TO.warming, usr1, settled(2))).toEqual(effects);
   });
   test("until it serves, where it is the first", () => {
-    expect(after(usr1, ready(1))).toEqual(["say ready", "steer 1", "say serving", "forward SIGUSR1 to 1"]);
+    expect(after(usr1, ready(1))).toEqual([
+      "say ready",
+      "steer 1",
+      "say serving",
+      "forward SIGUSR1 to 1",
+      "unwatch 1",
+    ]);
   });
   test("also when it takes the place of the one that died", () => {
-    expect(after(...WAY_TO.booting, usr1, exited(1), ready(2)).at(-1)).toBe("forward SIGUSR1 to 2");
+    expect(after(...WAY_TO.booting, usr1, exited(1), ready(2))).toContain("forward SIGUSR1 to 2");
   });
   test("and to nobody else: one that fails takes it along", () => {
     const again = [...WAY_TO.booting, usr1, failed(2), gone(2), swap, ready(3)];
@@ -174,15 +211,21 @@ describe("how it ends", () => {
     expect(ending(...WAY_TO.booting, leave, exited(1), gone(2), gone(1))).toMatchObject({ kind: "failed" });
   });
   test.each<[string, Event, Gen]>([
-    ["left in the warm-up: after the cutover", settled(2), 2],
-    ["asked twice: at once", leave, 2],
+    ["left in the warm-up: after the cutover, when the old one is gone", settled(2), 2],
+    ["twice: the cutover at once", leave, 2],
     ["the old one dies meanwhile: the new one stays", exited(1), 2],
   ])("%s", (_, event, serving) => {
-    expect(ending(...WAY_TO.warming, leave, event)).toEqual({ kind: "left", serving });
+    expect(play([...WAY_TO.warming, leave, event]).state.phase).toBe("stopping");
+    expect(ending(...WAY_TO.warming, leave, event, gone(1))).toEqual({ kind: "left", serving });
+  });
+  test("left while an old one drains: when that one is gone", () => {
+    const { state, effects } = play([...WAY_TO.warming, settled(2), leave]);
+    expect(state.phase).toBe("stopping");
+    expect(effects.map(wording)).toEqual(["say stopping"]);
+    expect(ending(...WAY_TO.warming, settled(2), leave, gone(1))).toEqual({ kind: "left", serving: 2 });
   });
   test("left in the warm-up, and the new one dies: the old one stays and gets the clients back", () => {
-    const { effects } = play([...WAY_TO.warming, leave, exited(2)]);
-    expect(effects[0]).toEqual({ do: "steer", to: 1 });
+    expect(after(...WAY_TO.warming, leave, exited(2)).slice(0, 2)).toEqual(["unsettle", "steer 1"]);
     expect(ending(...WAY_TO.warming, leave, exited(2), gone(2))).toEqual({ kind: "left", serving: 1 });
   });
   test("TERM, then QUIT: what was to be left running is stopped as well", () => {
@@ -192,11 +235,27 @@ describe("how it ends", () => {
   });
 });
 
+describe("a retired generation's clients", () => {
+  const draining = [...WAY_TO.warming, settled(2)];
+  test("are passed on when its leader has ended, and once more before its listeners go", () => {
+    expect(after(...draining, exited(1))).toEqual(["rescue 1"]);
+    expect(after(...draining, exited(1), gone(1))).toEqual(["say gone", "rescue 1", "release 1"]);
+  });
+  test("are passed on in every phase in which another one serves", () => {
+    for (const events of [[swap], [swap, ready(3)], [swap, failed(3)], [stop], [leave]])
+      expect(after(...draining, ...events, exited(1))).toEqual(["rescue 1"]);
+  });
+  test("are not passed on where none serves", () => {
+    expect(after(...draining, exited(2), exited(1))).toEqual([]);
+    expect(after(...draining, exited(2), gone(1))).toEqual(["say gone", "release 1"]);
+  });
+});
+
 test("the oldest is hurried when too many drain", () => {
   const cutover = (to: Gen): Event[] => [swap, ready(to), settled(to)];
   const events = [ready(1), ...cutover(2), ...cutover(3), ...cutover(4)];
   expect(play(events, { maxDraining: 2 }).effects.filter((e) => e.do === "retire")).toEqual([
-    { do: "retire", gen: 3, how: "graceful" },
+    { do: "retire", gen: 3, how: "drain" },
     { do: "retire", gen: 1, how: "kill" },
   ]);
 });

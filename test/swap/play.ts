@@ -56,7 +56,7 @@ export function play(events: readonly Event[], limits: Limits = { maxDraining: 4
   return { state, effects, all };
 }
 
-/** `retire 1 graceful`, `steer 2`, `boot 3 public`, `say swapped`: short enough to compare whole lists. */
+/** `retire 1 drain`, `steer 2`, `boot 3 public`, `say swapped`: short enough to compare whole lists. */
 export function wording(effect: Effect): string {
   switch (effect.do) {
     case "boot":
@@ -65,6 +65,12 @@ export function wording(effect: Effect): string {
       return `steer ${effect.to}`;
     case "settle":
       return `settle ${effect.old} -> ${effect.next}`;
+    case "unsettle":
+      return "unsettle";
+    case "unwatch":
+    case "rescue":
+    case "release":
+      return `${effect.do} ${effect.gen}`;
     case "retire":
       return `retire ${effect.gen} ${effect.how}`;
     case "forward":

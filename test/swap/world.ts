@@ -24,6 +24,14 @@ interface Actor {
   retired: string[];
   /** Its whole tree has ended. */
   over: boolean;
+  /** Clients were sent to it at some time. */
+  reached: boolean;
+  /** It has the listeners of this dead one. */
+  succeeds: Gen | undefined;
+  /** What it writes is still looked at. */
+  watched: boolean;
+  /** Its listeners are closed. */
+  released: boolean;
 }
 
 interface Hup {
@@ -57,10 +65,11 @@ export class World {
     this.#happen(event);
     const { state, effects } = step(this.state, event, this.limits);
     assertState(state);
+    const wasTarget = this.#target;
     for (const effect of effects) this.#observe(effect, event);
     this.state = state;
-    if (state.phase !== "warming") this.#settling = undefined;
     this.#checkEverything();
+    this.#checkRescue(event, effects, wasTarget);
   }
 
   /** What really may happen next without anybody asking for it. */
@@ -108,7 +117,8 @@ export class World {
       const stays = gen === left || (state.phase === "serving" && gen === state.current);
       if (stays && (!actor.alive || actor.retired.length > 0))
         throw new Error(`${gen} serves and was retired`);
-      if (!stays && left === undefined && !actor.over) throw new Error(`I6: ${gen} was forgotten`);
+      if (!stays && !actor.over) throw new Error(`I6: ${gen} was forgotten`);
+      if (actor.released === stays) throw new Error(`${gen}'s listeners are ${stays ? "closed" : "open"}`);
       if (!stays && actor.retired.length === 0) throw new Error(`I6: ${gen} was never retired`);
     }
   }
@@ -130,7 +140,10 @@ export class World {
   #observe(effect: Effect, event: Event | undefined): void {
     switch (effect.do) {
       case "boot": {
-        this.actors.set(effect.gen, { alive: true, ready: false, judged: false, retired: [], over: false });
+        this.actors.set(effect.gen, {
+          ...{ alive: true, ready: false, judged: false, retired: [], over: false },
+          ...{ reached: effect.public, succeeds: effect.heirOf, watched: true, released: false },
+        });
         if (effect.public) this.#target = effect.gen;
         for (const hup of this.#hups) hup.answered = true;
         this.#oneUnready();
@@ -138,9 +151,26 @@ export class World {
       }
       case "steer":
         this.#target = effect.to;
+        this.#actor(effect.to).reached = true;
         break;
       case "settle":
         this.#settling = effect.next;
+        break;
+      case "unsettle":
+        this.#settling = undefined;
+        break;
+      case "unwatch":
+        if (!this.#actor(effect.gen).ready) throw new Error(`${effect.gen} has proved nothing yet`);
+        this.#actor(effect.gen).watched = false;
+        break;
+      case "rescue":
+        if (this.#actor(effect.gen).alive) throw new Error(`${effect.gen} is rescued from, but lives`);
+        if (effect.gen === this.#target) throw new Error(`${effect.gen}'s clients are passed on to itself`);
+        break;
+      case "release":
+        if (!this.#actor(effect.gen).over) throw new Error(`I3: ${effect.gen} loses its listeners and lives`);
+        if (this.#actor(effect.gen).released) throw new Error(`${effect.gen} is released twice`);
+        this.#actor(effect.gen).released = true;
         break;
       case "retire":
         this.#retire(effect.gen, effect.how, event);
@@ -164,7 +194,9 @@ export class World {
     const order = event?.kind === "leave" || event?.kind === "stop" || event?.kind === "quit";
     if (actor.alive && gen === this.#target && !order && this.#othersCould(gen))
       throw new Error(`I3: ${gen} is retired (${how}) while clients are sent to it`);
-    if (how === "graceful" && !order) {
+    // Only a stop of the whole spares the old one no time: a replaced one drains, also where hupwatch is leaving.
+    if (how === "graceful" && event?.kind !== "stop") throw new Error(`${gen} is stopped and does not drain`);
+    if (how === "drain" && !order) {
       if (![...this.#settled].some((successor) => successor > gen))
         throw new Error(`I2: ${gen} was asked to stop before a successor had settled`);
     }
@@ -192,6 +224,26 @@ export class World {
     for (const gen of draining.slice(0, -this.limits.maxDraining))
       if (this.state.phase !== "stopping" && !this.#actor(gen).retired.includes("kill"))
         throw new Error(`${gen} drains beyond the limit and was not hurried`);
+  }
+
+  /** After each event: what must have been asked for, and what must have ended. */
+  #checkRescue(event: Event, effects: readonly Effect[], wasTarget: Gen): void {
+    const { state } = this;
+    if (state.phase !== "warming" && this.#settling !== undefined)
+      throw new Error(`${state.phase}, and the warm-up goes on`);
+    if (state.phase === "serving" && this.#actor(state.current).watched)
+      throw new Error(`${state.current} serves and is still watched`);
+    if (event.kind !== "exited" && event.kind !== "gone") return;
+    const actor = this.actors.get(event.gen);
+    const target = this.actors.get(this.#target);
+    const isServing = target?.alive && target.ready && target.retired.length === 0;
+    const isInherited = [...this.actors.values()].some(({ succeeds }) => succeeds === event.gen);
+    // One that was given up while it could still end by itself is rescued from when it is gone.
+    const isFailed = event.kind === "exited" && state.phase === "undoing" && state.failed === event.gen;
+    const passesOn = actor?.reached && !isInherited && this.#target !== event.gen && isServing;
+    const isDue = passesOn && state.phase !== "over" && (!isFailed || event.gen === wasTarget);
+    if (isDue && !effects.some((e) => e.do === "rescue" && e.gen === event.gen))
+      throw new Error(`I3: nobody takes over who waits for ${event.gen}`);
   }
 
   /** Who was killed is as good as gone. */
