@@ -3,8 +3,8 @@ import { CHAOS_KINDS, DEFAULTS } from "../verify/plan.ts";
 import type { OptionTable } from "./command.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 
-/** verify reads the log itself, so how it is written is no choice. */
-const { verbose: _v, quiet: _q, "log-format": _f, version: _n, ...passedOn } = RUN_OPTIONS;
+/** verify follows hupwatch by its control socket, and its log is shown only where a start fails. */
+const { verbose: _v, quiet: _q, "log-format": _f, version: _n, control: _c, ...passedOn } = RUN_OPTIONS;
 
 export const PASSED_ON = passedOn satisfies OptionTable;
 

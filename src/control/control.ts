@@ -55,7 +55,12 @@ export class Control implements Disposable {
       this.#withSubject((s) => connection.answerJson(200, statusOf(s, this.#chronicle))),
     "GET /metrics": (connection) =>
       this.#withSubject((s) => connection.answer(200, METRICS_TYPE, metricsOf(statusOf(s, this.#chronicle)))),
-    "GET /events": (connection) => this.#events.add(connection),
+    "GET /events": (connection, { query }) => {
+      const since = query.get("since") ?? undefined;
+      if (since !== undefined && !/^\d{1,15}$/.test(since))
+        connection.refuse({ status: 400, reason: `since=${since} is not the number of an event` });
+      else this.#events.add(connection, since === undefined ? undefined : Number(since));
+    },
     "POST /reload": (connection, request) => this.#withSubject((s) => this.#reload(s, connection, request)),
     "POST /stop": (connection) =>
       this.#withSubject((s) => {

@@ -5,7 +5,7 @@
  *     GET  /status    StatusAnswer
  *     POST /reload    ReloadAnswer, when the swap has ended; with ?wait=0 at once (202)
  *     POST /stop      StopAnswer, when the service has ended
- *     GET  /events    server-sent events, each an EventRecord (events.ts)
+ *     GET  /events    server-sent events, each an EventRecord (events.ts); with ?since=N those after number N first
  *     GET  /metrics   Prometheus' text format
  */
 

@@ -1,12 +1,12 @@
 /**
- * Accidents on purpose. They are done to the new generation's process by signals, at the instant the log tells of, so
+ * Accidents on purpose. They are done to the new generation's process by signals, at the instant the events tell of, so
  * that they need nothing of the command: what is killed while it boots is a release that crashes, what is stopped
  * (SIGSTOP) is one that hangs.
  */
 import { processOf } from "../os/procfs.ts";
+import type { HupwatchEvent } from "./event-feed.ts";
 import type { HupwatchServer } from "./hupwatch.ts";
 import type { Outcome } from "./journal.ts";
-import type { LogEvent } from "./log-tail.ts";
 import type { ChaosKind } from "./plan.ts";
 import { signalProcess } from "./stock.ts";
 
@@ -24,9 +24,9 @@ const STORM_EVERY_MS = 100;
 const WARM_LIFE_MS = 100;
 const ALONE_MS = 500;
 
-const hasStarted = (e: LogEvent) => e.event === "generation.started";
+const hasStarted = (e: HupwatchEvent) => e.event === "generation.started";
 
-function signalLeader(started: LogEvent | undefined, signal: NodeJS.Signals): void {
+function signalLeader(started: HupwatchEvent | undefined, signal: NodeJS.Signals): void {
   const leader = started?.child === undefined ? undefined : processOf(started.child);
   if (leader) signalProcess(leader, signal);
 }

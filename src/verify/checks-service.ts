@@ -5,7 +5,7 @@ import { growthOf, isFresh, type VersionSpan, versionsOf } from "./figures.ts";
 import type { Swap } from "./journal.ts";
 import { count, ms, plural } from "./words.ts";
 
-/** An answer may be on its way when its process has ended, and log stamps are whole milliseconds. */
+/** An answer may be on its way when its process has ended, and the events' stamps are whole milliseconds. */
 const STALE_SLACK_MS = 100;
 
 export function swaps({ evidence: { stages, death, interrupted } }: Facts): Check | undefined {

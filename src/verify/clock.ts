@@ -1,8 +1,8 @@
-/** One zero for everything that is told: the load's milliseconds, the log's time stamps, our own moments. */
+/** One zero for everything that is told: the load's milliseconds, the events' time stamps, our own moments. */
 export class RunClock {
   readonly zero = performance.now();
   readonly startedAt = new Date();
-  /** performance.now() of Unix time 0, by the clock as it stands now: a log's stamps are compared with it. */
+  /** performance.now() of Unix time 0, by the clock as it stands now: an event's stamp is compared with it. */
   readonly #unixZero = this.zero - Date.now();
 
   /** Milliseconds since the run began. */

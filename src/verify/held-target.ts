@@ -1,9 +1,9 @@
-/** Where to aim the load at a server that hupwatch holds a socket for, by what its log says. */
+/** Where to aim the load at a server that hupwatch holds a socket for, by what it says. */
 import { HupwatchError } from "../error.ts";
-import type { LogEvent } from "./log-tail.ts";
+import type { HupwatchEvent } from "./event-feed.ts";
 
 /** The first socket's; the URL is that of the GETs. */
-export function targetOf(held: readonly LogEvent[], url: string): string {
+export function targetOf(held: readonly HupwatchEvent[], url: string): string {
   const address = held.find((e) => e.address !== undefined)?.address;
   if (address === undefined)
     throw new HupwatchError("verify.no-socket", "hupwatch holds no socket of this command", {

@@ -1,17 +1,17 @@
 /**
- * hupwatch as a user has it: the launcher, started with a command behind it, watched by its log, led by signals. Owns
+ * hupwatch as a user has it: the launcher, started with a command behind it, watched by its events, led by signals. Owns
  * that process and everything that comes of it, which it knows by a mark in the environment.
  */
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { HupwatchError } from "../error.ts";
 import type { Process } from "../os/procfs.ts";
 import { signalledWhenWeDie } from "../os/setpriv.ts";
 import { ACCIDENTS } from "./chaos.ts";
 import type { RunClock } from "./clock.ts";
+import { EventFeed, type HupwatchEvent } from "./event-feed.ts";
 import { targetOf } from "./held-target.ts";
 import { type Swap, swapsOf } from "./journal.ts";
-import { type LogEvent, LogTail } from "./log-tail.ts";
 import type { ChaosKind, HupwatchSubject, VerifyPlan } from "./plan.ts";
 import { markedProcesses, signalProcess } from "./stock.ts";
 import type { Moment, Subject } from "./subject.ts";
@@ -21,6 +21,7 @@ const LAUNCHER = process.env.HUPWATCH_LAUNCHER ?? join(import.meta.dir, "../laun
 /** In the environment of everything that comes of this run. hupwatch strips HUPWATCH_*, so it is none of those. */
 const MARK = "VERIFY_RUN";
 const STOP_TIMEOUT_MS = 90_000;
+const LAST_WORDS = 8;
 const MOMENTS: Record<string, Moment> = {
   "generation.ready": "flipped",
   "swap.done": "decided",
@@ -30,11 +31,13 @@ const MOMENTS: Record<string, Moment> = {
 
 export class HupwatchServer implements Subject {
   onMoment: ((moment: Moment) => void) | undefined;
-  onEvent: ((event: LogEvent) => void) | undefined;
+  onEvent: ((event: HupwatchEvent) => void) | undefined;
   steered: boolean | undefined;
   readonly signalsMs: number[] = [];
+  /** What hupwatch and the command write, for people: nothing in it is believed. */
   readonly #log: string;
-  readonly #tail: LogTail;
+  readonly #runDir: string;
+  readonly #feed: EventFeed;
   readonly #mark = crypto.randomUUID();
   #process: Bun.Subprocess | undefined;
   /** Whoever waits for the next event or the end of the process. */
@@ -46,16 +49,17 @@ export class HupwatchServer implements Subject {
     private readonly plan: VerifyPlan,
     private readonly subject: HupwatchSubject,
     readonly clock: RunClock,
-    private readonly folder: string,
+    folder: string,
     private readonly ledger: string,
   ) {
     this.#log = join(folder, "server.log");
     closeSync(openSync(this.#log, "a"));
-    mkdirSync(join(folder, "run"), { mode: 0o700 });
-    const otherUser = subject.runWords.some((word) => word.startsWith("--user="));
-    if (otherUser && plan.ledger === undefined) openToOthers(folder, ledger);
-    this.#tail = new LogTail(this.#log);
-    this.#tail.onEvent = (event) => {
+    const ownRunDir = join(folder, "run");
+    mkdirSync(ownRunDir, { mode: 0o700 });
+    this.#runDir = resolve(wordOf(subject, "run-dir") ?? ownRunDir);
+    if (wordOf(subject, "user") !== undefined && plan.ledger === undefined) openToOthers(folder, ledger);
+    this.#feed = new EventFeed(this.#runDir);
+    this.#feed.onEvent = (event) => {
       const moment = MOMENTS[event.event];
       if (moment) this.onMoment?.(moment);
       this.onEvent?.(event);
@@ -67,8 +71,8 @@ export class HupwatchServer implements Subject {
     return this.#process?.pid;
   }
 
-  get events(): readonly LogEvent[] {
-    return this.#tail.events;
+  get events(): readonly HupwatchEvent[] {
+    return this.#feed.events;
   }
 
   get death(): string | undefined {
@@ -103,10 +107,7 @@ export class HupwatchServer implements Subject {
     const file = openSync(this.#log, "a");
     this.#killed = false;
     const { runWords, words } = this.subject;
-    const runDir = runWords.some((w) => w.startsWith("--run-dir="))
-      ? []
-      : ["--run-dir", join(this.folder, "run")];
-    const run = [...runDir, ...runWords, "--log-format=json", "--verbose"];
+    const run = [...runWords, `--run-dir=${this.#runDir}`];
     this.#process = Bun.spawn(
       // A kill -9 of us is to end it, too: by QUIT, since TERM without -k would leave its service running.
       signalledWhenWeDie("QUIT", [LAUNCHER, "run", ...run, "--", ...words]),
@@ -120,13 +121,10 @@ export class HupwatchServer implements Subject {
         stdio: ["ignore", file, file],
         // Ctrl-C is for us: we end the load first, then the service.
         detached: true,
-        onExit: () => {
-          // What it said last is in the file by now.
-          this.#tail.look();
-          this.#wake();
-        },
+        onExit: () => this.#wake(),
       },
     );
+    this.#feed.follow(this.#process.pid);
     closeSync(file);
   }
 
@@ -142,7 +140,7 @@ export class HupwatchServer implements Subject {
     return this.#during(kind, () => ACCIDENTS[kind].happen(this));
   }
 
-  /** Does it, and tells from the log which swaps came of it. */
+  /** Does it, and tells from the events which swaps came of it. */
   async #during(kind: Swap["kind"], act: () => Promise<void>): Promise<Swap[]> {
     const from = this.events.length;
     this.signalsMs.length = 0;
@@ -151,7 +149,7 @@ export class HupwatchServer implements Subject {
   }
 
   swapsSince(from: number, kind: Swap["kind"]): Swap[] {
-    const at = (event: LogEvent) => this.clock.at(event.timeMs);
+    const at = (event: HupwatchEvent) => this.clock.at(event.timeMs);
     return swapsOf(this.events.slice(from), { kind, signalsMs: this.signalsMs, at });
   }
 
@@ -184,7 +182,7 @@ export class HupwatchServer implements Subject {
   }
 
   /** The first such event from number `from` on; undefined after the swap timeout, or where hupwatch ends before. */
-  expect(from: number, match: (event: LogEvent) => boolean): Promise<LogEvent | undefined> {
+  expect(from: number, match: (event: HupwatchEvent) => boolean): Promise<HupwatchEvent | undefined> {
     return this.until(() => this.events.slice(from).find(match));
   }
 
@@ -223,7 +221,7 @@ export class HupwatchServer implements Subject {
     this.#process?.kill("SIGKILL");
     await this.#process?.exited;
     for (const process of this.remains()) signalProcess(process, "SIGKILL");
-    this.#tail[Symbol.dispose]();
+    this.#feed[Symbol.dispose]();
   }
 
   #wake(): void {
@@ -233,11 +231,14 @@ export class HupwatchServer implements Subject {
   }
 
   #lastWords(): string {
-    const errors = this.events.filter((e) => e.level === "error").map((e) => e.message);
-    const lines = [...errors, ...this.#tail.others].slice(-8);
-    return lines.length > 0 ? `:\n  ${lines.join("\n  ")}` : "";
+    const lines = readFileSync(this.#log, "utf8").trimEnd().split("\n").slice(-LAST_WORDS);
+    return lines.join("") === "" ? "" : `:\n  ${lines.join("\n  ")}`;
   }
 }
+
+/** The value of a run option that is passed on. */
+const wordOf = ({ runWords }: HupwatchSubject, option: string): string | undefined =>
+  runWords.findLast((word) => word.startsWith(`--${option}=`))?.slice(option.length + 3);
 
 /** Another user's app can reach the ledger, and nothing else in the folder: a name that nobody can guess leads to it. */
 function openToOthers(folder: string, ledger: string): void {

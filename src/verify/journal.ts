@@ -1,8 +1,8 @@
 /**
- * What became of the swaps, read out of hupwatch's log: each generation after the first is one try to swap. Pure, so
+ * What became of the swaps, read out of hupwatch's events: each generation after the first is one try to swap. Pure, so
  * that a storm, in which several HUPs fold into one swap, is told the same way as a single one.
  */
-import type { LogEvent } from "./log-tail.ts";
+import type { HupwatchEvent } from "./event-feed.ts";
 import type { ChaosKind } from "./plan.ts";
 
 export type Outcome = "swapped" | "rolled-back" | "failed";
@@ -36,12 +36,12 @@ export interface JournalContext {
   kind: Swap["kind"];
   /** When we signalled. */
   signalsMs: readonly number[];
-  /** A log event's time on the run's clock. */
-  at(event: LogEvent): number;
+  /** An event's time on the run's clock. */
+  at(event: HupwatchEvent): number;
 }
 
 /** `events`: from before the signal on. */
-export function swapsOf(events: readonly LogEvent[], { kind, signalsMs, at }: JournalContext): Swap[] {
+export function swapsOf(events: readonly HupwatchEvent[], { kind, signalsMs, at }: JournalContext): Swap[] {
   const swaps: Swap[] = [];
   for (const [i, started] of events.entries()) {
     if (started.event !== "generation.started") continue;
@@ -58,7 +58,7 @@ export function swapsOf(events: readonly LogEvent[], { kind, signalsMs, at }: Jo
     const stopped = loser === undefined ? undefined : of("generation.signalled", loser);
     const execMs = at(started);
     const before = swaps.at(-1);
-    // The log is stamped in whole milliseconds: a signal may seem to come after what it caused.
+    // Events are stamped in whole milliseconds: a signal may seem to come after what it caused.
     const signal = signalsMs.findLast((ms) => ms <= execMs + 1);
     const queued = signal === undefined || (before?.decidedMs !== undefined && signal < before.decidedMs);
     swaps.push({
@@ -80,5 +80,5 @@ export function swapsOf(events: readonly LogEvent[], { kind, signalsMs, at }: Jo
   return swaps;
 }
 
-const lastError = (events: readonly LogEvent[]): string =>
+const lastError = (events: readonly HupwatchEvent[]): string =>
   events.findLast((e) => e.level === "error")?.message ?? "it was not over in time";

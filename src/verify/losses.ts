@@ -25,7 +25,7 @@ const ENDED_BY_DEATH: ReadonlySet<FailureClass> = new Set([
   "cut-head",
   "cut-body",
 ]);
-/** Between a death and the flip back: the log's stamps are whole milliseconds, and clients hear of it later. */
+/** Between a death and the flip back: the events' stamps are whole milliseconds, and clients hear of it later. */
 const SLACK_MS = 100;
 
 export function lossesOf(stages: readonly Stage[]): Loss[] {

@@ -124,6 +124,22 @@ test("200 idle connections, and as many listeners as fit, delay no swap", async 
   for (const raw of [...idle, ...listeners]) raw.socket.terminate();
 });
 
+test("a client that comes late has the events from the start, and one that comes back those it missed", async () => {
+  const late = await connect();
+  late.socket.write("GET /events?since=0 HTTP/1.1\r\n\r\n");
+  await until(() => late.received().includes("event: generation.serves"), { what: "what is over by now" });
+  const ids = [...late.received().matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
+  expect(ids).toEqual(ids.map((_, i) => i + 1));
+  expect(late.received()).toMatch(/id: 1\nevent: run\.plan\n/);
+  const back = await connect();
+  back.socket.write(`GET /events?since=${ids.length - 1} HTTP/1.1\r\n\r\n`);
+  await until(() => back.received().includes("data: "), { what: "the last event" });
+  expect(back.received()).toContain(`id: ${ids.length}\n`);
+  expect(back.received()).not.toContain(`id: ${ids.length - 1}\n`);
+  for (const raw of [late, back]) raw.socket.terminate();
+  expect(await exchange("GET /events?since=x HTTP/1.1\r\n\r\n")).toContain("400");
+});
+
 test("a client that asks for a swap and goes away has asked all the same", async () => {
   const before = hupwatch.count(/generation \d+ serves/);
   const raw = await connect();

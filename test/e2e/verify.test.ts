@@ -67,7 +67,7 @@ test.each([
       const serves = async () => {
         const name = log();
         return (
-          name !== undefined && (await Bun.file(`${dir.path}/${name}`).text()).includes("generation.serves")
+          name !== undefined && (await Bun.file(`${dir.path}/${name}`).text()).includes("generation 1 serves")
         );
       };
       await until(serves, { what: "the service to be up" });

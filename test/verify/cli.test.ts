@@ -1,6 +1,6 @@
 /** `hupwatch verify` as a user has it, over a real hupwatch and a small server; and over the way that people did before. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "../../src/cli/command.ts";
@@ -128,6 +128,35 @@ test("the naive swap on one path fails, by the class that it has", async () => {
   expect(code).toBe(1);
 }, 30_000);
 
+/** F15: each release after the first exits, and prints the events that a good swap has. */
+const LIAR = `import json, os, socket, sys
+generation = int(os.environ["HUPWATCH_GENERATION"])
+if generation > 1:
+    for event, facts in [("ready", {}), ("done", {"retired": generation - 1}), ("gone", {"generation": generation - 1})]:
+        name = ("swap." if event == "done" else "generation.") + event
+        record = {"time": "2026-01-02T03:04:05.006Z", "level": "info", "event": name, "pid": int(os.environ["HUPWATCH_PID"])}
+        record = {**record, "message": "", "generation": generation, **facts}
+        print(json.dumps(record, separators=(",", ":")), file=sys.stderr, flush=True)
+    sys.exit(3)
+listener = socket.socket(fileno=3)
+while True:
+    peer, _ = listener.accept()
+    if peer.recv(65536):
+        peer.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+    peer.close()
+`;
+
+test("F15: a command that prints hupwatch's events does not have its word for them", async () => {
+  writeFileSync(join(folder, "liar.py"), LIAR);
+  const { stdout, code } = await hupwatchVerify([
+    ...[...QUICK, "-m", "fresh", "-b", "unix:l", "--ready-timeout", "5s"],
+    ...["--", "python3", "liar.py"],
+  ]);
+  expect(stdout).toMatch(/FAIL +swaps +2 swaps, 2 not as they should/);
+  expect(stdout).toMatch(/^FAIL: /m);
+  expect(code).toBe(1);
+}, 30_000);
+
 test("a command that does not start is a failed set-up, with its last words", async () => {
   const words = ["-b", "unix:s", "--", "sh", "-c", "echo no such module >&2; exit 3"];
   const { stderr, stdout, code } = await hupwatchVerify([...QUICK, ...words]);
@@ -186,6 +215,7 @@ describe("usage errors: exit 2, the option and the value named", () => {
     [["--max-gap", "x", "--", "true"], /--max-gap.*'x'/],
     [["--url", "healthz", "--", "true"], /--url 'healthz'/],
     [["--log-format", "json", "--", "true"], /--log-format/],
+    [["--no-control", "--", "true"], /--no-control/],
   ];
   for (const [words, message] of CASES)
     test(words.join(" ") || "(nothing)", async () => {

@@ -1,9 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
+import { type HupwatchEvent, parseEvent } from "../../src/verify/event-feed.ts";
 import { swapsOf } from "../../src/verify/journal.ts";
-import { type LogEvent, parseEvent } from "../../src/verify/log-tail.ts";
 
 /** `ms event generation [retired]`, one a line. */
-const log = (text: string): LogEvent[] =>
+const log = (text: string): HupwatchEvent[] =>
   text
     .trim()
     .split("\n")
@@ -70,13 +70,9 @@ test("one that was never decided has failed", () => {
   expect(swaps("105 generation.started 2", 100)).toMatchObject([{ outcome: "failed" }]);
 });
 
-describe("a line of the log", () => {
+test("what is not one of hupwatch's records is no event", () => {
   const EVENT = '{"time":"2026-01-02T03:04:05.006Z","level":"info","event":"x.y","pid":7,"message":"m"}';
-  test("is read where the command left its own line open before it", () => {
-    expect(parseEvent(`half a line ${EVENT}`)).toMatchObject({ event: "x.y", pid: 7, message: "m" });
-  });
-  test("is none where it is the command's own, JSON or not", () => {
-    for (const line of ["", "hello", '{"time":"now"}', '{"event":"x"}', '{"time":"', EVENT.slice(0, -1)])
-      expect(parseEvent(line)).toBeUndefined();
-  });
+  expect(parseEvent(EVENT)).toMatchObject({ event: "x.y", pid: 7, message: "m" });
+  for (const text of ["", "hello", "null", "[]", '{"time":"now"}', '{"event":"x"}', EVENT.slice(0, -1)])
+    expect(parseEvent(text)).toBeUndefined();
 });
