@@ -4,7 +4,8 @@ import { HupwatchError } from "../error.ts";
 import { findInstances, ownRunDirs } from "../instance/instances.ts";
 import { findLeft } from "../instance/predecessor.ts";
 import { type RunDir, requireOwn, runsAlready } from "../instance/run-dir.ts";
-import { requireRunnable } from "../os/spawn.ts";
+import { requireRunnable } from "../os/lookup.ts";
+import { requireIdentity } from "../os/setpriv.ts";
 import { generationEnvironment } from "../plan/environment.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { addressOf, requireFree } from "../sockets/open.ts";
@@ -25,7 +26,14 @@ export async function obstaclesOf(plan: RunPlan, starter: Starter): Promise<stri
     () => {
       if (running !== undefined) throw runsAlready(plan.name, running);
     },
-    () => requireRunnable({ argv: plan.words, env: generationEnvironment(plan, 1, 0), cwd: plan.directory }),
+    () => requireIdentity(plan.words[0] ?? "", plan),
+    () =>
+      requireRunnable({
+        ...plan,
+        argv: plan.words,
+        env: generationEnvironment(plan, 1, 0),
+        cwd: plan.directory,
+      }),
     ...sockets.map((spec) => () => requireFree(spec, plan.sockets)),
   ];
   const found: string[] = [];

@@ -106,7 +106,7 @@ export const RUN_OPTIONS = {
     type: "string",
     multiple: true,
     value: "EVENT=CMD",
-    help: "run CMD on ready, swapped, rolled-back, crashed or stopped",
+    help: "run CMD, as --user, on ready, swapped, rolled-back, crashed or stopped",
   },
   "hook-timeout": { type: "string", value: "DUR", help: "then a hook is killed", default: "30s" },
   "log-format": { type: "string", value: "FORMAT", help: "text or json", default: "text" },

@@ -16,11 +16,11 @@ import { type RecordedState, StateFile, statePath } from "../instance/state-file
 import { prepareTakeover, type Takeover } from "../instance/takeover.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { becomeSubreaper, isTerminal } from "../os/libc.ts";
+import { requireRunnable } from "../os/lookup.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { requireIdentity } from "../os/setpriv.ts";
-import { requireRunnable } from "../os/spawn.ts";
 import { remarking } from "../plan/env-file-remarks.ts";
 import { generationEnvironment } from "../plan/environment.ts";
 import { logFormatOf, type Planned, planRun, type RunValues } from "../plan/plan.ts";
@@ -92,8 +92,13 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   using systemd = systemdOf(env, pid);
   const teller = telling([narrating(log), control.tell, hooks.tell, ...(systemd ? [systemd.tell] : [])]);
   // Before anything is started or taken, so that a wrong command costs nothing; every generation looks again by itself.
-  requireRunnable({ argv: plan.words, env: generationEnvironment(plan, 1, pid), cwd: plan.directory });
-  requireIdentity(plan.words[0] ?? "", { user: plan.user, group: plan.group });
+  requireIdentity(plan.words[0] ?? "", plan);
+  requireRunnable({
+    ...plan,
+    argv: plan.words,
+    env: generationEnvironment(plan, 1, pid),
+    cwd: plan.directory,
+  });
   // PID 1 takes everybody with it (pid_namespaces(7)).
   const guard =
     plan.killAtExit && pid !== 1
@@ -194,6 +199,7 @@ function hooksOf(asked: Planned["hooks"], plan: RunPlan, onFailure: Tell): Hooks
   const { directory, environment, name } = plan;
   return new Hooks({
     ...asked,
+    account: plan,
     directory,
     environment: { ...environment, HUPWATCH_NAME: name },
     onFailure,

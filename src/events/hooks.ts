@@ -1,9 +1,10 @@
 /**
- * The user's own shell lines, run when something has happened: one after the other, in the order of the events, each with a
- * deadline. A hook never delays a swap, and its failure is told and harms nothing. Owns the one that runs.
+ * The user's own shell lines, run when something has happened: as the command's user and in the command's directory, one after
+ * the other, in the order of the events, each with a deadline. A hook never delays a swap, and its failure is told and harms nothing. Owns the one that runs.
  */
 import { HupwatchError } from "../error.ts";
-import { startOwn } from "../os/spawn.ts";
+import type { Account } from "../os/setpriv.ts";
+import { startAs } from "../os/spawn.ts";
 import type { EventName, Facts, Happening } from "./events.ts";
 import type { Tell } from "./telling.ts";
 
@@ -40,6 +41,8 @@ export function parseHook(text: string): Hook {
 export interface HookOptions {
   hooks: readonly Hook[];
   timeoutMs: number;
+  /** As whom the lines run: a relative one is a program of the release. */
+  account: Account;
   /** Where the lines run, and what they find in their environment besides the facts. */
   directory: string;
   environment: Record<string, string>;
@@ -75,11 +78,11 @@ export class Hooks {
   }
 
   async #run(hook: Hook, happening: Happening): Promise<void> {
-    const { directory, environment, timeoutMs } = this.options;
+    const { account, directory, environment, timeoutMs } = this.options;
     try {
       const env = { ...environment, ...hookEnvironment(hook.event, happening) };
       // stdout belongs to the server: what a hook says goes to the log.
-      const child = startOwn(["/bin/sh", "-c", hook.line], {
+      const child = startAs(account, ["/bin/sh", "-c", hook.line], {
         cwd: directory,
         env,
         stdio: ["ignore", 2 as never, 2 as never],

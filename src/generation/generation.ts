@@ -8,7 +8,7 @@ import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
-import { generationEnvironment } from "../plan/environment.ts";
+import { generationEnvironment, marksOf } from "../plan/environment.ts";
 import { pinned } from "../plan/release.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { handOver } from "../sockets/handover.ts";
@@ -183,7 +183,11 @@ export class Generation {
     this.observer.started(this.number, child.pid);
     void child.exited.then((status) => this.#onExit(status));
     // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
-    witness.begin(own, this.listeners.groupDescriptors);
+    witness.begin({
+      account: plan,
+      env: { ...plan.environment, ...marksOf(plan, this.number, os.pid) },
+      keptOpen: this.listeners.groupDescriptors,
+    });
     this.#readiness = new Readiness(
       plan.checks,
       this.#checkContext(witness, own),
@@ -221,6 +225,7 @@ export class Generation {
           dieWithParent: false,
           user: this.plan.user,
           group: this.plan.group,
+          umask: this.plan.umask,
           stdout: "ignore",
         });
         return { exited: child.exited, kill: () => void child.kill("SIGKILL") };

@@ -4,7 +4,7 @@
  */
 import type { NotifySocket } from "../os/notify-socket.ts";
 import type { Os } from "../os/os.ts";
-import type { Tap } from "../os/output.ts";
+import type { RelayStart, Tap } from "../os/output.ts";
 import type { CheckContext, Need } from "../ready/check.ts";
 
 /**
@@ -46,9 +46,9 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
     return this.#notify ? { NOTIFY_SOCKET: this.#notify.path } : {};
   }
 
-  /** The command has its descriptors; `env` marks the relay as one of its own, which also keeps `keptOpen` open. */
-  begin(env: Record<string, string>, keptOpen: readonly number[] = []): void {
-    for (const { target, tap } of this.#taps) tap.begin(env, keptOpen, (line) => this.#hear(target, line));
+  /** The command has its descriptors. */
+  begin(relay: RelayStart): void {
+    for (const { target, tap } of this.#taps) tap.begin(relay, (line) => this.#hear(target, line));
   }
 
   /** Nothing more will come. */

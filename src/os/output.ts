@@ -4,10 +4,11 @@
  * die with us. When nobody wants to look any more, tee goes on without us (--output-error=warn-nopipe).
  */
 
-import { realpathSync } from "node:fs";
+import { fchmodSync, realpathSync } from "node:fs";
 import { type Clock, poll } from "./clock.ts";
 import { close, pipe, readAvailable } from "./libc.ts";
-import { startOwn } from "./spawn.ts";
+import type { Account } from "./setpriv.ts";
+import { startAs } from "./spawn.ts";
 
 /** Lines longer than this are cut; binary noise must not fill the memory. */
 const MAX_LINE = 2000;
@@ -25,30 +26,40 @@ export interface Tap extends Disposable {
   readonly descriptor: number;
   /** All that was written has been read: every writer has ended. */
   readonly isOver: boolean;
-  /** Once the command has its descriptor. Calls back for every line until disposed of. tee has `keptOpen`, too. */
-  begin(env: Record<string, string>, keptOpen: readonly number[], line: (text: string) => void): void;
+  /** Once the command has its descriptor. Calls back for every line until disposed of. */
+  begin(relay: RelayStart, line: (text: string) => void): void;
+}
+
+/** tee is ours and acts for the command: with our environment and the generation's marks, with the command's rights. */
+export interface RelayStart {
+  account: Account;
+  env: Record<string, string>;
+  keptOpen: readonly number[];
 }
 
 /** The relay's name as /proc has it. */
 export const RELAY = "tee";
 
-let supported: boolean | undefined;
+let found: string | null | undefined;
 
 /** busybox's tee has not the option that keeps it alive without us. */
-export function canTap(): boolean {
-  supported ??= teeWorks();
-  return supported;
-}
+export const canTap = (): boolean => relay() !== null;
 
-function teeWorks(): boolean {
-  const found = Bun.which(RELAY);
-  return found !== null && !realpathSync(found).endsWith("busybox");
+/** Its path: what the command's PATH says of it is nobody's business. */
+function relay(): string | null {
+  if (found === undefined) {
+    const path = Bun.which(RELAY);
+    found = path !== null && !realpathSync(path).endsWith("busybox") ? path : null;
+  }
+  return found;
 }
 
 /** `target` is our own descriptor, 1 or 2, that the bytes go on to. */
 export function openTap(target: 1 | 2, clock: Clock): Tap {
   const fromCommand = pipe();
   const toUs = pipe();
+  // It has no name but /proc/PID/fd of who has it open, where only that user gets: it may open it anew (/dev/stderr, /dev/fd/3).
+  for (const fd of [fromCommand.write, toUs.write]) fchmodSync(fd, 0o666);
   const open = new Set([fromCommand.read, fromCommand.write, toUs.read, toUs.write]);
   const shut = (fd: number) => open.delete(fd) && close(fd);
   let reading: Reading | undefined;
@@ -57,9 +68,9 @@ export function openTap(target: 1 | 2, clock: Clock): Tap {
     get isOver() {
       return reading === undefined || reading.isOver();
     },
-    begin(env, keptOpen, line) {
+    begin({ account, env, keptOpen }, line) {
       const stdio = [fromCommand.read, target, "ignore", toUs.write, ...keptOpen] as const;
-      startOwn([RELAY, "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
+      startAs(account, [relay() ?? RELAY, "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
       for (const fd of [fromCommand.read, fromCommand.write, toUs.write]) shut(fd);
       reading = readLines(toUs.read, clock, line);
     },

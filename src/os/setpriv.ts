@@ -55,14 +55,16 @@ export function signalledWhenWeDie(signal: "QUIT", words: string[]): string[] {
 }
 
 /** Throws HupwatchError where this user may not start `word` as another one: tried at once, by starting nothing as that one. */
-export function requireIdentity(word: string, identity: Account): void {
-  const options = identityOptions(identity);
+export function requireIdentity(word: string, { user, group }: Account): void {
+  const options = identityOptions({ user, group });
   if (options.length === 0) return;
   const { success, stderr } = Bun.spawnSync([requireSetpriv(), ...options, "--", "/bin/sh", "-c", ":"], {
     env: { ...process.env, LC_ALL: "C" },
   });
   if (success) return;
-  const asked = Object.entries(identity).flatMap(([name, value]) => (value ? [`--${name} ${value}`] : []));
+  const asked = Object.entries({ user, group }).flatMap(([name, value]) =>
+    value ? [`--${name} ${value}`] : [],
+  );
   const why = stderr
     .toString()
     .trim()

@@ -1,17 +1,17 @@
 /**
- * Starts a generation's command: in a session of its own, with listeners from descriptor 3 on, and LISTEN_PID being
- * its true pid. A pid is known only after the fork, so `sh` sets the variable and replaces itself by the command:
- * no shell ever reads the command's words, and none stays between us and it.
+ * Starts processes: a generation's command, in a session of its own, with listeners from descriptor 3 on, and LISTEN_PID
+ * being its true pid (a pid is known only after the fork, so the trampoline sets it); helpers; and what is run to its end.
  */
-import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from "node:fs";
 import { constants as numbers } from "node:os";
-import { delimiter, resolve } from "node:path";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
+import { requireRunnable } from "./lookup.ts";
 import { birthOf, processOf } from "./procfs.ts";
-import { canDieWithParent, identityOptions, requireSetpriv, UNLESS_ORPHANED } from "./setpriv.ts";
+import type { Account } from "./setpriv.ts";
+import { trampoline } from "./trampoline.ts";
 
-export interface SpawnRequest {
+/** `user` and `group`: by name or number, with all its groups (setpriv --init-groups); undefined keeps ours. */
+export interface SpawnRequest extends Account {
   argv: readonly string[];
   env: Record<string, string>;
   cwd: string;
@@ -19,9 +19,6 @@ export interface SpawnRequest {
   descriptors: readonly number[];
   /** Set LISTEN_PID. */
   listenPid: boolean;
-  /** By name or number, with all its groups (setpriv --init-groups); undefined keeps ours. */
-  user?: string | undefined;
-  group?: string | undefined;
   umask?: number | undefined;
   /** Instead of our own stdout and stderr. */
   stdout?: number | "ignore" | undefined;
@@ -61,6 +58,16 @@ export function startOwn(words: string[], options: StartOptions): Subprocess {
   return child;
 }
 
+/** As `startOwn`, with the rights of that account; `options.env` is what the program gets. */
+export function startAs(
+  { user, group }: Account,
+  argv: readonly string[],
+  options: StartOptions,
+): Subprocess {
+  const { words, env } = trampoline({ user, group, argv, env: options.env });
+  return startOwn(words, { ...options, env });
+}
+
 /** Each takes another SIGHUP within some 50 microseconds: only a storm without a pause can bring so many in a row. */
 const MAX_STILLBORN = 100;
 /** Far longer than a process needs to end. */
@@ -98,9 +105,8 @@ export function spawn(request: SpawnRequest): Child {
     request.stderr ?? "inherit",
     ...request.descriptors,
   ] as const;
-  const child = orExplain(request, () =>
-    startOwn(trampoline(request), { cwd: request.cwd, env: request.env, stdio }),
-  );
+  const { words, env } = trampoline(request);
+  const child = orExplain(request, () => startOwn(words, { cwd: request.cwd, env, stdio }));
   return {
     pid: child.pid,
     startTime: processOf(child.pid)?.startTime ?? 0,
@@ -117,6 +123,26 @@ export function spawn(request: SpawnRequest): Child {
     },
   };
 }
+
+export type Question = Pick<SpawnRequest, "argv" | "env" | "cwd" | "user" | "group" | "umask">;
+
+/** Runs it to its end, for what it says, at most `timeoutMs`. Throws HupwatchError as `spawn` does. */
+export function runToEnd(question: Question, timeoutMs: number) {
+  requireRunnable(question);
+  const { words, env } = trampoline(question);
+  const { stdout, stderr, exitCode, signalCode } = orExplain(question, () =>
+    Bun.spawnSync(words, {
+      cwd: question.cwd,
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: timeoutMs,
+      maxBuffer: SAID_BYTES_MAX,
+    }),
+  );
+  return { stdout: stdout.toString(), stderr: stderr.toString(), exitCode, signal: signalCode };
+}
+
+const SAID_BYTES_MAX = 4 * 1024 * 1024;
 
 /** What fork(2) and pipe(2) lack: no fault of the command. */
 const EXHAUSTED: Record<string, [what: string, hint: string]> = {
@@ -136,7 +162,7 @@ const EXHAUSTED: Record<string, [what: string, hint: string]> = {
 };
 
 /** What only execve(2) can tell: the file is there and executable, and still cannot be run. */
-function orExplain({ argv }: SpawnRequest, start: () => Subprocess): Subprocess {
+function orExplain<T>({ argv }: Pick<SpawnRequest, "argv">, start: () => T): T {
   try {
     return start();
   } catch (cause) {
@@ -157,112 +183,5 @@ function orExplain({ argv }: SpawnRequest, start: () => Subprocess): Subprocess 
       hint: "correct the file, or put its interpreter before it",
       cause,
     });
-  }
-}
-
-/** The words that really start. Without a need for the true pid or the parent's death signal: the command itself. */
-function trampoline(request: SpawnRequest): string[] {
-  const { argv, env, listenPid, umask } = request;
-  const dieWithParent = request.dieWithParent && process.pid !== 1 && canDieWithParent();
-  const privileges = [...identityOptions(request), ...(dieWithParent ? ["--pdeathsig", "KILL"] : [])];
-  if (!listenPid && umask === undefined && privileges.length === 0) return [...argv];
-  const steps = [
-    dieWithParent ? UNLESS_ORPHANED : "shift;",
-    umask === undefined ? "" : `umask ${umask.toString(8)};`,
-    listenPid ? "LISTEN_PID=$$; export LISTEN_PID;" : "",
-    'exec "$@"',
-  ];
-  const shell = ["/bin/sh", "-c", steps.filter(Boolean).join(" "), "sh", String(process.pid)];
-  const prefix = privileges.length > 0 ? [requireSetpriv(), ...privileges, "--"] : [];
-  return [...prefix, ...shell, ...restoreDroppedNames(env), ...argv];
-}
-
-/** dash forgets variables whose names are no shell identifiers (`spring.profile=x`): env(1) brings them back. */
-function restoreDroppedNames(env: Record<string, string>): string[] {
-  const odd = Object.entries(env).filter(([name]) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
-  return odd.length === 0 ? [] : ["env", "--", ...odd.map(([name, value]) => `${name}=${value}`)];
-}
-
-/** Looks the command up as execvp(3) would, from the child's directory and in the child's PATH. */
-export function locate({ argv, env, cwd }: Pick<SpawnRequest, "argv" | "env" | "cwd">): string {
-  const word = argv[0] ?? "";
-  if (!isDirectory(cwd))
-    throw new HupwatchError("command.no-directory", `cannot start '${word}': no directory ${cwd}`, {
-      exitCode: EXIT.failed,
-      hint: "create it, or point --chdir to one that exists",
-    });
-  // An empty word would name the directories of the PATH themselves.
-  const paths = word === "" ? [] : searchPath(word, env, cwd);
-  const absolute = word.includes("/") ? [resolve(cwd, word)] : paths;
-  const files = absolute.filter(isFile);
-  const runnable = files.find(isExecutable);
-  if (runnable) return runnable;
-  if (files[0])
-    throw new HupwatchError("command.not-executable", `cannot run '${word}': ${files[0]} is not executable`, {
-      exitCode: EXIT.notExecutable,
-      hint: `chmod +x ${files[0]}, or put its interpreter before it`,
-    });
-  if (absolute.some(isDirectory))
-    throw new HupwatchError("command.not-executable", `cannot run '${word}': it is a directory`, {
-      exitCode: EXIT.notExecutable,
-      hint: "name a program",
-    });
-  throw new HupwatchError("command.not-found", `command not found: '${word}'`, {
-    exitCode: EXIT.notFound,
-    hint: word.includes("/")
-      ? `put it below ${cwd}, where it is looked for, or correct the path`
-      : "install it, or give its path; the PATH has it not",
-  });
-}
-
-/**
- * As `locate`, and its interpreter is there, too: a virtualenv that was moved or is half there has scripts whose interpreter is
- * missing, of which a shell would only say "not found".
- */
-export function requireRunnable(request: Pick<SpawnRequest, "argv" | "env" | "cwd">): void {
-  const interpreter = shebangOf(locate(request));
-  if (interpreter === undefined || isFile(resolve(request.cwd, interpreter))) return;
-  throw new HupwatchError(
-    "command.not-executable",
-    `cannot run '${request.argv[0]}': ${interpreter}, the interpreter that its first line names, is not there`,
-    { exitCode: EXIT.notFound, hint: "make its virtualenv anew, or correct that line" },
-  );
-}
-
-function shebangOf(path: string): string | undefined {
-  const head = Buffer.alloc(256); // BINPRM_BUF_SIZE of execve(2)
-  try {
-    const fd = openSync(path, "r");
-    try {
-      readSync(fd, head);
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    return undefined; // executable and not readable: no script
-  }
-  return /^#![ \t]*([^ \t\n\0]+)/.exec(head.toString("latin1"))?.[1];
-}
-
-const searchPath = (word: string, env: Record<string, string>, cwd: string): string[] =>
-  (env.PATH ?? "/usr/local/bin:/usr/bin:/bin").split(delimiter).map((dir) => resolve(cwd, dir, word));
-
-const isFile = (path: string) => stat(path)?.isFile() ?? false;
-const isDirectory = (path: string) => stat(path)?.isDirectory() ?? false;
-
-function stat(path: string): Stats | undefined {
-  try {
-    return statSync(path);
-  } catch {
-    return undefined; // missing, a loop of links, or a file where a directory should be: not runnable either way
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

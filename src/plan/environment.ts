@@ -46,8 +46,13 @@ export function generationEnvironment(
   return {
     ...given,
     ...(metrics === undefined ? {} : { [METRICS]: metrics }),
-    HUPWATCH_GENERATION: String(generation),
-    HUPWATCH_NAME: plan.name,
-    HUPWATCH_PID: String(hupwatchPid),
+    ...marksOf(plan, generation, hupwatchPid),
   };
 }
+
+/** Who has them is one of that generation's processes. */
+export const marksOf = ({ name }: RunPlan, generation: number, hupwatchPid: number) => ({
+  HUPWATCH_GENERATION: String(generation),
+  HUPWATCH_NAME: name,
+  HUPWATCH_PID: String(hupwatchPid),
+});

@@ -11,7 +11,7 @@ function tapOn(
 ): Disposable & { isOver: boolean } {
   const tap = openTap(2, realClock);
   Bun.spawn(["printf", "%s", text], { stdio: ["ignore", tap.descriptor, "ignore"] });
-  tap.begin({}, [], (line) => onLine(line, tap));
+  tap.begin({ account: {}, env: {}, keptOpen: [] }, (line) => onLine(line, tap));
   return tap;
 }
 

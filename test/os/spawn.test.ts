@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { HupwatchError } from "../../src/error.ts";
 import { close, listen, socket } from "../../src/os/libc.ts";
+import { locate } from "../../src/os/lookup.ts";
 import { processOf } from "../../src/os/procfs.ts";
-import { type Child, locate, type SpawnRequest, spawn } from "../../src/os/spawn.ts";
+import { type Child, type SpawnRequest, spawn } from "../../src/os/spawn.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { type TempDir, tempDir, until } from "../harness/until.ts";
 import { PYTHON, ROOT } from "../setup/places.ts";
@@ -145,7 +146,7 @@ test("-k: kill -9 of its parent kills it, by the kernel", async () => {
 test("no descriptor left: hupwatch's own failure, and the limit is what has to be raised", async () => {
   const script = `
     import { openSync } from "node:fs";
-    import { requireRunnable, spawn } from "./src/os/spawn.ts";
+    import { spawn } from "./src/os/spawn.ts";
     const request = { argv: ["true"], env: { PATH: process.env.PATH }, cwd: "/", descriptors: [],
       listenPid: false, dieWithParent: false };
     try { for (;;) openSync("/dev/null", "r"); } catch {}

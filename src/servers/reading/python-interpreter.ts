@@ -1,6 +1,6 @@
 /** The interpreter of a Python program, for questions to its own modules and for calls that its script does not offer. */
 import { readFileSync } from "node:fs";
-import { locate } from "../../os/spawn.ts";
+import { locate } from "../../os/lookup.ts";
 import type { CommandLine } from "../adapter.ts";
 import type { Program } from "./program.ts";
 

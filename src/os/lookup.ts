@@ -1,0 +1,127 @@
+/** Where the words of a command lead: as execvp(3) would look it up, with the rights of who will run it. */
+import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from "node:fs";
+import { delimiter, resolve } from "node:path";
+import { EXIT, HupwatchError } from "../error.ts";
+import { type Account, identityOptions, requireSetpriv } from "./setpriv.ts";
+import type { SpawnRequest } from "./spawn.ts";
+
+export type Lookup = Pick<SpawnRequest, "argv" | "env" | "cwd" | "user" | "group">;
+
+/** Looks the command up from the child's directory and in the child's PATH. Throws HupwatchError with 126 or 127. */
+export function locate(lookup: Lookup): string {
+  const { argv, env, cwd } = lookup;
+  const word = argv[0] ?? "";
+  if (!isDirectory(cwd))
+    throw new HupwatchError("command.no-directory", `cannot start '${word}': no directory ${cwd}`, {
+      exitCode: EXIT.failed,
+      hint: "create it, or point --chdir to one that exists",
+    });
+  // An empty word would name the directories of the PATH themselves.
+  const paths = word === "" ? [] : searchPath(word, env, cwd);
+  const absolute = word.includes("/") ? [resolve(cwd, word)] : paths;
+  const files = absolute.filter(isFile);
+  const mayRun = runnableBy(lookup, files);
+  const runnable = files.find((_, i) => mayRun[i]);
+  if (runnable) return runnable;
+  const forbidden = files.find(isExecutable);
+  if (forbidden) throw isForbidden(word, forbidden, lookup);
+  if (files[0])
+    throw new HupwatchError("command.not-executable", `cannot run '${word}': ${files[0]} is not executable`, {
+      exitCode: EXIT.notExecutable,
+      hint: `chmod +x ${files[0]}, or put its interpreter before it`,
+    });
+  if (absolute.some(isDirectory))
+    throw new HupwatchError("command.not-executable", `cannot run '${word}': it is a directory`, {
+      exitCode: EXIT.notExecutable,
+      hint: "name a program",
+    });
+  throw new HupwatchError("command.not-found", `command not found: '${word}'`, {
+    exitCode: EXIT.notFound,
+    hint: word.includes("/")
+      ? `put it below ${cwd}, where it is looked for, or correct the path`
+      : "install it, or give its path; the PATH has it not",
+  });
+}
+
+/**
+ * As `locate`, and its interpreter is there, too: a virtualenv that was moved or is half there has scripts whose interpreter is
+ * missing, of which a shell would only say "not found".
+ */
+export function requireRunnable(request: Lookup): void {
+  const word = request.argv[0] ?? "";
+  const named = shebangOf(locate(request));
+  if (named === undefined) return;
+  const interpreter = resolve(request.cwd, named);
+  if (isFile(interpreter)) {
+    if (runnableBy(request, [interpreter])[0] || !isExecutable(interpreter)) return;
+    throw isForbidden(word, interpreter, request);
+  }
+  throw new HupwatchError(
+    "command.not-executable",
+    `cannot run '${word}': ${named}, the interpreter that its first line names, is not there`,
+    { exitCode: EXIT.notFound, hint: "make its virtualenv anew, or correct that line" },
+  );
+}
+
+/** Ours to run, and not theirs. */
+const isForbidden = (word: string, path: string, { user, group }: Account) =>
+  new HupwatchError(
+    "command.forbidden",
+    `cannot run '${word}': ${user === undefined ? `group '${group}'` : `user '${user}'`} may not run ${path}`,
+    {
+      exitCode: EXIT.notExecutable,
+      hint: `let it read and run that file and enter each directory above it ('namei -l ${path}' shows them), or install it elsewhere`,
+    },
+  );
+
+/** For each path, by access(2) as that account: a process of its own asks, where it is another one than ours. */
+function runnableBy(account: Account, paths: readonly string[]): boolean[] {
+  const identity = identityOptions(account);
+  if (identity.length === 0 || paths.length === 0) return paths.map(isExecutable);
+  const script = 'for path; do if [ -x "$path" ]; then echo yes; else echo no; fi; done';
+  const words = [requireSetpriv(), ...identity, "--", "/bin/sh", "-c", script, "sh", ...paths];
+  const { success, stdout } = Bun.spawnSync(words, { stderr: "ignore" });
+  // Not ours to become that user: requireIdentity says so better.
+  if (!success) return paths.map(isExecutable);
+  const answers = stdout.toString().split("\n");
+  return paths.map((_, i) => answers[i] === "yes");
+}
+
+/** Of a script: the interpreter that its first line names. */
+export function shebangOf(path: string): string | undefined {
+  const head = Buffer.alloc(256); // BINPRM_BUF_SIZE of execve(2)
+  try {
+    const fd = openSync(path, "r");
+    try {
+      readSync(fd, head);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined; // executable and not readable: no script
+  }
+  return /^#![ \t]*([^ \t\n\0]+)/.exec(head.toString("latin1"))?.[1];
+}
+
+const searchPath = (word: string, env: Record<string, string>, cwd: string): string[] =>
+  (env.PATH ?? "/usr/local/bin:/usr/bin:/bin").split(delimiter).map((dir) => resolve(cwd, dir, word));
+
+export const isFile = (path: string) => stat(path)?.isFile() ?? false;
+const isDirectory = (path: string) => stat(path)?.isDirectory() ?? false;
+
+function stat(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined; // missing, a loop of links, or a file where a directory should be: not runnable either way
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

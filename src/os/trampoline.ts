@@ -1,0 +1,86 @@
+/**
+ * The words that stand between us and a command: setpriv(1) for another user, and `sh`, which sets what only a process can
+ * set for itself and replaces itself by the command. No shell ever reads the command's words, and none stays.
+ *
+ * Where the user changes, setpriv still runs with our rights, and the command's variables may come from a file that its
+ * user can write: LD_PRELOAD or PATH in it would make that user's code run as root. So setpriv gets only what our own
+ * environment says, too; the rest travels under names that mean nothing to anybody, and gets its own after the change.
+ */
+import {
+  type Account,
+  canDieWithParent,
+  identityOptions,
+  requireSetpriv,
+  UNLESS_ORPHANED,
+} from "./setpriv.ts";
+
+export interface Start extends Account {
+  argv: readonly string[];
+  env: Readonly<Record<string, string>>;
+  umask?: number | undefined;
+  /** Set LISTEN_PID. */
+  listenPid?: boolean;
+  /** The kernel sends the command SIGKILL when this process ends (prctl(2), PR_SET_PDEATHSIG), if canDieWithParent. */
+  dieWithParent?: boolean;
+}
+
+interface Words {
+  words: string[];
+  env: Record<string, string>;
+}
+
+/** By its path: the command's PATH says nothing about helpers of ours. */
+const ENV = Bun.which("env") ?? "/usr/bin/env";
+
+/** In front of a variable's name until the user has changed. */
+const MOVED = "HUPWATCH_MOVED_";
+
+/** The words that really start, with their environment. Without a need for any of it: the command itself. */
+export function trampoline(start: Start): Words {
+  const { argv, env, listenPid, umask } = start;
+  const dieWithParent = start.dieWithParent === true && process.pid !== 1 && canDieWithParent();
+  const identity = identityOptions(start);
+  const privileges = [...identity, ...(dieWithParent ? ["--pdeathsig", "KILL"] : [])];
+  if (!listenPid && umask === undefined && privileges.length === 0)
+    return { words: [...argv], env: { ...env } };
+  const { carried, restored, byEnv } =
+    identity.length > 0 ? split(env) : { carried: { ...env }, restored: [], byEnv: [] };
+  const steps = [
+    dieWithParent ? UNLESS_ORPHANED : "shift;",
+    umask === undefined ? "" : `umask ${umask.toString(8)};`,
+    ...restored.map((name) => `export ${name}="$${MOVED}${name}"; unset ${MOVED}${name};`),
+    listenPid ? "LISTEN_PID=$$; export LISTEN_PID;" : "",
+    'exec "$@"',
+  ];
+  const shell = ["/bin/sh", "-c", steps.filter(Boolean).join(" "), "sh", String(process.pid)];
+  const prefix = privileges.length > 0 ? [requireSetpriv(), ...privileges, "--"] : [];
+  return { words: [...prefix, ...shell, ...setByEnv(env, byEnv), ...argv], env: carried };
+}
+
+/** What the shell can set itself, and does not set (POSIX, dash(1)) or refuses to set (bash(1)) by itself. */
+const SETTABLE =
+  /^(?!(?:_|PPID|UID|EUID|OPTIND|LINENO|RANDOM|SRANDOM|SECONDS|EPOCH\w+|SHELLOPTS|BASH\w*|GROUPS|DIRSTACK|FUNCNAME)$)[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** `carried` goes through setpriv, the shell renames what is `restored`, and env(1) sets the rest. */
+function split(env: Readonly<Record<string, string>>) {
+  const carried: Record<string, string> = {};
+  const restored: string[] = [];
+  const byEnv: string[] = [];
+  for (const [name, value] of Object.entries(env)) {
+    // Ours mean nothing to a library, and mark the processes of a generation from the first one on.
+    if (process.env[name] === value || name.startsWith("HUPWATCH_")) carried[name] = value;
+    else if (SETTABLE.test(name)) {
+      carried[MOVED + name] = value;
+      restored.push(name);
+    } else byEnv.push(name);
+  }
+  return { carried, restored, byEnv };
+}
+
+/** dash forgets variables whose names are no shell identifiers (`spring.profile=x`): env(1) brings them back. */
+function setByEnv(env: Readonly<Record<string, string>>, more: readonly string[]): string[] {
+  const names = Object.keys(env).filter(
+    (name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || more.includes(name),
+  );
+  return names.length === 0 ? [] : [ENV, "--", ...names.map((name) => `${name}=${env[name]}`)];
+}
