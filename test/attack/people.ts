@@ -3,28 +3,20 @@
  * with either. The repository may lie where they cannot look, so what they run is copied to a place of theirs.
  */
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { asUser, NOBODY, type User } from "../harness/another-user.ts";
 import { tempDir } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
-export interface Person {
-  uid: number;
-  gid: number;
-}
+export type Person = User;
 
 export const ROOT_USER: Person = { uid: 0, gid: 0 };
-/** Debian's nobody:nogroup. */
-export const APP: Person = { uid: 65534, gid: 65534 };
+export const APP: Person = NOBODY;
 /** /etc/passwd does not have it. */
 export const STRANGER: Person = { uid: 12345, gid: 12345 };
 
-const words = ({ uid, gid }: Person, command: readonly string[]): string[] =>
-  uid === 0
-    ? [...command]
-    : ["setpriv", "--reuid", `${uid}`, "--regid", `${gid}`, "--clear-groups", "--", ...command];
-
 /** False without root, and in a sandbox that does not let root change its user: the tests are skipped then, and counted. */
 export const hasPeople: boolean =
-  process.getuid?.() === 0 && Bun.spawnSync(words(STRANGER, ["true"]), { stderr: "ignore" }).success;
+  process.getuid?.() === 0 && Bun.spawnSync(asUser(STRANGER, ["true"]), { stderr: "ignore" }).success;
 
 export interface Ran {
   exitCode: number;
@@ -34,7 +26,7 @@ export interface Ran {
 
 /** A program of that person's, to its end. */
 export function runAs(person: Person, command: readonly string[], cwd = "/tmp"): Ran {
-  const { exitCode, stdout, stderr } = Bun.spawnSync(words(person, command), { cwd, stdin: "ignore" });
+  const { exitCode, stdout, stderr } = Bun.spawnSync(asUser(person, command), { cwd, stdin: "ignore" });
   return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
 }
 
@@ -47,7 +39,7 @@ export function pythonAs(person: Person, script: string, ...args: string[]): str
 
 /** One that goes on running; its stdin closes at the end, and it is killed. */
 export function startAs(person: Person, command: readonly string[], env: Record<string, string> = {}) {
-  const child = Bun.spawn(words(person, command), {
+  const child = Bun.spawn(asUser(person, command), {
     cwd: "/tmp",
     env: { ...process.env, ...env },
     stdio: ["pipe", "pipe", "inherit"],

@@ -2,11 +2,11 @@
  * Bad input, as a user types it, through the launcher: one sentence that names the value, the way out, the right exit
  * code, and nothing left behind.
  */
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { LAUNCHER, type StartOptions, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { type Copy, canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
+import { type StartOptions, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { freePort, tempDir, until } from "../harness/until.ts";
-import { canBePowerless, makeUnwritable, powerless } from "../sockets/powerless.ts";
 
 interface Refusal {
   exitCode: number;
@@ -163,10 +163,17 @@ describe("binds", () => {
   });
 
   describe.skipIf(!canBePowerless)("without root's rights", () => {
+    let copy: Copy;
+    beforeAll(() => {
+      copy = copyForAll();
+    });
+    afterAll(() => copy[Symbol.dispose]());
+
     /** The harness starts a file. */
     function weakLauncher(dir: string): string {
       const path = `${dir}/weak`;
-      writeFileSync(path, `#!/bin/sh\nexec ${powerless([LAUNCHER]).join(" ")} "$@"\n`, { mode: 0o755 });
+      const command = powerless([copy.launcher]).join(" ");
+      writeFileSync(path, `#!/bin/sh\nHUPWATCH_BUN=${copy.bun} exec ${command} "$@"\n`, { mode: 0o755 });
       return path;
     }
 

@@ -4,19 +4,19 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import type { Explanation } from "../../src/cli/explanation.ts";
 import { holdAll } from "../../src/sockets/open.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
+import { canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
 import { type Home, home } from "../harness/cli.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { freePort, tempDir } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
-import { canBePowerless, makeUnwritable, powerless } from "../sockets/powerless.ts";
 
 setDefaultTimeout(30_000);
 
 interface Place {
   cwd: string;
-  home: Home;
+  home: Pick<Home, "env">;
   launcher?: string[];
 }
 
@@ -117,8 +117,10 @@ describe("in the words of the start", () => {
   test.skipIf(!canBePowerless)("port 80 and a directory of others, without root's rights", async () => {
     using dir = tempDir();
     using own = home();
+    using copy = copyForAll();
     makeUnwritable(`${dir.path}/theirs`);
-    const place = { cwd: dir.path, home: own, launcher: powerless([LAUNCHER]) };
+    const env = { ...own.env, ...copy.env };
+    const place = { cwd: dir.path, home: { env }, launcher: powerless([copy.launcher]) };
     for (const [bind, said] of [
       [":80", "ports below 1024 need a right that this user has not"],
       ["unix:theirs/app.sock", "theirs is not writable"],

@@ -2,8 +2,9 @@
  * I7 for a user without rights on a kernel that refuses pidfd_getfd(2), as Ubuntu's and Docker's do: a TCP port is taken over
  * by listeners beside the survivors'. Real gunicorn under load of fresh connections: no failure, never two masters.
  */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { chownSync } from "node:fs";
+import { copyForAll, NOBODY } from "../harness/another-user.ts";
 import type { Hupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
@@ -12,11 +13,12 @@ import { bindFor, gunicorn, gunicornSite } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
 import { CLEAN } from "../harness/tally.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { ROOT } from "../setup/places.ts";
 
 const TIMEOUT_MS = 180_000;
 const RATE = 300;
-const NOBODY = 65534;
+
+const copy = copyForAll();
+afterAll(() => copy[Symbol.dispose]());
 
 const kill = async (hupwatch: Hupwatch) => {
   hupwatch.signal("SIGKILL");
@@ -55,12 +57,12 @@ test.concurrent.each(Object.keys(ENDS))(
   async (how) => {
     using _turn = await takeTurn();
     using site = gunicornSite();
-    if (process.getuid?.() === 0) chownSync(site.path, NOBODY, NOBODY);
+    if (process.getuid?.() === 0) chownSync(site.path, NOBODY.uid, NOBODY.gid);
     const bind = await bindFor("tcp", site);
     await using lives = new Lives(["-w", "0.5", "--", ...gunicorn(bind)], {
       cwd: site.current,
-      launcher: `${ROOT}/fixtures/launchers/refused.py`,
-      env: { APP_BOOT_SECONDS: "0.5" },
+      launcher: `${copy.root}/fixtures/launchers/refused.py`,
+      env: { ...copy.env, APP_BOOT_SECONDS: "0.5" },
     });
     let hupwatch = await lives.start();
     await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });

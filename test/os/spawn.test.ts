@@ -6,10 +6,10 @@ import { close, listen, socket } from "../../src/os/libc.ts";
 import { locate } from "../../src/os/lookup.ts";
 import { processOf } from "../../src/os/procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "../../src/os/spawn.ts";
+import { runScript, startScript } from "../harness/scripts.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { type TempDir, tempDir, until } from "../harness/until.ts";
 import { PYTHON, ROOT } from "../setup/places.ts";
-import { runScript, startScript } from "../sockets/powerless.ts";
 
 const PATH = process.env.PATH ?? "";
 
@@ -155,7 +155,7 @@ test("no descriptor left: hupwatch's own failure, and the limit is what has to b
       console.log(JSON.stringify({ exitCode, message, hint }));
     }`;
   const limited = (words: readonly string[]) => ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", ...words];
-  expect(JSON.parse(await runScript(script, limited))).toEqual({
+  expect(JSON.parse(await runScript(script, { prefix: limited }))).toEqual({
     exitCode: 125,
     message: "cannot start 'true': no file descriptors are left to hupwatch (EMFILE)",
     hint: "raise the limit where hupwatch is started: ulimit -n, LimitNOFILE= of systemd",

@@ -5,13 +5,14 @@ import type { Listener } from "../../src/sockets/held.ts";
 import { HeldTcp } from "../../src/sockets/held-tcp.ts";
 import { Probe } from "../../src/sockets/probe.ts";
 import { format, type InetAddress } from "../../src/sockets/sockaddr.ts";
+import { canBePowerless, copyForAll, powerless } from "../harness/another-user.ts";
 import { startLoad } from "../harness/load.ts";
+import { runScript } from "../harness/scripts.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { freePort, until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { Random } from "../swap/random.ts";
 import { type Answering, answering, versionAt } from "./answering.ts";
-import { canBePowerless, powerless, runScript } from "./powerless.ts";
 
 const CLIENT = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
 
@@ -225,6 +226,7 @@ s.bind(("127.0.0.1", ${port})); s.listen(); print("up", flush=True); sys.stdin.r
   });
 
   test.skipIf(!canBePowerless)("a port below 1024 without the right", async () => {
+    using copy = copyForAll();
     const output = await runScript(
       `const { HeldTcp } = await import("./src/sockets/held-tcp.ts");
        const address = { family: "inet", host: "127.0.0.1", port: 81 };
@@ -233,7 +235,7 @@ s.bind(("127.0.0.1", ${port})); s.listen(); print("up", flush=True); sys.stdin.r
        } catch ({ message, hint }) {
          console.log(message + "\\n" + hint);
        }`,
-      powerless,
+      { ...copy, prefix: powerless },
     );
     expect(output).toStartWith("cannot bind ':81' (127.0.0.1:81): ports below 1024 need a right");
     expect(output).toContain("CAP_NET_BIND_SERVICE");

@@ -12,11 +12,12 @@ import {
 } from "node:fs";
 import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
+import { canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
+import { runScript, startScript } from "../harness/scripts.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { answering, versionAt } from "./answering.ts";
-import { canBePowerless, makeUnwritable, powerless, runScript, startScript } from "./powerless.ts";
 
 const hold = (path: string) => new HeldUnix(parseSpec(`unix:${path}`, "/"), path, { backlog: 128 });
 
@@ -78,6 +79,7 @@ describe("what stands in the way", () => {
 
   test.skipIf(!canBePowerless)("a directory that is not writable", async () => {
     using dir = tempDir();
+    using copy = copyForAll();
     makeUnwritable(`${dir.path}/theirs`);
     const script = `
       const { HeldUnix } = await import("./src/sockets/held-unix.ts");
@@ -86,7 +88,7 @@ describe("what stands in the way", () => {
       } catch ({ code, message, hint }) {
         console.log(JSON.stringify({ code, message, hint }));
       }`;
-    expect(JSON.parse(await runScript(script, powerless))).toEqual({
+    expect(JSON.parse(await runScript(script, { ...copy, prefix: powerless }))).toEqual({
       code: "bind.forbidden",
       message: `cannot bind 'unix:x': ${dir.path}/theirs is not writable`,
       hint: `let user ${process.getuid?.()} write to ${dir.path}/theirs, or choose another directory`,
