@@ -39,7 +39,7 @@ export const RUN_OPTIONS = {
     type: "string",
     multiple: true,
     value: "CHECK",
-    help: "http[:/path], connect, notify, line:REGEX, exec:CMD or delay:SEC; all must pass",
+    help: "http[:/path], http://HOST/path, connect, notify, line:REGEX, exec:CMD or delay:SEC; all must pass",
     default: "the server's own",
   },
   "ready-timeout": { type: "string", value: "DUR", help: "roll back when not ready by then", default: "60s" },

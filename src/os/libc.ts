@@ -38,6 +38,8 @@ const MSG_NOSIGNAL = 0x4000;
 const POLLIN = 1;
 const POLLOUT = 4;
 const LOCK_EX_NB = 2 | 4;
+/** linux/sockios.h */
+const SIOCOUTQ = 0x5411;
 const PR_SET_CHILD_SUBREAPER = 36;
 const P_ALL = 0;
 const WNOHANG = 1;
@@ -69,6 +71,7 @@ const C = openLibc({
   getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
   setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
   fcntl: { args: ["int", "int", "int"], returns: "int" },
+  ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
   dup2: { args: ["int", "int"], returns: "int" },
   pipe2: { args: ["ptr", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
@@ -333,6 +336,13 @@ export function pipe(): { read: number; write: number } {
 export function readAvailable(fd: number, buffer: Uint8Array): number | undefined {
   if (poll(fd, POLLIN) === 0) return undefined;
   return check("read", C.read(fd, ptr(buffer), buffer.length));
+}
+
+/** SIOCOUTQ of unix(7): bytes that the peer of this Unix socket has not read. */
+export function unreadByPeer(fd: number): number {
+  const count = new Int32Array(1);
+  check("ioctl(SIOCOUTQ)", C.ioctl(fd, SIOCOUTQ, ptr(count)));
+  return count[0] ?? 0;
 }
 
 export const close = (fd: number): void => void check("close", C.close(fd));

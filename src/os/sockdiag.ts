@@ -1,54 +1,111 @@
-/** The accept queue of a listening Unix socket, from the kernel's sock_diag(7) (linux/unix_diag.h). */
+/** What the kernel's sock_diag(7) says of one socket (linux/unix_diag.h, linux/inet_diag.h): never a whole table. */
 import { close, openSockDiag, recv, SystemError, send } from "./libc.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20;
 const NLM_F_REQUEST = 1;
 const AF_UNIX = 1;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const IPPROTO_TCP = 6;
+const ALL_STATES = 0xffffffff;
 const LISTENING = 1 << 10;
+const NO_COOKIE = 0xffffffff;
 const UDIAG_SHOW_RQLEN = 0x10;
 const UNIX_DIAG_RQLEN = 4;
 const NETLINK_HEADER = 16;
 const UNIX_DIAG_MESSAGE = 16;
+/** struct inet_diag_msg: four bytes, struct inet_diag_sockid, then five numbers. */
+const INET_DIAG = { requestBytes: 72, rqueueAt: 72, inodeAt: 84, messageBytes: 88 } as const;
 
 /** Connections that wait to be accepted, by the listener's inode; undefined where the kernel does not say. */
 export function unixQueue(inode: number): number | undefined {
+  const answer = ask(unixRequest(inode));
+  return answer && queueIn(answer);
+}
+
+export interface Endpoint {
+  /** 4 or 16 bytes in network order. */
+  host: Uint8Array;
+  port: number;
+}
+
+/**
+ * The end of a TCP connection on this machine that has `local` as its own address: the bytes that its owner has not read, and
+ * whether it has an owner at all, which it gets by accept(2). Undefined where there is no such connection, or the kernel does
+ * not say.
+ */
+export function tcpEnd(
+  local: Endpoint,
+  remote: Endpoint,
+): { isAccepted: boolean; unread: number } | undefined {
+  const answer = ask(tcpRequest(local, remote));
+  if (answer === undefined || answer.byteLength < INET_DIAG.messageBytes) return undefined;
+  return {
+    isAccepted: answer.getUint32(INET_DIAG.inodeAt, true) !== 0,
+    unread: answer.getUint32(INET_DIAG.rqueueAt, true),
+  };
+}
+
+/** One request, one answer; undefined where there is no such socket, without unix_diag, or where a sandbox forbids netlink. */
+function ask(request: Uint8Array): DataView | undefined {
   try {
     const fd = openSockDiag();
     try {
-      send(fd, question(inode));
+      send(fd, request);
       const buffer = new Uint8Array(4096);
       const length = recv(fd, buffer);
-      return length === undefined ? undefined : queueIn(new DataView(buffer.buffer, 0, length));
+      if (length === undefined || length < NETLINK_HEADER) return undefined;
+      const answer = new DataView(buffer.buffer, 0, length);
+      // An error message has another type.
+      return answer.getUint16(4, true) === SOCK_DIAG_BY_FAMILY ? answer : undefined;
     } finally {
       close(fd);
     }
   } catch (error) {
-    // A kernel without unix_diag, or a sandbox that forbids netlink: then it is not known.
     if (error instanceof SystemError) return undefined;
     throw error;
   }
 }
 
-/** struct nlmsghdr and struct unix_diag_req. */
-function question(inode: number): Uint8Array {
-  const view = new DataView(new ArrayBuffer(40));
-  view.setUint32(0, 40, true);
+/** struct nlmsghdr for a request of so many bytes. */
+function requestOf(bytes: number): DataView {
+  const view = new DataView(new ArrayBuffer(bytes));
+  view.setUint32(0, bytes, true);
   view.setUint16(4, SOCK_DIAG_BY_FAMILY, true);
   view.setUint16(6, NLM_F_REQUEST, true);
+  return view;
+}
+
+/** struct unix_diag_req. */
+function unixRequest(inode: number): Uint8Array {
+  const view = requestOf(40);
   view.setUint8(16, AF_UNIX);
   view.setUint32(20, LISTENING, true);
   view.setUint32(24, inode, true);
   view.setUint32(28, UDIAG_SHOW_RQLEN, true);
   // No cookie: the inode alone names the socket.
-  view.setUint32(32, 0xffffffff, true);
-  view.setUint32(36, 0xffffffff, true);
+  view.setUint32(32, NO_COOKIE, true);
+  view.setUint32(36, NO_COOKIE, true);
   return new Uint8Array(view.buffer);
 }
 
-/** An error message has another type, and then there is no such socket. */
+/** struct inet_diag_req_v2 with both ends. */
+function tcpRequest(local: Endpoint, remote: Endpoint): Uint8Array {
+  const view = requestOf(INET_DIAG.requestBytes);
+  const bytes = new Uint8Array(view.buffer);
+  view.setUint8(16, local.host.length === 4 ? AF_INET : AF_INET6);
+  view.setUint8(17, IPPROTO_TCP);
+  view.setUint32(20, ALL_STATES, true);
+  view.setUint16(24, local.port);
+  view.setUint16(26, remote.port);
+  bytes.set(local.host, 28);
+  bytes.set(remote.host, 44);
+  view.setUint32(64, NO_COOKIE, true);
+  view.setUint32(68, NO_COOKIE, true);
+  return bytes;
+}
+
 function queueIn(message: DataView): number | undefined {
-  if (message.byteLength < NETLINK_HEADER || message.getUint16(4, true) !== SOCK_DIAG_BY_FAMILY)
-    return undefined;
   for (let at = NETLINK_HEADER + UNIX_DIAG_MESSAGE; at + 4 <= message.byteLength; ) {
     const length = message.getUint16(at, true);
     if (length < 4) return undefined;

@@ -7,7 +7,7 @@ import { HupwatchError } from "../error.ts";
 import { type HookOptions, parseHook } from "../events/hooks.ts";
 import { metricsNote } from "../generation/metrics-dir.ts";
 import type { LogFormat } from "../log.ts";
-import { type Check, parseCheck } from "../ready/check.ts";
+import { type Check, defaultCheck, parseCheck } from "../ready/check.ts";
 import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
 import { activatedSpecs } from "../sockets/activation.ts";
@@ -202,7 +202,7 @@ function chooseChecks(
   traits: ServerTraits,
   sockets: readonly SocketSpec[],
 ): Check[] {
-  if (asked === undefined) return [parseCheck(sockets.length > 0 ? traits.ready : "delay:0")];
+  if (asked === undefined) return [sockets.length > 0 ? defaultCheck(traits.ready) : parseCheck("delay:0")];
   const checks = asked.map(parseCheck);
   const stranded = checks.find((c) => c.needs.includes("socket") && sockets.length === 0);
   if (stranded)

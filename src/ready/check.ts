@@ -13,7 +13,7 @@ import type { Listener } from "../sockets/held.ts";
 import { connectCheck } from "./connect.ts";
 import { delayCheck } from "./delay.ts";
 import { execCheck } from "./exec.ts";
-import { httpCheck } from "./http.ts";
+import { anyAnswer, httpCheck } from "./http.ts";
 import { lineCheck } from "./line.ts";
 import { notifyCheck } from "./notify.ts";
 
@@ -21,8 +21,8 @@ export interface CheckContext {
   clock: Clock;
   /** The new generation's listeners, in the order of the binds. */
   listeners: readonly Listener[];
-  /** What stands in the way at present, for the message when time runs out. */
-  note(obstacle: string): void;
+  /** What stands in the way at present and the way out, for the message when time runs out. */
+  note(obstacle: string, hint?: string): void;
   /** Grants so many milliseconds from now on, if that is later than the present deadline. */
   extend(ms: number): void;
   /** Every line that it writes; for checks that need "output". */
@@ -44,14 +44,21 @@ export interface Check {
   start(context: CheckContext, passed: () => void): Disposable;
 }
 
-const CHECK_FORMS = "http, http:/path, connect, notify, line:REGEX, exec:CMD, delay:SEC";
+/** `/path`, `//host` or `//host/path`: nothing that could end the request's lines. */
+const HTTP_TARGET = /^(?=.)(\/\/[\w.:[\]-]+)?(\/(?!\/)\S*)?$/;
+
+const CHECK_FORMS = "http, http:/path, http://HOST/path, connect, notify, line:REGEX, exec:CMD, delay:SEC";
+
+/** What a server is asked where the user asks for nothing: `http`, where any sign of life will do, or `connect`. */
+export const defaultCheck = (kind: "http" | "connect"): Check =>
+  kind === "http" ? anyAnswer() : connectCheck();
 
 /** Throws a usage error that names the value. */
 export function parseCheck(text: string): Check {
   const [, kind = text, argument] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
   switch (kind) {
     case "http":
-      if (argument === undefined || argument.startsWith("/")) return httpCheck(argument);
+      if (argument === undefined || HTTP_TARGET.test(argument)) return httpCheck(argument);
       break;
     case "connect":
       if (argument === undefined) return connectCheck();

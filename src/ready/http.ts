@@ -1,121 +1,173 @@
 /**
- * `http`: the generation answers HTTP on its first listener. Any complete response below 500 will do; with a path, only
- * 2xx and 3xx. One connection at a time: before the server accepts, it simply waits in the new listener's queue.
+ * The checks that send an HTTP request to the generation's first listener. Before the server accepts, the request simply
+ * waits in the new listener's queue.
+ *
+ * `http` and `http:/path` are a user's demand: a complete answer below 500, or 2xx and 3xx of that path. What nobody
+ * demanded is `anyAnswer`: it asks only whether this generation accepts and reads, whatever it speaks and however long its
+ * front page takes, so that it never ends a healthy server. A status of 500 or more does not count there either: a release
+ * that is broken in this way must not replace one that works.
  */
-import { ResponseReader } from "../http/response.ts";
 import { poll } from "../os/clock.ts";
-import { SystemError } from "../os/libc.ts";
 import type { Listener } from "../sockets/held.ts";
-import type { Probe } from "../sockets/probe.ts";
-import type { Check } from "./check.ts";
+import type { Check, CheckContext } from "./check.ts";
+import { Exchange, type Progress } from "./exchange.ts";
 
 const POLL_MS = 5;
-/** An answer that has not come by then is asked for again on a new connection. */
-const ATTEMPT_MS = 5000;
-/** After a refusal or a bad answer: soon enough not to be noticed, rare enough not to fill the access log. */
-const PAUSE_MS = 50;
-/** In one look: of an answer without end the rest is read in the next one, until its time is up. */
-const READS_MAX = 16;
+/** An accepted request may sit in a worker that hangs: another one is sent beside it after so long, then twice as long. */
+const ANOTHER_AFTER_MS = 5000;
+/** Requests that wait at a time. */
+const MAX_REQUESTS = 4;
+/** After a refusal: soon enough not to be noticed. */
+const REFUSED_PAUSE_MS = 50;
+/** After a bad answer, doubling: a page that mails its errors to somebody is asked a few times and not a thousand. */
+const ANSWERED_PAUSE_MS = 50;
+const MAX_ANSWERED_PAUSE_MS = 2000;
+/** A server that has read a request and says nothing for so long serves, and its page is slow. */
+const SILENCE_MS = 2000;
 
-export const httpCheck = (path?: string): Check => ({
-  label: path === undefined ? "http" : `http:${path}`,
-  needs: ["socket"],
-  start({ clock, listeners, note }, passed) {
-    const listener = listeners[0];
-    if (!listener) throw new RangeError("an http check needs a listener");
-    const goodStatus = path === undefined ? isAlive : isGood;
-    let attempt: Attempt | undefined;
-    let notBefore = 0;
-    // What it has answered once tells more than the silence of a later attempt that time has run out on.
-    let hasAnswered = false;
-    const polling = poll(clock, POLL_MS, () => {
-      if (clock.now() < notBefore) return "more";
-      attempt ??= new Attempt(listener, requestFor(path ?? "/"), clock.now() + ATTEMPT_MS);
-      const outcome = attempt.advance(clock.now());
-      if (outcome === "pending") {
-        if (attempt.isUnanswered && !hasAnswered) note("it has not answered");
-        return "more";
-      }
-      hasAnswered ||= !attempt.isUnanswered;
-      attempt[Symbol.dispose]();
-      attempt = undefined;
-      if (typeof outcome === "number" && goodStatus(outcome)) {
-        passed();
-        return "enough";
-      }
-      note(typeof outcome === "number" ? `it answered ${outcome}` : outcome.obstacle);
-      notBefore = clock.now() + PAUSE_MS;
-      return "more";
-    });
-    return {
-      [Symbol.dispose]: () => {
-        polling[Symbol.dispose]();
-        attempt?.[Symbol.dispose]();
-      },
-    };
-  },
-});
+export interface Obstacle {
+  what: string;
+  /** The way out. */
+  hint?: string;
+}
+
+const CONNECT = "--ready connect asks for no answer";
+const HEALTH = "--ready http:/health asks for a page of your choice, --ready http://HOST/ for another Host";
+
+type Verdict = "passed" | "wait" | Obstacle;
+
+/** `target`: undefined, `/path` or `//host/path`, as it stands behind `http:`. */
+export function httpCheck(target?: string): Check {
+  const [, host = "localhost", path = "/"] = /^(?:\/\/([^/]*))?(\/.*)?$/s.exec(target ?? "/") ?? [];
+  const isGood = target === undefined ? isAlive : isSuccess;
+  return requesting(target === undefined ? "http" : `http:${target}`, { host, path }, (progress) =>
+    progress.kind === "answered" && isGood(progress.status) ? "passed" : obstacleOf(progress),
+  );
+}
+
+export const anyAnswer = (): Check =>
+  requesting("http", { host: "localhost", path: "/" }, (progress) => {
+    switch (progress.kind) {
+      case "foreign":
+        return "passed";
+      case "closed":
+        return "passed";
+      case "head":
+      case "answered":
+        return isAlive(progress.status) ? "passed" : obstacleOf(progress);
+      case "silent":
+        return progress.forMs >= SILENCE_MS ? "passed" : "wait";
+      default:
+        return obstacleOf(progress);
+    }
+  });
 
 const isAlive = (status: number) => status < 500;
-const isGood = (status: number) => status >= 200 && status < 400;
+const isSuccess = (status: number) => status >= 200 && status < 400;
 
-const requestFor = (path: string) =>
-  new TextEncoder().encode(
-    `GET ${path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: hupwatch-ready\r\nAccept: */*\r\nConnection: close\r\n\r\n`,
-  );
+function obstacleOf(progress: Progress): Verdict {
+  switch (progress.kind) {
+    case "unread":
+      return { what: "it has not answered" };
+    case "silent":
+      return { what: "it has read a request and not answered", hint: CONNECT };
+    case "head":
+      return { what: `it answered ${progress.status} without the end of its answer`, hint: CONNECT };
+    case "answered":
+      return { what: `it answered ${progress.status}`, hint: `${HEALTH}; ${CONNECT}` };
+    case "closed":
+      return progress.within === "nothing"
+        ? { what: "it closed the connection without an answer", hint: CONNECT }
+        : { what: `it closed the connection within ${progress.within} of its answer`, hint: CONNECT };
+    case "foreign":
+      return { what: `its answer is not HTTP: ${progress.problem}`, hint: CONNECT };
+    case "refused":
+      return { what: progress.reason };
+  }
+}
 
-/** One connection, one request, one answer: its status, or what went wrong. */
-class Attempt implements Disposable {
-  #probe: Probe | undefined;
-  #unsent: Uint8Array;
-  readonly #reader = new ResponseReader();
+interface Target {
+  host: string;
+  path: string;
+}
+
+function requesting(label: string, target: Target, judge: (progress: Progress) => Verdict): Check {
+  return {
+    label,
+    needs: ["socket"],
+    start({ clock, listeners, note }, passed) {
+      const [listener] = listeners;
+      if (!listener) throw new RangeError("an http check needs a listener");
+      const asking = new Asking(listener, bytesOf(target), judge, note);
+      const polling = poll(clock, POLL_MS, () => {
+        if (!asking.look(clock.now())) return "more";
+        passed();
+        return "enough";
+      });
+      return {
+        [Symbol.dispose]: () => {
+          polling[Symbol.dispose]();
+          asking[Symbol.dispose]();
+        },
+      };
+    },
+  };
+}
+
+/** The requests that are under way, and when the next may follow. */
+class Asking implements Disposable {
+  readonly #exchanges = new Set<Exchange>();
+  #nextAt = 0;
+  #beside = ANOTHER_AFTER_MS;
+  #pause = ANSWERED_PAUSE_MS;
+  /** What it has answered once tells more than the silence of a later request. */
+  #hasAnswered = false;
 
   constructor(
     private readonly listener: Listener,
-    request: Uint8Array,
-    private readonly deadline: number,
-  ) {
-    this.#unsent = request;
-  }
+    private readonly request: Uint8Array,
+    private readonly judge: (progress: Progress) => Verdict,
+    private readonly note: CheckContext["note"],
+  ) {}
 
-  /** Not one byte has come. */
-  get isUnanswered(): boolean {
-    return this.#reader.state === "idle";
-  }
-
-  advance(now: number): "pending" | number | { obstacle: string } {
-    try {
-      this.#probe ??= this.listener.connect();
-      if (this.#probe.connected()) {
-        const status = this.#exchange(this.#probe);
-        if (status !== undefined) return status;
-      }
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      return { obstacle: error.message };
+  /** True where it has passed. */
+  look(now: number): boolean {
+    if (now >= this.#nextAt && this.#exchanges.size < MAX_REQUESTS) {
+      this.#exchanges.add(new Exchange(this.listener, this.request, now));
+      this.#nextAt = now + this.#beside;
+      this.#beside *= 2;
     }
-    return now > this.deadline ? { obstacle: "it did not answer" } : "pending";
+    return [...this.#exchanges].some((exchange) => this.#isGood(exchange, now));
   }
 
-  #exchange(probe: Probe): number | { obstacle: string } | undefined {
-    if (this.#unsent.length > 0) this.#unsent = this.#unsent.subarray(probe.write(this.#unsent));
-    for (let i = 0; i < READS_MAX; i++) {
-      const got = probe.read();
-      if (got === undefined) break;
-      if (got === "eof") {
-        const end = this.#reader.end();
-        return end === "done"
-          ? this.#reader.status
-          : { obstacle: `it closed the connection (${end} cut off)` };
-      }
-      const state = this.#reader.push(got);
-      if (state === "done") return this.#reader.status;
-      if (state === "bad") return { obstacle: `its answer is no HTTP: ${this.#reader.problem}` };
+  #isGood(exchange: Exchange, now: number): boolean {
+    const progress = exchange.look(now);
+    const verdict = this.judge(progress);
+    if (verdict === "passed") return true;
+    const isUnderWay = progress.kind === "unread" || progress.kind === "silent" || progress.kind === "head";
+    if (verdict !== "wait" && !(isUnderWay && this.#hasAnswered)) this.note(verdict.what, verdict.hint);
+    if (!isUnderWay) this.#end(exchange, progress, now);
+    return false;
+  }
+
+  #end(exchange: Exchange, { kind }: Progress, now: number): void {
+    exchange[Symbol.dispose]();
+    this.#exchanges.delete(exchange);
+    if (kind === "refused") {
+      this.#nextAt = now + REFUSED_PAUSE_MS;
+      return;
     }
-    return undefined;
+    this.#hasAnswered = true;
+    this.#nextAt = now + this.#pause;
+    this.#pause = Math.min(2 * this.#pause, MAX_ANSWERED_PAUSE_MS);
   }
 
   [Symbol.dispose](): void {
-    this.#probe?.[Symbol.dispose]();
+    for (const exchange of this.#exchanges) exchange[Symbol.dispose]();
   }
 }
+
+const bytesOf = ({ host, path }: Target) =>
+  new TextEncoder().encode(
+    `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: hupwatch-ready\r\nAccept: */*\r\nConnection: close\r\n\r\n`,
+  );

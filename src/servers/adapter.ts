@@ -37,8 +37,8 @@ export interface ServerTraits {
   handover: Handover;
   /** It would serve one more descriptor beside these, a Unix socket, by LISTEN_FDS or by `take`. Left out: it would not. */
   takesExtraListener?(sockets: readonly SocketSpec[]): boolean;
-  /** The readiness check, as `--ready` has it. */
-  ready: string;
+  /** What it is asked where the user asks for nothing. */
+  ready: "http" | "connect";
   /** As `--stop-signal` has it. */
   stop: string;
   /** How long the server itself lets requests run after that signal, in words. */

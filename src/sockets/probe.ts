@@ -15,13 +15,16 @@ import {
   send,
   socket,
   socketError,
+  unreadByPeer,
 } from "../os/libc.ts";
-import { decode, encode, type InetAddress } from "./sockaddr.ts";
+import { type Endpoint, tcpEnd } from "../os/sockdiag.ts";
+import { decode, encode, hostBytes, type InetAddress } from "./sockaddr.ts";
 
 export class Probe implements Disposable {
   #fd: number;
   #connected = false;
   readonly #release: () => void;
+  #tcpTarget: InetAddress | undefined;
   readonly #buffer = new Uint8Array(16 * 1024);
 
   private constructor(fd: number, release: () => void) {
@@ -54,7 +57,7 @@ export class Probe implements Disposable {
   static tcp(target: InetAddress, claim?: (source: InetAddress) => () => void): Probe {
     const fd = socket(target.family, true);
     let release = () => {};
-    return Probe.#guard(
+    const probe = Probe.#guard(
       fd,
       () => release(),
       () => {
@@ -63,6 +66,8 @@ export class Probe implements Disposable {
         connect(fd, encode(target));
       },
     );
+    probe.#tcpTarget = target;
+    return probe;
   }
 
   static #guard(fd: number, release: () => void, open: () => void): Probe {
@@ -91,6 +96,13 @@ export class Probe implements Disposable {
     return peerCredentials(this.#fd).pid;
   }
 
+  /** It was accepted, and its owner has read all that was written; false where the kernel does not say. */
+  isRead(): boolean {
+    if (!this.#tcpTarget) return unreadByPeer(this.#fd) === 0;
+    const end = tcpEnd(endpoint(this.#tcpTarget), endpoint(decode(getsockname(this.#fd)) as InetAddress));
+    return end?.isAccepted === true && end.unread === 0;
+  }
+
   /** The number of bytes the kernel took. */
   write(bytes: Uint8Array): number {
     return send(this.#fd, bytes);
@@ -111,3 +123,5 @@ export class Probe implements Disposable {
     this.#fd = -1;
   }
 }
+
+const endpoint = (address: InetAddress): Endpoint => ({ host: hostBytes(address), port: address.port });

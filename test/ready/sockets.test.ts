@@ -1,8 +1,9 @@
 /** The checks that ask a socket, against real listeners: what passes, what does not, and what is told meanwhile. */
 import { describe, expect, test } from "bun:test";
 import { SystemError } from "../../src/os/libc.ts";
-import { parseCheck } from "../../src/ready/check.ts";
+import { defaultCheck, parseCheck } from "../../src/ready/check.ts";
 import type { Listener } from "../../src/sockets/held.ts";
+import { TurnedClock } from "../fake-os/clock.ts";
 import { until } from "../harness/until.ts";
 import { ask, ground, serve, TRANSPORTS } from "./stage.ts";
 
@@ -33,7 +34,7 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
       ["half an answer", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok", "it closed the connection"],
       ["half a head", "HTTP/1.1 200 OK\r\nConte", "it closed the connection"],
       ["nothing, and an end", "", "it closed the connection"],
-      ["another protocol", "SSH-2.0-OpenSSH_9.2\r\n", "its answer is no HTTP"],
+      ["another protocol", "SSH-2.0-OpenSSH_9.2\r\n", "its answer is not HTTP"],
     ])("%s", async (_, text, obstacle) => {
       using place = ground(transport);
       let requests = 0;
@@ -119,6 +120,69 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     expect(requests).toBe(1);
     expect(asking.passed).toBe(0);
   });
+});
+
+describe.each(TRANSPORTS)(
+  "what nobody asked for, over %s: any sign of life of the new one will do",
+  (transport) => {
+    test.each<[what: string, answerTo: (s: Bun.Socket<undefined>) => void]>([
+      // https://github.com/netdata/netdata/issues/11822: nginx with proxy_protocol hangs up on a plain request.
+      ["a hang-up", (s) => void s.end()],
+      // https://github.com/lsst-sqre/phalanx/pull/5103: TLS by the environment; the alert of a server that wants a ClientHello.
+      ["a TLS alert", (s) => void s.end(Buffer.from([0x15, 3, 1, 0, 2, 2, 70]))],
+      ["HTTP/2", (s) => void s.end(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]))],
+      ["an echo", (s) => void s.end("GET / HTTP/1.1\r\n\r\n")],
+      // https://github.com/Kludex/uvicorn/pull/2829: the front page streams.
+      [
+        "a body that never ends",
+        (s) => void s.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata"),
+      ],
+      ["a page that takes its time", () => {}],
+      ["404", (s) => void s.end(answer("404 Not Found"))],
+    ])("%s", async (_, answerTo) => {
+      using place = ground(transport);
+      using _server = serve(place.young, answerTo);
+      using asking = ask(defaultCheck("http"), [place.young]);
+      await until(() => asking.passed === 1, { what: "it to pass", context: () => asking.obstacle });
+    });
+
+    test("but not an error of 500 or more, a listener that nobody accepts from, or a request that nobody reads", async () => {
+      using place = ground(transport);
+      using asking = ask(defaultCheck("http"), [place.young]);
+      await until(() => asking.obstacle === "it has not answered", { what: "the silence to be told" });
+      using broken = ground(transport);
+      using _server = serve(broken.young, (s) => void s.end(answer("503 Service Unavailable")));
+      using other = ask(defaultCheck("http"), [broken.young]);
+      await until(() => other.obstacle === "it answered 503", { what: "503 to be told" });
+      expect(other.hint).toContain("--ready http:/health");
+      expect(other.hint).toContain("--ready connect");
+      expect([asking.passed, other.passed]).toEqual([0, 0]);
+    });
+  },
+);
+
+// https://github.com/mozilla-services/socorro/pull/4939: every deploy mails the admins, and a probe that is refused did so 15 times a second.
+test("a Host of the user's choice, and an answered request is repeated ever more slowly", async () => {
+  using place = ground("unix");
+  const hosts: string[] = [];
+  using _server = serve(place.young, (s, request) => {
+    hosts.push(/^GET (\S+) .*\r\nHost: (\S+)/s.exec(request)?.slice(1).join(" ") ?? request);
+    s.end(answer("400 Bad Request"));
+  });
+  const clock = new TurnedClock();
+  using _asking = ask(parseCheck("http://example.org/health"), [place.young], { clock });
+  // The real server answers within each real look, so that the turned clock sees every answer.
+  await until(async () => clock.now() >= 10_000 || void (await clock.turn(5)), {
+    what: "ten seconds of the clock",
+    everyMs: 1,
+  });
+  expect(new Set(hosts)).toEqual(new Set(["/health example.org"]));
+  expect(hosts.length).toBeGreaterThan(3);
+  expect(hosts.length).toBeLessThan(12);
+});
+
+test.each(["http:health", "http://", "http:///x", "http://a b/"])("--ready %s is refused", (text) => {
+  expect(() => parseCheck(text)).toThrow(`--ready '${text}' is not a readiness check`);
 });
 
 test.each(["http", "connect"])("%s: a refusal is no crash but an obstacle", async (text) => {

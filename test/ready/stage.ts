@@ -12,6 +12,8 @@ export interface Asking extends Disposable {
   readonly passed: number;
   /** What stands in the way at present. */
   readonly obstacle: string;
+  /** The way out that was told with it. */
+  readonly hint: string | undefined;
   readonly extensions: number[];
   line(text: string): void;
   notify(message: Record<string, string>): void;
@@ -24,6 +26,7 @@ export function ask(
 ): Asking {
   let passed = 0;
   let obstacle = "";
+  let hint: string | undefined;
   const extensions: number[] = [];
   const lines = new Set<(line: string) => void>();
   const messages = new Set<(message: Record<string, string>) => void>();
@@ -34,8 +37,9 @@ export function ask(
   const context: CheckContext = {
     clock: realClock,
     listeners,
-    note: (what) => {
+    note: (what, wayOut) => {
       obstacle = what;
+      hint = wayOut;
     },
     extend: (ms) => void extensions.push(ms),
     onLine: (ear) => hear(lines, ear),
@@ -54,6 +58,9 @@ export function ask(
     },
     get obstacle() {
       return obstacle;
+    },
+    get hint() {
+      return hint;
     },
     extensions,
     line: (text) => {
