@@ -1,8 +1,9 @@
 /** `hupwatch reload`: asks for a swap, waits for its end, exits by its outcome. */
 import { ask } from "../control/client.ts";
-import type { ReloadAnswer, SwapFailure } from "../control/protocol.ts";
+import type { ReloadAnswer } from "../control/protocol.ts";
 import { formatDuration } from "../duration.ts";
 import { ANSWER } from "../error.ts";
+import type { FailureFacts } from "../events/words.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
 import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
@@ -78,7 +79,7 @@ export function inWords(answer: ReloadAnswer): string {
   }
 }
 
-function lastLines(failure: SwapFailure | undefined): string[] {
+function lastLines(failure: FailureFacts | undefined): string[] {
   const lines = shortened(failure?.stderr ?? []);
   return lines.length === 0 ? [] : ["  its last lines:", ...lines.map((line) => `    ${line}`)];
 }

@@ -1,12 +1,12 @@
 /** `hupwatch run`: wraps a command and swaps it on SIGHUP. Reads the words, wires the parts, waits, says how it ended. */
 import { join, resolve } from "node:path";
 import { Control } from "../control/control.ts";
-import { fanOut } from "../events/fan-out.ts";
+import { envFileWarning } from "../events/env-file-warning.ts";
 import { Hooks } from "../events/hooks.ts";
-import { narrating } from "../events/narrator.ts";
-import { recording } from "../events/recording.ts";
+import { logTo, publishTo } from "../events/publish.ts";
+import type { Of, Tell } from "../events/service-event.ts";
 import { Systemd, watchdogMsOf } from "../events/systemd.ts";
-import { type Left, type Tell, telling } from "../events/telling.ts";
+import type { Snapshot } from "../generation/record.ts";
 import { startGuard } from "../instance/guard.ts";
 import { ownRunDirs } from "../instance/instances.ts";
 import { PidFile } from "../instance/pidfile.ts";
@@ -21,7 +21,6 @@ import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { requireIdentity } from "../os/setpriv.ts";
-import { remarking } from "../plan/env-file-remarks.ts";
 import { generationEnvironment } from "../plan/environment.ts";
 import { logFormatOf, type Planned, planRun, type RunValues } from "../plan/plan.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
@@ -88,9 +87,15 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const ownDir = lock && runDir;
   const state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
   using control = new Control();
-  const hooks = hooksOf(asked, plan, (failure) => teller.tell(failure));
+  const hooks = hooksOf(asked, plan, (failure) => tell(failure));
   using systemd = systemdOf(env, pid);
-  const teller = telling([narrating(log), control.tell, hooks.tell, ...(systemd ? [systemd.tell] : [])]);
+  const tell = publishTo([
+    logTo(log),
+    ...(plan.envFile === undefined ? [] : [envFileWarning(plan.envFile, log)]),
+    control.consume,
+    hooks.consume,
+    ...(systemd ? [systemd.consume] : []),
+  ]);
   // Before anything is started or taken, so that a wrong command costs nothing; every generation looks again by itself.
   requireIdentity(plan.words[0] ?? "", plan);
   requireRunnable({
@@ -104,15 +109,18 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     plan.killAtExit && pid !== 1
       ? orUnguarded(log, () => startGuard(plan.name, pid, plan.environment))
       : undefined;
-  const recorders = state ? [recording(state, plan.name)] : [];
   using tidy = tidying(realOs.clock);
-  const listener = fanOut([
-    ...[...recorders, guard ?? {}, teller, ...control.listeners, systemd ?? {}, tidy],
-    ...(plan.envFile === undefined ? [] : [remarking(plan.envFile, log)]),
-  ]);
+  const recorders = [
+    ...(state ? [state.recorder(plan.name)] : []),
+    ...(guard ? [guard.record] : []),
+    tidy.record,
+  ];
+  const record = (snapshot: Snapshot) => {
+    for (const recorder of recorders) recorder(snapshot);
+  };
   const starter = { otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid), pid };
   const left = ownDir === undefined ? undefined : await leftBehind(plan, { ...starter, runDir: ownDir }, log);
-  const takeover = await prepareTakeover(left, plan, realOs, listener);
+  const takeover = await prepareTakeover(left, plan, realOs, tell);
   // Before the sockets: what fails from here on would have to let go of them.
   const pidPath = values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile);
   using pidfile = pidPath === undefined ? undefined : new PidFile(pidPath, pid);
@@ -127,7 +135,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   if (takeover) warnOfDropped(takeover, held, log);
   await takeover?.endOthers();
   pidfile?.publish();
-  const supervisor = new Supervisor(plan, held, realOs, listener, takeover);
+  const supervisor = new Supervisor(plan, held, realOs, { tell, record }, takeover);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
   const nohup = env.HUPWATCH_SIGHUP === "nohup";
@@ -136,9 +144,9 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     orUnasked(join(ownDir, `${plan.name}.sock`), log, (path) =>
       control.open(path, uid, { plan, server: traits.server, held, supervisor }),
     );
-  teller.begin(plan.name, traits.server, held);
+  tellBegin(plan.name, traits.server, held, tell);
   const ending = await supervisor.run();
-  teller.end(ending, leftBy(supervisor, ending, plan));
+  tell(conclusion(supervisor, ending, plan));
   await control.finish(ending);
   await hooks.finish();
   guard?.dismiss();
@@ -155,13 +163,22 @@ function logFor(values: RunValues, env: Record<string, string | undefined>): Log
   });
 }
 
-/** Whom a person would have to stop, once hupwatch is gone. */
-function leftBy(supervisor: Supervisor, ending: Ending, plan: RunPlan): Left | undefined {
-  const serving =
-    ending.kind === "left" &&
-    supervisor.snapshot().generations.find((generation) => generation.number === ending.serving);
-  const [first] = plan.stopSequence;
-  return serving && first ? { pid: serving.pid, stopSignal: first.signal } : undefined;
+function tellBegin(name: string, server: string, held: readonly HeldSocket[], tell: Tell): void {
+  tell({ event: "run.plan", name, server });
+  for (const { address, cutover } of held) tell({ event: "socket.held", address: format(address), cutover });
+  if (held.length === 0) tell({ event: "socket.none" });
+}
+
+function conclusion(
+  supervisor: Supervisor,
+  ending: Ending,
+  { stopSequence: [first] }: RunPlan,
+): Of<"left"> | Of<"stopped"> {
+  if (ending.kind !== "left")
+    return { event: "stopped", failure: ending.kind === "failed" ? ending.failure : undefined };
+  const serving = supervisor.snapshot().generations.find(({ number }) => number === ending.serving);
+  const leader = serving && first ? { pid: serving.pid, stopSignal: first.signal } : undefined;
+  return { event: "left", generation: ending.serving, leader };
 }
 
 async function leftBehind(

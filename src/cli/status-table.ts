@@ -1,7 +1,8 @@
 /** A status for people: text in, text out. */
 
-import type { GenerationStatus, SocketStatus, StatusAnswer, SwapRecord } from "../control/protocol.ts";
+import type { GenerationStatus, SocketStatus, StatusAnswer } from "../control/protocol.ts";
 import { formatDuration } from "../duration.ts";
+import type { SwapRecord } from "../events/history.ts";
 import type { Instance } from "../instance/instances.ts";
 
 /** What a status shows of one hupwatch: its answer, or why there is none. */

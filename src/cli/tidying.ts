@@ -3,7 +3,6 @@
  * 10 MB are garbage. Takes some milliseconds at a time when nobody waits, and no timer is left behind.
  */
 import type { Clock } from "../os/clock.ts";
-import type { Listener } from "../swap/supervisor.ts";
 
 /** Longer than a swap is ever quiet without a drain, and over before anybody looks how much memory it takes. */
 const QUIET_MS = 5000;
@@ -11,10 +10,10 @@ const QUIET_MS = 5000;
 export function tidying(
   clock: Clock,
   collect: () => void = () => Bun.gc(true),
-): Pick<Listener, "changed"> & Disposable {
+): { record(): void } & Disposable {
   let timer: Disposable | undefined;
   return {
-    changed() {
+    record() {
       timer?.[Symbol.dispose]();
       timer = clock.after(QUIET_MS, collect);
     },

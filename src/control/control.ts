@@ -3,11 +3,11 @@
  * into the supervisor's queue and reads snapshots; it owns nothing of a swap and can delay none.
  */
 
-import { Chronicle, failureOf } from "../events/event-log.ts";
-import type { Tell } from "../events/telling.ts";
+import { History } from "../events/history.ts";
+import type { Consume } from "../events/publish.ts";
+import { failureFacts } from "../events/words.ts";
 import { realClock } from "../os/clock.ts";
 import type { Ending } from "../swap/machine.ts";
-import type { Listener } from "../swap/supervisor.ts";
 import type { Connection } from "./connection.ts";
 import { ControlSocket } from "./control-socket.ts";
 import { EventStream } from "./event-stream.ts";
@@ -20,17 +20,18 @@ import { type Subject, statusOf } from "./status.ts";
 type Route = (connection: Connection, request: Request) => void;
 
 export class Control implements Disposable {
-  readonly #chronicle = new Chronicle();
+  readonly #history = new History();
   readonly #outcomes = new Outcomes();
   readonly #events = new EventStream(realClock);
   readonly #stopping = new Set<Connection>();
   #socket: ControlSocket | undefined;
   #subject: Subject | undefined;
 
-  /** For the supervisor's reports. */
-  readonly listeners: readonly Partial<Listener>[] = [this.#chronicle, this.#outcomes];
-  /** For what happens, in words. */
-  readonly tell: Tell = this.#events.tell;
+  readonly consume: Consume = (event, told) => {
+    this.#history.consume(event);
+    this.#outcomes.consume(event);
+    this.#events.consume(event, told);
+  };
 
   /** Answers from now on. Throws SystemError where the socket cannot be opened. */
   open(path: string, uid: number, subject: Subject): void {
@@ -52,9 +53,9 @@ export class Control implements Disposable {
 
   readonly #routes: Record<string, Route> = {
     "GET /status": (connection) =>
-      this.#withSubject((s) => connection.answerJson(200, statusOf(s, this.#chronicle))),
+      this.#withSubject((s) => connection.answerJson(200, statusOf(s, this.#history))),
     "GET /metrics": (connection) =>
-      this.#withSubject((s) => connection.answer(200, METRICS_TYPE, metricsOf(statusOf(s, this.#chronicle)))),
+      this.#withSubject((s) => connection.answer(200, METRICS_TYPE, metricsOf(statusOf(s, this.#history)))),
     "GET /events": (connection, { query }) => {
       const since = query.get("since") ?? undefined;
       if (since !== undefined && !/^\d{1,15}$/.test(since))
@@ -96,7 +97,7 @@ export class Control implements Disposable {
       schema: "hupwatch-stop/1",
       name,
       outcome: ending.kind === "left" ? "left" : "stopped",
-      ...(ending.kind === "failed" ? { failure: failureOf(ending.failure) } : {}),
+      ...(ending.kind === "failed" ? { failure: failureFacts(ending.failure) } : {}),
     };
     for (const connection of [...this.#stopping]) connection.answerJson(200, answer);
     this.#events[Symbol.dispose]();

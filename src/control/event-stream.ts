@@ -5,7 +5,7 @@
  */
 
 import { recordOf } from "../events/events.ts";
-import type { Tell } from "../events/telling.ts";
+import type { Consume } from "../events/publish.ts";
 import { type Clock, poll } from "../os/clock.ts";
 import type { Connection } from "./connection.ts";
 
@@ -24,8 +24,8 @@ export class EventStream implements Disposable {
 
   constructor(private readonly clock: Clock) {}
 
-  readonly tell: Tell = (happening) => {
-    const record = recordOf(happening, process.pid);
+  readonly consume: Consume = (_, told) => {
+    const record = recordOf(told, process.pid);
     this.#last += 1;
     const text = `id: ${this.#last}\nevent: ${record.event}\ndata: ${JSON.stringify(record)}\n\n`;
     this.#keep(text);

@@ -4,10 +4,9 @@
  * generation, and of none before it, answers the request. Two who ask during one swap share the one that follows.
  */
 
-import { ageOf, failureOf } from "../events/event-log.ts";
-import type { Gen, Report } from "../swap/machine.ts";
-import type { GenerationFacts, Listener } from "../swap/supervisor.ts";
-import type { ReloadAnswer, SwapFailure } from "./protocol.ts";
+import type { Gen, ServiceEvent } from "../events/service-event.ts";
+import { type FailureFacts, failureFacts } from "../events/words.ts";
+import type { ReloadAnswer } from "./protocol.ts";
 
 export type Outcome = Omit<ReloadAnswer, "schema" | "name">;
 
@@ -17,10 +16,9 @@ interface Waiter {
   answer(outcome: Outcome): void;
 }
 
-export class Outcomes implements Pick<Listener, "report"> {
+export class Outcomes {
   readonly #waiting = new Set<Waiter>();
-  readonly #readyMs = new Map<Gen, number>();
-  #lastFailure: SwapFailure | undefined;
+  #lastFailure: FailureFacts | undefined;
 
   /** `from`: the highest number given so far plus one. To be called before the swap is asked for. */
   wait(from: Gen, answer: (outcome: Outcome) => void): Disposable {
@@ -29,40 +27,28 @@ export class Outcomes implements Pick<Listener, "report"> {
     return { [Symbol.dispose]: () => void this.#waiting.delete(waiter) };
   }
 
-  report(report: Report, look: GenerationFacts): void {
-    switch (report.event) {
-      case "ready":
-        this.#readyMs.set(report.gen, ageOf(report.gen, look));
+  readonly consume = (event: ServiceEvent): void => {
+    switch (event.event) {
+      case "swap.done":
+      case "generation.serves": {
+        const { generation, readyMs, ageMs: durationMs } = event;
+        this.#settle(generation, { outcome: "swapped", serving: generation, readyMs, durationMs });
         break;
-      case "swapped":
-      case "serving":
-        this.#settle(report.gen, {
-          outcome: "swapped",
-          serving: report.gen,
-          readyMs: this.#readyMs.get(report.gen),
-          durationMs: ageOf(report.gen, look),
-        });
+      }
+      case "swap.rolled-back": {
+        const { generation, serving, readyMs, ageMs: durationMs } = event;
+        const failure = failureFacts(event.failure);
+        this.#settle(generation, { outcome: "rolled-back", serving, readyMs, durationMs, failure });
         break;
-      case "rolled-back":
-        this.#settle(report.gen, {
-          outcome: "rolled-back",
-          serving: report.to,
-          readyMs: this.#readyMs.get(report.gen),
-          durationMs: ageOf(report.gen, look),
-          failure: failureOf(report.failure),
-        });
-        break;
-      case "crashed":
-      case "start-failed":
-        this.#lastFailure = failureOf(report.failure);
+      }
+      case "generation.crashed":
+      case "generation.start-failed":
+        this.#lastFailure = failureFacts(event.failure);
         break;
       case "ignored":
-        if (report.what === "swap") this.end(report.why);
-        break;
-      case "gone":
-        this.#readyMs.delete(report.gen);
+        if (event.what === "swap") this.end(event.why);
     }
-  }
+  };
 
   /** Nobody will be answered by a swap any more. */
   end(why = "hupwatch has ended"): void {

@@ -9,7 +9,9 @@
  *     GET  /metrics   Prometheus' text format
  */
 
-import type { RecordedGeneration, Role } from "../instance/state-file.ts";
+import type { Counts, SwapRecord } from "../events/history.ts";
+import type { FailureFacts } from "../events/words.ts";
+import type { RecordedGeneration, Role } from "../generation/record.ts";
 import type { Phase } from "../swap/machine.ts";
 
 export interface GenerationStatus {
@@ -35,27 +37,6 @@ export interface SocketStatus {
   cutover: "steer" | "share";
   /** Connections that nobody has accepted yet, over all generations; absent where the kernel does not say. */
   queued?: number | undefined;
-}
-
-export interface SwapFailure {
-  /** One sentence: which check, which exit code, which limit. */
-  reason: string;
-  exitCode?: number | undefined;
-  exitSignal?: string | undefined;
-  /** The generation's last lines of stderr. */
-  stderr?: readonly string[] | undefined;
-}
-
-export interface SwapRecord {
-  generation: number;
-  /** Who served before. Absent after a crash. */
-  from?: number | undefined;
-  outcome: "swapped" | "rolled-back";
-  endedAt: string;
-  /** From the new generation's start until the old one was asked to stop, or until the failure. */
-  durationMs: number;
-  readyMs?: number | undefined;
-  failure?: SwapFailure | undefined;
 }
 
 export interface StatusAnswer {
@@ -85,14 +66,6 @@ export interface LeftAnswer {
   left: readonly RecordedGeneration[];
 }
 
-export interface Counts {
-  swapped: number;
-  rolledBack: number;
-  crashed: number;
-  /** Clients of dead generations that were passed on. */
-  rescued: number;
-}
-
 export interface ReloadAnswer {
   schema: "hupwatch-reload/1";
   name: string;
@@ -107,14 +80,14 @@ export interface ReloadAnswer {
   serving?: number | undefined;
   readyMs?: number | undefined;
   durationMs?: number | undefined;
-  failure?: SwapFailure | undefined;
+  failure?: FailureFacts | undefined;
 }
 
 export interface StopAnswer {
   schema: "hupwatch-stop/1";
   name: string;
   outcome: "stopped" | "left";
-  failure?: SwapFailure | undefined;
+  failure?: FailureFacts | undefined;
 }
 
 /** With every status but 200 and 202. */

@@ -1,7 +1,7 @@
 /** What `GET /status` says: put together when somebody asks, so that it costs nothing while nobody does. */
 import { readFileSync } from "node:fs";
-import type { Chronicle } from "../events/event-log.ts";
-import type { RecordedGeneration } from "../instance/state-file.ts";
+import type { History } from "../events/history.ts";
+import type { RecordedGeneration, Snapshot } from "../generation/record.ts";
 import { listeningOn } from "../os/netstat.ts";
 import { type Process, treeOf } from "../os/procfs.ts";
 import { unixQueue } from "../os/sockdiag.ts";
@@ -9,7 +9,6 @@ import type { RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format, hostBytes } from "../sockets/sockaddr.ts";
 import type { Event, State } from "../swap/machine.ts";
-import type { Snapshot } from "../swap/supervisor.ts";
 import { VERSION } from "../version.ts";
 import type { GenerationStatus, SocketStatus, StatusAnswer } from "./protocol.ts";
 
@@ -26,7 +25,7 @@ const PAGE_BYTES = 4096;
 /** USER_HZ is 100 wherever this runs. */
 const TICK_MS = 10;
 
-export function statusOf({ plan, server, held, supervisor }: Subject, chronicle: Chronicle): StatusAnswer {
+export function statusOf({ plan, server, held, supervisor }: Subject, history: History): StatusAnswer {
   const { generations } = supervisor.snapshot();
   return {
     schema: "hupwatch-status/1",
@@ -34,18 +33,18 @@ export function statusOf({ plan, server, held, supervisor }: Subject, chronicle:
     version: VERSION,
     pid: process.pid,
     phase: supervisor.state.phase,
-    startedAt: chronicle.startedAt,
+    startedAt: history.startedAt,
     directory: plan.directory,
     command: plan.words,
     server,
-    generations: generations.map((g) => generationStatus(g, chronicle)),
+    generations: generations.map((g) => generationStatus(g, history)),
     sockets: held.map((socket) => socketStatus(socket, generations)),
-    swaps: chronicle.swaps,
-    counts: chronicle.counts,
+    swaps: history.swaps,
+    counts: history.counts,
   };
 }
 
-function generationStatus(recorded: RecordedGeneration, chronicle: Chronicle): GenerationStatus {
+function generationStatus(recorded: RecordedGeneration, history: History): GenerationStatus {
   const { number, pid, role, hupwatchPid } = recorded;
   const marks = [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`];
   const tree = pid === 0 ? [] : treeOf({ leader: recorded, marks, self: process.pid });
@@ -56,7 +55,7 @@ function generationStatus(recorded: RecordedGeneration, chronicle: Chronicle): G
     pid,
     role,
     startedAt,
-    ...chronicle.notesOf(number),
+    ...history.notesOf(number),
     processes: tree.length,
     residentBytes,
   };

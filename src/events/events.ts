@@ -93,7 +93,8 @@ export const REMARKS: Record<string, string> = {
 
 export type EventName = keyof typeof EVENTS;
 
-export interface Happening {
+/** An event in words. */
+export interface Told {
   event: EventName;
   level: Level;
   /** One sentence for people. */
@@ -101,7 +102,7 @@ export interface Happening {
   facts: Facts;
 }
 
-/** A happening as JSON has it, in the log and in `GET /events`. */
+/** An event as JSON has it, in the log and in `GET /events`. */
 export interface EventRecord extends Facts {
   /** ISO 8601, UTC, milliseconds. */
   time: string;
@@ -112,7 +113,7 @@ export interface EventRecord extends Facts {
   message: string;
 }
 
-export const recordOf = ({ event, level, text, facts }: Happening, pid: number): EventRecord => ({
+export const recordOf = ({ event, level, text, facts }: Told, pid: number): EventRecord => ({
   time: new Date().toISOString(),
   level,
   event,

@@ -2,41 +2,24 @@
  * The user's own shell lines, run when something has happened: as the command's user and in the command's directory, one after
  * the other, in the order of the events, each with a deadline. A hook never delays a swap, and its failure is told and harms nothing. Owns the one that runs.
  */
-import { HupwatchError } from "../error.ts";
 import type { Account } from "../os/setpriv.ts";
 import { startAs } from "../os/spawn.ts";
-import type { EventName, Facts, Happening } from "./events.ts";
-import type { Tell } from "./telling.ts";
+import type { Hook, HookEvent } from "../plan/hook.ts";
+import type { EventName, Facts, Told } from "./events.ts";
+import type { Consume } from "./publish.ts";
+import type { Tell } from "./service-event.ts";
 
 /** Each hook event with the events of the log that run it. */
-export const HOOK_EVENTS = {
+export const RUN_BY: Record<HookEvent, readonly EventName[]> = {
   ready: ["generation.ready"],
   swapped: ["swap.done"],
   "rolled-back": ["swap.rolled-back"],
   crashed: ["generation.crashed", "generation.start-failed"],
   stopped: ["stopped"],
-} as const satisfies Record<string, readonly EventName[]>;
-
-export type HookEvent = keyof typeof HOOK_EVENTS;
-
-export interface Hook {
-  event: HookEvent;
-  /** For sh -c. */
-  line: string;
-}
+};
 
 /** A crash loop must not fill the memory. */
 const MAX_QUEUED = 100;
-
-/** `EVENT=CMD`. Throws a usage error that names the value. */
-export function parseHook(text: string): Hook {
-  const [event = "", ...rest] = text.split("=");
-  const line = rest.join("=").trim();
-  if (Object.hasOwn(HOOK_EVENTS, event) && line !== "") return { event: event as HookEvent, line };
-  throw new HupwatchError("usage", `--hook '${text}' is not a hook`, {
-    hint: `write EVENT=CMD, where EVENT is one of ${Object.keys(HOOK_EVENTS).join(", ")}`,
-  });
-}
 
 export interface HookOptions {
   hooks: readonly Hook[];
@@ -55,19 +38,18 @@ export class Hooks {
 
   constructor(private readonly options: HookOptions) {}
 
-  readonly tell: Tell = (happening) => {
+  readonly consume: Consume = ({ event }, told) => {
     for (const hook of this.options.hooks) {
-      const events: readonly EventName[] = HOOK_EVENTS[hook.event];
-      if (!events.includes(happening.event)) continue;
+      if (!RUN_BY[hook.event].includes(event)) continue;
       if (this.#queued >= MAX_QUEUED) this.#failed(hook, "was left out: too many hooks wait already");
-      else this.#add(hook, happening);
+      else this.#add(hook, told);
     }
   };
 
-  #add(hook: Hook, happening: Happening): void {
+  #add(hook: Hook, told: Told): void {
     this.#queued++;
     this.#last = this.#last.then(async () => {
-      await this.#run(hook, happening);
+      await this.#run(hook, told);
       this.#queued--;
     });
   }
@@ -77,10 +59,10 @@ export class Hooks {
     return this.#last;
   }
 
-  async #run(hook: Hook, happening: Happening): Promise<void> {
+  async #run(hook: Hook, told: Told): Promise<void> {
     const { account, directory, environment, timeoutMs } = this.options;
     try {
-      const env = { ...environment, ...hookEnvironment(hook.event, happening) };
+      const env = { ...environment, ...hookEnvironment(hook.event, told) };
       // stdout belongs to the server: what a hook says goes to the log.
       const child = startAs(account, ["/bin/sh", "-c", hook.line], {
         cwd: directory,
@@ -103,12 +85,7 @@ export class Hooks {
   }
 
   #failed({ event, line }: Hook, reason: string): void {
-    this.options.onFailure({
-      event: "hook.failed",
-      level: "warn",
-      text: `hook ${event} '${line}' ${reason}`,
-      facts: { hook: event, command: line, reason },
-    });
+    this.options.onFailure({ event: "hook.failed", hook: event, command: line, reason });
   }
 }
 
@@ -125,7 +102,7 @@ function killGroup(pid: number): void {
  * `readyMs` becomes HUPWATCH_READY_MS. Never HUPWATCH_PID: together with HUPWATCH_GENERATION it marks the processes of a
  * generation, and a hook would be taken down with it.
  */
-function hookEnvironment(event: HookEvent, { text, facts }: Happening): Record<string, string> {
+function hookEnvironment(event: HookEvent, { text, facts }: Told): Record<string, string> {
   return {
     HUPWATCH_EVENT: event,
     HUPWATCH_MESSAGE: text,

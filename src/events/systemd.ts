@@ -7,15 +7,13 @@ import { formatDuration } from "../duration.ts";
 import { type Clock, poll } from "../os/clock.ts";
 import { monotonicMicroseconds } from "../os/libc.ts";
 import type { Notify } from "../os/sd-notify.ts";
-import type { Report } from "../swap/machine.ts";
-import type { Listener } from "../swap/supervisor.ts";
-import type { Tell } from "./telling.ts";
+import type { Consume } from "./publish.ts";
 
 /** While something takes long: asked for again well before it runs out. hupwatch's own deadlines end it. */
 const EXTEND_US = 30_000_000;
 const EXTEND_EVERY_MS = 10_000;
 
-export class Systemd implements Pick<Listener, "started" | "report">, Disposable {
+export class Systemd implements Disposable {
   /** `starting` until the first generation serves; `reloading` while another one is to follow. */
   #phase: "starting" | "serving" | "reloading" | "stopping" = "starting";
   /** One more swap was asked for and has not begun. */
@@ -37,43 +35,44 @@ export class Systemd implements Pick<Listener, "started" | "report">, Disposable
     });
   }
 
-  started(generation: number): void {
-    if (this.#phase === "starting") this.#takeTime(`starting generation ${generation}`);
-    else if (this.#phase !== "stopping") this.#reloading(`swapping to generation ${generation}`);
-    this.#queued = false;
-  }
-
-  report(report: Report): void {
-    switch (report.event) {
-      case "swap-queued":
+  readonly consume: Consume = (event, { text }) => {
+    switch (event.event) {
+      case "generation.started":
+        this.#started(event.generation);
+        break;
+      case "swap.queued":
         // systemd waits for a RELOADING=1 that is younger than its HUP.
         this.#queued = true;
         if (this.#phase === "reloading") this.#reloading("swapping, and once more after that");
         break;
-      case "serving":
-      case "swapped":
-        this.#serves(`generation ${report.gen} serves`);
+      case "generation.serves":
+      case "swap.done":
+        this.#serves(`generation ${event.generation} serves`);
         break;
-      case "rolled-back":
-        this.#serves(
-          `generation ${report.to} serves; rolled back: generation ${report.gen} ${report.failure.reason}`,
-        );
+      case "swap.rolled-back": {
+        const { generation, serving, failure } = event;
+        this.#serves(`generation ${serving} serves; rolled back: generation ${generation} ${failure.reason}`);
         break;
-      case "crashed":
-        this.notify(`STATUS=generation ${report.gen} ${report.failure.reason}`);
+      }
+      case "generation.crashed":
+        this.notify(`STATUS=generation ${event.generation} ${event.failure.reason}`);
         break;
       case "stopping":
         this.#stopping();
+        break;
+      case "left":
+      case "stopped":
+        // `systemctl status` goes on showing it. Leaving may have taken no time of its own, so that nothing told systemd before.
+        this.#stopExtending();
+        this.notify(...(event.event === "left" ? ["STOPPING=1"] : []), `STATUS=${text}`);
     }
-  }
-
-  /** The end: `systemctl status` goes on showing it. */
-  readonly tell: Tell = ({ event, text }) => {
-    if (event !== "left" && event !== "stopped") return;
-    this.#stopExtending();
-    // Leaving takes no time of its own, so nobody was told before.
-    this.notify(...(event === "left" ? ["STOPPING=1"] : []), `STATUS=${text}`);
   };
+
+  #started(generation: number): void {
+    if (this.#phase === "starting") this.#takeTime(`starting generation ${generation}`);
+    else if (this.#phase !== "stopping") this.#reloading(`swapping to generation ${generation}`);
+    this.#queued = false;
+  }
 
   #serves(status: string): void {
     // A swap that failed before anything was started is one all the same, and somebody may wait for it.

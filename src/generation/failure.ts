@@ -1,8 +1,8 @@
 /** What went wrong with a generation, as one sentence for logs and reasons. */
 import { formatDuration } from "../duration.ts";
 import { EXIT, HupwatchError } from "../error.ts";
+import type { Failure } from "../events/service-event.ts";
 import type { ExitStatus } from "../os/spawn.ts";
-import type { Failure } from "../swap/machine.ts";
 
 export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {
   const how = signal ? `was killed by ${signal}` : code === undefined ? "ended" : `exited with code ${code}`;

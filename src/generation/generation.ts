@@ -3,7 +3,7 @@
  * posts `gone`, and only ever posts events; what they mean is the machine's business.
  */
 import { join } from "node:path";
-import type { RecordedGeneration, Role } from "../instance/state-file.ts";
+import type { Failure, Gen, Tell } from "../events/service-event.ts";
 import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
@@ -13,30 +13,25 @@ import { pinned } from "../plan/release.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { handOver } from "../sockets/handover.ts";
 import type { HeldSocket } from "../sockets/held.ts";
-import type { Event, Failure, Gen, Retirement } from "../swap/machine.ts";
 import { describeExit, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
 import { Witness } from "./output-capture.ts";
 import { OwnFiles } from "./own-files.ts";
+import type { GenerationEvent, Retirement } from "./posts.ts";
 import { Readiness } from "./readiness.ts";
+import type { RecordedGeneration, Role } from "./record.ts";
 import { Takedown } from "./takedown.ts";
 
 /** How long the last lines of a generation that died young are waited for. */
 const LAST_LINES_MS = 30;
 const LAST_LINES_LOOK_MS = 2;
 
-/** What a generation tells besides events: facts for the log. */
-export interface Observer {
-  started(gen: Gen, pid: number): void;
-  signalled(gen: Gen, signal: string, pids: number[]): void;
-  leftBehind(gen: Gen, processes: Process[]): void;
-}
-
 export class Generation {
   readonly listeners: Listeners;
   #child: Child | undefined;
   #exit: ExitStatus | undefined;
   #startedAt: number;
+  #readyMs: number | undefined;
   #delay: Disposable | undefined;
   #readiness: Readiness | undefined;
   /** Nobody else can answer at its listeners: those of a dead generation are its workers', too, while these live. */
@@ -53,8 +48,8 @@ export class Generation {
     private readonly plan: RunPlan,
     held: readonly HeldSocket[],
     private readonly os: Os,
-    private readonly post: (event: Event) => void,
-    private readonly observer: Observer,
+    private readonly post: (event: GenerationEvent) => void,
+    private readonly tell: Tell,
   ) {
     this.listeners = new Listeners(number, held);
     this.#hupwatchPid = os.pid;
@@ -66,7 +61,7 @@ export class Generation {
       isLeaderAlive: () => this.#child !== undefined && this.#exit === undefined,
       signalLeader: (signal) => {
         this.#child?.kill(signal);
-        observer.signalled(number, signal, [this.#child?.pid ?? 0]);
+        this.#signalled(signal, this.#child ? [this.#child] : []);
       },
       tree: () => this.#tree(),
       connections: () =>
@@ -76,29 +71,34 @@ export class Generation {
         ),
       signal: (targets, signal) => {
         for (const target of targets) os.kill(target, signal);
-        if (targets.length > 0)
-          observer.signalled(
-            number,
-            signal,
-            targets.map((p) => p.pid),
-          );
+        this.#signalled(signal, targets);
       },
       leftBehind: (processes) => {
         this.listeners.doubt();
-        observer.leftBehind(number, processes);
+        tell({ event: "generation.left-behind", generation: number, processes });
       },
       gone: () => this.#finish(),
     });
   }
 
-  /** Milliseconds since its start; of one that has no process since its turn came. */
-  get age(): number {
-    return this.os.clock.now() - this.#startedAt;
+  /** Whole milliseconds since its start; of one that has no process since its turn came. */
+  get ageMs(): number {
+    return Math.round(this.os.clock.now() - this.#startedAt);
+  }
+
+  /** After how long its checks had passed; undefined while they have not. */
+  get readyMs(): number | undefined {
+    return this.#readyMs;
   }
 
   /** Its checks were answered by this generation for sure. */
   get isProven(): boolean {
     return this.listeners.proof;
+  }
+
+  #signalled(signal: NodeJS.Signals, targets: readonly { pid: number }[]): void {
+    const pids = targets.map(({ pid }) => pid);
+    if (pids.length > 0) this.tell({ event: "generation.signalled", generation: this.number, signal, pids });
   }
 
   /** What a later hupwatch has to know of it, from before it runs until it is gone. */
@@ -180,7 +180,7 @@ export class Generation {
     });
     this.#child = child;
     this.#startedAt = os.clock.now();
-    this.observer.started(this.number, child.pid);
+    this.tell({ event: "generation.started", generation: this.number, pid: child.pid });
     void child.exited.then((status) => this.#onExit(status));
     // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
     witness.begin({
@@ -193,7 +193,7 @@ export class Generation {
       this.#checkContext(witness, own),
       plan.readyTimeoutMs,
       (outcome) => {
-        if (outcome === "ready") this.post({ kind: "ready", gen: this.number });
+        if (outcome === "ready") this.#ready();
         else this.#fail(outcome);
       },
     );
@@ -233,6 +233,11 @@ export class Generation {
     };
   }
 
+  #ready(): void {
+    this.#readyMs = this.ageMs;
+    this.post({ kind: "ready", gen: this.number });
+  }
+
   #fail(failure: Failure): void {
     this.#readiness?.[Symbol.dispose]();
     this.post({
@@ -251,7 +256,7 @@ export class Generation {
   #onExit(status: ExitStatus): void {
     this.#exit = status;
     this.#readiness?.[Symbol.dispose]();
-    const reason = describeExit(status, this.age);
+    const reason = describeExit(status, this.ageMs);
     const tell = () => {
       const wasBegun = this.#takedown.begun;
       this.#witness?.[Symbol.dispose]();

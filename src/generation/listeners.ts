@@ -3,7 +3,7 @@
  * nothing, one more of its own. It owns them until they are released, together with its heirs.
  */
 import { fstatSync } from "node:fs";
-import type { RecordedListener } from "../instance/state-file.ts";
+import type { Gen } from "../events/service-event.ts";
 import type { Accepting } from "../os/connections.ts";
 import { setNonblocking } from "../os/libc.ts";
 import type { HandoverSocket } from "../sockets/handover.ts";
@@ -12,7 +12,7 @@ import { privateListener } from "../sockets/private-listener.ts";
 import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
 import { PROBE } from "../sockets/spec.ts";
 import { removeNames } from "../sockets/unix-path.ts";
-import type { Gen } from "../swap/machine.ts";
+import type { RecordedListener } from "./record.ts";
 
 export class Listeners {
   /** A survivor may have none for an address that is new. */

@@ -1,23 +1,8 @@
-/**
- * A directory of metrics for each generation: PROMETHEUS_MULTIPROC_DIR with `{gen}` in it. prometheus_client keeps a file there for
- * every process, wants the directory wiped before a start, and counts what dead processes have left: in one directory for all,
- * a new generation would wipe the counts of the serving one, or add up those of every release there ever was.
- * https://prometheus.github.io/client_python/multiprocess/
- */
+/** Makes and removes the directory of metrics that is a generation's own (plan/metrics.ts). */
 import { chownSync, existsSync, mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
-
-export const METRICS = "PROMETHEUS_MULTIPROC_DIR";
-
-/** Undefined where generations are to share one, or there is none. */
-export function metricsDirectory(
-  env: Readonly<Record<string, string>>,
-  generation: number,
-): string | undefined {
-  const wanted = env[METRICS];
-  return wanted?.includes("{gen}") ? wanted.replaceAll("{gen}", String(generation)) : undefined;
-}
+import { METRICS } from "../plan/metrics.ts";
 
 /** Empty, and owned like the place that it is in, for servers that change their user. Throws HupwatchError. */
 export function makeMetricsDirectory(path: string): void {
@@ -50,11 +35,4 @@ export function removeMetricsDirectory(path: string): void {
 /** Nothing but what prometheus_client writes, wherever a wrong value may lead. */
 function empty(path: string): void {
   for (const name of readdirSync(path)) if (name.endsWith(".db")) unlinkSync(join(path, name));
-}
-
-/** What to say of a directory that all generations share. */
-export function metricsNote(env: Readonly<Record<string, string>>): string | undefined {
-  const shared = env[METRICS];
-  if (!shared || shared.includes("{gen}")) return undefined;
-  return `generations share ${METRICS} ${shared}: who wipes it at a start takes the counts of the one that serves, and who does not adds up all releases; with ${join(shared, "{gen}")} each has a directory of its own, empty at its start and removed at its end`;
 }

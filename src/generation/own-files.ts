@@ -5,9 +5,10 @@
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { givenEnvironment } from "../plan/environment.ts";
+import { metricsDirectory } from "../plan/metrics.ts";
 import { physical } from "../plan/release.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
-import { makeMetricsDirectory, metricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
+import { makeMetricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
 import { removeStalePidfile } from "./stale-pidfile.ts";
 
 export class OwnFiles {

@@ -5,7 +5,7 @@
 import { type Clock, poll } from "../os/clock.ts";
 import type { Process } from "../os/procfs.ts";
 import { type StopStep, shortened } from "../plan/stop-sequence.ts";
-import type { Retirement } from "../swap/machine.ts";
+import type { Retirement } from "./posts.ts";
 
 /** What is given to processes that a dead leader left behind, before they are asked (TERM) and then killed. */
 const LEFTOVER: readonly StopStep[] = [

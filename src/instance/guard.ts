@@ -4,9 +4,9 @@
  * open, and ends the rest: each generation's process group, and whoever left it but carries the generation's marks.
  */
 import { writeSync } from "node:fs";
+import type { Snapshot } from "../generation/record.ts";
 import { close, pipe, setNonblocking } from "../os/libc.ts";
 import { startOwn } from "../os/spawn.ts";
-import type { Snapshot } from "../swap/supervisor.ts";
 
 /**
  * Each line names the leaders of all generations that are not gone, so that none of these numbers can be a stranger's: a
@@ -29,7 +29,7 @@ done`;
 
 export interface Guard {
   /** After every change: who is to end with us. */
-  changed(snapshot: Snapshot): void;
+  record(snapshot: Snapshot): void;
   /** Nothing is left to guard. Without it, also when this process merely exits, the guard does its work. */
   dismiss(): void;
 }
@@ -43,7 +43,7 @@ export function startGuard(name: string, pid: number, env: Record<string, string
     setNonblocking(write, true);
     let told = "";
     return {
-      changed({ generations }) {
+      record({ generations }) {
         const leaders = generations.filter((g) => g.pid > 0).map((g) => g.pid);
         const line = `${leaders.join(" ")}\n`;
         if (line === told) return;

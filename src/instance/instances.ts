@@ -4,8 +4,9 @@
  */
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { RecordedGeneration } from "../generation/record.ts";
 import { isSame, processOf } from "../os/procfs.ts";
-import { type RecordedGeneration, readState } from "./state-file.ts";
+import { readState } from "./state-file.ts";
 
 export interface Instance {
   name: string;

@@ -4,37 +4,13 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Identity } from "../os/procfs.ts";
+import type { RecordedGeneration, RecordedListener, Role, Snapshot } from "../generation/record.ts";
+import { type Identity, processOf } from "../os/procfs.ts";
 
-export type Role = "serving" | "starting" | "retiring";
-
-export interface RecordedListener {
-  /** As `format` writes it: `unix:/path`, `127.0.0.1:8000`. */
-  address: string;
-  /** The socket's number in /proc/PID/fd, `socket:[inode]`; 0 where we never had its descriptor. */
-  inode: number;
-  /** Of all listeners of its SO_REUSEPORT group, in the kernel's order. */
-  group?: number[] | undefined;
-  /** The generation's own name beside a Unix path. */
-  privatePath?: string | undefined;
-}
-
-/** Its pid is 0 while it is about to be started: then only its environment will tell who it is. */
-export interface RecordedGeneration extends Identity {
-  number: number;
-  /** The pid in its HUPWATCH_PID: that of the hupwatch that started it. */
-  hupwatchPid: number;
-  role: Role;
-  listeners: RecordedListener[];
-}
-
-export interface RecordedState {
+export interface RecordedState extends Snapshot {
   version: 1;
   name: string;
   hupwatch: Identity;
-  /** The highest number given to a generation so far. */
-  last: number;
-  generations: RecordedGeneration[];
 }
 
 export const statePath = (runDir: string, name: string) => join(runDir, `${name}.json`);
@@ -67,6 +43,12 @@ export class StateFile {
       if (!this.#failing) this.onFailure(error instanceof Error ? error.message : String(error));
       this.#failing = true;
     }
+  }
+
+  /** Records what is so now, in this process' name. */
+  recorder(name: string): (snapshot: Snapshot) => void {
+    const hupwatch = { pid: process.pid, startTime: processOf(process.pid)?.startTime ?? 0 };
+    return ({ last, generations }) => this.write({ version: 1, name, hupwatch, last, generations });
   }
 
   remove(): void {

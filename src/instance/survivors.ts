@@ -3,10 +3,11 @@
  * their very listeners (pidfd_getfd(2)) and swaps from them, so that it never starts a second master beside the first.
  */
 import { readdirSync, readlinkSync } from "node:fs";
+import type { RecordedGeneration } from "../generation/record.ts";
 import { close, pidfdGetfd, pidfdOpen } from "../os/libc.ts";
 import { RELAY } from "../os/output.ts";
 import { environmentOf, isRunning, type Process, processOf, treeOf } from "../os/procfs.ts";
-import type { RecordedGeneration, RecordedState } from "./state-file.ts";
+import type { RecordedState } from "./state-file.ts";
 
 export interface Survivors {
   /** The one that clients reach; undefined where nobody is left who could answer them. */

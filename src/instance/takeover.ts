@@ -6,7 +6,9 @@
  * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
  */
 import { lstatSync } from "node:fs";
-import { Generation, type Observer } from "../generation/generation.ts";
+import type { Tell } from "../events/service-event.ts";
+import { Generation } from "../generation/generation.ts";
+import type { RecordedGeneration, RecordedListener } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { close, isReadable } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
@@ -15,7 +17,7 @@ import { unixQueue } from "../os/sockdiag.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { InheritedListener } from "../sockets/held.ts";
 import { removeNames } from "../sockets/unix-path.ts";
-import type { RecordedGeneration, RecordedListener, RecordedState } from "./state-file.ts";
+import type { RecordedState } from "./state-file.ts";
 import { findSurvivors, holds, takeListener } from "./survivors.ts";
 
 export interface Takeover {
@@ -32,12 +34,12 @@ export async function prepareTakeover(
   state: RecordedState | undefined,
   plan: RunPlan,
   os: Os,
-  observer: Observer,
+  tell: Tell,
 ): Promise<Takeover | undefined> {
   if (!state) return undefined;
   const { current, others, last } = findSurvivors(state, isPublic);
   const end = async () => {
-    await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, observer)));
+    await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, tell)));
     removeDeadNames(state, current);
   };
   if (!current) {
@@ -126,7 +128,7 @@ function isPublic(generation: RecordedGeneration): boolean {
   });
 }
 
-function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, observer: Observer): Promise<void> {
+function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, tell: Tell): Promise<void> {
   const gone = Promise.withResolvers<void>();
   const generation = new Generation(
     survivor.number,
@@ -136,7 +138,7 @@ function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, observer: O
     (event) => {
       if (event.kind === "gone") gone.resolve();
     },
-    observer,
+    tell,
   );
   generation.adopt(survivor);
   generation.retire(survivor.role === "starting" ? "abandon" : "graceful");

@@ -1,7 +1,7 @@
 /** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
 
-import { METRICS, metricsDirectory } from "../generation/metrics-dir.ts";
 import { readEnvFile } from "./env-file.ts";
+import { METRICS, metricsDirectory } from "./metrics.ts";
 import { physical } from "./release.ts";
 import type { RunPlan } from "./run-plan.ts";
 

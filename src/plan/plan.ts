@@ -4,8 +4,6 @@ import type { Values } from "../cli/command.ts";
 import type { RUN_OPTIONS } from "../cli/run-options.ts";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
-import { type HookOptions, parseHook } from "../events/hooks.ts";
-import { metricsNote } from "../generation/metrics-dir.ts";
 import type { LogFormat } from "../log.ts";
 import { type Check, defaultCheck, parseCheck } from "../ready/check.ts";
 import type { Handed, ServerTraits } from "../servers/adapter.ts";
@@ -17,6 +15,8 @@ import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
 import { PROBE, parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { commandEnvironment, givenEnvironment } from "./environment.ts";
+import { type Hook, parseHook } from "./hook.ts";
+import { metricsNote } from "./metrics.ts";
 import { ownerOf } from "./owner.ts";
 import type { RunPlan } from "./run-plan.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
@@ -37,7 +37,7 @@ export interface Surroundings {
 export interface Planned {
   plan: RunPlan;
   traits: ServerTraits;
-  hooks: Pick<HookOptions, "hooks" | "timeoutMs">;
+  hooks: { hooks: Hook[]; timeoutMs: number };
 }
 
 /** Throws HupwatchError that names the option and the value. */

@@ -2,26 +2,11 @@
  * The machine's words: what a run can be in, what can happen to it, what is to be done and said then. Types alone, for the
  * table (machine.ts), for those who carry its effects out and for those who tell of them.
  */
+import type { Failure, Gen } from "../events/service-event.ts";
+import type { GenerationEvent, Retirement } from "../generation/posts.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 
-export type Gen = number;
-
-/**
- * How a generation is taken down: by the stop sequence when it has no connections left or its time for that is over (it was
- * replaced: nothing new reaches it), by the stop sequence at once, by a shortened one (it never served), swept (its leader
- * is dead), killed.
- */
-export type Retirement = "drain" | "graceful" | "abandon" | "sweep" | "kill";
-
-export interface Failure {
-  /** One sentence: which check, which exit code, which limit. */
-  reason: string;
-  exit?: ExitStatus;
-  /** The last lines it wrote on stderr; may still grow by what was under way. */
-  stderr?: readonly string[];
-  /** Exit code of hupwatch where this was the first generation and it is all that is known. */
-  exitCode?: number;
-}
+export type { Failure, Gen, Retirement };
 
 /** How hupwatch itself ends. */
 export type Ending =
@@ -71,15 +56,9 @@ export type Event =
   /** Stop the service at once (QUIT). */
   | { kind: "quit" }
   | { kind: "forward"; signal: string }
-  | { kind: "ready"; gen: Gen }
-  /** Not started, not ready in time, or its listener could not be put in place. */
-  | { kind: "failed"; gen: Gen; failure: Failure; at: number }
-  /** The leader has ended; parts of its tree may live on. `at` is a monotonic clock's milliseconds. */
-  | { kind: "exited"; gen: Gen; failure: Failure; at: number }
+  | GenerationEvent
   /** The warm-up is over and the old one's accept queue is empty. */
-  | { kind: "settled"; gen: Gen }
-  /** The whole tree of a retired generation has ended. */
-  | { kind: "gone"; gen: Gen };
+  | { kind: "settled"; gen: Gen };
 
 export type EventKind = Event["kind"];
 export type Of<K extends EventKind> = Extract<Event, { kind: K }>;

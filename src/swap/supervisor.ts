@@ -3,15 +3,16 @@
  * and control requests only ever post. Owns the generations and the held sockets.
  */
 
+import type { Tell } from "../events/service-event.ts";
 import { failureBy } from "../generation/failure.ts";
-import { Generation, type Observer } from "../generation/generation.ts";
+import { Generation } from "../generation/generation.ts";
+import type { RecordedGeneration, Role, Snapshot } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
-import type { RecordedGeneration, RecordedState, Role } from "../instance/state-file.ts";
 import type { Os } from "../os/os.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
-import type { HeldSocket, Listener as SocketListener } from "../sockets/held.ts";
+import type { HeldSocket, Listener } from "../sockets/held.ts";
 import { Rescue } from "../sockets/rescue.ts";
-import type { Report } from "./machine.ts";
+import { completed } from "./completed.ts";
 import {
   assertState,
   begin,
@@ -19,22 +20,22 @@ import {
   type Ending,
   type Event,
   type Gen,
+  type Report,
   type State,
   type Step,
   step,
   takeOver,
 } from "./machine.ts";
 
-/** What the supervisor tells the outside; the log and the control plane listen. */
-export interface Listener extends Observer {
-  report(report: Report, facts: GenerationFacts): void;
-  /** So many connections were taken out of a dead generation's queue and passed on. */
-  rescued(gen: Gen, connections: number): void;
-  /** After every round of events. */
-  changed(snapshot: Snapshot): void;
+/** Where the supervisor tells what happens, and where it records who runs. */
+export interface Outside {
+  tell: Tell;
+  /**
+   * Write-ahead: called with what is about to be true before a child is started and before clients are sent elsewhere, so that
+   * a start after a kill -9 finds whatever runs; and again after each round of events and at the end.
+   */
+  record(snapshot: Snapshot): void;
 }
-
-export type Snapshot = Pick<RecordedState, "last" | "generations">;
 
 /** The role of a generation, as the state file has it. */
 function roleOf(gen: Gen, state: State): Role {
@@ -55,9 +56,6 @@ function roleOf(gen: Gen, state: State): Role {
   }
 }
 
-/** Looks up a generation that is known at that moment. */
-export type GenerationFacts = (gen: Gen) => Generation | undefined;
-
 export class Supervisor {
   #state: State;
   readonly #queue: Event[] = [];
@@ -68,7 +66,7 @@ export class Supervisor {
   #public: Gen | undefined;
   /** Clients were sent to it at some time: only then somebody else than our own probes may wait in its queue. */
   readonly #reached = new Set<Gen>();
-  readonly #rescues = new Map<SocketListener, Promise<Rescue>>();
+  readonly #rescues = new Map<Listener, Promise<Rescue>>();
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
   /** Who ran when it ended: the descriptors are closed then, and whoever still asks gets this. */
@@ -78,7 +76,7 @@ export class Supervisor {
     private readonly plan: RunPlan,
     private readonly held: readonly HeldSocket[],
     private readonly os: Os,
-    private readonly listener: Listener,
+    private readonly outside: Outside,
     survivors?: { current: RecordedGeneration; last: Gen },
   ) {
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
@@ -91,7 +89,7 @@ export class Supervisor {
   }
 
   #generation(gen: Gen): Generation {
-    const generation = new Generation(gen, this.plan, this.held, this.os, this.post, this.listener);
+    const generation = new Generation(gen, this.plan, this.held, this.os, this.post, this.outside.tell);
     this.#generations.set(gen, generation);
     return generation;
   }
@@ -117,7 +115,7 @@ export class Supervisor {
     try {
       for (const effect of first) this.#carryOut(effect);
       for (let event = this.#queue.shift(); event; event = this.#queue.shift()) this.#take(event);
-      if (this.#state.phase !== "over") this.listener.changed(this.snapshot());
+      if (this.#state.phase !== "over") this.outside.record(this.snapshot());
     } catch (bug) {
       this.#ended.reject(bug);
     } finally {
@@ -162,7 +160,7 @@ export class Supervisor {
       for (const [, listener] of listeners) this.#rescues.delete(listener);
       listeners.release();
       const connections = counts.reduce((a, b) => a + b, 0);
-      if (connections > 0) this.listener.rescued(gen, connections);
+      if (connections > 0) this.outside.tell({ event: "generation.rescued", generation: gen, connections });
     });
   }
 
@@ -212,7 +210,7 @@ export class Supervisor {
   }
 
   #report(report: Report): void {
-    this.listener.report(report, (gen) => this.#generations.get(gen));
+    this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
   }
 
   #forward(gen: Gen, what: string): void {
@@ -229,8 +227,8 @@ export class Supervisor {
       this.#failed(gen, error);
       return;
     }
-    // Written before it starts: who dies between a fork and a write leaves nobody that the next start cannot find.
-    this.listener.changed(this.snapshot());
+    // Recorded first: if hupwatch is killed between the fork and the write, the next start can still find the child.
+    this.outside.record(this.snapshot());
     if (afterMs === 0) generation.boot();
     else generation.bootAfter(afterMs);
   }
@@ -240,7 +238,7 @@ export class Supervisor {
     if (!generation) return;
     // Written before it is done: who takes over sends everybody to whom the state names, wherever we were killed. In the
     // other order it could name one that fails and is being taken down.
-    this.listener.changed(this.snapshot());
+    this.outside.record(this.snapshot());
     try {
       this.#steerAll(generation);
     } catch (error) {
@@ -278,7 +276,7 @@ export class Supervisor {
 
   #end(ending: Ending): void {
     this.#last = this.snapshot();
-    this.listener.changed(this.#last);
+    this.outside.record(this.#last);
     for (const socket of this.held) {
       if (ending.kind === "left") socket.leave();
       else socket[Symbol.dispose]();

@@ -3,14 +3,12 @@ import { expect, test } from "bun:test";
 import { tidying } from "../../src/cli/tidying.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 
-const ANY = { last: 1, generations: [] };
-
 test("once, when it has been quiet; never in the middle of a swap", async () => {
   const clock = new TurnedClock();
   let collected = 0;
   using tidy = tidying(clock, () => collected++);
   for (let n = 0; n < 3; n++) {
-    tidy.changed(ANY);
+    tidy.record();
     await clock.turn(4000);
   }
   expect(collected).toBe(0);
@@ -25,7 +23,7 @@ test("not after the end", async () => {
   let collected = 0;
   {
     using tidy = tidying(clock, () => collected++);
-    tidy.changed(ANY);
+    tidy.record();
   }
   await clock.turn(60_000);
   expect(collected).toBe(0);

@@ -1,24 +1,35 @@
 /** I4: whoever asks for a swap gets the outcome of one that began afterwards, whatever is under way. */
 import { expect, test } from "bun:test";
 import { type Outcome, Outcomes } from "../../src/control/outcomes.ts";
-import type { Report } from "../../src/swap/machine.ts";
+import type { ServiceEvent } from "../../src/events/service-event.ts";
 
 const failure = { reason: "exited with code 3" };
-const none = () => undefined;
+const age = { ageMs: 5, readyMs: 3 };
 
 function asking(from: number) {
   const outcomes = new Outcomes();
   const answers: Outcome[] = [];
   const waiting = outcomes.wait(from, (outcome) => answers.push(outcome));
-  const play = (...reports: Report[]) => {
-    for (const report of reports) outcomes.report(report, none);
+  const play = (...events: ServiceEvent[]) => {
+    for (const event of events) outcomes.consume(event);
     return answers.map(({ outcome, generation }) => `${outcome} ${generation}`);
   };
   return { outcomes, answers, waiting, play };
 }
 
-const swapped = (gen: number): Report => ({ event: "swapped", gen, from: gen - 1 });
-const rolledBack = (gen: number): Report => ({ event: "rolled-back", gen, to: 1, failure });
+const swapped = (generation: number): ServiceEvent => ({
+  event: "swap.done",
+  generation,
+  retired: generation - 1,
+  ...age,
+});
+const rolledBack = (generation: number): ServiceEvent => ({
+  event: "swap.rolled-back",
+  generation,
+  serving: 1,
+  failure,
+  ...age,
+});
 
 test("the swap that was under way does not count, in success or failure", () => {
   expect(asking(3).play(swapped(2))).toEqual([]);
@@ -37,17 +48,17 @@ test("it is answered once", () => {
 test("one that takes a dead one's place is as good: it started later", () => {
   expect(
     asking(3).play(
-      { event: "crashed", gen: 1, failure },
-      { event: "respawning", gen: 3, afterMs: 0 },
-      { event: "serving", gen: 3 },
+      { event: "generation.crashed", generation: 1, failure },
+      { event: "generation.respawning", generation: 3, afterMs: 0 },
+      { event: "generation.serves", generation: 3, ...age },
     ),
   ).toEqual(["swapped 3"]);
 });
 
 test("the old one's death during the boot does not answer; that the new one serves does", () => {
   const { play } = asking(2);
-  expect(play({ event: "crashed", gen: 1, failure })).toEqual([]);
-  expect(play({ event: "serving", gen: 2 })).toEqual(["swapped 2"]);
+  expect(play({ event: "generation.crashed", generation: 1, failure })).toEqual([]);
+  expect(play({ event: "generation.serves", generation: 2, ...age })).toEqual(["swapped 2"]);
 });
 
 test("who asks too late, or whom the end overtakes, is told so", () => {
@@ -56,7 +67,7 @@ test("who asks too late, or whom the end overtakes, is told so", () => {
   ]);
   expect(asking(2).play({ event: "ignored", what: "SIGUSR1", why: "no generation serves" })).toEqual([]);
   const { outcomes, answers, play } = asking(2);
-  play({ event: "start-failed", gen: 2, failure });
+  play({ event: "generation.start-failed", generation: 2, failure });
   outcomes.end();
   expect(answers).toMatchObject([{ outcome: "ended", failure: { reason: "exited with code 3" } }]);
 });

@@ -1,7 +1,7 @@
 /** Hooks, by what their shell lines see and do; and that none of them holds up a swap. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { HOOK_EVENTS, parseHook } from "../../src/events/hooks.ts";
+import { HOOK_EVENTS, parseHook } from "../../src/plan/hook.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir, until } from "../harness/until.ts";
@@ -13,7 +13,7 @@ test("EVENT=CMD, and the command may have its own '='", () => {
   expect(parseHook("swapped=A=1 ./notify")).toEqual({ event: "swapped", line: "A=1 ./notify" });
   for (const wrong of ["swapped", "swapped=", "nothing=true", "constructor=true", "=true"])
     expect(() => parseHook(wrong)).toThrow(`--hook '${wrong}' is not a hook`);
-  expect(Object.keys(HOOK_EVENTS)).toEqual(["ready", "swapped", "rolled-back", "crashed", "stopped"]);
+  expect([...HOOK_EVENTS] as string[]).toEqual(["ready", "swapped", "rolled-back", "crashed", "stopped"]);
 });
 
 const SERVER = `#!/bin/sh

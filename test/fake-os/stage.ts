@@ -1,10 +1,11 @@
 /** The real supervisor on a fake machine, and a journal of all that it does there, in order. */
 
+import type { ServiceEvent } from "../../src/events/service-event.ts";
 import type { RunPlan } from "../../src/plan/run-plan.ts";
 import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
 import type { Check } from "../../src/ready/check.ts";
-import type { Ending, Event, Report } from "../../src/swap/machine.ts";
-import { type Listener, Supervisor } from "../../src/swap/supervisor.ts";
+import type { Ending, Event } from "../../src/swap/machine.ts";
+import { Supervisor } from "../../src/swap/supervisor.ts";
 import { type FakeChild, FakeOs } from "./os.ts";
 import { FakeHeld, type FakeListener } from "./sockets.ts";
 
@@ -53,7 +54,11 @@ export class Stage {
     const note = (what: string) => void this.journal.push(what);
     this.held = held?.(note) ?? new FakeHeld(note);
     const full = { ...PLAN, checks: [this.#byHand], ...plan };
-    this.supervisor = new Supervisor(full, [this.held], this.os, listening(note, this.ages));
+    const tell = (event: ServiceEvent) => {
+      note(line(event));
+      if ("ageMs" in event) this.ages.set(event.generation, event.ageMs);
+    };
+    this.supervisor = new Supervisor(full, [this.held], this.os, { tell, record: () => {} });
   }
 
   /** Passes when the test says so. */
@@ -115,19 +120,26 @@ export class Stage {
   }
 }
 
-function listening(note: (what: string) => void, ages: Map<number, number | undefined>): Listener {
-  const gens = (report: Report) => ("gen" in report ? ` ${report.gen}` : "");
-  return {
-    started: (gen) => note(`start ${gen}`),
-    signalled: (gen, signal, pids) => note(`${signal} ${gen}${pids.length > 1 ? ` x${pids.length}` : ""}`),
-    leftBehind: (gen, processes) => note(`left behind ${gen}: ${processes.map((p) => p.pid).join(" ")}`),
-    rescued: (gen, connections) => note(`rescued ${gen}: ${connections}`),
-    changed: () => {},
-    report: (report, look) => {
-      const generation = "gen" in report ? look(report.gen) : undefined;
-      const isDoubtful = report.event === "ready" && generation?.isProven === false;
-      note(`${report.event}${gens(report)}${isDoubtful ? ", not proven" : ""}`);
-      if ("gen" in report) ages.set(report.gen, generation?.age);
-    },
-  };
+/** An event as one short line, e.g. `swapped 2`, `SIGTERM 1`. */
+function line(event: ServiceEvent): string {
+  switch (event.event) {
+    case "generation.started":
+      return `start ${event.generation}`;
+    case "generation.signalled":
+      return `${event.signal} ${event.generation}${event.pids.length > 1 ? ` x${event.pids.length}` : ""}`;
+    case "generation.left-behind":
+      return `left behind ${event.generation}: ${event.processes.map((p) => p.pid).join(" ")}`;
+    case "generation.rescued":
+      return `rescued ${event.generation}: ${event.connections}`;
+    case "generation.ready":
+      return `ready ${event.generation}${event.proven ? "" : ", not proven"}`;
+    case "generation.serves":
+      return `serving ${event.generation}`;
+    case "swap.done":
+      return `swapped ${event.generation}`;
+    case "swap.queued":
+      return "swap-queued";
+    default:
+      return `${event.event.replace(/^\w+\./, "")}${"generation" in event ? ` ${event.generation}` : ""}`;
+  }
 }

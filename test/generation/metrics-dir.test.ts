@@ -1,12 +1,8 @@
 /** A generation's directory of metrics: whose it is, and that nothing but metrics is ever removed. */
 import { expect, test } from "bun:test";
 import { chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import {
-  makeMetricsDirectory,
-  metricsDirectory,
-  metricsNote,
-  removeMetricsDirectory,
-} from "../../src/generation/metrics-dir.ts";
+import { makeMetricsDirectory, removeMetricsDirectory } from "../../src/generation/metrics-dir.ts";
+import { metricsDirectory, metricsNote } from "../../src/plan/metrics.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
 

@@ -1,0 +1,86 @@
+/** Remembers what a snapshot cannot tell: when each generation started and was ready, how the last swaps went, counts. */
+import type { Gen, Of, ServiceEvent } from "./service-event.ts";
+import { type FailureFacts, failureFacts } from "./words.ts";
+
+/** Swaps that are remembered with their details. */
+const KEPT_SWAPS = 10;
+
+export interface GenerationNotes {
+  /** ISO 8601. */
+  startedAt?: string;
+  readyMs?: number;
+  proven?: boolean;
+}
+
+export interface SwapRecord {
+  generation: number;
+  /** Which one served before. Absent after a crash. */
+  from?: number | undefined;
+  outcome: "swapped" | "rolled-back";
+  endedAt: string;
+  /** From the new generation's start until the old one was asked to stop, or until the failure. */
+  durationMs: number;
+  readyMs?: number | undefined;
+  failure?: FailureFacts | undefined;
+}
+
+export interface Counts {
+  swapped: number;
+  rolledBack: number;
+  crashed: number;
+  /** Clients of dead generations that were passed on. */
+  rescued: number;
+}
+
+export class History {
+  readonly startedAt = new Date().toISOString();
+  readonly swaps: SwapRecord[] = [];
+  readonly counts: Counts = { swapped: 0, rolledBack: 0, crashed: 0, rescued: 0 };
+  readonly #notes = new Map<Gen, GenerationNotes>();
+
+  notesOf(gen: Gen): GenerationNotes {
+    return this.#notes.get(gen) ?? {};
+  }
+
+  readonly consume = (event: ServiceEvent): void => {
+    switch (event.event) {
+      case "generation.started":
+        this.#note(event.generation, { startedAt: new Date().toISOString() });
+        break;
+      case "generation.ready":
+        this.#note(event.generation, { readyMs: event.readyMs, proven: event.proven });
+        break;
+      case "generation.rescued":
+        this.counts.rescued += event.connections;
+        break;
+      case "swap.done":
+        this.counts.swapped++;
+        this.#keep(event, { from: event.retired, outcome: "swapped" });
+        break;
+      case "swap.rolled-back": {
+        this.counts.rolledBack++;
+        const failure = failureFacts(event.failure);
+        this.#keep(event, { from: event.serving, outcome: "rolled-back", failure });
+        break;
+      }
+      case "generation.crashed":
+        this.counts.crashed++;
+        break;
+      case "generation.gone":
+        this.#notes.delete(event.generation);
+    }
+  };
+
+  #note(gen: Gen, notes: GenerationNotes): void {
+    this.#notes.set(gen, { ...this.notesOf(gen), ...notes });
+  }
+
+  #keep(
+    { generation, ageMs, readyMs }: Of<"swap.done"> | Of<"swap.rolled-back">,
+    rest: Pick<SwapRecord, "from" | "outcome" | "failure">,
+  ): void {
+    const endedAt = new Date().toISOString();
+    this.swaps.push({ generation, ...rest, endedAt, durationMs: ageMs, readyMs });
+    if (this.swaps.length > KEPT_SWAPS) this.swaps.shift();
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What happens in the life of the service, each event with its facts: told once, by the one that knows them, and consumed by
+ * the log, hooks, systemd, the history and those that wait for an outcome. Nothing is looked up a second time.
+ */
+import type { ExitStatus } from "../os/spawn.ts";
+import type { Cutover } from "../sockets/held.ts";
+
+/** The number of a generation, from 1. */
+export type Gen = number;
+
+export interface Failure {
+  /** One sentence: which check, which exit code, which limit. */
+  reason: string;
+  exit?: ExitStatus;
+  /** The last lines it wrote on stderr; may still grow by what was under way. */
+  stderr?: readonly string[];
+  /** Exit code of hupwatch where this was the first generation and it is all that is known. */
+  exitCode?: number;
+}
+
+/** A process that would not end, and what it is called. */
+export interface Leftover {
+  pid: number;
+  command: string;
+}
+
+/** How old a generation is, and after how long it was ready; whole milliseconds since its start. */
+interface Age {
+  ageMs: number;
+  readyMs: number | undefined;
+}
+
+export type ServiceEvent =
+  | { event: "run.plan"; name: string; server: string }
+  | { event: "socket.held"; address: string; cutover: Cutover }
+  | { event: "socket.none" }
+  | { event: "generation.started"; generation: Gen; pid: number }
+  /** `proven`: its checks were answered by this generation for sure. */
+  | { event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean }
+  | ({ event: "generation.serves"; generation: Gen } & Age)
+  | { event: "generation.taken-over"; generation: Gen }
+  | { event: "generation.crashed"; generation: Gen; failure: Failure }
+  | { event: "generation.start-failed"; generation: Gen; failure: Failure }
+  /** It serves, but clients could not be sent (back) to it. */
+  | { event: "generation.unreachable"; generation: Gen; failure: Failure }
+  | { event: "generation.respawning"; generation: Gen; afterMs: number }
+  | { event: "generation.signalled"; generation: Gen; signal: string; pids: number[] }
+  /** So many connections were taken out of a dead generation's queue and passed on. */
+  | { event: "generation.rescued"; generation: Gen; connections: number }
+  | { event: "generation.left-behind"; generation: Gen; processes: readonly Leftover[] }
+  | { event: "generation.gone"; generation: Gen; ageMs: number }
+  | { event: "swap.queued"; behind: Gen }
+  | ({ event: "swap.done"; generation: Gen; retired: Gen } & Age)
+  | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
+  | { event: "stopping"; generations: Gen[] }
+  | { event: "ignored"; what: string; why: string }
+  | { event: "hook.failed"; hook: string; command: string; reason: string }
+  /** `leader`: that of the generation that goes on, and the signal that would stop it. */
+  | { event: "left"; generation: Gen; leader: { pid: number; stopSignal: NodeJS.Signals } | undefined }
+  | { event: "stopped"; failure: Failure | undefined };
+
+export type Of<E extends ServiceEvent["event"]> = Extract<ServiceEvent, { event: E }>;
+
+/** Where what happens is told. */
+export type Tell = (event: ServiceEvent) => void;

@@ -1,0 +1,147 @@
+/** Each event in words: one sentence for people, how grave it is, and the facts that its record has. */
+import { formatDuration } from "../duration.ts";
+import type { EventName, Facts, Level, Told } from "./events.ts";
+import type { Failure, Of, ServiceEvent } from "./service-event.ts";
+
+interface Words {
+  level: Level;
+  text: string;
+  facts?: Facts;
+}
+
+export function inWords(event: ServiceEvent): Told {
+  const words = WORDS[event.event] as (event: ServiceEvent) => Words;
+  return { event: event.event, facts: {}, ...words(event) };
+}
+
+const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
+  "run.plan": ({ name, server }) => ({
+    level: "debug",
+    text: `${name}: ${server}`,
+    facts: { name, server },
+  }),
+  "socket.held": ({ address, cutover }) => ({
+    level: "info",
+    text: `holding ${address} (${cutover.mode === "steer" ? "steered" : `shared: ${cutover.why}`})`,
+    facts: { address, cutover: cutover.mode },
+  }),
+  "socket.none": () => ({
+    level: "info",
+    text: "nobody holds a socket: generations are swapped, connections are not (see --bind)",
+  }),
+  "generation.started": ({ generation, pid }) => ({
+    level: "info",
+    text: `generation ${generation} started (pid ${pid})`,
+    facts: { generation, child: pid },
+  }),
+  "generation.signalled": ({ generation, signal, pids }) => ({
+    level: signal === "SIGKILL" ? "warn" : "debug",
+    text: `generation ${generation}: sent ${signal} to ${pids.join(", ")}`,
+    facts: { generation, signal, pids },
+  }),
+  "generation.left-behind": ({ generation, processes }) => ({
+    level: "error",
+    text: `generation ${generation} left processes that would not end: ${processes.map((p) => `${p.pid} (${p.command})`).join(", ")}`,
+    facts: { generation, pids: processes.map((p) => p.pid) },
+  }),
+  "generation.rescued": ({ generation, connections }) => ({
+    level: "info",
+    text: `${connections === 1 ? "1 connection" : `${connections} connections`} waiting for generation ${generation} passed on`,
+    facts: { generation, connections },
+  }),
+  "generation.ready": ({ generation, readyMs, proven }) => ({
+    level: "info",
+    text: `generation ${generation} ready in ${formatDuration(readyMs)}${proven ? "" : UNPROVEN}`,
+    facts: { generation, readyMs, proven },
+  }),
+  "generation.taken-over": ({ generation }) => ({
+    level: "info",
+    text: `took over generation ${generation}, which serves: swapping from it`,
+    facts: { generation },
+  }),
+  "generation.serves": ({ generation }) => ({
+    level: "info",
+    text: `generation ${generation} serves`,
+    facts: { generation },
+  }),
+  "swap.done": ({ generation, retired, ageMs }) => ({
+    level: "info",
+    text: `generation ${generation} serves, generation ${retired} retired`,
+    facts: { generation, retired, durationMs: ageMs },
+  }),
+  "swap.rolled-back": ({ generation, serving, failure, ageMs }) => ({
+    level: "error",
+    text: `rolled back: generation ${generation} ${failure.reason}; generation ${serving} goes on`,
+    facts: { generation, serving, durationMs: ageMs, ...failureFacts(failure) },
+  }),
+  "swap.queued": ({ behind }) => ({
+    level: "info",
+    text: `swap asked for again: one more follows after generation ${behind}`,
+    facts: { behind },
+  }),
+  "generation.crashed": died,
+  "generation.start-failed": died,
+  "generation.respawning": ({ generation, afterMs }) => ({
+    level: "warn",
+    text: `generation ${generation} takes its place${afterMs > 0 ? ` in ${formatDuration(afterMs)}` : ""}`,
+    facts: { generation, afterMs },
+  }),
+  stopping: ({ generations }) => ({
+    level: "info",
+    text: `stopping generation ${generations.join(" and ")}`,
+    facts: { generations },
+  }),
+  "generation.unreachable": ({ generation, failure }) => ({
+    level: "error",
+    text: `generation ${generation} runs, but clients could not be sent to it: ${failure.reason}`,
+    facts: { generation, ...failureFacts(failure) },
+  }),
+  ignored: ({ what, why }) => ({ level: "warn", text: `${what} ignored: ${why}`, facts: { what, why } }),
+  "generation.gone": ({ generation, ageMs }) => ({
+    level: "info",
+    text: `generation ${generation} gone`,
+    facts: { generation, ageMs },
+  }),
+  "hook.failed": ({ hook, command, reason }) => ({
+    level: "warn",
+    text: `hook ${hook} '${command}' ${reason}`,
+    facts: { hook, command, reason },
+  }),
+  left: ({ generation, leader }) => ({
+    level: "info",
+    text: `left generation ${generation} running${leader ? ` (pid ${leader.pid})` : ""}: the same command line takes it over${leader ? `, 'kill -${leader.stopSignal.slice(3)} ${leader.pid}' stops it` : ""}`,
+    facts: { generation, child: leader?.pid },
+  }),
+  stopped: ({ failure }) => ({
+    level: "debug",
+    text: failure ? `stopped: the command ${failure.reason}` : "stopped as asked",
+    facts: failure ? { ...failureFacts(failure) } : {},
+  }),
+};
+
+const UNPROVEN = " (no proof: the listener is shared, and the old generation may have answered)";
+
+function died({ generation, failure }: { generation: number; failure: Failure }): Words {
+  return {
+    // A command that has done its work and says so is no error.
+    level: failure.exit?.code === 0 ? "info" : "error",
+    text: `generation ${generation} ${failure.reason}`,
+    facts: { generation, ...failureFacts(failure) },
+  };
+}
+
+export interface FailureFacts {
+  /** One sentence: which check, which exit code, which limit. */
+  reason: string;
+  exitCode?: number | undefined;
+  exitSignal?: string | undefined;
+  /** The generation's last lines of stderr: the same array as the generation's, so some may still be on their way. */
+  stderr?: readonly string[] | undefined;
+}
+
+export const failureFacts = ({ reason, exit, stderr }: Failure): FailureFacts => ({
+  reason,
+  exitCode: exit?.code,
+  exitSignal: exit?.signal,
+  stderr,
+});

@@ -1,0 +1,31 @@
+/** What a later hupwatch has to know of a generation: written by the state file, and what `status` shows. Types alone. */
+import type { Identity } from "../os/procfs.ts";
+
+export type Role = "serving" | "starting" | "retiring";
+
+export interface RecordedListener {
+  /** As `format` writes it: `unix:/path`, `127.0.0.1:8000`. */
+  address: string;
+  /** The socket's number in /proc/PID/fd, `socket:[inode]`; 0 where we never had its descriptor. */
+  inode: number;
+  /** Of all listeners of its SO_REUSEPORT group, in the kernel's order. */
+  group?: number[] | undefined;
+  /** The generation's own name beside a Unix path. */
+  privatePath?: string | undefined;
+}
+
+/** Its pid is 0 while it is about to be started: then only its environment will tell who it is. */
+export interface RecordedGeneration extends Identity {
+  number: number;
+  /** The pid in its HUPWATCH_PID: that of the hupwatch that started it. */
+  hupwatchPid: number;
+  role: Role;
+  listeners: RecordedListener[];
+}
+
+/** The generations that run, and what they hold. */
+export interface Snapshot {
+  /** The highest number given to a generation so far. */
+  last: number;
+  generations: RecordedGeneration[];
+}

@@ -1,0 +1,22 @@
+/** `--hook EVENT=CMD`: a shell line of the user's, and what it is run at. Parsing only. */
+import { HupwatchError } from "../error.ts";
+
+export const HOOK_EVENTS = ["ready", "swapped", "rolled-back", "crashed", "stopped"] as const;
+export type HookEvent = (typeof HOOK_EVENTS)[number];
+
+export interface Hook {
+  event: HookEvent;
+  /** For sh -c. */
+  line: string;
+}
+
+/** Throws a usage error that names the value. */
+export function parseHook(text: string): Hook {
+  const [name = "", ...rest] = text.split("=");
+  const line = rest.join("=").trim();
+  const event = HOOK_EVENTS.find((known) => known === name);
+  if (event !== undefined && line !== "") return { event, line };
+  throw new HupwatchError("usage", `--hook '${text}' is not a hook`, {
+    hint: `write EVENT=CMD, where EVENT is one of ${HOOK_EVENTS.join(", ")}`,
+  });
+}

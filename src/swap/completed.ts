@@ -1,0 +1,44 @@
+/** A report of the table, completed by what only the generation knows: when it was ready, how old it is, whether that is proof. */
+import type { ServiceEvent } from "../events/service-event.ts";
+import type { Gen, Report } from "./machine.ts";
+
+export interface GenerationFacts {
+  /** Whole milliseconds since its start. */
+  ageMs: number;
+  readyMs: number | undefined;
+  isProven: boolean;
+}
+
+export function completed(report: Report, look: (gen: Gen) => GenerationFacts | undefined): ServiceEvent {
+  const age = (gen: Gen) => ({ ageMs: look(gen)?.ageMs ?? 0, readyMs: look(gen)?.readyMs });
+  switch (report.event) {
+    case "swap-queued":
+      return { event: "swap.queued", behind: report.behind };
+    case "ready": {
+      const { readyMs = 0, isProven: proven = true } = look(report.gen) ?? {};
+      return { event: "generation.ready", generation: report.gen, readyMs, proven };
+    }
+    case "serving":
+      return { event: "generation.serves", generation: report.gen, ...age(report.gen) };
+    case "taken-over":
+      return { event: "generation.taken-over", generation: report.gen };
+    case "swapped":
+      return { event: "swap.done", generation: report.gen, retired: report.from, ...age(report.gen) };
+    case "rolled-back": {
+      const { gen: generation, to: serving, failure } = report;
+      return { event: "swap.rolled-back", generation, serving, failure, ...age(generation) };
+    }
+    case "crashed":
+    case "start-failed":
+    case "unreachable":
+      return { event: `generation.${report.event}`, generation: report.gen, failure: report.failure };
+    case "respawning":
+      return { event: "generation.respawning", generation: report.gen, afterMs: report.afterMs };
+    case "stopping":
+      return { event: "stopping", generations: report.gens };
+    case "ignored":
+      return report;
+    case "gone":
+      return { event: "generation.gone", generation: report.gen, ageMs: age(report.gen).ageMs };
+  }
+}
