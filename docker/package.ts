@@ -30,7 +30,8 @@ export interface Packed {
 
 const ALLOWED = [
   /^package\.json$/,
-  /^(README|CHANGELOG)\.md$/,
+  /^((src\/([a-z]+\/)?|docker\/)?README|CHANGELOG)\.md$/,
+  /^fixtures\/supervisors\//,
   /^LICENSE$/,
   /^src\/launcher\.sh$/,
   /^dist\/js\/((main|load)\.cjs(\.jsc)?|demo\.js|LICENSES\.txt)$/,

@@ -1,17 +1,25 @@
 import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
-import { README, withParts } from "./readme.ts";
+import { dirname, join, normalize } from "node:path";
+import { COMMAND_LINE, README, withParts } from "./readme.ts";
+import { ROOT } from "./setup/places.ts";
 import { NEEDED_PACKAGES } from "./setup/programs.ts";
 
 const text = await Bun.file(README).text();
+const commandLine = await Bun.file(COMMAND_LINE).text();
+
+test("the first document is read in a few minutes", () => {
+  expect(text.split("\n").length).toBeLessThanOrEqual(150);
+});
 
 test("the tables of options are what the code has (bun test/readme.ts writes them)", () => {
-  expect(text).toBe(withParts(text));
+  expect(commandLine).toBe(withParts(commandLine));
 });
 
 test("the signals of the table are the ones that are listened to", async () => {
   const source = await Bun.file(`${import.meta.dir}/../src/cli/signals.ts`).text();
-  const section = text.slice(text.indexOf("### Signals"), text.indexOf("### Exit codes"));
+  const section = commandLine.slice(commandLine.indexOf("## Signals"), commandLine.indexOf("## Exit codes"));
   const listed = [...section.matchAll(/\b(HUP|TERM|INT|QUIT|USR1|USR2|WINCH|TTIN|TTOU)\b/g)].map(
     (m) => `SIG${m[1]}`,
   );
@@ -42,3 +50,32 @@ test("every invariant is promised here and carried by a test's name", async () =
   for (const invariant of promised)
     expect(names.some((n) => new RegExp(`["\`]${invariant}\\b`).test(n))).toBe(true);
 });
+
+/** As npm takes it: `files` of package.json, and what is always taken. */
+function isPackaged(path: string): boolean {
+  const { files } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")) as { files: string[] };
+  const always = ["README.md", "LICENSE", "package.json"];
+  return [...always, ...files].some(
+    (name) => path === name || path.startsWith(`${name}/`) || new Bun.Glob(name).match(path),
+  );
+}
+
+test("the documents travel together: each link leads to a file that is there, also in the package", async () => {
+  const documents = ["README.md", "{src,docker,fixtures}/**/README.md"].flatMap((pattern) => [
+    ...new Bun.Glob(pattern).scanSync(ROOT),
+  ]);
+  expect(documents).toContain("src/cli/README.md");
+  const lost = documents.filter(isPackaged).flatMap((path) =>
+    [...readFileSync(`${ROOT}/${path}`, "utf8").matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)]
+      .map(([, link = ""]) => link)
+      .filter((link) => !/^[a-z]+:/.test(link))
+      .map((link) => normalize(join(dirname(path), link)))
+      .filter((target) => !existsSync(`${ROOT}/${target}`) || !isPackaged(withReadme(target)))
+      .map((target) => `${path} -> ${target}`),
+  );
+  expect(lost).toEqual([]);
+});
+
+/** A link to a folder shows its README. */
+const withReadme = (target: string) =>
+  existsSync(`${ROOT}/${target}/README.md`) ? join(target, "README.md") : target;

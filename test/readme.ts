@@ -1,11 +1,16 @@
-/** The README's generated parts. `bun test/readme.ts` writes them anew; readme.test.ts demands that they are up to date. */
+/** The generated parts of the documents. `bun test/readme.ts` writes them anew; readme.test.ts demands that they are up to date. */
 import type { OptionTable } from "../src/cli/command.ts";
 import { RELOAD_OPTIONS } from "../src/cli/reload.ts";
 import { RUN_OPTIONS } from "../src/cli/run-options.ts";
 import { STATUS_OPTIONS } from "../src/cli/status.ts";
 import { STOP_OPTIONS } from "../src/cli/stop.ts";
 
-export const README = `${import.meta.dir}/../README.md`;
+const TOP = `${import.meta.dir}/..`;
+
+export const README = `${TOP}/README.md`;
+export const COMMAND_LINE = `${TOP}/src/cli/README.md`;
+/** The tables that test/servers-table.ts measures. */
+export const SERVERS_README = `${TOP}/src/servers/README.md`;
 
 function optionTable(options: OptionTable): string {
   const rows = Object.entries(options).map(([name, o]) => {
@@ -28,14 +33,17 @@ const PARTS: Record<string, string> = {
   "options:stop": optionTable(STOP_OPTIONS),
 };
 
-/** The README with every generated part as the code has it. */
+/** The document of the command line with every generated part as the code has it. */
 export function withParts(text: string): string {
-  return Object.entries(PARTS).reduce((whole, [name, part]) => {
-    const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
-    const [from, to] = [whole.indexOf(open), whole.indexOf(close)];
-    if (from < 0 || to < 0) throw new Error(`README.md has no part ${name}`);
-    return `${whole.slice(0, from + open.length)}\n${part}\n${whole.slice(to)}`;
-  }, text);
+  return Object.entries(PARTS).reduce((whole, [name, part]) => withPart(whole, name, `\n${part}\n`), text);
 }
 
-if (import.meta.main) await Bun.write(README, withParts(await Bun.file(README).text()));
+/** What stands between the markers of this name, replaced. */
+export function withPart(text: string, name: string, part: string): string {
+  const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+  const [from, to] = [text.indexOf(open), text.indexOf(close)];
+  if (from < 0 || to < 0) throw new Error(`there is no part ${name}`);
+  return `${text.slice(0, from + open.length)}${part}${text.slice(to)}`;
+}
+
+if (import.meta.main) await Bun.write(COMMAND_LINE, withParts(await Bun.file(COMMAND_LINE).text()));

@@ -1,16 +1,16 @@
 /**
- * The README's tables of what clients see: every installed server of the contract suite under as many fresh connections as
+ * The tables of what clients see, in src/servers/README.md: every installed server of the contract suite under as many fresh connections as
  * it answers, kept ones, uploads and slow requests, swapped a few times.
  *
  *     bun test/servers-table.ts [--go-on] [REGEX]     measures the rows whose names match, all by default, and prints the tables
  *
- * All rows measured, they are written into the README between their markers. It takes about half an hour, and two
+ * All rows measured, they are written there between their markers. It takes about half an hour, and two
  * minutes more to build Caddy for the first time. TERM ends it, and `--go-on` keeps what an unfinished run has measured.
  */
 import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { measure, type Seen } from "./harness/contract.ts";
-import { README } from "./readme.ts";
+import { SERVERS_README, withPart } from "./readme.ts";
 import { buildServers } from "./setup/build-servers.ts";
 import { CACHE } from "./setup/places.ts";
 import { isInstalled, SERVERS, type ServerRow, type Transport, versionOf } from "./setup/servers.ts";
@@ -160,10 +160,7 @@ const table = [
 console.log(table);
 
 if (filter === undefined) {
-  const [open, close] = ["<!-- servers -->", "<!-- /servers -->"];
-  const text = await Bun.file(README).text();
-  const [from, to] = [text.indexOf(open), text.indexOf(close)];
-  if (from < 0 || to < 0) throw new Error("README.md has no part 'servers'");
-  await Bun.write(README, `${text.slice(0, from + open.length)}\n\n${table}\n\n${text.slice(to)}`);
+  const text = await Bun.file(SERVERS_README).text();
+  await Bun.write(SERVERS_README, withPart(text, "servers", `\n\n${table}\n\n`));
 }
 process.exit(0);
