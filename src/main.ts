@@ -1,7 +1,8 @@
 /** Entry: cut argv, pick the sub-command, turn what happened into an exit code. The launcher starts it. */
 import { writeFileSync } from "node:fs";
-import { COMMON_OPTIONS, cutAtCommand, parse } from "./cli/command.ts";
+import { COMMON_OPTIONS } from "./cli/command.ts";
 import { COMMANDS } from "./cli/commands.ts";
+import { cutAtCommand, parse } from "./cli/parse.ts";
 import { print } from "./cli/print.ts";
 import { isCommandName } from "./cli/summaries.ts";
 import { HupwatchError } from "./error.ts";

@@ -1,4 +1,4 @@
-/** The boundaries of the design, read out of the imports of src: one way down, and each library in one place. */
+/** The boundaries of the design, read out of the imports of src: one way, and each library in one place. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -10,6 +10,8 @@ interface Import {
   /** A path below src, or a package. */
   to: string;
   typeOnly: boolean;
+  /** Loaded when it is needed: `await import(...)`. */
+  dynamic?: boolean;
 }
 
 const files = readdirSync(`${ROOT}/src`, { recursive: true, encoding: "utf8" })
@@ -28,7 +30,12 @@ const imports: Import[] = files.flatMap((from) => {
       to: resolved(to),
       typeOnly: type !== undefined,
     })),
-    ...[...text(from).matchAll(DYNAMIC)].map(([, to = ""]) => ({ from, to: resolved(to), typeOnly: false })),
+    ...[...text(from).matchAll(DYNAMIC)].map(([, to = ""]) => ({
+      from,
+      to: resolved(to),
+      typeOnly: false,
+      dynamic: true,
+    })),
   ];
 });
 
@@ -39,7 +46,12 @@ const shown = (found: Import[]) => found.map(({ from, to }) => `${from} -> ${to}
 test("the imports are read at all", () => {
   expect(files.length).toBeGreaterThan(50);
   expect(imports).toContainEqual({ from: "swap/states.ts", to: "os/spawn.ts", typeOnly: true });
-  expect(imports).toContainEqual({ from: "cli/commands.ts", to: "cli/run.ts", typeOnly: false });
+  expect(imports).toContainEqual({
+    from: "cli/commands.ts",
+    to: "cli/run.ts",
+    typeOnly: false,
+    dynamic: true,
+  });
   for (const { to } of imports) if (to.endsWith(".ts")) expect(files).toContain(to);
 });
 
@@ -93,41 +105,85 @@ test("the machine is pure: types are all that it and its moves import", () => {
     expect(text(file)).not.toMatch(/\b(Bun|process|Date|performance|console|setTimeout)\./);
 });
 
-/** What each area may use besides itself and the leaves; the arrows of the design go down this list. */
-const LEAVES = ["error.ts", "duration.ts", "report.ts", "version.ts"];
-const BELOW: Record<string, string[]> = {
+/** Used everywhere: they say how a value is read or an error is made, and know nothing of hupwatch. */
+const LEAVES = ["error.ts", "duration.ts", "version.ts"];
+
+/**
+ * What each room uses besides itself and the leaves, from the ground up: a room uses only rooms above it in this list, so that
+ * there is no circle, of types neither. It is what is imported, no more and no less; src/README.md shows it.
+ */
+const USES: Record<string, readonly string[]> = {
   os: [],
   http: [],
+  "log.ts": [],
   sockets: ["os"],
-  ready: ["http", "sockets", "os"],
-  servers: ["sockets", "os"],
-  plan: ["cli", "events", "generation", "swap", "ready", "servers", "sockets", "os", "log.ts"],
-  generation: ["plan", "instance", "swap", "ready", "sockets", "os"],
-  instance: ["generation", "plan", "swap", "sockets", "os"],
-  swap: ["generation", "instance", "plan", "sockets", "os"],
-  events: ["control", "instance", "swap", "sockets", "os", "log.ts"],
-  control: ["events", "instance", "swap", "plan", "http", "sockets", "os"],
-  load: ["http", "sockets", "os"],
-  verify: ["load", "http", "sockets", "os"],
+  ready: ["os", "http", "sockets"],
+  servers: ["os", "sockets"],
+  plan: ["log.ts", "sockets", "ready", "servers"],
+  events: ["os", "log.ts", "sockets", "plan"],
+  generation: ["os", "sockets", "ready", "plan", "events"],
+  instance: ["os", "sockets", "plan", "events", "generation"],
+  swap: ["os", "sockets", "plan", "events", "generation"],
+  control: ["os", "http", "sockets", "plan", "events", "generation", "swap"],
+  load: ["os", "http", "sockets"],
+  verify: ["os", "load"],
   cli: [
-    ...["plan", "instance", "swap", "events", "control", "verify", "load", "ready", "servers", "sockets"],
-    ...["http", "os", "log.ts"],
+    ...["os", "log.ts", "sockets", "ready", "servers", "plan", "events", "generation", "instance", "swap"],
+    ...["control", "load", "verify"],
   ],
   "main.ts": ["cli"],
-  "log.ts": [],
-  ...Object.fromEntries(LEAVES.map((leaf) => [leaf, []])),
 };
 
 describe("imports go one way", () => {
+  const inside = imports.filter(({ to }) => files.includes(to));
+
   test("every area has its rule", () => {
-    const areas = [...new Set(files.map(area))];
-    expect(areas.filter((name) => !(name in BELOW))).toEqual([]);
+    const areas = [...new Set(files.map(area))].filter((name) => !LEAVES.includes(name));
+    expect(areas.toSorted()).toEqual(Object.keys(USES).toSorted());
+    for (const leaf of LEAVES)
+      expect(shown(inside.filter(({ from, to }) => from === leaf && !LEAVES.includes(to)))).toEqual([]);
   });
 
-  test.each(Object.entries(BELOW))("%s", (name, below) => {
-    const inside = imports.filter(({ from, to }) => area(from) === name && files.includes(to));
-    const allowed = new Set([name, ...below, ...LEAVES]);
-    expect(shown(inside.filter(({ to }) => !allowed.has(area(to))))).toEqual([]);
+  test("a room uses only rooms that stand before it", () => {
+    const order = Object.keys(USES);
+    const upwards = order.flatMap((name) =>
+      (USES[name] ?? [])
+        .filter((below) => order.indexOf(below) >= order.indexOf(name))
+        .map((below) => `${name} -> ${below}`),
+    );
+    expect(upwards).toEqual([]);
+  });
+
+  test.each(Object.entries(USES))("%s: what is imported is what the rule says", (name, uses) => {
+    const others = inside.filter(
+      ({ from, to }) => area(from) === name && area(to) !== name && !LEAVES.includes(area(to)),
+    );
+    expect({ forbidden: shown(others.filter(({ to }) => !uses.includes(area(to)))) }).toEqual({
+      forbidden: [],
+    });
+    const used = new Set(others.map(({ to }) => area(to)));
+    expect({ unused: uses.filter((room) => !used.has(room)) }).toEqual({ unused: [] });
+  });
+
+  test("src/README.md shows the rule, from the top down", () => {
+    const width = Math.max(...Object.keys(USES).map((name) => name.length));
+    const rows = Object.entries(USES).toReversed();
+    const picture = rows.map(([name, uses]) => `    ${name.padEnd(width)} ─▶ ${uses.join(" ") || "nothing"}`);
+    expect(readFileSync(`${ROOT}/src/README.md`, "utf8")).toContain(`\n${picture.join("\n")}\n`);
+  });
+
+  /** A file that is loaded on demand is called, not built in: completion reads the table of sub-commands that it is part of. */
+  test("no two files import each other, types included, by whatever way round", () => {
+    const below = (from: string) => inside.filter((i) => i.from === from && !i.dynamic).map(({ to }) => to);
+    const done = new Set<string>();
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file))
+        throw new Error(`a circle: ${[...path.slice(path.indexOf(file)), file].join(" -> ")}`);
+      if (done.has(file)) return;
+      for (const to of below(file)) visit(to, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) visit(file, []);
   });
 
   test("verify and load use hupwatch only as a user would: never swap, servers or cli", () => {

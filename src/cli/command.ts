@@ -1,11 +1,4 @@
-/**
- * What a sub-command is, and how its words are read.
- *
- * A command's options are one table. `node:util` parses by it (citty keeps only the last of a repeated flag and
- * lets unknown ones pass), help and shell completion come from it, and the README's tables are tested against it.
- */
-import { parseArgs } from "node:util";
-import { misread, rejectEmpty } from "./usage-error.ts";
+/** What a sub-command is: a name, texts, one table of options, and what it does. Help, completion and the README come from it. */
 
 export interface Option {
   type: "string" | "boolean";
@@ -68,66 +61,3 @@ export const command = <const T extends OptionTable>(definition: Command<T>): Co
 export const COMMON_OPTIONS = {
   help: { type: "boolean", short: "h", help: "show this help and exit" },
 } as const satisfies OptionTable;
-
-export interface CutLine {
-  head: string[];
-  /** Undefined where no `--` and no first positional was seen. */
-  wrapped: string[] | undefined;
-  /** It was a `--`. */
-  atDashes?: boolean;
-}
-
-/** Cuts a wrapping command's words where the wrapped command line starts: at `--`, else at the first word that is no option. */
-export function cutAtCommand(words: readonly string[], options: OptionTable): CutLine {
-  const { tokens } = parseArgs({
-    args: [...words],
-    options: nodeOptions(options),
-    strict: false,
-    tokens: true,
-    allowPositionals: true,
-  });
-  for (const token of tokens) {
-    if (token.kind === "option-terminator")
-      return { head: words.slice(0, token.index), wrapped: words.slice(token.index + 1), atDashes: true };
-    if (token.kind === "positional")
-      return { head: words.slice(0, token.index), wrapped: words.slice(token.index) };
-  }
-  return { head: [...words], wrapped: undefined };
-}
-
-/** Reads the words of one command. Throws a usage error that names the word. */
-export function parse<T extends OptionTable>(cmd: Command<T>, words: readonly string[]): Parsed<T> {
-  const options = { ...cmd.options, ...COMMON_OPTIONS };
-  const { head, wrapped, atDashes }: CutLine = cmd.wraps
-    ? cutAtCommand(words, options)
-    : { head: [...words], wrapped: undefined };
-  const { values, positionals } = strictly(head, cmd, options);
-  rejectEmpty(values, cmd);
-  return {
-    values: values as Values<T>,
-    positionals: wrapped ?? positionals,
-    behindDashes: atDashes === true,
-  };
-}
-
-function strictly(args: string[], cmd: Pick<Command, "name" | "usageExitCode">, options: OptionTable) {
-  try {
-    return parseArgs({
-      args,
-      options: nodeOptions(options),
-      strict: true,
-      allowNegative: true,
-      allowPositionals: true,
-    });
-  } catch (cause) {
-    throw misread(cause, cmd, options);
-  }
-}
-
-const nodeOptions = (table: OptionTable) =>
-  Object.fromEntries(
-    Object.entries(table).map(([name, o]) => [
-      name,
-      { type: o.type, ...(o.short ? { short: o.short } : {}), ...(o.multiple ? { multiple: true } : {}) },
-    ]),
-  );

@@ -4,7 +4,8 @@
  * strict tables, which also make the help and the README.
  */
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import { COMMON_OPTIONS, type Command, type OptionTable, parse } from "./command.ts";
+import { COMMON_OPTIONS, type Command, type OptionTable } from "./command.ts";
+import { parse } from "./parse.ts";
 
 /** Returns the exit code. Throws HupwatchError. */
 export async function dispatch(cmd: Command, words: readonly string[]): Promise<number> {

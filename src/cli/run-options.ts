@@ -1,4 +1,5 @@
 /** The options of `hupwatch run`, also those that `explain` and `verify` pass on. */
+import type { RunValues } from "../plan/run-values.ts";
 import type { OptionTable } from "./command.ts";
 
 export const RUN_OPTIONS = {
@@ -111,4 +112,4 @@ export const RUN_OPTIONS = {
   "hook-timeout": { type: "string", value: "DUR", help: "then a hook is killed", default: "30s" },
   "log-format": { type: "string", value: "FORMAT", help: "text or json", default: "text" },
   version: { type: "boolean", help: "show the version and exit" },
-} as const satisfies OptionTable;
+} as const satisfies OptionTable & Record<keyof RunValues, unknown>;

@@ -3,9 +3,13 @@ import { accessSync, closeSync, constants, openSync, readSync, type Stats, statS
 import { delimiter, resolve } from "node:path";
 import { EXIT, HupwatchError } from "../error.ts";
 import { type Account, identityOptions, requireSetpriv } from "./setpriv.ts";
-import type { SpawnRequest } from "./spawn.ts";
 
-export type Lookup = Pick<SpawnRequest, "argv" | "env" | "cwd" | "user" | "group">;
+/** A command, and what decides which program it is. */
+export interface Lookup extends Account {
+  argv: readonly string[];
+  env: Record<string, string>;
+  cwd: string;
+}
 
 /** Looks the command up from the child's directory and in the child's PATH. Throws HupwatchError with 126 or 127. */
 export function locate(lookup: Lookup): string {

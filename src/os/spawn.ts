@@ -5,16 +5,13 @@
 import { constants as numbers } from "node:os";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
-import { requireRunnable } from "./lookup.ts";
+import { type Lookup, requireRunnable } from "./lookup.ts";
 import { birthOf, processOf } from "./procfs.ts";
 import type { Account } from "./setpriv.ts";
 import { trampoline } from "./trampoline.ts";
 
 /** `user` and `group`: by name or number, with all its groups (setpriv --init-groups); undefined keeps ours. */
-export interface SpawnRequest extends Account {
-  argv: readonly string[];
-  env: Record<string, string>;
-  cwd: string;
+export interface SpawnRequest extends Lookup {
   /** Passed as 3, 4, ... in this order. */
   descriptors: readonly number[];
   /** Set LISTEN_PID. */

@@ -1,11 +1,10 @@
 /** From the words on the command line to a RunPlan: every value is checked here, once, before anything is touched. */
 import { basename, resolve } from "node:path";
-import type { Values } from "../cli/command.ts";
-import type { RUN_OPTIONS } from "../cli/run-options.ts";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import type { LogFormat } from "../log.ts";
-import { type Check, defaultCheck, parseCheck } from "../ready/check.ts";
+import type { Check } from "../ready/check.ts";
+import { defaultCheck, parseCheck } from "../ready/parse.ts";
 import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
 import { activatedSpecs } from "../sockets/activation.ts";
@@ -19,10 +18,9 @@ import { type Hook, parseHook } from "./hook.ts";
 import { metricsNote } from "./metrics.ts";
 import { ownerOf } from "./owner.ts";
 import type { RunPlan } from "./run-plan.ts";
+import type { RunValues } from "./run-values.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
 import { logicalDirectory, pathNote, releaseNote } from "./working-directory.ts";
-
-export type RunValues = Values<typeof RUN_OPTIONS>;
 
 export interface Surroundings {
   env: Record<string, string | undefined>;

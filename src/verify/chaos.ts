@@ -5,17 +5,33 @@
  */
 import { processOf } from "../os/procfs.ts";
 import type { HupwatchEvent } from "./event-feed.ts";
-import type { HupwatchServer } from "./hupwatch.ts";
-import type { Outcome } from "./journal.ts";
+import type { Outcome, Swap } from "./journal.ts";
 import type { ChaosKind } from "./plan.ts";
 import { signalProcess } from "./stock.ts";
+
+/** What an accident does to a hupwatch, and what it sees of it. */
+export interface Patient {
+  readonly events: readonly HupwatchEvent[];
+  /** When it was asked for a swap, in milliseconds of the run. */
+  readonly signalsMs: readonly number[];
+  hup(): void;
+  /** The next start is itself a swap that is asked for. */
+  asks(): void;
+  launch(): void;
+  killHard(): Promise<void>;
+  /** The first event from number `from` on that matches; undefined where it does not come in time. */
+  expect(from: number, match: (event: HupwatchEvent) => boolean): Promise<HupwatchEvent | undefined>;
+  settled(from: number): Promise<boolean>;
+  until<T>(look: () => T | undefined): Promise<T | undefined>;
+  swapsSince(from: number, kind: Swap["kind"]): Swap[];
+}
 
 export interface Accident {
   /** What happens, and what is to come of it. */
   title: string;
   /** Of every swap that it leads to. */
   expected: Outcome;
-  happen(server: HupwatchServer): Promise<void>;
+  happen(server: Patient): Promise<void>;
 }
 
 const STORM_HUPS = 10;

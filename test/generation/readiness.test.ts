@@ -1,7 +1,7 @@
 /** The deadline of a young generation, and how far it may move it. On a turned clock. */
 import { expect, test } from "bun:test";
 import { Readiness, type ReadinessContext } from "../../src/generation/readiness.ts";
-import { parseCheck } from "../../src/ready/check.ts";
+import { parseCheck } from "../../src/ready/parse.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 
 const TIMEOUT_MS = 6000;

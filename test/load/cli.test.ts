@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parse } from "../../src/cli/command.ts";
 import load from "../../src/cli/load.ts";
+import { parse } from "../../src/cli/parse.ts";
 import { FaultServer } from "../faults/server.ts";
 
 const LAUNCHER = join(import.meta.dir, "../../src/launcher.sh");

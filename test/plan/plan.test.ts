@@ -1,7 +1,7 @@
 /** From the words of a command line to a plan: values, defaults, and where each comes from. */
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { parse } from "../../src/cli/command.ts";
+import { parse } from "../../src/cli/parse.ts";
 import run from "../../src/cli/run.ts";
 import { type Planned, planRun, type Surroundings } from "../../src/plan/plan.ts";
 import type { RunPlan } from "../../src/plan/run-plan.ts";

@@ -1,7 +1,7 @@
 /** The checks that ask a socket, against real listeners: what passes, what does not, and what is told meanwhile. */
 import { describe, expect, test } from "bun:test";
 import { SystemError } from "../../src/os/libc.ts";
-import { defaultCheck, parseCheck } from "../../src/ready/check.ts";
+import { defaultCheck, parseCheck } from "../../src/ready/parse.ts";
 import type { Listener } from "../../src/sockets/held.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 import { until } from "../harness/until.ts";

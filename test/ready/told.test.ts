@@ -1,7 +1,7 @@
 /** The checks that ask no socket: time, a line, a datagram, a command. On a turned clock. */
 import { describe, expect, test } from "bun:test";
 import type { ExitStatus } from "../../src/os/spawn.ts";
-import { parseCheck } from "../../src/ready/check.ts";
+import { parseCheck } from "../../src/ready/parse.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { ask } from "./stage.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
-import { parseCheck } from "../../src/ready/check.ts";
+import { parseCheck } from "../../src/ready/parse.ts";
 import type { Handed, ServerTraits } from "../../src/servers/adapter.ts";
 import { ADAPTERS, traitsOf } from "../../src/servers/adapters.ts";
 import { handOver } from "../../src/sockets/handover.ts";

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parse } from "../../src/cli/command.ts";
+import { parse } from "../../src/cli/parse.ts";
 import verify from "../../src/cli/verify.ts";
 import { allProcesses, environmentOf } from "../../src/os/procfs.ts";
 import type { VerifyReport } from "../../src/verify/report.ts";

@@ -1,6 +1,6 @@
 /** The judgement against a server that breaks on purpose: verify has to name what the load saw, and to fail by it. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { parse } from "../../src/cli/command.ts";
+import { parse } from "../../src/cli/parse.ts";
 import verify from "../../src/cli/verify.ts";
 import { planVerify } from "../../src/cli/verify-plan.ts";
 import { conduct } from "../../src/verify/conductor.ts";
