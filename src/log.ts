@@ -5,6 +5,7 @@
  */
 import { fstatSync, writeSync } from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels, type LogObject, LogTypes } from "consola/core";
+import { json, plain } from "./text.ts";
 
 export type LogFormat = "text" | "json";
 
@@ -94,16 +95,19 @@ export function isJournal(stream: string | undefined, fd: number): boolean {
 }
 
 const asJson = (entry: Entry): string =>
-  JSON.stringify({
+  json({
     time: entry.date.toISOString(),
     level: entry.type === "log" ? "notice" : entry.type,
     event: entry.event,
     pid: process.pid,
-    message: text(entry),
+    message: messageOf(entry),
     ...entry.facts,
   });
 
-const text = (entry: Entry): string => entry.message ?? entry.args.join(" ");
+const messageOf = (entry: Entry): string => entry.message ?? entry.args.join(" ");
+
+/** An event is a line, and its text may quote a child. */
+const text = (entry: Entry): string => plain(messageOf(entry));
 
 function writeLine(line: string): void {
   try {

@@ -6,6 +6,7 @@ import { cutAtCommand, parse } from "./cli/parse.ts";
 import { print } from "./cli/print.ts";
 import { isCommandName } from "./cli/summaries.ts";
 import { HupwatchError } from "./error.ts";
+import { plain, plainPage, quoted } from "./text.ts";
 import { VERSION } from "./version.ts";
 
 async function main(words: string[]): Promise<number> {
@@ -42,10 +43,10 @@ function nameProcess(): void {
 
 function report(error: unknown): number {
   if (!(error instanceof HupwatchError)) {
-    console.error(error);
+    console.error(plainPage(Bun.inspect(error)));
     return 125;
   }
-  console.error(`hupwatch: ${error.message}${error.hint ? `\nTo fix: ${error.hint}` : ""}`);
+  console.error(`hupwatch: ${quoted(error.message)}${error.hint ? `\nTo fix: ${plain(error.hint)}` : ""}`);
   return error.exitCode;
 }
 

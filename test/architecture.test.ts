@@ -105,8 +105,8 @@ test("the machine is pure: types are all that it and its moves import", () => {
     expect(text(file)).not.toMatch(/\b(Bun|process|Date|performance|console|setTimeout)\./);
 });
 
-/** Used everywhere: they say how a value is read or an error is made, and know nothing of hupwatch. */
-const LEAVES = ["error.ts", "duration.ts", "version.ts"];
+/** Used everywhere: they say how a value is read or shown or an error is made, and know nothing of hupwatch. */
+const LEAVES = ["error.ts", "text.ts", "duration.ts", "version.ts"];
 
 /**
  * What each room uses besides itself and the leaves, from the ground up: a room uses only rooms above it in this list, so that

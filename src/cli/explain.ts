@@ -9,7 +9,7 @@ import { command } from "./command.ts";
 import { explain } from "./explanation.ts";
 import { renderExplanation } from "./explanation-text.ts";
 import { obstaclesOf } from "./obstacles.ts";
-import { print } from "./print.ts";
+import { print, printJson } from "./print.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 
 const EXPLAIN_OPTIONS = {
@@ -51,10 +51,8 @@ export default command({
     const obstacles = await obstaclesOf(what.plan, { runDir, env, uid });
     const explanation = explain(what, positionals, env, obstacles);
     const bold = process.stdout.isTTY && !env.NO_COLOR;
-    const text = values.json
-      ? `${JSON.stringify(explanation)}\n`
-      : renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label));
-    await print(text);
+    if (values.json) await printJson(explanation);
+    else await print(renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label)));
     return ANSWER.yes;
   },
 });

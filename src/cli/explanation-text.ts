@@ -1,5 +1,6 @@
 /** An explanation for people: 80 columns, a label on the left, the reason behind each fact. Pure. */
 import { formatDuration } from "../duration.ts";
+import { plain } from "../text.ts";
 import type { Explanation } from "./explanation.ts";
 
 const WIDTH = 80;
@@ -95,7 +96,7 @@ function swapLines({ swap, sockets }: Explanation): string[] {
 }
 
 function renderRow(name: string, lines: readonly string[]): string {
-  const [first = "", ...rest] = lines.flatMap(wrap);
+  const [first = "", ...rest] = lines.map(plain).flatMap(wrap);
   return [`${name}${first}\n`, ...rest.map((line) => `${" ".repeat(INDENT)}${line}\n`)].join("");
 }
 

@@ -8,7 +8,7 @@ import { progressLine, renderTable } from "../load/table.ts";
 import { parseTarget } from "../load/target.ts";
 import { verdictOf } from "../load/verdict.ts";
 import { command, type Values } from "./command.ts";
-import { print } from "./print.ts";
+import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { requireWritable, writeReport } from "./report-file.ts";
 import { duration, number, size, usage, wholeNumber } from "./values.ts";
@@ -97,7 +97,8 @@ export default command({
     await preflight(plan);
     requireWritable(values.hgrm);
     const result = await runShowing(plan, values.quiet === true);
-    await print(values.json ? `${JSON.stringify(reportOf(result))}\n` : renderTable(result));
+    if (values.json) await printJson(reportOf(result));
+    else await print(renderTable(result));
     if (values.hgrm !== undefined) await writeSpectrum(values.hgrm, result);
     return conclude(plan, result);
   },

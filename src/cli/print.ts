@@ -4,11 +4,12 @@
  * puts /dev/null where stdout was closed.)
  */
 import { HupwatchError } from "../error.ts";
+import { json, plainPage } from "../text.ts";
 
 /** False where nobody reads. Throws HupwatchError where it cannot be written, as on a full disk. */
 export async function print(text: string, stream: "stdout" | "stderr" = "stdout"): Promise<boolean> {
   try {
-    await Bun.write(Bun[stream], text);
+    await Bun.write(Bun[stream], plainPage(text));
     return true;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
@@ -19,3 +20,6 @@ export async function print(text: string, stream: "stdout" | "stderr" = "stdout"
     });
   }
 }
+
+/** A line of JSON, for a program. */
+export const printJson = (value: unknown): Promise<boolean> => print(`${json(value)}\n`);

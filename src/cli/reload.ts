@@ -4,8 +4,9 @@ import type { ReloadAnswer } from "../control/protocol.ts";
 import { formatDuration } from "../duration.ts";
 import { ANSWER } from "../error.ts";
 import type { FailureFacts } from "../events/words.ts";
+import { plain } from "../text.ts";
 import { command } from "./command.ts";
-import { print } from "./print.ts";
+import { print, printJson } from "./print.ts";
 import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
@@ -48,7 +49,7 @@ export default command({
       target: values.wait === false ? "/reload?wait=0" : "/reload",
       timeoutMs,
     });
-    if (values.json) await print(`${JSON.stringify(answer)}\n`);
+    if (values.json) await printJson(answer);
     else await print(`${inWords(answer)}\n`, isGood(answer) ? "stdout" : "stderr");
     return isGood(answer) ? ANSWER.yes : ANSWER.no;
   },
@@ -57,7 +58,8 @@ export default command({
 const isGood = ({ outcome }: ReloadAnswer) => outcome === "swapped" || outcome === "asked";
 
 export function inWords(answer: ReloadAnswer): string {
-  const { name, outcome, generation, serving, readyMs, durationMs, failure } = answer;
+  const { outcome, generation, serving, readyMs, durationMs, failure } = answer;
+  const name = plain(answer.name);
   switch (outcome) {
     case "asked":
       return `${name}: asked for generation ${generation}`;
@@ -69,19 +71,20 @@ export function inWords(answer: ReloadAnswer): string {
     case "rolled-back":
       return [
         `${name}: rolled back, generation ${serving} goes on`,
-        `  generation ${generation} ${failure?.reason ?? "failed"}`,
+        `  generation ${generation} ${plain(failure?.reason ?? "failed")}`,
         ...lastLines(failure),
       ].join("\n");
     case "ended":
-      return [`${name}: not swapped: ${failure?.reason ?? "hupwatch has ended"}`, ...lastLines(failure)].join(
-        "\n",
-      );
+      return [
+        `${name}: not swapped: ${plain(failure?.reason ?? "hupwatch has ended")}`,
+        ...lastLines(failure),
+      ].join("\n");
   }
 }
 
 function lastLines(failure: FailureFacts | undefined): string[] {
   const lines = shortened(failure?.stderr ?? []);
-  return lines.length === 0 ? [] : ["  its last lines:", ...lines.map((line) => `    ${line}`)];
+  return lines.length === 0 ? [] : ["  its last lines:", ...lines.map((line) => `    ${plain(line)}`)];
 }
 
 /**

@@ -1,5 +1,7 @@
 /** A picture that is drawn over and over on the terminal's other screen, and stays on the first one when it ends. */
 
+import { plainPage } from "../text.ts";
+
 const OTHER_SCREEN = "\x1b[?1049h\x1b[?25l";
 const FIRST_SCREEN = "\x1b[?1049l\x1b[?25h";
 const HOME = "\x1b[H";
@@ -15,10 +17,10 @@ export class Screen implements Disposable {
 
   /** In one write, cut to the terminal as it is now: nothing flickers, nothing scrolls. */
   draw(text: string): void {
-    this.#last = text;
+    this.#last = plainPage(text);
     // A terminal that does not know its size says 0, as serial lines and `docker exec` do.
     const { columns, rows } = this.out;
-    const lines = fit(text, columns || 80, (rows || 24) - 1).map((line) => `${line}${TO_LINE_END}`);
+    const lines = fit(this.#last, columns || 80, (rows || 24) - 1).map((line) => `${line}${TO_LINE_END}`);
     this.out.write(`${HOME}${lines.join("\r\n")}\r\n${BELOW}`);
   }
 

@@ -4,6 +4,7 @@ import type { GenerationStatus, SocketStatus, StatusAnswer } from "../control/pr
 import { formatDuration } from "../duration.ts";
 import type { SwapRecord } from "../events/history.ts";
 import type { Instance } from "../instance/instances.ts";
+import { plain } from "../text.ts";
 
 /** What a status shows of one hupwatch: its answer, or why there is none. */
 export interface Shown {
@@ -19,17 +20,10 @@ export function renderStatus(shown: readonly Shown[], now: number): string {
   return shown.map((one) => (one.answer ? renderAnswer(one.answer, now) : renderMute(one))).join("\n\n");
 }
 
-/** A directory's name and a command's words may have anything in them: line breaks, and orders to the terminal. */
-const plain = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for
-  text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (c) =>
-    c === "\n" ? "\\n" : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
-
 function renderAnswer(answer: StatusAnswer, now: number): string {
   const { name, phase, pid, startedAt, version, directory, command, generations, sockets, swaps } = answer;
   const head = [
-    `${name}   ${PHASES[phase] ?? phase}   pid ${pid}   up ${ageOf(startedAt, now)}   hupwatch ${version}`,
+    `${plain(name)}   ${PHASES[phase] ?? phase}   pid ${pid}   up ${ageOf(startedAt, now)}   hupwatch ${version}`,
     plain(`${directory}$ ${command.join(" ")}`),
   ];
   const blocks = [head.join("\n"), generationTable(generations, now)];
@@ -77,7 +71,7 @@ function swapTable(swaps: readonly SwapRecord[], now: number): string {
     swap.outcome === "swapped" ? "swapped" : "rolled back",
     swap.readyMs === undefined ? "-" : formatDuration(swap.readyMs),
     formatDuration(swap.durationMs),
-    plain(swap.failure?.reason ?? ""),
+    swap.failure?.reason ?? "",
   ]);
   return columns([["LAST SWAPS", "", "", "READY IN", "IN ALL", ""], ...rows]);
 }
@@ -93,9 +87,11 @@ function counted({ counts }: StatusAnswer): string {
 const plural = (n: number, one: string, many: string) => `${n} ${n === 1 ? one : many}`;
 
 function renderMute({ instance, problem }: Shown): string {
-  const { name, pid, left } = instance;
+  const { pid, left } = instance;
+  const name = plain(instance.name);
   const known = pid ? [`pid ${pid}`] : [];
-  if (pid !== undefined) return [name, ...known, problem ?? "runs without a control socket"].join("   ");
+  if (pid !== undefined)
+    return [name, ...known, plain(problem ?? "runs without a control socket")].join("   ");
   const pids = left.map((g) => `generation ${g.number} (pid ${g.pid})`).join(", ");
   const [serve, them] = left.length === 1 ? ["serves", "it"] : ["serve", "them"];
   return `${name}   ${pids} ${serve} on without hupwatch; the next start of the same command takes ${them} over`;
@@ -109,11 +105,12 @@ export function summaryLine({ instance, answer, problem }: Shown): string {
   const outcome = last
     ? [`last swap ${last.outcome === "swapped" ? "done" : `rolled back: ${last.failure?.reason}`}`]
     : [];
-  return [answer.name, PHASES[answer.phase] ?? answer.phase, ...generations, ...outcome].join("   ");
+  return plain([answer.name, PHASES[answer.phase] ?? answer.phase, ...generations, ...outcome].join("   "));
 }
 
 /** Left-aligned, two blanks apart, no blanks at the ends of lines. */
-function columns(rows: readonly (readonly string[])[]): string {
+function columns(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(plain));
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
   return rows
     .map((row) =>

@@ -3,6 +3,7 @@ import { ask } from "../control/client.ts";
 import type { LeftAnswer, StatusAnswer } from "../control/protocol.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
 import type { Instance } from "../instance/instances.ts";
+import { json as jsonOf } from "../text.ts";
 import { command } from "./command.ts";
 import { print } from "./print.ts";
 import { Screen } from "./screen.ts";
@@ -73,7 +74,7 @@ async function askOne(instance: Instance): Promise<Shown> {
   }
 }
 
-const asJson = (shown: readonly Shown[]): string => JSON.stringify(shown.map(entryOf));
+const asJson = (shown: readonly Shown[]): string => jsonOf(shown.map(entryOf));
 
 /** The answer; who cannot give one is there with name and pid. */
 function entryOf({ instance: { name, pid, left }, answer, problem }: Shown) {
@@ -131,12 +132,12 @@ async function sayChanges(
 ): Promise<boolean> {
   const gone = [...said.keys()].filter((name) => !shown.some(({ instance }) => instance.name === name));
   for (const name of gone) said.delete(name);
-  const lines = gone.map((name) => (json ? JSON.stringify(leftAnswer(name, [])) : `${name}   gone`));
+  const lines = gone.map((name) => (json ? jsonOf(leftAnswer(name, [])) : `${name}   gone`));
   for (const one of shown) {
     const line = summaryLine(one);
     if (said.get(one.instance.name) === line) continue;
     said.set(one.instance.name, line);
-    lines.push(json ? JSON.stringify(entryOf(one)) : line);
+    lines.push(json ? jsonOf(entryOf(one)) : line);
   }
   return lines.length === 0 || (await print(lines.map((line) => `${line}\n`).join("")));
 }

@@ -4,8 +4,9 @@ import { ask } from "../control/client.ts";
 import type { StopAnswer } from "../control/protocol.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { processOf } from "../os/procfs.ts";
+import { plain } from "../text.ts";
 import { command } from "./command.ts";
-import { print } from "./print.ts";
+import { print, printJson } from "./print.ts";
 import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
@@ -50,7 +51,8 @@ export default command({
       if (processOf(identity.pid)?.state === "Z") break;
       await after(LOOK_MS);
     }
-    await print(values.json ? `${JSON.stringify(answer)}\n` : `${answer.name}: ${answer.outcome}\n`);
+    if (values.json) await printJson(answer);
+    else await print(`${plain(answer.name)}: ${answer.outcome}\n`);
     return ANSWER.yes;
   },
 });

@@ -5,7 +5,7 @@ import type { VerifyPlan } from "../verify/plan.ts";
 import { makeReport, type VerifyReport } from "../verify/report.ts";
 import { renderProgress, renderVerdict } from "../verify/terminal.ts";
 import { command } from "./command.ts";
-import { print } from "./print.ts";
+import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { requireWritable, writeReport } from "./report-file.ts";
 import { VERIFY_OPTIONS } from "./verify-options.ts";
@@ -58,8 +58,8 @@ export default command({
     for (const file of [values.json, values.junit, values.html, values.hgrm]) requireWritable(file);
     const evidence = await conductShowing(plan, values.quiet === true);
     const report = makeReport(evidence);
-    const json = values.json === "-";
-    await print(json ? `${JSON.stringify(report)}\n` : renderVerdict(report));
+    if (values.json === "-") await printJson(report);
+    else await print(renderVerdict(report));
     await writeReports(values, report, evidence);
     return report.exitCode;
   },

@@ -5,6 +5,7 @@
 import type { Account } from "../os/setpriv.ts";
 import { startAs } from "../os/spawn.ts";
 import type { Hook, HookEvent } from "../plan/hook.ts";
+import { plain } from "../text.ts";
 import type { EventName, Facts, Told } from "./events.ts";
 import type { Consume } from "./publish.ts";
 import type { Tell } from "./service-event.ts";
@@ -105,7 +106,7 @@ function killGroup(pid: number): void {
 function hookEnvironment(event: HookEvent, { text, facts }: Told): Record<string, string> {
   return {
     HUPWATCH_EVENT: event,
-    HUPWATCH_MESSAGE: text,
+    HUPWATCH_MESSAGE: variableOf(text),
     HUPWATCH_MASTER_PID: String(process.pid),
     ...factVariables(facts),
   };
@@ -116,7 +117,18 @@ function factVariables(facts: Facts): Record<string, string> {
   return Object.fromEntries(
     known.map(([name, value]) => [
       `HUPWATCH_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
-      Array.isArray(value) ? value.join("\n") : String(value),
+      variableOf(value),
     ]),
   );
+}
+
+/** What one variable may hold: execve(2) refuses all of them where one has 128 KiB (MAX_ARG_STRLEN). */
+const VALUE_BYTES_MAX = 64 * 1024;
+
+/** A line each of a list. What a child wrote can neither keep the hook from running nor give orders to what the hook writes to. */
+function variableOf(value: Facts[string]): string {
+  const lines = Array.isArray(value) ? value : [value];
+  const bytes = Buffer.from(lines.map((line) => plain(String(line))).join("\n"));
+  // The last lines are those that tell why.
+  return bytes.length <= VALUE_BYTES_MAX ? bytes.toString() : bytes.subarray(-VALUE_BYTES_MAX).toString();
 }

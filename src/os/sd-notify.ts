@@ -1,4 +1,5 @@
 /** The sender's side of sd_notify(3): one datagram to the supervisor's NOTIFY_SOCKET, a path or an abstract @name. */
+import { plain } from "../text.ts";
 import { SystemError, sendDatagram } from "./libc.ts";
 
 const AF_UNIX = 1;
@@ -12,7 +13,7 @@ export function notifierOf(socket: string | undefined): Notify | undefined {
   return (...lines) => {
     try {
       // A line break in a text would begin an assignment of its own.
-      const text = lines.map((line) => `${line.replaceAll("\n", " ")}\n`).join("");
+      const text = lines.map((line) => `${plain(line)}\n`).join("");
       sendDatagram(address, Buffer.from(text));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;

@@ -13,6 +13,7 @@ import { type Handover, handOver, hasPlaceholder, wantsProbe } from "../sockets/
 import type { SocketOptions } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
 import { PROBE, parseSpecs, type SocketSpec } from "../sockets/spec.ts";
+import { isName } from "../text.ts";
 import { commandEnvironment, givenEnvironment } from "./environment.ts";
 import { type Hook, parseHook } from "./hook.ts";
 import { metricsNote } from "./metrics.ts";
@@ -233,7 +234,7 @@ function socketOptions(values: RunValues, traits: ServerTraits): SocketOptions {
 /** Letters that are safe in a file name; the hash keeps two commands of one directory apart. */
 function nameOf(given: string | undefined, directory: string, words: readonly string[]): string {
   if (given !== undefined) {
-    if (/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/.test(given)) return given;
+    if (isName(given)) return given;
     throw usage(`--name '${given}' is not a name`, "use up to 64 letters, digits and . _ @ -");
   }
   const hash = Bun.hash(JSON.stringify([directory, words]))

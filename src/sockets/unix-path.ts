@@ -17,6 +17,7 @@ import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { bind, SystemError } from "../os/libc.ts";
 import { environmentOf } from "../os/procfs.ts";
+import { isName } from "../text.ts";
 import { Probe } from "./probe.ts";
 import { encode, MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -133,12 +134,12 @@ export function rejectOccupied(spec: SocketSpec, path: string): void {
   });
 }
 
-/** `environment` is that of who listens. */
+/** `environment` is that of who listens, and says what it likes: no name is shown that --name would not take. */
 function wayOut(environment: readonly string[]): string {
   const variable = (name: string) =>
     environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
   const name = variable("HUPWATCH_NAME");
-  if (!name)
+  if (!name || !isName(name))
     return "end that process or choose another path; hupwatch never takes a live socket away from anybody";
   const pid = Number(variable("HUPWATCH_PID"));
   // The launcher tells a hupwatch from a stranger that has its number by now.

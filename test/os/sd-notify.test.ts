@@ -8,7 +8,7 @@ test("a line break in a text begins no assignment of its own", () => {
   using dir = tempDir();
   using systemd = new NotifyReceiver(`${dir.path}/notify`);
   notifierOf(systemd.path)?.("RELOADING=1", "STATUS=rolled back:\nREADY=1");
-  expect(systemd.messages).toEqual(["RELOADING=1\nSTATUS=rolled back: READY=1\n"]);
+  expect(systemd.messages).toEqual(["RELOADING=1\nSTATUS=rolled back:\\nREADY=1\n"]);
 });
 
 test("nobody to tell: no notifier, and one that is gone is no trouble", () => {
