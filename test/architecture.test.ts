@@ -119,7 +119,7 @@ const USES: Record<string, readonly string[]> = {
   sockets: ["os"],
   ready: ["os", "http", "sockets"],
   servers: ["os", "sockets"],
-  plan: ["log.ts", "sockets", "ready", "servers"],
+  plan: ["os", "log.ts", "sockets", "ready", "servers"],
   events: ["os", "log.ts", "sockets", "plan"],
   generation: ["os", "sockets", "ready", "plan", "events"],
   instance: ["os", "sockets", "plan", "events", "generation"],

@@ -1,14 +1,13 @@
 /** What a run would do, as data: the plan with its reasons, filled in for generation 1. Starts nothing and opens nothing. */
 
-import { generationEnvironment } from "../plan/environment.ts";
 import type { Planned } from "../plan/plan.ts";
-import { pinned } from "../plan/release.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
+import { type StartRequest, startRequest } from "../plan/start-request.ts";
 import { formatStopSequence } from "../plan/stop-sequence.ts";
 import type { Check } from "../ready/check.ts";
 import type { Quirk } from "../servers/adapter.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
-import { descriptorOf, handOver } from "../sockets/handover.ts";
+import { descriptorOf } from "../sockets/handover.ts";
 import type { Cutover } from "../sockets/held.ts";
 import { PROBE, type SocketSpec } from "../sockets/spec.ts";
 import { privateName } from "../sockets/unix-path.ts";
@@ -50,8 +49,9 @@ export function explain(
   const named = sockets.map(({ spec, cutover }) => ({ name: spec.name, socket: addressIn(spec, cutover) }));
   const unproven = sockets.some(({ cutover }) => cutover.mode === "share");
   if (plan.extraListener) named.push({ name: PROBE.name, socket: "<a path of its own>" });
-  const { handover: mode, words, serverEnvironment } = plan;
-  const handed = handOver({ mode, words, env: serverEnvironment, sockets: named, generation: 1 });
+  const needsNotify = plan.checks.some((check) => check.needs.includes("notify"));
+  const notifySocket = needsNotify ? "<a socket of hupwatch's>" : undefined;
+  const request = startRequest(plan, { generation: 1, sockets: named, hupwatchPid: 0, notifySocket });
   return {
     schema: "hupwatch-explain/1",
     name: plan.name,
@@ -62,15 +62,12 @@ export function explain(
       name: spec.name,
       bind: spec.text,
       cutover,
-      ...(handed.passesDescriptors ? { descriptor: descriptorOf(i) } : {}),
+      ...(request.passesDescriptors ? { descriptor: descriptorOf(i) } : {}),
       ...ownPath(spec, cutover),
     })),
-    handover: mode,
-    command: { given, run: pinned(handed.words, plan.directory) },
-    environment: environmentOf(plan, env, {
-      ...handed.env,
-      ...(handed.listenPid ? { LISTEN_PID: OWN_PID } : {}),
-    }),
+    handover: plan.handover,
+    command: { given, run: request.argv },
+    environment: changed(env, request),
     checks: plan.checks.map((check) => judged(check, unproven, plan.extraListener)),
     swap: {
       readyTimeoutMs: plan.readyTimeoutMs,
@@ -94,17 +91,14 @@ function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {
 const addressIn = (spec: SocketSpec, cutover: Cutover): string =>
   ownPath(spec, cutover).own ?? spec.text.replace(/^([A-Za-z0-9_.-]+=)?(unix:)?/, "");
 
-function environmentOf(
-  plan: RunPlan,
+function changed(
   before: Readonly<Record<string, string | undefined>>,
-  handed: Record<string, string>,
+  { env, listenPid }: StartRequest,
 ): Explanation["environment"] {
-  const needsNotify = plan.checks.some((check) => check.needs.includes("notify"));
   const after: Record<string, string> = {
-    ...generationEnvironment(plan, 1, 0),
+    ...env,
     HUPWATCH_PID,
-    ...handed,
-    ...(needsNotify ? { NOTIFY_SOCKET: "<a socket of hupwatch's>" } : {}),
+    ...(listenPid ? { LISTEN_PID: OWN_PID } : {}),
   };
   const set = Object.fromEntries(Object.entries(after).filter(([name, value]) => before[name] !== value));
   // The launcher's own variables were never the user's.

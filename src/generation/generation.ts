@@ -8,10 +8,9 @@ import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
-import { generationEnvironment, marksOf } from "../plan/environment.ts";
-import { pinned } from "../plan/release.ts";
+import { marksOf } from "../plan/environment.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
-import { handOver } from "../sockets/handover.ts";
+import { startRequest } from "../plan/start-request.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { describeExit, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
@@ -154,29 +153,20 @@ export class Generation {
     const notifyPath = isPrivate ? join(plan.runDir as string, notifyName) : `@hupwatch-${notifyName}`;
     const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
     this.#witness = witness;
-    const own = generationEnvironment(plan, this.number, os.pid);
+    const { sockets, descriptors } = this.listeners;
+    const request = startRequest(plan, {
+      generation: this.number,
+      sockets,
+      hupwatchPid: os.pid,
+      notifySocket: witness.notifySocket,
+    });
     this.#files = OwnFiles.of(plan, this.number);
     this.#files.prepare();
-    const handed = handOver({
-      mode: plan.handover,
-      words: plan.words,
-      env: plan.serverEnvironment,
-      sockets: this.listeners.sockets,
-      generation: this.number,
-    });
-    const env = { ...own, ...handed.env, ...witness.environment };
     const child = os.spawn({
-      argv: pinned(handed.words, plan.directory),
-      env,
-      cwd: plan.directory,
-      descriptors: handed.passesDescriptors ? this.listeners.descriptors : [],
-      listenPid: handed.listenPid,
+      ...request,
+      descriptors: request.passesDescriptors ? descriptors : [],
       stdout: witness.descriptor(1),
       stderr: witness.descriptor(2),
-      dieWithParent: plan.killAtExit,
-      user: plan.user,
-      group: plan.group,
-      umask: plan.umask,
     });
     this.#child = child;
     this.#startedAt = os.clock.now();
@@ -190,7 +180,7 @@ export class Generation {
     });
     this.#readiness = new Readiness(
       plan.checks,
-      this.#checkContext(witness, own),
+      this.#checkContext(witness, request.ownEnvironment),
       plan.readyTimeoutMs,
       (outcome) => {
         if (outcome === "ready") this.#ready();

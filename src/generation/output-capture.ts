@@ -42,8 +42,9 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
     return this.#taps.find((t) => t.target === target)?.tap.descriptor;
   }
 
-  get environment(): Record<string, string> {
-    return this.#notify ? { NOTIFY_SOCKET: this.#notify.path } : {};
+  /** Undefined where no check listens there. */
+  get notifySocket(): string | undefined {
+    return this.#notify?.path;
   }
 
   /** The command has its descriptors. */
