@@ -3,6 +3,7 @@ import { ACCIDENTS } from "./chaos.ts";
 import { bounded, type Check, type Facts, make, verdict } from "./check.ts";
 import { growthOf, isFresh, type VersionSpan, versionsOf } from "./figures.ts";
 import type { Swap } from "./journal.ts";
+import { type Proof, replacementOf } from "./replacement.ts";
 import { count, ms, plural } from "./words.ts";
 
 /** An answer may be on its way when its process has ended, and the events' stamps are whole milliseconds. */
@@ -25,6 +26,30 @@ export function swaps({ evidence: { stages, death, interrupted } }: Facts): Chec
   }
   const good = wrong === 0 ? "all as they should" : `${wrong} not as they should`;
   return make("swaps", verdict(wrong === 0), `${plural(seen, "swap")}, ${good}`, details);
+}
+
+const PROOFS: Record<Proof, string> = {
+  processes: "other processes serve",
+  version: "a new X-Version answered",
+  hupwatch: "hupwatch says so",
+};
+
+export function replaced({ swaps, evidence }: Facts): Check | undefined {
+  const { proofs, why } = replacementOf(evidence, swaps);
+  if (proofs.length === 0) return undefined;
+  const bare = proofs.filter((found) => found.length === 0).length;
+  if (bare > 0)
+    return make(
+      "replaced",
+      "inconclusive",
+      `in ${bare} of ${plural(proofs.length, "swap")} nothing shows that anything was replaced`,
+      why,
+    );
+  const told = (Object.keys(PROOFS) as Proof[]).flatMap((proof) => {
+    const n = proofs.filter((found) => found.includes(proof)).length;
+    return n > 0 ? [`${PROOFS[proof]} in ${count(n)}`] : [];
+  });
+  return make("replaced", "pass", `of ${plural(proofs.length, "swap")}: ${told.join(", ")}`);
 }
 
 export function versions({ swaps, evidence }: Facts): Check | undefined {

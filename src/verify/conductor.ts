@@ -15,8 +15,10 @@ import { RunClock } from "./clock.ts";
 import type { Evidence, Stage } from "./evidence.ts";
 import { ForeignServer } from "./foreign.ts";
 import { HupwatchServer } from "./hupwatch.ts";
+import type { Swap } from "./journal.ts";
 import { joinLedger } from "./ledger.ts";
 import type { VerifyPlan } from "./plan.ts";
+import { changeOf, type Server, serversAt } from "./serving.ts";
 import { sampleOf, socketFilesAt } from "./stock.ts";
 import type { Subject } from "./subject.ts";
 import { Traffic } from "./traffic.ts";
@@ -63,6 +65,7 @@ class Conductor {
   #socketPath: string | undefined;
   #doing = "starting";
   #traffic: Traffic | undefined;
+  #servers: Server[] | undefined;
   /** Asked before the load; in the ledger they are. */
   readonly #probes: LoadResult[] = [];
   /** Of the stages that are over. */
@@ -110,7 +113,7 @@ class Conductor {
   }
 
   /** Loads the service anew, and does it so many times: quiet time, act, until its last trace is gone. */
-  async #stage(name: Stage["name"], times: number, act: () => ReturnType<Subject["swap"]>): Promise<void> {
+  async #stage(name: Stage["name"], times: number, act: () => Promise<Swap[]>): Promise<void> {
     const { subject, clock, plan } = this;
     if (this.#over) return;
     const stage: Stage = { name, startMs: clock.now(), endMs: 0, asked: times, runs: [], swaps: [] };
@@ -127,7 +130,7 @@ class Conductor {
       await this.#quiet(traffic);
       if (this.#over) break;
       traffic.segment("swap");
-      stage.swaps.push(...(await act()));
+      stage.swaps.push(...(await this.#watched(act)));
       traffic.refill();
       traffic.segment("base");
     }
@@ -140,6 +143,16 @@ class Conductor {
       this.#before.started += result.started;
       this.#before.failed += result.failed;
     }
+  }
+
+  /** Does it, and looks who serves before and after. Between two swaps nothing changes. */
+  async #watched(act: () => Promise<Swap[]>): Promise<Swap[]> {
+    const { address } = parseTarget(this.#evidence.target, process.cwd());
+    const before = this.#servers ?? (await serversAt(address));
+    const swaps = await act();
+    this.#servers = await serversAt(address);
+    const processes = changeOf(before, this.#servers);
+    return swaps.map((swap) => ({ ...swap, processes }));
   }
 
   get #over(): boolean {

@@ -30,6 +30,15 @@ export interface Swap {
   why: string | undefined;
   from: number | undefined;
   to: number | undefined;
+  /** What became of the processes behind the address; undefined: nobody looked. */
+  processes?: Processes | undefined;
+}
+
+/** `unknown`: they may not be looked into, or are on another machine. */
+export interface Processes {
+  change: "new" | "same" | "unknown";
+  /** Those that were there before, e.g. `123 gunicorn`. */
+  before: string[];
 }
 
 export interface JournalContext {

@@ -26,6 +26,7 @@ import {
 import type { Swap } from "./journal.ts";
 import type { LedgerFindings } from "./ledger.ts";
 import { countOf, type Loss, lossesOf } from "./losses.ts";
+import { type Proof, replacementOf } from "./replacement.ts";
 import { upperBound95 } from "./statistics.ts";
 import type { Sample } from "./stock.ts";
 import type { TrafficMode } from "./traffic.ts";
@@ -74,6 +75,8 @@ export interface VerifyReport {
   gaps: Gap[];
   timings: Timings;
   versions: { spans: VersionSpan[]; mixedMsOnNewConnections: number[] };
+  /** For each swap that came about, what shows that it replaced something. */
+  replacement: Proof[][];
   ledger: LedgerFindings | null;
   growth: Growth;
   /** One after each quiet stretch. */
@@ -98,11 +101,12 @@ export function makeReport(evidence: Evidence): VerifyReport {
   const spans = swaps ? versionsOf(swaps, isFresh) : [];
   const total = stages.reduce((sum, s) => sum + s.swaps.length, 0);
   const base = { requests, swaps: total, bound95PerMillion: boundOf(requests) };
+  const replacement = replacementOf(evidence, swaps);
   return {
     schema: "hupwatch-verify/1",
     verdict,
     exitCode: verdict === "pass" ? 0 : verdict === "fail" ? 1 : 4,
-    line: lineOf(base),
+    line: lineOf(base, shownBy(replacement.proofs)),
     hupwatch: VERSION,
     subject:
       plan.subject.kind === "hupwatch"
@@ -122,6 +126,7 @@ export function makeReport(evidence: Evidence): VerifyReport {
     gaps: gapsOf(stages),
     timings: timingsOf(swaps),
     versions: { spans, mixedMsOnNewConnections: mixedMs(spans).map(Math.round) },
+    replacement: replacement.proofs,
     ledger: evidence.ledger ?? null,
     growth: growthOf(evidence),
     samples: evidence.samples,
@@ -160,18 +165,31 @@ function verdictOf(checks: readonly Check[]): VerifyVerdict {
   return checks.some((c) => c.status === "inconclusive") ? "inconclusive" : "pass";
 }
 
-function lineOf({
-  requests,
-  swaps,
-  bound95PerMillion: bound,
-}: Pick<VerifyReport, "requests" | "swaps" | "bound95PerMillion">): string {
+/** Said in the line where it is less than the kernel's word that other processes serve. */
+function shownBy(proofs: readonly Proof[][]): string {
+  const weaker = proofs.filter((found) => !found.includes("processes"));
+  if (weaker.length === 0) return "";
+  const by = weaker.every((found) => found.includes("version")) ? "X-Version" : "the word of hupwatch";
+  return weaker.some((found) => found.length === 0)
+    ? "; nothing shows that anything was replaced"
+    : `; that anything was replaced is shown by ${by} alone`;
+}
+
+function lineOf(
+  {
+    requests,
+    swaps,
+    bound95PerMillion: bound,
+  }: Pick<VerifyReport, "requests" | "swaps" | "bound95PerMillion">,
+  also: string,
+): string {
   const evidence =
     bound === null
       ? "none crossed a swap"
       : `95 % bound ${figure(bound)} per million; ${count(requests.crossed)} crossed a swap`;
   const { dropped, droppedByRaces, started } = requests;
   const races = droppedByRaces > 0 ? `, ${count(droppedByRaces)} of them by keep-alive races,` : "";
-  return `${count(dropped)} of ${plural(started, "request")} dropped${races} in ${plural(swaps, "swap")} (${evidence})`;
+  return `${count(dropped)} of ${plural(started, "request")} dropped${races} in ${plural(swaps, "swap")} (${evidence}${also})`;
 }
 
 const figure = (n: number): string => (n >= 100 ? count(Math.round(n)) : n.toPrecision(2));

@@ -3,6 +3,8 @@ import { lstatSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { allProcesses, environmentOf, isSame, type Process, processOf } from "../os/procfs.ts";
 
+const LOOK_AT_ONCE_MS = 2;
+
 /** What grows when something leaks; taken between swaps. */
 export interface Sample {
   atMs: number;
@@ -74,6 +76,37 @@ function treeBelow(pid: number): Process[] {
 /** Living processes whose environment has this line; zombies run no more. */
 export const markedProcesses = (line: string): Process[] =>
   allProcesses().filter((p) => p.state !== "Z" && environmentOf(p.pid).includes(line));
+
+export interface Holder extends Process {
+  inodes: Set<number>;
+}
+
+/** Which processes have which of these sockets open, as far as they may be looked into. */
+export async function holdersOf(inodes: ReadonlySet<number>): Promise<Holder[]> {
+  const holders: Holder[] = [];
+  if (inodes.size === 0) return holders;
+  let restedMs = performance.now();
+  for (const name of entriesOf("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    const held = socketsHeldBy(name).filter((inode) => inodes.has(inode));
+    const process = held.length > 0 ? processOf(Number(name)) : undefined;
+    if (process) holders.push({ ...process, inodes: new Set(held) });
+    // The load is sent by this thread: a look at every process at once would be a stall of its own.
+    if (performance.now() - restedMs < LOOK_AT_ONCE_MS) continue;
+    await new Promise(setImmediate);
+    restedMs = performance.now();
+  }
+  return holders;
+}
+
+const socketsHeldBy = (pid: string): number[] =>
+  entriesOf(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      const link = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      return link.startsWith("socket:[") ? [Number(link.slice(8, -1))] : [];
+    } catch {
+      return []; // closed meanwhile
+    }
+  });
 
 /** Never a stranger that got the number since. */
 export function signalProcess(target: Process, signal: NodeJS.Signals): void {

@@ -2,7 +2,7 @@
  * The fault server: answers by the fixture contract, and breaks every n-th answer in one chosen way. It keeps the ids of
  * all requests it got, so a client that tries again in secret is found out.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Socket } from "bun";
@@ -31,6 +31,9 @@ export class FaultServer implements Disposable {
   readonly target: string;
   readonly #listener: { stop(force?: boolean): void };
   readonly #folder = mkdtempSync(join(tmpdir(), "hupwatch-fault-"));
+  readonly #releases = join(this.#folder, "releases");
+  /** A shell's line that makes it another release, as X-Version has it. */
+  readonly deploy = `printf x >>'${this.#releases}'`;
 
   /** Breaks every `every`-th answer, counted over all connections; 0: none. */
   constructor(
@@ -72,7 +75,8 @@ export class FaultServer implements Disposable {
   #goodAnswer(request: ReceivedRequest): string {
     const content = request.url.startsWith("/upload") ? contractBody(request) : "hello\n";
     // Every run sees a change of version, so that none takes one for a fault.
-    return answer(content, { id: request.id, version: this.received.length === 1 ? "0" : "1" });
+    const deployed = statSync(this.#releases, { throwIfNoEntry: false })?.size ?? 0;
+    return answer(content, { id: request.id, version: this.received.length === 1 ? "0" : `${deployed + 1}` });
   }
 
   [Symbol.dispose](): void {

@@ -12,7 +12,7 @@ setDefaultTimeout(30_000);
 
 async function judged(server: FaultServer, ...options: string[]) {
   const words = ["-n", "1", "--every", "300ms", "--settle", "300ms", "--target", server.target, ...options];
-  const { values, positionals } = parse(verify, ["--reload", "true", ...words]);
+  const { values, positionals } = parse(verify, ["--reload", server.deploy, ...words]);
   const watcher = { signal: new AbortController().signal };
   return makeReport(await conduct(planVerify(values, positionals), watcher));
 }
@@ -33,8 +33,38 @@ test.concurrent("nothing wrong: passes, with everything counted", async () => {
   expect(server.received.length).toBe(requests.started + 2);
   expect(requests.crossed).toBeGreaterThan(50);
   expect(report.line).toMatch(
-    /^0 of [\d,]+ requests dropped in 1 swap \(95 % bound [\d,.]+ per million; \d+ crossed/,
+    /^0 of [\d,]+ requests dropped in 1 swap \(95 % bound [\d,.]+ per million; [\d,]+ crossed a swap; that anything was replaced is shown by X-Version alone\)$/,
   );
+});
+
+/** F14: what no-ops in CI was certified. */
+describe("a reload that shows nothing of a replacement is inconclusive", () => {
+  test.concurrent("no new version, and the same process", async () => {
+    using server = new FaultServer("unix", none, 0);
+    const report = await judged(server, "--reload", "true");
+    expect(report).toMatchObject({ verdict: "inconclusive", exitCode: 4, requests: { dropped: 0 } });
+    const { status, details } = check(report, "replaced") ?? {};
+    expect(status).toBe("inconclusive");
+    expect(details?.[0]).toBe(`the same processes serve before and after: ${process.pid} bun`);
+    expect(details?.[1]).toStartWith("only version 1 answered");
+    expect(report.line).toContain("nothing shows that anything was replaced");
+  });
+  test.concurrent("no version at all, over TCP", async () => {
+    const unnamed: Fault = ({ socket, good }) => void socket.write(good.replace(/X-Version: \d+\r\n/, ""));
+    using server = new FaultServer("tcp", unnamed, 1);
+    const report = await judged(server, "-m", "keepalive", "--burst", "0");
+    expect(report.exitCode).toBe(4);
+    expect(check(report, "replaced")?.details[1]).toStartWith("no answer had X-Version");
+  });
+  test.concurrent("a version that changes by itself", async () => {
+    let answers = 0;
+    const fickle: Fault = ({ socket, good }) =>
+      void socket.write(good.replace(/X-Version: \d+/, `X-Version: ${Math.floor(answers++ / 20)}`));
+    using server = new FaultServer("unix", fickle, 1);
+    const report = await judged(server, "-m", "keepalive", "--burst", "0", "--reload", "true");
+    expect(check(report, "replaced")?.status).toBe("inconclusive");
+    expect(check(report, "replaced")?.details[1]).toMatch(/^version \d+ came while no swap was going on/);
+  });
 });
 
 test.concurrent("a closed fresh connection is a drop", async () => {
