@@ -29,7 +29,7 @@ EXIT CODES
   1  a check failed
   2  usage
   3  set-up failed: the command did not start, nobody listens
-  4  inconclusive: the generator was the limit, or it was interrupted`;
+  4  inconclusive: the generator was the limit, it was interrupted, or nothing shows that anything was replaced`;
 
 export default command({
   name: "verify",
