@@ -59,7 +59,7 @@ esac
 # verify starts hupwatch as its user did.
 export HUPWATCH_SIGHUP=$hup HUPWATCH_LAUNCHER="$here/${self##*/}"
 [ "$bun" ] || exec "$here/hupwatch.bin" cli "$@"
-# The published package has bundles in the place of the sources (docker/bundle.ts).
+# The published package has bundles in the place of the sources (docker/release/bundle.ts).
 main=$here/main.ts
 [ -f "$main" ] || main=$here/../dist/js/$entry.cjs
 exec "$bun" --no-env-file --config=/dev/null "$main" cli "$@"

@@ -1,5 +1,5 @@
 /** hupwatch as its users have it, for the measures: what is measured must not be a clone's sources. */
-import { build } from "../../docker/build.ts";
+import { build } from "../../docker/release/build.ts";
 import { tempDir } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 

@@ -1,7 +1,7 @@
 /** The package as it is published, installed into a project, and started by the two package runners. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { PUBLINT } from "../../docker/package.ts";
+import { PUBLINT } from "../../docker/release/package.ts";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";

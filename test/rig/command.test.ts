@@ -1,6 +1,6 @@
 /** The rig's deadlines must hold, also for what a program has started. */
 import { expect, test } from "bun:test";
-import { run } from "../../docker/command.ts";
+import { run } from "../../docker/rig/command.ts";
 import { readProcess } from "../harness/processes.ts";
 import { until } from "../harness/until.ts";
 

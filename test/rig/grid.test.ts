@@ -1,9 +1,9 @@
 /** The rig's judgement must be able to say no: each fault of a cell by itself, and a grid that proves nothing. */
 import { describe, expect, test } from "bun:test";
-import type { Measured } from "../../docker/cell.ts";
-import { type Cell, figuresOf, type Grid, isGreen, renderText, sumOf } from "../../docker/grid.ts";
-import { renderPage } from "../../docker/page.ts";
-import { faultsOf } from "../../docker/verdict.ts";
+import type { Measured } from "../../docker/rig/cell.ts";
+import { type Cell, figuresOf, type Grid, isGreen, renderText, sumOf } from "../../docker/rig/grid.ts";
+import { renderPage } from "../../docker/rig/page.ts";
+import { faultsOf } from "../../docker/rig/verdict.ts";
 
 const version = (name: string) => ({ version: name, count: 100, firstMs: 0, lastMs: 1, regressions: 0 });
 

@@ -1,6 +1,6 @@
 /** What may be in the published package, and what must. */
 import { expect, test } from "bun:test";
-import { contentFaults } from "../../docker/package.ts";
+import { contentFaults } from "../../docker/release/package.ts";
 
 const packed = (...paths: string[]) => ({
   filename: "hupwatch-0.1.0.tgz",
@@ -24,7 +24,7 @@ test("the program, its documents and the demo", () => {
 
 test.each([
   "test/run.ts",
-  "docker/rig.ts",
+  "docker/rig/rig.ts",
   "src/main.ts",
   "fixtures/apps/asgi.py",
   "fixtures/children/ignores-term.ts",

@@ -1,10 +1,10 @@
 /** What the rig reads from the host and from the fixtures, and what it refuses. */
 import { describe, expect, test } from "bun:test";
-import { GUNICORN_TCP, GUNICORN_UNIX } from "../../docker/columns.ts";
-import { filesOf, podCommand, podPreStop, withServer } from "../../docker/fixture.ts";
-import { aptSettings, pipSettings } from "../../docker/host-settings.ts";
-import { ROWS } from "../../docker/matrix.ts";
-import { readOptions } from "../../docker/options.ts";
+import { GUNICORN_TCP, GUNICORN_UNIX } from "../../docker/rig/columns.ts";
+import { filesOf, podCommand, podPreStop, withServer } from "../../docker/rig/fixture.ts";
+import { aptSettings, pipSettings } from "../../docker/rig/host-settings.ts";
+import { ROWS } from "../../docker/rig/matrix.ts";
+import { readOptions } from "../../docker/rig/options.ts";
 
 describe("the host's settings", () => {
   test("of apt: proxies and the checks of old snapshots, no paths and no empty values", () => {

@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { Grid } from "../../docker/grid.ts";
+import type { Grid } from "../../docker/rig/grid.ts";
 import { ROOT } from "./places.ts";
 import type { Counts } from "./summary.ts";
 
@@ -12,17 +12,17 @@ import type { Counts } from "./summary.ts";
 const OUTSIDE_LIMIT_MS = 15 * 60_000;
 const INSIDE_LIMIT_MS = 5 * 60_000;
 const LAST_WORDS_MS = 20_000;
-/** Of docker/rig.ts. */
+/** Of docker/rig/rig.ts. */
 const NOTHING_TO_TRY_WITH = 3;
 
 /** One failure where the rig ends without a result. */
 export async function runShortGrid(): Promise<Counts> {
-  const outside = await runRig("docker/rig.ts", OUTSIDE_LIMIT_MS);
+  const outside = await runRig("docker/rig/rig.ts", OUTSIDE_LIMIT_MS);
   if (outside.grid) return countGrid(outside.grid);
-  if (outside.code !== NOTHING_TO_TRY_WITH) return failed(`docker/rig.ts: exit code ${outside.code}`);
+  if (outside.code !== NOTHING_TO_TRY_WITH) return failed(`docker/rig/rig.ts: exit code ${outside.code}`);
   console.log(`skipped the grid in Docker: ${outside.why}`);
-  const inside = await runRig("docker/inside.ts", INSIDE_LIMIT_MS);
-  if (!inside.grid) return failed(`docker/inside.ts: exit code ${inside.code}`);
+  const inside = await runRig("docker/rig/inside.ts", INSIDE_LIMIT_MS);
+  if (!inside.grid) return failed(`docker/rig/inside.ts: exit code ${inside.code}`);
   const counts = countGrid(inside.grid);
   return { ...counts, skipped: counts.skipped + 1 };
 }

@@ -1,5 +1,5 @@
 /**
- * The inside half of the rig by itself, without Docker: `bun docker/inside.ts [--full] [--swaps N] [--only TEXT] ...`, with
+ * The inside half of the rig by itself, without Docker: `bun docker/rig/inside.ts [--full] [--swaps N] [--only TEXT] ...`, with
  * the supervisors and servers that this machine has. What it has not is skipped and named.
  */
 import { type Cell, type Grid, isGreen, renderText } from "./grid.ts";

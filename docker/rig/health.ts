@@ -1,5 +1,5 @@
 /** The production image by itself: what was built is in it, not root, healthy by its own HEALTHCHECK, ended by `docker stop`. */
-import { until } from "../test/harness/until.ts";
+import { until } from "../../test/harness/until.ts";
 import { docker, run } from "./command.ts";
 import { LABEL } from "./container.ts";
 import type { Extra } from "./grid.ts";

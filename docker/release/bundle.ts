@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import type { BunPlugin } from "bun";
-import { ROOT } from "./places.ts";
+import { ROOT } from "../rig/places.ts";
 
 const DIST = `${ROOT}/dist/js`;
 

@@ -4,7 +4,7 @@
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { aptInstall, canInstall } from "../test/setup/apt.ts";
+import { aptInstall, canInstall } from "../../test/setup/apt.ts";
 import { docker, must, run } from "./command.ts";
 import type { HostSettings } from "./host-settings.ts";
 import { tarOf } from "./tar.ts";

@@ -4,14 +4,14 @@
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { freePort, until } from "../test/harness/until.ts";
-import { docker, must, run } from "./command.ts";
-import { LABEL } from "./container.ts";
-import type { Extra } from "./grid.ts";
-import type { HostSettings } from "./host-settings.ts";
-import { imageOf } from "./images.ts";
-import { CACHE, ROOT } from "./places.ts";
-import { tarOf } from "./tar.ts";
+import { freePort, until } from "../../test/harness/until.ts";
+import { docker, must, run } from "../rig/command.ts";
+import { LABEL } from "../rig/container.ts";
+import type { Extra } from "../rig/grid.ts";
+import type { HostSettings } from "../rig/host-settings.ts";
+import { imageOf } from "../rig/images.ts";
+import { CACHE, ROOT } from "../rig/places.ts";
+import { tarOf } from "../rig/tar.ts";
 
 /** Pinned: what judges the package must not change by itself. */
 export const PUBLINT = "publint@0.3.25";

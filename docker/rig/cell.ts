@@ -2,9 +2,9 @@
  * One cell of the grid: a server below a supervisor, load on it, deploys by the supervisor's own means, then a stop with a
  * request in flight. Measures; verdict.ts judges.
  */
-import type { LoadReport } from "../src/load/result.ts";
-import { LOG } from "../test/harness/log-lines.ts";
-import { until } from "../test/harness/until.ts";
+import type { LoadReport } from "../../src/load/result.ts";
+import { LOG } from "../../test/harness/log-lines.ts";
+import { until } from "../../test/harness/until.ts";
 import type { Column } from "./columns.ts";
 import type { Done } from "./command.ts";
 import { DOCKER_KILL, type Row } from "./matrix.ts";

@@ -1,7 +1,7 @@
 /** Where the rig finds and puts things. */
 import { resolve } from "node:path";
 
-export const ROOT = resolve(import.meta.dir, "..");
+export const ROOT = resolve(import.meta.dir, "../..");
 
 /** What the rig makes and may be thrown away at any time; git ignores it. */
 export const CACHE = `${ROOT}/.cache/rig`;

@@ -3,7 +3,7 @@
  * started here, and then also stopped here. Images stay, so that the next run finds them.
  */
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { aptInstall, canInstall } from "../test/setup/apt.ts";
+import { aptInstall, canInstall } from "../../test/setup/apt.ts";
 import { run } from "./command.ts";
 import { CACHE } from "./places.ts";
 

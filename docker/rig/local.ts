@@ -4,7 +4,7 @@
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { freePort, type TempDir, tempDir, until } from "../test/harness/until.ts";
+import { freePort, type TempDir, tempDir, until } from "../../test/harness/until.ts";
 import { type Column, PORT } from "./columns.ts";
 import { begin, type Done, run } from "./command.ts";
 import { filesOf } from "./fixture.ts";

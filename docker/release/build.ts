@@ -4,7 +4,7 @@
  * runtime. The two belong into one directory; a link to the launcher may be anywhere.
  */
 import { chmodSync, copyFileSync, mkdirSync, rmSync, statSync } from "node:fs";
-import { ROOT } from "./places.ts";
+import { ROOT } from "../rig/places.ts";
 
 const DIST = `${ROOT}/dist`;
 

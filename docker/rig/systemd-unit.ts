@@ -1,7 +1,7 @@
 /** The service as systemd has it, in a container whose first process a real systemd is: asked and told by systemctl(1). */
-import type { StatusAnswer } from "../src/control/protocol.ts";
-import type { LoadReport } from "../src/load/result.ts";
-import { until } from "../test/harness/until.ts";
+import type { StatusAnswer } from "../../src/control/protocol.ts";
+import type { LoadReport } from "../../src/load/result.ts";
+import { until } from "../../test/harness/until.ts";
 import type { Done } from "./command.ts";
 import type { Place } from "./place.ts";
 import { PLACE } from "./places.ts";
