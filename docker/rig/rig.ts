@@ -1,6 +1,8 @@
 /** `bun run rig`, the outside half: engine, images, the grid, what came out. Exit codes are in options.ts. */
-import { baseImage } from "./base-image.ts";
+
 import { build } from "../release/build.ts";
+import { tryPackage } from "../release/package.ts";
+import { baseImage } from "./base-image.ts";
 import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine, NothingToTryWith } from "./engine.ts";
@@ -10,7 +12,6 @@ import { tryHealth } from "./health.ts";
 import { hostSettings } from "./host-settings.ts";
 import { buildImage, imageOf, removeReplaced, sizeOf, type Target } from "./images.ts";
 import { type Options, optionsOf, wanted } from "./options.ts";
-import { tryPackage } from "../release/package.ts";
 import { renderPage } from "./page.ts";
 import { scenesFor, tryScene } from "./systemd.ts";
 import { tryCells } from "./try-cells.ts";

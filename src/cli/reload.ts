@@ -27,7 +27,7 @@ EXIT CODES
   0  swapped: a generation that started after this call serves
   1  rolled back, and why; the old generation goes on
   2  usage, or no target where several run
-  3  no answer in time: the swap goes on
+  3  no answer in time: the swap goes on; or unproven: nothing shows that the new one accepts
   4  no such hupwatch`;
 
 export default command({
@@ -51,6 +51,7 @@ export default command({
     });
     if (values.json) await printJson(answer);
     else await print(`${inWords(answer)}\n`, isGood(answer) ? "stdout" : "stderr");
+    if (answer.outcome === "unproven") return ANSWER.timeout;
     return isGood(answer) ? ANSWER.yes : ANSWER.no;
   },
 });
@@ -68,6 +69,11 @@ export function inWords(answer: ReloadAnswer): string {
       const took = durationMs === undefined ? "" : `, swapped in ${formatDuration(durationMs)}`;
       return `${name}: generation ${generation} serves${ready}${took}`;
     }
+    case "unproven":
+      return [
+        `${name}: generation ${generation} took over, unproven: the listener is shared, and nothing shows that it accepts`,
+        "To fix: give a check that only the new generation passes, e.g. --ready 'line:startup complete', or --ready delay:10s",
+      ].join("\n");
     case "rolled-back":
       return [
         `${name}: rolled back, generation ${serving} goes on`,

@@ -27,6 +27,11 @@ function renderAnswer(answer: StatusAnswer, now: number): string {
     plain(`${directory}$ ${command.join(" ")}`),
   ];
   const blocks = [head.join("\n"), generationTable(generations, now)];
+  const waiting = generations.filter(({ waitingFor }) => waitingFor !== undefined);
+  if (waiting.length > 0)
+    blocks.push(
+      waiting.map((g) => `generation ${g.number} is not ready: ${plain(g.waitingFor ?? "")}`).join("\n"),
+    );
   if (sockets.length > 0) blocks.push(socketTable(sockets));
   if (swaps.length > 0) blocks.push(swapTable(swaps.slice(-SWAPS_SHOWN).reverse(), now));
   const crashes = counted(answer);
@@ -42,6 +47,12 @@ const PHASES: Record<string, string> = {
   undoing: "rolling back",
   stopping: "stopping",
   over: "ended, but for its hooks",
+};
+
+const OUTCOMES: Record<SwapRecord["outcome"], (swap: SwapRecord) => string> = {
+  swapped: () => "done",
+  unproven: () => "done, unproven",
+  "rolled-back": ({ failure }) => `rolled back: ${failure?.reason}`,
 };
 
 const generationTable = (generations: readonly GenerationStatus[], now: number): string =>
@@ -68,7 +79,7 @@ function swapTable(swaps: readonly SwapRecord[], now: number): string {
   const rows = swaps.map((swap) => [
     `${ageOf(swap.endedAt, now)} ago`,
     `to ${swap.generation}`,
-    swap.outcome === "swapped" ? "swapped" : "rolled back",
+    swap.outcome.replace("-", " "),
     swap.readyMs === undefined ? "-" : formatDuration(swap.readyMs),
     formatDuration(swap.durationMs),
     swap.failure?.reason ?? "",
@@ -102,9 +113,7 @@ export function summaryLine({ instance, answer, problem }: Shown): string {
   if (!answer) return renderMute({ instance, problem });
   const generations = answer.generations.map((g) => `generation ${g.number} ${g.role} (pid ${g.pid})`);
   const last = answer.swaps.at(-1);
-  const outcome = last
-    ? [`last swap ${last.outcome === "swapped" ? "done" : `rolled back: ${last.failure?.reason}`}`]
-    : [];
+  const outcome = last ? [`last swap ${OUTCOMES[last.outcome](last)}`] : [];
   return plain([answer.name, PHASES[answer.phase] ?? answer.phase, ...generations, ...outcome].join("   "));
 }
 

@@ -32,7 +32,9 @@ export class Outcomes {
       case "swap.done":
       case "generation.serves": {
         const { generation, readyMs, ageMs: durationMs } = event;
-        this.#settle(generation, { outcome: "swapped", serving: generation, readyMs, durationMs });
+        const isUnproven = event.event === "swap.done" && event.isUnproven;
+        const outcome = isUnproven ? "unproven" : "swapped";
+        this.#settle(generation, { outcome, serving: generation, readyMs, durationMs });
         break;
       }
       case "swap.rolled-back": {

@@ -25,6 +25,8 @@ export interface GenerationStatus {
   readyMs?: number | undefined;
   /** False: another generation might have answered its checks. */
   proven?: boolean | undefined;
+  /** What stands in the way of its readiness, once that takes long. */
+  waitingFor?: string | undefined;
   /** Everybody of its process tree, and the memory they have resident together (shared pages counted in each). */
   processes: number;
   residentBytes: number;
@@ -71,9 +73,9 @@ export interface ReloadAnswer {
   name: string;
   /**
    * `swapped`: a generation that started after the request serves. `rolled-back`: it failed, and the one before goes on.
-   * `ended`: hupwatch ended, or was already about to, before that swap did. `asked`: nobody wanted to wait.
+   * `unproven`: it serves, but nothing shows that it accepts: the old one may have answered for it. `ended`: hupwatch ended, or was already about to, before that swap did. `asked`: nobody wanted to wait.
    */
-  outcome: "swapped" | "rolled-back" | "ended" | "asked";
+  outcome: "swapped" | "unproven" | "rolled-back" | "ended" | "asked";
   /** The one that was started for this request; where it is only asked for, at least this number. */
   generation: number;
   /** Who serves now. */

@@ -42,6 +42,14 @@ export const EVENTS = {
     meaning: "the only one that runs could not be put in reach of clients",
     facts: ["generation", ...FAILURE],
   },
+  "generation.waiting": {
+    meaning: "it is not ready yet, and what stands in its way",
+    facts: ["generation", "ageMs", "obstacle"],
+  },
+  "generation.given-up": {
+    meaning: "it was not ready in its time, and a HUP asked for a fresh copy",
+    facts: ["generation", "ageMs"],
+  },
   "generation.respawning": {
     meaning: "another one takes a dead one's place",
     facts: ["generation", "afterMs"],
@@ -59,7 +67,7 @@ export const EVENTS = {
   "swap.queued": { meaning: "a swap was asked for during another one", facts: ["behind"] },
   "swap.done": {
     meaning: "a new generation serves and the old one retires",
-    facts: ["generation", "retired", "durationMs"],
+    facts: ["generation", "retired", "durationMs", "unproven"],
   },
   "swap.rolled-back": {
     meaning: "the new generation failed, the old one goes on",

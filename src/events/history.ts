@@ -10,13 +10,15 @@ export interface GenerationNotes {
   startedAt?: string;
   readyMs?: number;
   proven?: boolean;
+  /** What stands in the way of its readiness, once that takes long. */
+  waitingFor?: string | undefined;
 }
 
 export interface SwapRecord {
   generation: number;
   /** Which one served before. Absent after a crash. */
   from?: number | undefined;
-  outcome: "swapped" | "rolled-back";
+  outcome: "swapped" | "unproven" | "rolled-back";
   endedAt: string;
   /** From the new generation's start until the old one was asked to stop, or until the failure. */
   durationMs: number;
@@ -48,14 +50,17 @@ export class History {
         this.#note(event.generation, { startedAt: new Date().toISOString() });
         break;
       case "generation.ready":
-        this.#note(event.generation, { readyMs: event.readyMs, proven: event.proven });
+        this.#note(event.generation, { readyMs: event.readyMs, proven: event.proven, waitingFor: undefined });
+        break;
+      case "generation.waiting":
+        this.#note(event.generation, { waitingFor: event.obstacle });
         break;
       case "generation.rescued":
         this.counts.rescued += event.connections;
         break;
       case "swap.done":
         this.counts.swapped++;
-        this.#keep(event, { from: event.retired, outcome: "swapped" });
+        this.#keep(event, { from: event.retired, outcome: event.isUnproven ? "unproven" : "swapped" });
         break;
       case "swap.rolled-back": {
         this.counts.rolledBack++;

@@ -43,6 +43,10 @@ export type ServiceEvent =
   | { event: "generation.start-failed"; generation: Gen; failure: Failure }
   /** It serves, but clients could not be sent (back) to it. */
   | { event: "generation.unreachable"; generation: Gen; failure: Failure }
+  /** Not ready yet, for so long, and what stands in its way. */
+  | { event: "generation.waiting"; generation: Gen; ageMs: number; obstacle: string }
+  /** Not ready in its time, and a HUP asked for a fresh copy. */
+  | { event: "generation.given-up"; generation: Gen; ageMs: number }
   | { event: "generation.respawning"; generation: Gen; afterMs: number }
   | { event: "generation.signalled"; generation: Gen; signal: string; pids: number[] }
   /** So many connections were taken out of a dead generation's queue and passed on. */
@@ -50,7 +54,8 @@ export type ServiceEvent =
   | { event: "generation.left-behind"; generation: Gen; processes: readonly Leftover[] }
   | { event: "generation.gone"; generation: Gen; ageMs: number }
   | { event: "swap.queued"; behind: Gen }
-  | ({ event: "swap.done"; generation: Gen; retired: Gen } & Age)
+  /** `isUnproven`: nothing shows that the new generation accepts, and nobody asked for less. */
+  | ({ event: "swap.done"; generation: Gen; retired: Gen; isUnproven: boolean } & Age)
   | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
   | { event: "stopping"; generations: Gen[] }
   | { event: "ignored"; what: string; why: string }

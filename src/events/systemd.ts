@@ -40,6 +40,9 @@ export class Systemd implements Disposable {
       case "generation.started":
         this.#started(event.generation);
         break;
+      case "generation.waiting":
+        if (this.#phase !== "stopping") this.#takeTime(text);
+        break;
       case "swap.queued":
         // systemd waits for a RELOADING=1 that is younger than its HUP.
         this.#queued = true;

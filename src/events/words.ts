@@ -64,10 +64,10 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation} serves`,
     facts: { generation },
   }),
-  "swap.done": ({ generation, retired, ageMs }) => ({
-    level: "info",
-    text: `generation ${generation} serves, generation ${retired} retired`,
-    facts: { generation, retired, durationMs: ageMs },
+  "swap.done": ({ generation, retired, ageMs, isUnproven }) => ({
+    level: isUnproven ? "warn" : "info",
+    text: `generation ${generation} serves${isUnproven ? UNPROVEN : ""}, generation ${retired} retired`,
+    facts: { generation, retired, durationMs: ageMs, ...(isUnproven ? { unproven: true } : {}) },
   }),
   "swap.rolled-back": ({ generation, serving, failure, ageMs }) => ({
     level: "error",
@@ -81,6 +81,16 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "generation.crashed": died,
   "generation.start-failed": died,
+  "generation.waiting": ({ generation, ageMs, obstacle }) => ({
+    level: "warn",
+    text: `generation ${generation} is not ready after ${formatDuration(ageMs)} (${obstacle})`,
+    facts: { generation, ageMs, obstacle },
+  }),
+  "generation.given-up": ({ generation, ageMs }) => ({
+    level: "warn",
+    text: `generation ${generation} was not ready after ${formatDuration(ageMs)}: a fresh copy takes its place`,
+    facts: { generation, ageMs },
+  }),
   "generation.respawning": ({ generation, afterMs }) => ({
     level: "warn",
     text: `generation ${generation} takes its place${afterMs > 0 ? ` in ${formatDuration(afterMs)}` : ""}`,
@@ -108,7 +118,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     facts: { hook, command, reason },
   }),
   left: ({ generation, leader }) => ({
-    level: "info",
+    level: "notice",
     text: `left generation ${generation} running${leader ? ` (pid ${leader.pid})` : ""}: the same command line takes it over${leader ? `, 'kill -${leader.stopSignal.slice(3)} ${leader.pid}' stops it` : ""}`,
     facts: { generation, child: leader?.pid },
   }),

@@ -24,6 +24,15 @@ import { Takedown } from "./takedown.ts";
 /** How long the last lines of a generation that died young are waited for. */
 const LAST_LINES_MS = 30;
 const LAST_LINES_LOOK_MS = 2;
+/** A look reads /proc of each process of the generation. */
+const ACCEPTS_LOOK_MS = 50;
+
+export interface Boot {
+  /** Nobody else serves, or did: a start of its own, and no successor of a dead one. */
+  isFirst: boolean;
+  /** Where nothing tells whether it accepts, the old one stays so long after its checks have passed. */
+  unprovenMs: number;
+}
 
 export class Generation {
   readonly listeners: Listeners;
@@ -31,6 +40,7 @@ export class Generation {
   #exit: ExitStatus | undefined;
   #startedAt: number;
   #readyMs: number | undefined;
+  #isSeenAccepting = false;
   #delay: Disposable | undefined;
   #readiness: Readiness | undefined;
   /** Nobody else can answer at its listeners: those of a dead generation are its workers', too, while these live. */
@@ -90,9 +100,14 @@ export class Generation {
     return this.#readyMs;
   }
 
-  /** Its checks were answered by this generation for sure. */
+  /** Its checks were answered by this generation for sure, or it was seen to accept. */
   get isProven(): boolean {
-    return this.listeners.proof;
+    return this.listeners.proof || this.#isSeenAccepting;
+  }
+
+  /** It is not proven, and nothing that the user asked for says that it is ready. */
+  get isUnproven(): boolean {
+    return !this.isProven && !this.plan.isReadinessGiven;
   }
 
   #signalled(signal: NodeJS.Signals, targets: readonly { pid: number }[]): void {
@@ -129,22 +144,22 @@ export class Generation {
   }
 
   /** Boots later, unless it is retired before. */
-  bootAfter(ms: number): void {
-    this.#delay = this.os.clock.after(ms, () => this.boot());
+  bootAfter(ms: number, boot: Boot): void {
+    this.#delay = this.os.clock.after(ms, () => this.boot(boot));
   }
 
   /** Starts the command and asks it until it is ready. Posts `ready`, `failed` or `exited`. */
-  boot(): void {
+  boot(boot: Boot): void {
     this.#startedAt = this.os.clock.now();
     try {
-      this.#start();
+      this.#start(boot);
     } catch (error) {
       const { reason, ...rest } = failureBy(error);
       this.#fail({ ...rest, reason: `cannot be started: ${reason}` });
     }
   }
 
-  #start(): void {
+  #start(boot: Boot): void {
     const { plan, os } = this;
     const needs = new Set(plan.checks.flatMap((c) => c.needs));
     // The run directory is ours alone: another user could not reach a socket in it, so that one gets an abstract name.
@@ -178,13 +193,18 @@ export class Generation {
       env: { ...plan.environment, ...marksOf(plan, this.number, os.pid) },
       keptOpen: this.listeners.groupDescriptors,
     });
+    const patience = { timeoutMs: plan.readyTimeoutMs, goesOn: boot.isFirst && !plan.isReadyTimeoutGiven };
     this.#readiness = new Readiness(
       plan.checks,
       this.#checkContext(witness, request.ownEnvironment),
-      plan.readyTimeoutMs,
-      (outcome) => {
-        if (outcome === "ready") this.#ready();
-        else this.#fail(outcome);
+      patience,
+      {
+        ready: () => this.#passed(boot.unprovenMs),
+        failed: (failure) => this.#fail(failure),
+        overdue: () => this.post({ kind: "overdue", gen: this.number }),
+        waiting: (obstacle) => {
+          this.tell({ event: "generation.waiting", generation: this.number, ageMs: this.ageMs, obstacle });
+        },
       },
     );
     if (this.#mayBeAsked) this.#readiness.ask();
@@ -223,6 +243,26 @@ export class Generation {
     };
   }
 
+  /**
+   * Its checks have passed. Where another generation may have answered them, it is not replaced before this one is seen to
+   * accept, or so much time has passed that a start like the last one is over.
+   */
+  #passed(unprovenMs: number): void {
+    if (this.isProven || this.plan.isReadinessGiven || this.plan.sockets.length === 0) {
+      this.#ready();
+      return;
+    }
+    const { clock } = this.os;
+    const giveUpAt = clock.now() + unprovenMs;
+    this.#delay = poll(clock, ACCEPTS_LOOK_MS, () => {
+      const pids = this.#tree().map(({ pid }) => pid);
+      this.#isSeenAccepting = this.listeners.inodes.every((inode) => this.os.accepts(pids, inode));
+      if (!this.#isSeenAccepting && clock.now() < giveUpAt) return "more";
+      this.#ready();
+      return "enough";
+    });
+  }
+
   #ready(): void {
     this.#readyMs = this.ageMs;
     this.post({ kind: "ready", gen: this.number });
@@ -245,6 +285,7 @@ export class Generation {
 
   #onExit(status: ExitStatus): void {
     this.#exit = status;
+    this.#delay?.[Symbol.dispose]();
     this.#readiness?.[Symbol.dispose]();
     const reason = describeExit(status, this.ageMs);
     const tell = () => {

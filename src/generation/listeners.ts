@@ -90,6 +90,11 @@ export class Listeners {
     return [...this.#public.values(), ...(this.#probe ? [this.#probe] : [])];
   }
 
+  /** Of the listeners that clients reach; those that the server binds itself have none here. */
+  get inodes(): number[] {
+    return [...this.#public.values()].flatMap(({ fd }) => (fd < 0 ? [] : [fstatSync(fd).ino]));
+  }
+
   /** In the order in which they are handed over. */
   get descriptors(): number[] {
     return this.#all.map(({ fd }) => fd);

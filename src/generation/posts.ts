@@ -10,6 +10,8 @@ export type Retirement = "drain" | "graceful" | "abandon" | "sweep" | "kill";
 
 export type GenerationEvent =
   | { kind: "ready"; gen: Gen }
+  /** A first start that nobody gave a deadline: not ready in the usual time, and it goes on. */
+  | { kind: "overdue"; gen: Gen }
   /** Not started, not ready in time, or its listener could not be put in place. */
   | { kind: "failed"; gen: Gen; failure: Failure; at: number }
   /** The leader has ended; parts of its tree may live on. `at` is a monotonic clock's milliseconds. */

@@ -1,58 +1,80 @@
 /**
  * Asks a young generation until every check has passed or its time is up. Owned by the generation, which says when it may
  * be asked: as long as somebody else can answer in its place, only checks that merely listen run (they must not miss a
- * word), and no time is up.
+ * word), and no time is up. What stands in its way is told after some seconds, and not only at the end.
  */
 import { formatDuration } from "../duration.ts";
 import type { Check, CheckContext } from "../ready/check.ts";
 
 export type ReadinessContext = Omit<CheckContext, "note" | "extend">;
 
+export interface Patience {
+  timeoutMs: number;
+  /** It has nobody to protect and no deadline of the user's: it is only said that it is late. */
+  goesOn: boolean;
+}
+
+export interface Verdicts {
+  ready(): void;
+  failed(failure: { reason: string }): void;
+  /** Its time is up, and it goes on. */
+  overdue(): void;
+  /** Told from time to time. */
+  waiting(obstacle: string): void;
+}
+
 /**
  * How far beyond --ready-timeout a generation may move its own deadline in all: one that is broken and goes on asking for time
  * must not stand in the way of the next one for ever.
  */
 const EXTENSION_MAX_MS = 3_600_000;
+/** Healthy servers are ready by then; the pauses double. */
+const FIRST_WAITING_MS = 10_000;
+const WAITING_PAUSE_MAX_MS = 600_000;
+const LONGER = "a longer --ready-timeout";
 
 const isListener = ({ needs }: Check): boolean => needs.includes("output") || needs.includes("notify");
 
 export class Readiness implements Disposable {
   /** The checks that have not passed, and what stands in their way. */
-  readonly #missing = new Map<Check, string>();
+  readonly #missing = new Map<Check, { what: string; hint?: string | undefined }>();
   readonly #running = new Map<Check, Disposable>();
   #deadline: Disposable;
   #deadlineAt: number;
   #latestAt: number;
+  #telling: Disposable;
   #mayAsk = false;
   #over = false;
 
   constructor(
     checks: readonly Check[],
     private readonly context: ReadinessContext,
-    private readonly timeoutMs: number,
-    private readonly outcome: (outcome: "ready" | { reason: string }) => void,
+    private readonly patience: Patience,
+    private readonly verdicts: Verdicts,
   ) {
     const { clock } = context;
-    this.#deadlineAt = clock.now() + timeoutMs;
+    this.#deadlineAt = clock.now() + patience.timeoutMs;
     this.#latestAt = this.#deadlineAt + EXTENSION_MAX_MS;
-    this.#deadline = clock.after(timeoutMs, this.#giveUp);
-    for (const check of checks) this.#missing.set(check, "it has not been asked yet");
+    this.#deadline = clock.after(patience.timeoutMs, this.#giveUp);
+    this.#telling = clock.after(FIRST_WAITING_MS, () => this.#tell(FIRST_WAITING_MS));
+    for (const check of checks) this.#missing.set(check, { what: "it has not been asked yet" });
     for (const check of checks) if (isListener(check)) this.#start(check);
   }
 
   /** Whoever answers from now on is the generation itself: its time begins. */
   ask(): void {
     if (this.#mayAsk || this.#over) return;
+    const { timeoutMs } = this.patience;
     this.#mayAsk = true;
-    this.#latestAt = this.context.clock.now() + this.timeoutMs + EXTENSION_MAX_MS;
-    this.#extend(this.timeoutMs);
+    this.#latestAt = this.context.clock.now() + timeoutMs + EXTENSION_MAX_MS;
+    this.#extend(timeoutMs);
     for (const check of [...this.#missing.keys()]) if (!isListener(check)) this.#start(check);
   }
 
   #start(check: Check): void {
     const context: CheckContext = {
       ...this.context,
-      note: (obstacle) => this.#missing.has(check) && this.#missing.set(check, obstacle),
+      note: (what, hint) => this.#missing.has(check) && this.#missing.set(check, { what, hint }),
       extend: (ms) => this.#extend(ms),
     };
     this.#running.set(
@@ -66,7 +88,9 @@ export class Readiness implements Disposable {
   #passed(check: Check): void {
     if (this.#over || !this.#missing.delete(check)) return;
     this.#stop(check);
-    if (this.#missing.size === 0) this.#end("ready");
+    if (this.#missing.size > 0) return;
+    this[Symbol.dispose]();
+    this.verdicts.ready();
   }
 
   #stop(check: Check): void {
@@ -84,20 +108,38 @@ export class Readiness implements Disposable {
     this.#deadline = this.context.clock.after(at - now, this.#giveUp);
   }
 
+  #tell(pauseMs: number): void {
+    const next = Math.min(2 * pauseMs, WAITING_PAUSE_MAX_MS);
+    this.#telling = this.context.clock.after(pauseMs, () => this.#tell(next));
+    this.verdicts.waiting(`${this.#obstacles()}${this.#wayOut([])}`);
+  }
+
   readonly #giveUp = (): void => {
     if (!this.#mayAsk) return;
-    const open = [...this.#missing].map(([check, obstacle]) => `${check.label}: ${obstacle}`).join("; ");
-    this.#end({ reason: `not ready within ${formatDuration(this.timeoutMs)} (${open})` });
+    if (this.patience.goesOn) {
+      this.verdicts.overdue();
+      return;
+    }
+    const wayOut = this.#wayOut([LONGER]);
+    const reason = `not ready within ${formatDuration(this.patience.timeoutMs)} (${this.#obstacles()})${wayOut}`;
+    this[Symbol.dispose]();
+    this.verdicts.failed({ reason });
   };
 
-  #end(outcome: "ready" | { reason: string }): void {
-    this[Symbol.dispose]();
-    this.outcome(outcome);
+  #obstacles(): string {
+    return [...this.#missing].map(([check, { what }]) => `${check.label}: ${what}`).join("; ");
+  }
+
+  #wayOut(more: readonly string[]): string {
+    const hints = [...this.#missing.values()].flatMap(({ hint }) => (hint === undefined ? [] : [hint]));
+    const all = [...hints, ...more];
+    return all.length === 0 ? "" : `; to fix: ${all.join(", or ")}`;
   }
 
   [Symbol.dispose](): void {
     this.#over = true;
     this.#deadline[Symbol.dispose]();
+    this.#telling[Symbol.dispose]();
     for (const check of [...this.#running.keys()]) this.#stop(check);
   }
 }

@@ -1,5 +1,6 @@
 /** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
 import { constants } from "node:os";
+import { accepts } from "./accepting.ts";
 import { type Clock, realClock } from "./clock.ts";
 import { type Accepting, countConnections } from "./connections.ts";
 import { watchForeign } from "./foreign.ts";
@@ -23,6 +24,8 @@ export interface Os {
   tree(query: Omit<TreeQuery, "self">): Process[];
   /** Connections of these places that these processes hold, idle ones included. */
   countConnections(pids: readonly number[], places: readonly Accepting[]): number;
+  /** Whether one of these processes is about to accept from the listener with this inode; false where /proc does not tell. */
+  accepts(pids: readonly number[], listenerInode: number): boolean;
   /** False where the signal's default action would be taken there. */
   expects(pid: number, signal: NodeJS.Signals): boolean;
   /** False where that very process (pid and start time) is gone. */
@@ -38,6 +41,7 @@ export const realOs: Os = {
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),
   countConnections,
+  accepts,
   expects: (pid, signal) => expects(pid, constants.signals[signal]),
   kill(target, signal) {
     if (!isSame(target)) return false;

@@ -80,6 +80,8 @@ export function planRun(values: RunValues, words: readonly string[], around: Sur
     extraListener,
     nonblocking: traits.nonblocking ?? false,
     readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
+    isReadyTimeoutGiven: values["ready-timeout"] !== undefined,
+    isReadinessGiven: values.ready !== undefined,
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
     drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),
     stopSequence: parseStopSequence(values["stop-signal"] ?? traits.stop),

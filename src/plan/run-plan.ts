@@ -38,6 +38,10 @@ export interface RunPlan {
   /** Every generation gets one listener more, its own: where the others are shared, an answer there is a proof. */
   extraListener: boolean;
   readyTimeoutMs: number;
+  /** --ready-timeout was given: a deadline for the first generation, too. */
+  isReadyTimeoutGiven: boolean;
+  /** --ready was given: it is what the user wants to know, and no more is asked. */
+  isReadinessGiven: boolean;
   /** Both serve for so long; at least the settle time, where there is a socket to settle. */
   warmupMs: number;
   /** A replaced generation gets no stop signal for so long while it holds connections; 0 does not wait. */

@@ -7,6 +7,8 @@ export interface GenerationFacts {
   ageMs: number;
   readyMs: number | undefined;
   isProven: boolean;
+  /** It is not proven, and nothing that the user asked for says that it is ready. */
+  isUnproven: boolean;
 }
 
 export function completed(report: Report, look: (gen: Gen) => GenerationFacts | undefined): ServiceEvent {
@@ -23,7 +25,13 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
     case "taken-over":
       return { event: "generation.taken-over", generation: report.gen };
     case "swapped":
-      return { event: "swap.done", generation: report.gen, retired: report.from, ...age(report.gen) };
+      return {
+        event: "swap.done",
+        generation: report.gen,
+        retired: report.from,
+        isUnproven: look(report.gen)?.isUnproven ?? false,
+        ...age(report.gen),
+      };
     case "rolled-back": {
       const { gen: generation, to: serving, failure } = report;
       return { event: "swap.rolled-back", generation, serving, failure, ...age(generation) };
@@ -34,6 +42,8 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
       return { event: `generation.${report.event}`, generation: report.gen, failure: report.failure };
     case "respawning":
       return { event: "generation.respawning", generation: report.gen, afterMs: report.afterMs };
+    case "given-up":
+      return { event: "generation.given-up", generation: report.gen, ageMs: age(report.gen).ageMs };
     case "stopping":
       return { event: "stopping", generations: report.gens };
     case "ignored":

@@ -45,6 +45,7 @@ import {
   retire,
   say,
   serveOrSwap,
+  startAfresh,
   startFailed,
   steer,
   tooLate,
@@ -67,7 +68,16 @@ export const takeOver = (survivor: Gen, last: Gen): Step =>
 
 /** The first step of all. */
 export const begin = (): Step => ({
-  state: { phase: "starting", next: 1, again: false, owed: [], last: 1, draining: [], crashes: [] },
+  state: {
+    phase: "starting",
+    next: 1,
+    again: false,
+    overdue: false,
+    owed: [],
+    last: 1,
+    draining: [],
+    crashes: [],
+  },
   effects: [{ do: "boot", gen: 1, public: true }],
 });
 
@@ -79,7 +89,10 @@ export function step(state: State, event: Event, limits: Limits): Step {
 
 const TABLE: Table = {
   starting: {
-    swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
+    swap: (s) => {
+      if (s.overdue) return startAfresh(s);
+      return goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next }));
+    },
     // Nothing serves yet that could be left behind.
     leave: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
     stop: (s) => end(s, { kind: "stopped", serving: s.next }, [[s.next, "abandon"]]),
@@ -97,6 +110,10 @@ const TABLE: Table = {
             ...s.owed.map((signal) => forward(s.next, signal)),
           )
         : unchanged(s),
+    overdue: (s, e) => {
+      if (!isAbout(s.next, e)) return unchanged(s);
+      return s.again ? startAfresh(s) : goTo({ ...s, overdue: true });
+    },
     failed: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "abandon", limits) : unchanged(s)),
     exited: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "sweep", limits) : leaderGone(s, e)),
     settled: unchanged,
@@ -109,6 +126,7 @@ const TABLE: Table = {
     quit: (s) => endAtOnce(s, s.current, [s.current]),
     forward: (s, e) => goTo(s, forward(s.current, e.signal)),
     ready: unchanged,
+    overdue: unchanged,
     failed: unchanged,
     exited: (s, e, limits) => (isAbout(s.current, e) ? crash(s, s.current, e, limits) : leaderGone(s, e)),
     settled: unchanged,
@@ -134,6 +152,7 @@ const TABLE: Table = {
         { do: "settle", old: current, next },
       );
     },
+    overdue: unchanged,
     failed: (s, e) => (isAbout(s.next, e) ? undo(s, "abandon", e.failure) : unchanged(s)),
     exited: (s, e, limits) => {
       if (isAbout(s.next, e)) return undo(s, "sweep", e.failure);
@@ -163,6 +182,7 @@ const TABLE: Table = {
     quit: (s) => withEffects(endAtOnce(s, s.next, [s.current, s.next]), unsettle),
     forward: passOn,
     ready: unchanged,
+    overdue: unchanged,
     failed: (s, e) => (isAbout(s.next, e) ? undo(s, "abandon", e.failure) : unchanged(s)),
     exited: (s, e, limits) => {
       if (isAbout(s.next, e)) return undo(s, "sweep", e.failure);
@@ -182,6 +202,7 @@ const TABLE: Table = {
     quit: (s) => endAtOnce(s, s.current, [s.failed, s.current]),
     forward: (s, e) => goTo(s, forward(s.current, e.signal)),
     ready: unchanged,
+    overdue: unchanged,
     failed: (s, e) =>
       isAbout(s.current, e)
         ? goTo(s, say({ event: "unreachable", gen: s.current, failure: e.failure }))
@@ -210,6 +231,7 @@ const TABLE: Table = {
     quit: (s) => (s.ending.kind === "left" ? endAtOnce(s, s.ending.serving, [s.ending.serving]) : hurry(s)),
     forward: ignoreForward,
     ready: unchanged,
+    overdue: unchanged,
     failed: unchanged,
     exited: (s, e) => {
       if (s.ending.kind === "left" && isAbout(s.ending.serving, e)) return endByCrash(s, e.gen, e.failure);
@@ -226,6 +248,7 @@ const TABLE: Table = {
     quit: unchanged,
     forward: unchanged,
     ready: unchanged,
+    overdue: unchanged,
     failed: unchanged,
     exited: unchanged,
     settled: unchanged,

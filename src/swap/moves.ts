@@ -162,6 +162,7 @@ export function respawn(
       phase: "starting",
       next,
       again: base.again,
+      overdue: false,
       owed: [],
       fallen: { failure, respawned: true },
       last: next,
@@ -231,6 +232,7 @@ export function promote(state: In<"booting">, { failure, at }: Died, limits: Lim
       phase: "starting",
       next: state.next,
       again: state.again,
+      overdue: false,
       owed: state.owed,
       fallen,
       ...base,
@@ -262,6 +264,31 @@ export function ignoreForward(state: State, event: Of<"forward">): Step {
 /** The second request to stop: nobody waits any longer. */
 export function hurry(state: In<"stopping">): Step {
   return goTo(state, ...state.draining.map((g) => retire(g, "kill")));
+}
+
+/**
+ * A fresh copy of a first generation that was not ready in its time, on its very listeners with the clients that wait in them.
+ * It is killed first (I1), and one HUP leads to one fresh copy.
+ */
+export function startAfresh(state: In<"starting">): Step {
+  const { next: old, owed, fallen } = state;
+  const next = state.last + 1;
+  return goTo(
+    {
+      ...common(state),
+      ...(fallen ? { fallen } : {}),
+      phase: "starting",
+      next,
+      again: false,
+      overdue: false,
+      owed,
+      last: next,
+      draining: [...state.draining, old],
+    },
+    say({ event: "given-up", gen: old }),
+    retire(old, "kill"),
+    { do: "boot", gen: next, public: true, heirOf: old },
+  );
 }
 
 export function startFailed(

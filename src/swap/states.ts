@@ -28,7 +28,15 @@ export interface Common {
 
 export type State = Common &
   (
-    | { phase: "starting"; next: Gen; again: boolean; owed: readonly string[]; fallen?: Fall }
+    | {
+        phase: "starting";
+        next: Gen;
+        again: boolean;
+        /** It was not ready in the usual time: a HUP asks for a fresh copy then. */
+        overdue: boolean;
+        owed: readonly string[];
+        fallen?: Fall;
+      }
     | { phase: "serving"; current: Gen }
     | { phase: "booting"; current: Gen; next: Gen; again: boolean; owed: readonly string[] }
     | { phase: "warming"; current: Gen; next: Gen; again: boolean; owed: readonly string[]; leaving: boolean }
@@ -74,6 +82,8 @@ export type Report =
   | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
   | { event: "crashed"; gen: Gen; failure: Failure }
   | { event: "respawning"; gen: Gen; afterMs: number }
+  /** It was not ready in its time, and a HUP asked for a fresh copy. */
+  | { event: "given-up"; gen: Gen }
   | { event: "start-failed"; gen: Gen; failure: Failure }
   | { event: "stopping"; gens: Gen[] }
   /** It serves, but clients could not be sent (back) to it. */

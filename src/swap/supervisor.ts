@@ -56,6 +56,9 @@ function roleOf(gen: Gen, state: State): Role {
   }
 }
 
+/** An old generation stays so long, at least, beside one of which nothing tells whether it accepts. */
+const UNPROVEN_MS = 5000;
+
 export class Supervisor {
   #state: State;
   readonly #queue: Event[] = [];
@@ -229,8 +232,15 @@ export class Supervisor {
     }
     // Recorded first: if hupwatch is killed between the fork and the write, the next start can still find the child.
     this.outside.record(this.snapshot());
-    if (afterMs === 0) generation.boot();
-    else generation.bootAfter(afterMs);
+    const boot = { isFirst: isPublic && heirOf === undefined, unprovenMs: this.#unprovenMs() };
+    if (afterMs === 0) generation.boot(boot);
+    else generation.bootAfter(afterMs, boot);
+  }
+
+  /** Long enough for a start like the last ones, and no longer than a start may take at all. */
+  #unprovenMs(): number {
+    const readyMs = [...this.#generations.values()].map((generation) => generation.readyMs ?? 0);
+    return Math.min(this.plan.readyTimeoutMs, Math.max(UNPROVEN_MS, 2 * Math.max(0, ...readyMs)));
   }
 
   #steer(to: Gen): void {

@@ -17,8 +17,9 @@ function asking(from: number) {
   return { outcomes, answers, waiting, play };
 }
 
-const swapped = (generation: number): ServiceEvent => ({
+const swapped = (generation: number, isUnproven = false): ServiceEvent => ({
   event: "swap.done",
+  isUnproven,
   generation,
   retired: generation - 1,
   ...age,
@@ -76,4 +77,10 @@ test("who has gone away is not answered", () => {
   const { waiting, play } = asking(2);
   waiting[Symbol.dispose]();
   expect(play(swapped(2))).toEqual([]);
+});
+
+// https://github.com/circus-tent/circus/issues/821: a check that the old one can pass was taken as passed, exit 0.
+test("a swap of which nothing shows that the new one accepts is no success", () => {
+  const { play } = asking(2);
+  expect(play(swapped(2, true))).toEqual(["unproven 2"]);
 });

@@ -128,6 +128,13 @@ export class FakeOs implements Os {
     return this.connections;
   }
 
+  /** Whether the next look at who accepts finds somebody. */
+  accepting = true;
+
+  accepts(): boolean {
+    return this.accepting;
+  }
+
   adopt(): Child {
     throw new Error("nobody survived on this machine");
   }

@@ -31,6 +31,8 @@ export const PLAN: RunPlan = {
   extraListener: false,
   nonblocking: false,
   readyTimeoutMs: 60_000,
+  isReadyTimeoutGiven: true,
+  isReadinessGiven: false,
   warmupMs: 1000,
   stopSequence: parseStopSequence("TERM/30s/KILL"),
   maxDraining: 4,

@@ -270,3 +270,37 @@ test("a bug in a held socket ends the run with its stack, and is not taken for a
   await stage.ready(2);
   expect(stage.bug).toBeInstanceOf(RangeError);
 });
+
+describe("a first start without a deadline", () => {
+  const patient = { isReadyTimeoutGiven: false, readyTimeoutMs: 1000 };
+
+  // https://github.com/tiangolo/uvicorn-gunicorn-fastapi-docker/issues/13: a model takes minutes to load.
+  test("goes on while its process lives, and says what it waits for", async () => {
+    const stage = await new Stage(patient).begin();
+    await stage.turn(3_600_000);
+    expect(stage.news()).toContain("waiting 1");
+    expect(stage.ending).toBeUndefined();
+    await stage.ready(1);
+    expect(stage.news()).toContain("serving 1");
+  });
+
+  test("answers a HUP by a fresh copy, when the one before it is gone", async () => {
+    const stage = await new Stage(patient).begin();
+    await stage.turn(1000);
+    await stage.post("swap");
+    expect(stage.child(1).signals).toEqual(["SIGKILL"]);
+    await stage.turn(100);
+    // It has the very listener of the first.
+    await stage.ready(1);
+    expect(stage.news()).toContain("serving 2");
+    expect(stage.running).toEqual([stage.child(2).pid]);
+  });
+
+  test("one after it has a deadline: the old one is to be protected", async () => {
+    const stage = await new Stage(patient).begin();
+    await stage.ready(1);
+    await stage.post("swap");
+    await stage.turn(1000);
+    expect(stage.news()).toContain("rolled-back 2");
+  });
+});

@@ -7,7 +7,7 @@ import { TurnedClock } from "../fake-os/clock.ts";
 const TIMEOUT_MS = 6000;
 const HOUR_MS = 3_600_000;
 
-function asking() {
+function asking(goesOn = false) {
   const clock = new TurnedClock();
   let hear: Parameters<ReadinessContext["onNotify"]>[0] = () => {};
   const context: ReadinessContext = {
@@ -23,9 +23,20 @@ function asking() {
     },
   };
   const outcomes: unknown[] = [];
-  const readiness = new Readiness([parseCheck("notify")], context, TIMEOUT_MS, (o) => outcomes.push(o));
+  const told: string[] = [];
+  const readiness = new Readiness(
+    [parseCheck("notify")],
+    context,
+    { timeoutMs: TIMEOUT_MS, goesOn },
+    {
+      ready: () => outcomes.push("ready"),
+      failed: (failure) => outcomes.push(failure),
+      overdue: () => outcomes.push("overdue"),
+      waiting: (obstacle) => told.push(obstacle),
+    },
+  );
   readiness.ask();
-  return { clock, outcomes, say: (usec: string) => hear({ EXTEND_TIMEOUT_USEC: usec }) };
+  return { clock, outcomes, told, say: (usec: string) => hear({ EXTEND_TIMEOUT_USEC: usec }) };
 }
 
 const LATE = [{ reason: expect.stringContaining("not ready within") }];
@@ -54,3 +65,21 @@ test.each(["9999999999999", "1e400", "Infinity"])(
     expect(outcomes).toEqual(LATE);
   },
 );
+
+// https://github.com/benoitc/gunicorn/issues/2503: "silence for 60 s", and no line names --ready-timeout.
+test("what stands in the way is told after ten seconds, ever more seldom, and at the end with the way out", async () => {
+  const { clock, outcomes, told, say } = asking();
+  say("120000000");
+  await clock.turn(119_999);
+  expect(told).toEqual(Array(4).fill("notify: it has not sent READY=1"));
+  await clock.turn(1);
+  expect(outcomes).toEqual([
+    { reason: "not ready within 6.00 s (notify: it has not sent READY=1); to fix: a longer --ready-timeout" },
+  ]);
+});
+
+test("a first start without a deadline goes on, and says so once", async () => {
+  const { clock, outcomes } = asking(true);
+  await clock.turn(HOUR_MS);
+  expect(outcomes).toEqual(["overdue"]);
+});

@@ -42,6 +42,8 @@ test("defaults", () => {
     cutover: "steer",
     handover: "none",
     readyTimeoutMs: 60_000,
+    isReadyTimeoutGiven: false,
+    isReadinessGiven: false,
     warmupMs: 1000,
     stopSequence: [
       { signal: "SIGTERM", waitMs: 60_000 },

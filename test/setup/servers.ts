@@ -38,7 +38,7 @@ export interface ServerRow {
   tableOnly?: boolean;
 }
 
-const newest = (program: string) => `${SERVERS_VENV}/bin/${program}`;
+export const newest = (program: string) => `${SERVERS_VENV}/bin/${program}`;
 /** For those that have no option for it. */
 const distribution = (name: string, program: string): string[] => [
   program.startsWith(SERVERS_VENV) ? `${SERVERS_VENV}/bin/python` : PYTHON,

@@ -8,6 +8,7 @@ import {
   failed,
   gone,
   leave,
+  overdue,
   play,
   quit,
   ready,
@@ -36,6 +37,7 @@ const TABLE: Row[] = [
   ["stop before it serves", "starting", stop, ["say stopping", "retire 1 abandon"], "stopping"],
   ["quit before it serves", "starting", quit, ["say stopping", "retire 1 kill"], "stopping"],
   ["nobody takes a signal yet", "starting", usr1, [], "starting"],
+  ["a first start may take long", "starting", overdue(1), [], "starting"],
 
   ["HUP", "serving", swap, ["boot 2"], "booting"],
   ["the serving one crashes", "serving", exited(1), ["say crashed", "retire 1 sweep"], "stopping"],
@@ -258,4 +260,23 @@ test("the oldest is hurried when too many drain", () => {
     { do: "retire", gen: 3, how: "drain" },
     { do: "retire", gen: 1, how: "kill" },
   ]);
+});
+
+describe("a first start that is not ready in the usual time", () => {
+  const afresh = ["say given-up", "retire 1 kill", "boot 2 public"];
+
+  test("answers a HUP by a fresh copy on its listeners, and one HUP by one", () => {
+    const { state, effects } = play([overdue(1), swap]);
+    expect(effects.map(wording)).toEqual(afresh);
+    expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, heirOf: 1 });
+    expect(state).toMatchObject({ phase: "starting", next: 2, again: false, overdue: false });
+  });
+
+  test("so does a HUP that came before", () => {
+    expect(play([swap, overdue(1)]).effects.map(wording)).toEqual(afresh);
+  });
+
+  test("and may still become ready by itself", () => {
+    expect(play([overdue(1), ready(1)]).state.phase).toBe("serving");
+  });
 });

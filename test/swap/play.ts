@@ -18,6 +18,7 @@ export const stop: Event = { kind: "stop" };
 export const quit: Event = { kind: "quit" };
 export const usr1: Event = { kind: "forward", signal: "SIGUSR1" };
 export const ready = (gen: Gen): Event => ({ kind: "ready", gen });
+export const overdue = (gen: Gen): Event => ({ kind: "overdue", gen });
 export const settled = (gen: Gen): Event => ({ kind: "settled", gen });
 export const gone = (gen: Gen): Event => ({ kind: "gone", gen });
 export const TIMEOUT: Failure = { reason: "not ready within 60 s" };

@@ -12,7 +12,7 @@ import {
   type State,
   step,
 } from "../../src/swap/machine.ts";
-import { exited, failed, gone, ready, settled } from "./play.ts";
+import { exited, failed, gone, overdue, ready, settled } from "./play.ts";
 
 interface Actor {
   /** Its leader runs; a generation that could not be started never had one. */
@@ -81,6 +81,9 @@ export class World {
       const busy = actor.alive && actor.retired.length === 0;
       if (busy && !actor.judged) {
         good.push(ready(gen));
+        // A successor has a deadline.
+        if (this.state.phase === "starting" && !this.state.fallen && !this.state.overdue)
+          bad.push(overdue(gen));
         bad.push(failed(gen, undefined, this.#now));
       }
       if (busy) bad.push(exited(gen, undefined, this.#now));
@@ -203,7 +206,8 @@ export class World {
     if (how === "sweep" && actor.alive) throw new Error(`I2: ${gen} is swept, but its leader lives`);
     if (how === "abandon" && actor.ready && !order && event?.kind !== "failed")
       throw new Error(`I2: ${gen} was ready and is given up`);
-    if (how === "kill" && !order && actor.retired.length === 0)
+    const isOverdue = this.state.phase === "starting" && (this.state.overdue || event?.kind === "overdue");
+    if (how === "kill" && !order && actor.retired.length === 0 && !isOverdue)
       throw new Error(`I2: ${gen} is killed and was never asked`);
     actor.retired.push(how);
   }

@@ -1,0 +1,62 @@
+/**
+ * A listener that generations share, below servers that take no further one: an answer may be the old generation's, so the old
+ * one stays until the new one is seen to accept.
+ *
+ * https://github.com/circus-tent/circus/issues/821: "ready in 0.01 s (no proof)", exit 0, and then nobody served.
+ */
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { startLoad } from "../harness/load.ts";
+import { takeTurn } from "../harness/turns.ts";
+import { freePort, tempDir } from "../harness/until.ts";
+import { newest } from "../setup/servers.ts";
+
+const APP = `
+import os, time
+mode = open("mode").read()
+if mode != "good":
+    time.sleep(2)
+    if mode == "broken":
+        raise ImportError("the new release is broken")
+VERSION = os.environ["HUPWATCH_GENERATION"].encode()
+async def asgi(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError("no lifespan")
+    ids = [(name, value) for name, value in scope["headers"] if name == b"x-request-id"]
+    headers = [(b"x-version", VERSION), (b"content-length", b"2"), *ids]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"ok"})
+def wsgi(environ, start):
+    headers = [("X-Version", VERSION.decode()), ("Content-Length", "2")]
+    start("200 OK", [*headers, ("X-Request-Id", environ.get("HTTP_X_REQUEST_ID", ""))])
+    return [b"ok"]
+`;
+
+const SERVERS: [name: string, command: (port: number) => string[]][] = [
+  ["uvicorn (epoll)", (port) => [newest("uvicorn"), "app:asgi", "--port", `${port}`]],
+  ["waitress (poll)", (port) => [newest("waitress-serve"), `--listen=127.0.0.1:${port}`, "app:wsgi"]],
+];
+
+describe.each(SERVERS)("%s", (_, command) => {
+  test.each(["broken", "slow"])("a release that is %s", async (mode) => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const port = await freePort();
+    writeFileSync(`${dir.path}/app.py`, APP);
+    writeFileSync(`${dir.path}/mode`, "good");
+    const options = ["-k", "-w", "0.2", "--cutover", "share", "--log-format", "json"];
+    await using hupwatch = await startHupwatch([...options, "--", ...command(port)], {
+      cwd: dir.path,
+      env: { PYTHONPATH: dir.path, PYTHONDONTWRITEBYTECODE: "1" },
+    });
+    writeFileSync(`${dir.path}/mode`, mode);
+    await using load = await startLoad({ target: `127.0.0.1:${port}`, rate: 50 });
+    hupwatch.hup();
+    await hupwatch.until(mode === "broken" ? /"swap.rolled-back"/ : /"swap.done"/);
+    await load.more(20);
+    expect(await load.stop()).toMatchObject({ failed: 0, failures: {} });
+    if (mode === "slow") expect(hupwatch.log).toMatch(/"generation.ready".*"generation":2.*"proven":true/);
+    else expect(hupwatch.log).toContain("the new release is broken");
+  });
+});
