@@ -50,9 +50,13 @@ function report(error: unknown): number {
   return error.exitCode;
 }
 
-nameProcess();
-
 // The launcher passes the word `cli` first, because Bun would eat a leading `--` (oven-sh/bun#13984).
 // No await up here: bytecode is for CommonJS.
 // The runtime collects garbage once behind the entry, if anything is left to do: here there is next to none yet.
-setImmediate(async () => process.exit(await main(process.argv.slice(3)).catch(report)));
+setImmediate(async () => {
+  const [word, ...words] = process.argv.slice(2);
+  // One executable has no other entry for the programs of intercept/.
+  if (word === "intercept") return (await import("./intercept/entry.ts")).enter(words);
+  nameProcess();
+  process.exit(await main(words).catch(report));
+});

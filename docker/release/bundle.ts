@@ -24,11 +24,14 @@ export async function bundle(): Promise<void> {
   const hupwatch = { ...common, entrypoints: [`${ROOT}/src/main.ts`] };
   // Bytecode halves a start. It is only good for the very Bun that made it; any other reads the file instead.
   const quick = { ...hupwatch, format: "cjs", bytecode: true } as const;
+  // The keeper and the exec helper, which a start waits for.
+  const intercept = { entrypoints: [`${ROOT}/src/intercept/entry.ts`], naming: "intercept.cjs" };
   const demo = { ...common, entrypoints: [`${ROOT}/fixtures/demo/demo.ts`], naming: "demo.js" };
   // One after the other: nothing is gained by more on two cores, and an error names its step.
   const built = [
     await Bun.build({ ...quick, naming: "main.cjs", plugins: [withoutThem] }),
     await Bun.build({ ...quick, naming: "load.cjs" }),
+    await Bun.build({ ...common, ...{ format: "cjs", bytecode: true }, ...intercept }),
     await Bun.build(demo),
   ];
   const inputs = built.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));

@@ -41,6 +41,8 @@ const HANDOVER: Record<Explanation["handover"], string> = {
   systemd: "systemd: LISTEN_FDS, descriptors from 3 on",
   argv: "argv: descriptor numbers in the command's words or the server's own variable",
   path: "path: the server takes no descriptor and binds a path of its own, which is linked onto the public one",
+  intercept:
+    "intercept: the command's own bind(2), or that of any process below it, is given the held listener",
   none: "none",
 };
 

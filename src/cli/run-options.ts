@@ -34,7 +34,12 @@ export const RUN_OPTIONS = {
     default: "the server's, or umask",
   },
   "socket-owner": { type: "string", value: "USER:GROUP", help: "owner of Unix sockets", default: "caller" },
-  handover: { type: "string", value: "MODE", help: "auto, systemd, argv, path or none", default: "auto" },
+  handover: {
+    type: "string",
+    value: "MODE",
+    help: "auto, intercept, systemd, argv, path or none",
+    default: "auto",
+  },
   cutover: { type: "string", value: "MODE", help: "steer or share", default: "steer where it can be" },
   ready: {
     type: "string",

@@ -136,7 +136,14 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   if (takeover) warnOfDropped(takeover, held, log);
   await takeover?.endOthers();
   pidfile?.publish();
-  const supervisor = new Supervisor(plan, held, realOs, { tell, record }, takeover);
+  using keeper =
+    plan.handover === "intercept"
+      ? await (await import("../intercept/keeper-link.ts")).KeeperLink.start(
+          ownDir && join(ownDir, `${plan.name}.keeper`),
+        )
+      : undefined;
+  const os = keeper ? keeper.over(realOs) : realOs;
+  const supervisor = new Supervisor(plan, held, os, { tell, record }, takeover);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
   const nohup = env.HUPWATCH_SIGHUP === "nohup";

@@ -182,6 +182,7 @@ export class Generation {
       descriptors: request.passesDescriptors ? descriptors : [],
       stdout: witness.descriptor(1),
       stderr: witness.descriptor(2),
+      interception: plan.handover === "intercept" ? this.listeners.interception : undefined,
     });
     this.#child = child;
     this.#startedAt = os.clock.now();

@@ -6,10 +6,11 @@ import { fstatSync } from "node:fs";
 import type { Gen } from "../events/service-event.ts";
 import type { Accepting } from "../os/connections.ts";
 import { setNonblocking } from "../os/libc.ts";
+import type { Interception } from "../os/spawn.ts";
 import type { HandoverSocket } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
 import { privateListener } from "../sockets/private-listener.ts";
-import { bare, format, hostBytes } from "../sockets/sockaddr.ts";
+import { bare, encode, format, hostBytes } from "../sockets/sockaddr.ts";
 import { PROBE } from "../sockets/spec.ts";
 import { removeNames } from "../sockets/unix-path.ts";
 import type { RecordedListener } from "./record.ts";
@@ -93,6 +94,17 @@ export class Listeners {
   /** Of the listeners that clients reach; those that the server binds itself have none here. */
   get inodes(): number[] {
     return [...this.#public.values()].flatMap(({ fd }) => (fd < 0 ? [] : [fstatSync(fd).ino]));
+  }
+
+  /** How they take the place of what the generation binds by itself. */
+  get interception(): Interception {
+    const listeners = [...this.#public].map(([{ address, spec }, { fd, privatePath }]) => ({
+      fd,
+      sockaddr: encode(address),
+      alsoAt: spec.address.kind === "unix" ? [spec.address.path] : [],
+      privatePath,
+    }));
+    return { generation: this.gen, listeners, kept: this.groupDescriptors };
   }
 
   /** In the order in which they are handed over. */

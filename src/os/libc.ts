@@ -1,5 +1,5 @@
 /**
- * The only user of bun:ffi: thin, typed calls into libc for what the runtime does not offer: listeners that nobody
+ * The user of bun:ffi (with libc-intercept.ts, for the room intercept/): thin, typed calls into libc for what the runtime does not offer: listeners that nobody
  * accepts from, SO_REUSEPORT selectors, raw non-blocking connects, flock, subreaper, pidfd.
  * No policy here. Every call throws SystemError with the errno's name; EAGAIN is a result, not an error, where
  * waiting is normal. Numbers are those of Linux on x86-64, arm64 and riscv64 (asm-generic).
@@ -119,7 +119,8 @@ function noExecutableMemory(cause: unknown): HupwatchError {
   });
 }
 
-function libcName(): string {
+/** The file of the C library that this machine has. */
+export function libcName(): string {
   const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
   const musl = `/lib/libc.musl-${machine}.so.1`;
   return existsSync(musl) ? musl : "libc.so.6";
@@ -127,7 +128,8 @@ function libcName(): string {
 
 let errnoNames: Map<number, string> | undefined;
 
-function errno(): string {
+/** The errno of the call just made, by its name. */
+export function errno(): string {
   const number = read.i32(C.__errno_location() as Pointer, 0);
   // EWOULDBLOCK is Linux's second name of EAGAIN; the callers know the first.
   errnoNames ??= new Map(
@@ -143,7 +145,8 @@ function strerror(name: string): string {
   return number === undefined ? "unknown error" : new CString(C.strerror(number) as Pointer).toString();
 }
 
-function check(syscall: string, result: number | bigint): number {
+/** The result of a call, or SystemError where it is negative. */
+export function check(syscall: string, result: number | bigint): number {
   if (result < 0) throw new SystemError(syscall, errno());
   return Number(result);
 }

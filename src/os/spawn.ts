@@ -20,8 +20,28 @@ export interface SpawnRequest extends Lookup {
   /** Instead of our own stdout and stderr. */
   stdout?: number | "ignore" | undefined;
   stderr?: number | undefined;
+  /** Its calls are trapped, and these listeners take the place of what it binds; else it binds by itself. */
+  interception?: Interception | undefined;
   /** The kernel sends the command SIGKILL when this process ends (prctl(2), PR_SET_PDEATHSIG), if canDieWithParent. */
   dieWithParent: boolean;
+}
+
+export interface Interception {
+  generation: number;
+  listeners: readonly InterceptingListener[];
+  /** Stay open as long as the generation lives, whatever becomes of hupwatch. */
+  kept: readonly number[];
+}
+
+/** What stands in the place of an address that the command binds. */
+export interface InterceptingListener {
+  fd: number;
+  /** As struct sockaddr has it. */
+  sockaddr: Uint8Array;
+  /** Other paths that lead to a Unix address. */
+  alsoAt: readonly string[];
+  /** The name beside a Unix path that the listener is bound to. */
+  privatePath?: string | undefined;
 }
 
 export interface ExitStatus {
@@ -163,22 +183,26 @@ function orExplain<T>({ argv }: Pick<SpawnRequest, "argv">, start: () => T): T {
   try {
     return start();
   } catch (cause) {
-    const { code = "?" } = cause as NodeJS.ErrnoException;
-    const exhausted = EXHAUSTED[code];
-    if (exhausted)
-      throw new HupwatchError("command.exhausted", `cannot start '${argv[0]}': ${exhausted[0]} (${code})`, {
-        exitCode: EXIT.failed,
-        hint: exhausted[1],
-        cause,
-      });
-    const [exitCode, why]: [number, string] =
-      code === "ENOENT"
-        ? [EXIT.notFound, "the interpreter that its first line names is not there"]
-        : [EXIT.notExecutable, code === "ENOEXEC" ? "it is neither a program nor a script (#!)" : code];
-    throw new HupwatchError("command.not-executable", `cannot run '${argv[0]}': ${why}`, {
-      exitCode,
-      hint: "correct the file, or put its interpreter before it",
+    throw cannotStart(argv[0] ?? "", (cause as NodeJS.ErrnoException).code ?? "?", cause);
+  }
+}
+
+/** `code` is the errno's name. */
+export function cannotStart(word: string, code: string, cause: unknown): HupwatchError {
+  const exhausted = EXHAUSTED[code];
+  if (exhausted)
+    return new HupwatchError("command.exhausted", `cannot start '${word}': ${exhausted[0]} (${code})`, {
+      exitCode: EXIT.failed,
+      hint: exhausted[1],
       cause,
     });
-  }
+  const [exitCode, why]: [number, string] =
+    code === "ENOENT"
+      ? [EXIT.notFound, "the interpreter that its first line names is not there"]
+      : [EXIT.notExecutable, code === "ENOEXEC" ? "it is neither a program nor a script (#!)" : code];
+  return new HupwatchError("command.not-executable", `cannot run '${word}': ${why}`, {
+    exitCode,
+    hint: "correct the file, or put its interpreter before it",
+    cause,
+  });
 }

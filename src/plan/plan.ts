@@ -128,7 +128,9 @@ function chooseSockets(
 }
 
 function chooseHandover(wanted: string, traits: ServerTraits, sockets: readonly SocketSpec[]): Handover {
-  const mode = oneOf("--handover", wanted, ["auto", "systemd", "argv", "path", "none"]);
+  const mode = oneOf("--handover", wanted, ["auto", "intercept", "systemd", "argv", "path", "none"]);
+  if (mode === "intercept" && sockets.length === 0)
+    throw usage("--handover intercept: no socket is held that could be given", "name it with --bind");
   if (mode !== "auto") return mode;
   if (sockets.length === 0) return "none";
   if (hasPlaceholder(traits.words, "fd")) return "argv";

@@ -2,12 +2,13 @@
  * How a generation learns of its listeners. Pure: words and variables in, words and variables out.
  *
  * `systemd` is sd_listen_fds(3): LISTEN_FDS and LISTEN_FDNAMES here, LISTEN_PID at the fork (os/spawn.ts).
+ * `intercept` says nothing: the command's own bind(2) is given the listener (intercept/).
  * Placeholders in the command's words work with every mode: {fd}, {fd:NAME}, {socket}, {socket:NAME}, {gen}.
  */
 import { HupwatchError } from "../error.ts";
 import { PROBE } from "./spec.ts";
 
-export type Handover = "systemd" | "argv" | "path" | "none";
+export type Handover = "systemd" | "argv" | "path" | "intercept" | "none";
 
 export const FIRST_DESCRIPTOR = 3;
 

@@ -1,0 +1,224 @@
+/**
+ * What a trapped call is answered. The generation's own listener takes the place of what it binds; what it does to a held path
+ * afterwards is done to its own hidden socket, or not at all. Everything else goes on as it was called.
+ *
+ * A call that is about a held address is never let through by mistake: where something fails there, it fails for the caller, too.
+ */
+import { chmodSync, chownSync, closeSync, constants, fstatSync, openSync } from "node:fs";
+import { SystemError, setNonblocking } from "../os/libc.ts";
+import {
+  type Answer,
+  FLAGS,
+  isNotificationValid,
+  placeDescriptor,
+  protocolOf,
+  setOption,
+} from "../os/libc-intercept.ts";
+import { decode, type SocketAddress } from "../sockets/sockaddr.ts";
+import { type Call, RECORDED_OPTIONS, V6ONLY } from "./calls.ts";
+import { Caller, intOf, type Notification } from "./notification.ts";
+import { type Given, givenForPath, givenForPort } from "./table.ts";
+
+/** What the keeper knows of a generation while it answers for it. */
+export interface Charge {
+  readonly notify: number;
+  readonly given: Given[];
+  /** What was set on sockets that are not bound yet, by the socket's number in /proc. */
+  readonly options: Map<number, RecordedOption[]>;
+  /** Tells what was seen; `pid` is the process that did it. */
+  saw(what: "bound" | "listening", given: Given, pid: number): void;
+}
+
+export interface RecordedOption {
+  level: number;
+  option: number;
+  value: Uint8Array;
+}
+
+/** Sockets whose options are remembered at a time: a bind forgets them, and those that never bind are few. */
+const MAX_OPTION_SOCKETS = 1000;
+const AT_FDCWD = -100;
+const AT_REMOVEDIR = 0x200;
+const CAP_CHOWN = 0;
+const SOCKADDR_MAX_BYTES = 128;
+
+export function answerTo(call: Call, notification: Notification, charge: Charge): Answer {
+  const caller = new Caller(notification.tid);
+  switch (call.kind) {
+    case "bind":
+      return answerBind(notification, caller, charge);
+    case "listen":
+      return answerListen(notification, caller, charge);
+    case "setsockopt":
+      return recordOption(notification, caller, charge);
+    case "connect":
+      return answerConnect(notification, caller, charge);
+    default:
+      return answerPath(call, notification, caller, charge);
+  }
+}
+
+function answerBind(notification: Notification, caller: Caller, charge: Charge): Answer {
+  const number = intOf(notification, 0);
+  const address = addressOf(notification, caller);
+  if (!address) return "continue";
+  const inode = caller.socketInode(number);
+  const protocol = caller.look(() => protocolOf(notification.tid, number));
+  if (inode === undefined || protocol === undefined) return "continue";
+  const options = charge.options.get(inode) ?? [];
+  charge.options.delete(inode);
+  const given = givenFor(address, protocol, options, caller, charge.given);
+  if (!given || !isNotificationValid(charge.notify, notification.id)) return "continue";
+  return give(given, number, options, notification, caller, charge);
+}
+
+function givenFor(
+  address: SocketAddress,
+  protocol: string,
+  options: readonly RecordedOption[],
+  caller: Caller,
+  given: readonly Given[],
+): Given | undefined {
+  if (address.family === "unix") {
+    if (!protocol.startsWith("UNIX")) return undefined;
+    return givenForPath(
+      address.path,
+      caller.look((root) => resolvedIn(root, AT_FDCWD, address.path)),
+      given,
+    );
+  }
+  if (address.family === "abstract")
+    return given.find((g) => g.address.family === "abstract" && g.address.name === address.name);
+  if (!/^(MP)?TCP/.test(protocol)) return undefined;
+  const ipv6Only = options.some(
+    (o) => o.level === V6ONLY.level && o.option === V6ONLY.option && o.value.some(Boolean),
+  );
+  return givenForPort(address, ipv6Only, given);
+}
+
+/** The held listener at the server's own number, with the flags that its socket had there. */
+function give(
+  given: Given,
+  number: number,
+  options: readonly RecordedOption[],
+  notification: Notification,
+  caller: Caller,
+  charge: Charge,
+): Answer {
+  const flags = caller.flags(number);
+  setNonblocking(given.fd, (flags & FLAGS.nonblock) !== 0);
+  for (const { level, option, value } of options) {
+    if (level === V6ONLY.level) continue;
+    try {
+      setOption(given.fd, level, option, value);
+    } catch (error) {
+      // One that a listener no longer takes: the server goes on without it, as after a kernel that has it not.
+      if (!(error instanceof SystemError)) throw error;
+    }
+  }
+  placeDescriptor(charge.notify, notification.id, given.fd, number, (flags & FLAGS.cloexec) !== 0);
+  if (!given.isBound) {
+    given.isBound = true;
+    charge.saw("bound", given, caller.pid);
+  }
+  return { value: 0 };
+}
+
+/** It listens already, with the queue that hupwatch gave it: a server's own backlog would shorten it. */
+function answerListen(notification: Notification, caller: Caller, charge: Charge): Answer {
+  const inode = caller.socketInode(intOf(notification, 0));
+  const given = charge.given.find((g) => g.inode === inode);
+  if (!given) return "continue";
+  if (!given.isListening) {
+    given.isListening = true;
+    charge.saw("listening", given, caller.pid);
+  }
+  return { value: 0 };
+}
+
+/** Only remembered: the call goes on, and is made again on the listener. */
+function recordOption(notification: Notification, caller: Caller, { options }: Charge): Answer {
+  const [level, option] = [intOf(notification, 1), intOf(notification, 2)];
+  const length = Math.min(Math.max(intOf(notification, 4), 0), SOCKADDR_MAX_BYTES);
+  const inode = caller.socketInode(intOf(notification, 0));
+  const known = RECORDED_OPTIONS.some((o) => o.level === level && o.option === option);
+  if (inode === undefined || !known) return "continue";
+  const value = caller.memory(notification.args[3] ?? 0n, length);
+  const earlier = options.get(inode)?.filter((o) => o.level !== level || o.option !== option) ?? [];
+  if (options.size >= MAX_OPTION_SOCKETS) options.delete(options.keys().next().value as number);
+  options.set(inode, [...earlier, { level, option, value }]);
+  return "continue";
+}
+
+/** Servers ask by a connect whether somebody is there before they bind: before its bind a generation finds nobody. */
+function answerConnect(notification: Notification, caller: Caller, charge: Charge): Answer {
+  const address = addressOf(notification, caller);
+  if (address?.family !== "unix") return "continue";
+  const resolved = caller.look((root) => resolvedIn(root, AT_FDCWD, address.path));
+  const given = givenForPath(address.path, resolved, charge.given);
+  return given && !given.isBound ? { errno: "ECONNREFUSED" } : "continue";
+}
+
+function answerPath(call: Call, notification: Notification, caller: Caller, charge: Charge): Answer {
+  const { path: where, kind } = call;
+  if (!where) return "continue";
+  const path = caller.path(notification.args[where.at] ?? 0n);
+  if (path === "") return "continue";
+  const directory = where.directory === undefined ? AT_FDCWD : intOf(notification, where.directory);
+  const given = caller.look((root) => givenForPath(path, resolvedIn(root, directory, path), charge.given));
+  if (!given || !isNotificationValid(charge.notify, notification.id)) return "continue";
+  if (kind === "unlink") {
+    const removesDirectory =
+      call.flags !== undefined && (intOf(notification, call.flags) & AT_REMOVEDIR) !== 0;
+    return removesDirectory ? "continue" : { value: 0 };
+  }
+  const value = intOf(notification, call.value ?? 0);
+  if (kind === "chmod") return onOwnSocket(given, (own) => chmodSync(own, value & 0o777));
+  const gid = intOf(notification, (call.value ?? 0) + 1);
+  if (!mayGiveTo(caller, value, gid)) return { errno: "EPERM" };
+  return onOwnSocket(given, (own) => chownSync(own, value, gid));
+}
+
+/** As chown(2): anybody for who has CAP_CHOWN, else only itself and its own groups; -1 changes nothing. */
+function mayGiveTo(caller: Caller, uid: number, gid: number): boolean {
+  if (caller.isCapable(CAP_CHOWN)) return true;
+  const { identity } = caller;
+  return (
+    (uid === -1 || uid === identity.uid) &&
+    (gid === -1 || gid === identity.gid || identity.groups.includes(gid))
+  );
+}
+
+/** By a descriptor of the very socket: its name stands in a directory that others may write to. */
+function onOwnSocket({ privatePath }: Given, act: (path: string) => void): Answer {
+  if (privatePath === undefined) return { value: 0 };
+  const fd = openSync(privatePath, O_PATH | constants.O_NOFOLLOW);
+  try {
+    if (!fstatSync(fd).isSocket()) return { errno: "EPERM" };
+    act(`/proc/self/fd/${fd}`);
+    return { value: 0 };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const O_PATH = 0o10000000;
+
+/** Undefined where it is none that we know, or the caller has gone. */
+function addressOf(notification: Notification, caller: Caller): SocketAddress | undefined {
+  const length = intOf(notification, 2);
+  if (length < 3 || length > SOCKADDR_MAX_BYTES) return undefined;
+  const bytes = caller.memory(notification.args[1] ?? 0n, length);
+  try {
+    return decode(bytes);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined; // another family, or too short for its own
+    throw error;
+  }
+}
+
+/** The caller's path as we can open it, where `root` is its directory in /proc. */
+function resolvedIn(root: string, directory: number, path: string): string {
+  if (path.startsWith("/")) return `${root}/root${path}`;
+  return directory === AT_FDCWD ? `${root}/cwd/${path}` : `${root}/fd/${directory}/${path}`;
+}

@@ -1,0 +1,58 @@
+/**
+ * The exec helper: between the keeper and the command, in the process that becomes the command. It installs the filter, sends the
+ * descriptor of its notifications to the keeper, and replaces itself. What it is to run comes in a file without a name
+ * and not in its own environment, which the runtime would read as its own (BUN_OPTIONS).
+ *
+ * It answers once: `{"notify":true}` with the descriptor; and once more only where the command cannot be run.
+ */
+import { readFileSync } from "node:fs";
+import type { BpfInstruction } from "../os/libc.ts";
+import { close, SystemError } from "../os/libc.ts";
+import {
+  execute,
+  exitNow,
+  installFilter,
+  sendWithDescriptors,
+  setCloseOnExec,
+} from "../os/libc-intercept.ts";
+
+export interface ExecOrder {
+  path: string;
+  argv: readonly string[];
+  /** NAME=value. */
+  env: readonly string[];
+  directory: string;
+  filter: readonly BpfInstruction[];
+}
+
+export type ExecAnswer =
+  | { step: "filter"; noNewPrivileges: boolean }
+  | { step: "failed"; call: string; errno: string };
+
+/** Never returns: it is the command afterwards, or has said why not. */
+export function becomeCommand(orderFd: number, answerFd: number): never {
+  const say = (answer: ExecAnswer, fds: number[] = []) =>
+    sendWithDescriptors(answerFd, Buffer.from(JSON.stringify(answer)), fds);
+  try {
+    // What the keeper gave is for this program; the command keeps what is below.
+    setCloseOnExec(answerFd, true);
+    const order = JSON.parse(readFileSync(`/proc/self/fd/${orderFd}`, "utf8")) as ExecOrder;
+    close(orderFd);
+    process.chdir(order.directory);
+    const { fd, noNewPrivileges } = installFilter(order.filter);
+    say({ step: "filter", noNewPrivileges }, [fd]);
+    close(fd);
+    execute(order.path, order.argv, order.env);
+  } catch (error) {
+    say({
+      step: "failed",
+      ...(error instanceof SystemError ? { call: error.syscall, errno: error.errno } : told(error)),
+    });
+  }
+  exitNow(125);
+}
+
+function told(error: unknown): { call: string; errno: string } {
+  const { syscall = "exec helper", code = String(error) } = error as NodeJS.ErrnoException;
+  return { call: syscall, errno: code };
+}

@@ -1,0 +1,31 @@
+/** Starts the two programs of this room, each of which loads only what it needs. */
+import { writeFileSync } from "node:fs";
+
+/** `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. */
+export async function enter([word, ...rest]: readonly string[]): Promise<void> {
+  if (word === "exec") {
+    const { becomeCommand } = await import("./become-command.ts");
+    becomeCommand(Number(rest[0]), Number(rest[1]));
+  }
+  nameProcess();
+  const { Keeper } = await import("./keeper.ts");
+  const [door, path, connection, memory] = rest;
+  process.chdir("/");
+  new Keeper({
+    door: door === "-" || path === undefined ? undefined : { fd: Number(door), path },
+    connection: Number(connection),
+    memory: Number(memory),
+  }).run();
+}
+
+/** As ps(1) and pgrep(1) know it (proc(5), comm). */
+function nameProcess(): void {
+  try {
+    writeFileSync("/proc/self/comm", "hupwatch-keeper");
+  } catch {
+    // A read-only /proc: it is found by its command line only.
+  }
+}
+
+// No await up here: bytecode is for CommonJS.
+if (import.meta.main) void enter(process.argv.slice(2));

@@ -1,0 +1,316 @@
+/**
+ * The keeper: the parent of an intercepted command, and the one that answers its trapped calls. It outlives hupwatch, since a
+ * trapped call of a process whose keeper is gone fails; it has one loop that waits for ever, and no timer. It ends when no process
+ * has one of its filters, and no hupwatch is connected.
+ *
+ * It is the subreaper of all that the command leaves behind: where kernel.yama.ptrace_scope is 1, only an ancestor may read the memory
+ * of a process.
+ */
+import { fstatSync, lstatSync, unlinkSync } from "node:fs";
+import { becomeSubreaper, close, dup, SystemError, send, setNonblocking } from "../os/libc.ts";
+import {
+  accept,
+  answerNotification,
+  childEnds,
+  drainSignals,
+  isNotificationValid,
+  type Received,
+  receiveNotification,
+  receiveWithDescriptors,
+  sendWithDescriptors,
+  sharedMemory,
+  socketPair,
+  startProgram,
+  takeEnded,
+  waitFor,
+} from "../os/libc-intercept.ts";
+import { format } from "../sockets/sockaddr.ts";
+import { answerTo, type Charge, type RecordedOption } from "./answers.ts";
+import type { ExecAnswer } from "./become-command.ts";
+import { callOf, isKnownMachine } from "./calls.ts";
+import { decodeNotification } from "./notification.ts";
+import {
+  type KeeperEvent,
+  type KeeperReply,
+  type KeeperRequest,
+  PACKET_BYTES_MAX,
+  PROTOCOL,
+} from "./protocol.ts";
+import type { Given } from "./table.ts";
+
+/** Far longer than the exec helper needs: whoever stops it then must not stop the keeper. */
+const HELPER_MS = 10_000;
+/** What a hupwatch that does not read may leave unread. */
+const MAX_UNSENT_EVENTS = 1000;
+const UNSENT_LOOK_MS = 100;
+/** One page: the kernel's notification in hand, which another keeper would have to answer (see `memory`). */
+export const CALL_MEMORY_BYTES = 4096;
+
+interface Kept extends Charge {
+  readonly generation: number;
+  /** Descriptors that only stay open. */
+  readonly others: readonly number[];
+}
+
+export interface KeeperStart {
+  /** Where later hupwatches come in: a listening socket, and its path. */
+  door: { fd: number; path: string } | undefined;
+  /** To the hupwatch that started it. */
+  connection: number;
+  /** A memfd that the notification in hand is received into. */
+  memory: number;
+}
+
+export class Keeper {
+  readonly #memory: Uint8Array;
+  readonly #charges = new Map<number, Kept>();
+  readonly #children = new Set<number>();
+  readonly #signals: number;
+  #connection: number | undefined;
+  #events: number | undefined;
+  readonly #unsent: KeeperEvent[] = [];
+  #doorInode: number | undefined;
+
+  constructor(private readonly start: KeeperStart) {
+    becomeSubreaper();
+    this.#signals = childEnds();
+    this.#memory = sharedMemory(start.memory, CALL_MEMORY_BYTES);
+    this.#connection = start.connection;
+    this.#doorInode = start.door && lstatSync(start.door.path, { throwIfNoEntry: false })?.ino;
+  }
+
+  /** Returns when there is nothing left to keep. */
+  run(): void {
+    while (this.#connection !== undefined || this.#charges.size > 0 || this.#children.size > 0) this.#turn();
+    const { door } = this.start;
+    if (door && lstatSync(door.path, { throwIfNoEntry: false })?.ino === this.#doorInode)
+      unlinkSync(door.path);
+  }
+
+  #turn(): void {
+    const fds = [this.#signals, ...this.#charges.keys()];
+    if (this.#connection !== undefined) fds.push(this.#connection);
+    if (this.start.door) fds.push(this.start.door.fd);
+    for (const { fd, readable, ended } of waitFor(fds, this.#unsent.length > 0 ? UNSENT_LOOK_MS : -1)) {
+      const charge = this.#charges.get(fd);
+      if (charge) {
+        if (readable) this.#answer(charge);
+        else if (ended) this.#release(charge);
+      } else if (fd === this.#signals) this.#reap();
+      else if (fd === this.#connection) this.#serve(fd);
+      else if (fd === this.start.door?.fd) this.#admit(fd);
+    }
+    this.#sendEvents();
+  }
+
+  #answer(charge: Kept): void {
+    if (!receiveNotification(charge.notify, this.#memory.subarray(0, 80))) return;
+    const notification = decodeNotification(this.#memory);
+    const call = isKnownMachine(process.arch) ? callOf(notification.call, process.arch) : undefined;
+    const answer = () => {
+      if (!call) return "continue" as const;
+      try {
+        return answerTo(call, notification, charge);
+      } catch (error) {
+        if (!isNotificationValid(charge.notify, notification.id)) return "continue" as const;
+        const what = error instanceof Error ? error.message : String(error);
+        this.#tell({
+          event: "trouble",
+          generation: charge.generation,
+          what: `${call.kind}: ${what}`.slice(0, 500),
+        });
+        // A bind that may have been about a held address must not happen anywhere else.
+        return call.kind === "bind" || call.kind === "listen"
+          ? ({ errno: "EIO" } as const)
+          : ("continue" as const);
+      }
+    };
+    answerNotification(charge.notify, notification.id, answer());
+    this.#memory.fill(0, 0, 8);
+  }
+
+  /** No process has its filter any more. */
+  #release({ notify, given, others }: Kept): void {
+    this.#charges.delete(notify);
+    for (const fd of new Set([notify, ...given.map((g) => g.fd), ...others])) close(fd);
+  }
+
+  #reap(): void {
+    drainSignals(this.#signals);
+    for (let ended = takeEnded(); ended; ended = takeEnded()) {
+      const { pid, status } = ended;
+      if (!this.#children.delete(pid)) continue; // left behind by a command
+      const signal = status & 0x7f;
+      this.#tell({ event: "exited", pid, ...(signal === 0 ? { code: (status >> 8) & 0xff } : { signal }) });
+    }
+  }
+
+  /** A later hupwatch: of the same user or root, and instead of an earlier one. */
+  #admit(door: number): void {
+    const fd = accept(door);
+    if (this.#connection !== undefined) this.#disconnect();
+    this.#connection = fd;
+  }
+
+  #disconnect(): void {
+    if (this.#connection !== undefined) close(this.#connection);
+    if (this.#events !== undefined) close(this.#events);
+    this.#connection = undefined;
+    this.#events = undefined;
+    this.#unsent.length = 0;
+  }
+
+  #serve(connection: number): void {
+    let received: Received;
+    try {
+      received = receiveWithDescriptors(connection, PACKET_BYTES_MAX);
+    } catch {
+      this.#disconnect();
+      return;
+    }
+    if (received.bytes.length === 0) {
+      this.#disconnect();
+      return;
+    }
+    const { reply, fds = [] } = this.#obey(received);
+    sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
+  }
+
+  #obey({ bytes, fds }: Received): { reply: KeeperReply; fds?: number[] } {
+    const request = JSON.parse(Buffer.from(bytes).toString()) as KeeperRequest;
+    switch (request.do) {
+      case "attach":
+        return { reply: this.#attach(fds) };
+      case "take":
+        return this.#take();
+      case "start":
+        return this.#start(request, fds);
+    }
+  }
+
+  #attach([events]: readonly number[]): KeeperReply {
+    if (this.#events !== undefined) close(this.#events);
+    this.#events = events;
+    if (events !== undefined) setNonblocking(events, true);
+    return { ok: true, protocol: PROTOCOL, children: [...this.#children] };
+  }
+
+  /** Each listener once, whichever generations have it. */
+  #take(): { reply: KeeperReply; fds: number[] } {
+    const found = new Map<number, { generation: number; fd: number }>();
+    for (const { generation, given, others } of this.#charges.values())
+      for (const fd of [...given.map((g) => g.fd), ...others])
+        found.set(fstatSync(fd).ino, { generation, fd });
+    const listeners = [...found].map(([inode, { generation }]) => ({ generation, inode }));
+    return { reply: { ok: true, listeners }, fds: [...found.values()].map(({ fd }) => fd) };
+  }
+
+  #start(
+    request: Extract<KeeperRequest, { do: "start" }>,
+    fds: readonly number[],
+  ): { reply: KeeperReply; fds?: number[] } {
+    const { descriptors, generation, listeners } = request;
+    const [order = -1] = fds;
+    const standard = fds.slice(1, 4);
+    const passed = fds.slice(4, 4 + descriptors);
+    const ofListeners = fds.slice(4 + descriptors, 4 + descriptors + listeners.length);
+    const others = fds.slice(4 + descriptors + listeners.length);
+    const [ours, theirs] = socketPair("packets");
+    const theirEnd = once(() => close(theirs));
+    try {
+      const numbers = [...standard, ...passed, order, theirs];
+      const words = [...request.helper, String(numbers.length - 2), String(numbers.length - 1)];
+      const pid = startProgram(words, request.helperEnv, numbers);
+      this.#children.add(pid);
+      theirEnd.close();
+      const { notify, noNewPrivileges } = awaitCommand(ours);
+      const given = listeners.map(
+        (listener, i): Given => ({
+          ...listener,
+          fd: ofListeners[i] as number,
+          inode: fstatSync(ofListeners[i] as number).ino,
+          isBound: false,
+          isListening: false,
+        }),
+      );
+      const saw: Charge["saw"] = (event, { address }, process) =>
+        this.#tell({ event, generation, pid: process, address: format(address) });
+      const options = new Map<number, RecordedOption[]>();
+      this.#charges.set(notify, { generation, notify, given, others, options, saw });
+      return { reply: { ok: true, pid, noNewPrivileges }, fds: [notify] };
+    } catch (error) {
+      for (const fd of [...ofListeners, ...others]) close(fd);
+      const { syscall, errno } =
+        error instanceof SystemError ? error : { syscall: "start", errno: String(error) };
+      return { reply: { ok: false, call: syscall, errno } };
+    } finally {
+      theirEnd.close();
+      for (const fd of [order, ...standard, ...passed, ours]) close(fd);
+    }
+  }
+
+  #tell(event: KeeperEvent): void {
+    if (this.#events === undefined || this.#unsent.length >= MAX_UNSENT_EVENTS) return;
+    this.#unsent.push(event);
+  }
+
+  /** Never waits: a hupwatch that does not read must not keep the command from its answers. */
+  #sendEvents(): void {
+    const [first] = this.#unsent;
+    if (this.#events === undefined || !first) return;
+    try {
+      for (let next: KeeperEvent | undefined = first; next; next = this.#unsent[0]) {
+        const line = Buffer.from(`${JSON.stringify(next)}\n`);
+        // A line is far shorter than what the socket takes: all of it or nothing.
+        if (send(this.#events, line) === 0) return;
+        this.#unsent.shift();
+      }
+    } catch {
+      this.#unsent.length = 0; // it has gone, and its connection tells so, too
+    }
+  }
+}
+
+/** The descriptor of the command's filter, once the helper has become the command. Throws SystemError. */
+function awaitCommand(socket: number): { notify: number; noNewPrivileges: boolean } {
+  const filter = hear(socket);
+  if (!filter) throw new SystemError("exec helper", "ECHILD");
+  if (filter.answer.step === "failed") throw new SystemError(filter.answer.call, filter.answer.errno);
+  const notify = dupAway(filter.fds[0] as number);
+  // Its end of the socket is closed by its execve(2).
+  const failure = hear(socket);
+  if (!failure) return { notify, noNewPrivileges: filter.answer.noNewPrivileges };
+  close(notify);
+  throw failure.answer.step === "failed"
+    ? new SystemError(failure.answer.call, failure.answer.errno)
+    : new SystemError("exec helper", "EPROTO");
+}
+
+function once(act: () => void): { close(): void } {
+  let isDone = false;
+  return {
+    close() {
+      if (!isDone) act();
+      isDone = true;
+    },
+  };
+}
+
+/** Low numbers stay free for what is passed on. */
+function dupAway(fd: number): number {
+  const away = dup(fd);
+  close(fd);
+  return away;
+}
+
+interface Heard {
+  answer: ExecAnswer;
+  fds: number[];
+}
+
+/** Undefined where it has closed its end. */
+function hear(socket: number): Heard | undefined {
+  if (waitFor([socket], HELPER_MS).length === 0) throw new SystemError("exec helper", "ETIMEDOUT");
+  const { bytes, fds } = receiveWithDescriptors(socket, PACKET_BYTES_MAX);
+  return bytes.length === 0 ? undefined : { answer: JSON.parse(Buffer.from(bytes).toString()), fds };
+}

@@ -1,0 +1,133 @@
+/** A notification as the kernel writes it (struct seccomp_notif of linux/seccomp.h), and what its caller can be asked. */
+import { closeSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { type FileIdentity, withIdentity } from "../os/libc-intercept.ts";
+
+export interface Notification {
+  id: bigint;
+  /** The calling thread. */
+  tid: number;
+  /** The system call's number. */
+  call: number;
+  /** As the caller passed them. */
+  args: readonly bigint[];
+}
+
+export function decodeNotification(memory: Uint8Array): Notification {
+  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
+  return {
+    id: view.getBigUint64(0, true),
+    tid: view.getUint32(8, true),
+    call: view.getInt32(16, true),
+    args: Array.from({ length: 6 }, (_, i) => view.getBigUint64(32 + 8 * i, true)),
+  };
+}
+
+/** An argument that is an int: a descriptor, a length, a mode. */
+export const intOf = ({ args }: Notification, index: number): number =>
+  Number(BigInt.asIntN(32, args[index] ?? 0n));
+
+/** PATH_MAX of linux/limits.h */
+const MAX_PATH_BYTES = 4096;
+
+/** Our own rights, to go back to. */
+const OWN: FileIdentity = {
+  uid: process.geteuid?.() ?? 0,
+  gid: process.getegid?.() ?? 0,
+  groups: process.getgroups?.() ?? [],
+};
+
+/**
+ * The thread that waits for an answer. All of it is read while it waits, and is good only if the notification is still valid
+ * afterwards. Root in a container may not have CAP_SYS_PTRACE: what is refused to it is read with the rights of the caller.
+ */
+export class Caller {
+  #identity: FileIdentity | undefined;
+  #needsIdentity = false;
+
+  constructor(readonly tid: number) {}
+
+  /** Throws where the caller has gone, or cannot be read. */
+  #reading<T>(read: () => T): T {
+    if (this.#needsIdentity) return withIdentity(this.identity, OWN, read);
+    try {
+      return read();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (OWN.uid !== 0 || (code !== "EACCES" && code !== "EPERM")) throw error;
+      this.#needsIdentity = true;
+      return withIdentity(this.identity, OWN, read);
+    }
+  }
+
+  memory(address: bigint, bytes: number): Uint8Array {
+    return this.#reading(() => {
+      const buffer = new Uint8Array(bytes);
+      const fd = openSync(`/proc/${this.tid}/mem`, "r");
+      try {
+        return buffer.subarray(0, readSync(fd, buffer, 0, bytes, Number(address)));
+      } finally {
+        closeSync(fd);
+      }
+    });
+  }
+
+  path(address: bigint): string {
+    const bytes = this.memory(address, MAX_PATH_BYTES);
+    const end = bytes.indexOf(0);
+    return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString();
+  }
+
+  /** The number of the socket behind its descriptor; undefined where that is none. */
+  socketInode(fd: number): number | undefined {
+    const target = this.#reading(() => readlinkSync(`/proc/${this.tid}/fd/${fd}`));
+    const found = /^socket:\[(\d+)\]$/.exec(target);
+    return found ? Number(found[1]) : undefined;
+  }
+
+  /** Open flags, as fcntl(2) has them. */
+  flags(fd: number): number {
+    const info = this.#reading(() => readFileSync(`/proc/${this.tid}/fdinfo/${fd}`, "latin1"));
+    return Number.parseInt(/^flags:\s*([0-7]+)/m.exec(info)?.[1] ?? "0", 8);
+  }
+
+  /** Something of it in /proc that wants its rights. */
+  look<T>(use: (root: string) => T): T {
+    return this.#reading(() => use(`/proc/${this.tid}`));
+  }
+
+  #status: string | undefined;
+
+  get #statusText(): string {
+    this.#status ??= readFileSync(`/proc/${this.tid}/status`, "latin1");
+    return this.#status;
+  }
+
+  #numbers(name: string, radix = 10): number[] {
+    const line = new RegExp(`^${name}:\\s*(.*)$`, "m").exec(this.#statusText)?.[1] ?? "";
+    return line
+      .split(/\s+/)
+      .filter(Boolean)
+      .map((word) => Number.parseInt(word, radix));
+  }
+
+  /** Its process. */
+  get pid(): number {
+    return this.#numbers("Tgid")[0] ?? this.tid;
+  }
+
+  /** Its rights over files: fsuid, fsgid (the fourth of each line) and its groups. */
+  get identity(): FileIdentity {
+    this.#identity ??= {
+      uid: this.#numbers("Uid")[3] ?? OWN.uid,
+      gid: this.#numbers("Gid")[3] ?? OWN.gid,
+      groups: this.#numbers("Groups"),
+    };
+    return this.#identity;
+  }
+
+  /** Whether it has this right, by its number in capabilities(7), in effect. */
+  isCapable(capability: number): boolean {
+    const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(this.#statusText)?.[1] ?? "0";
+    return ((BigInt(`0x${line}`) >> BigInt(capability)) & 1n) === 1n;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What hupwatch and its keeper say to each other. Requests go over a socket that keeps packets apart, with descriptors beside
+ * them, and each is answered at once; what the keeper sees by itself comes as lines over a stream, which the event loop can wait for.
+ *
+ * The keeper tells what the command did: its lines are the command's word, so they are read as input (`readEvent`).
+ */
+import { constants } from "node:os";
+import type { SocketAddress } from "../sockets/sockaddr.ts";
+
+/** Grows when an older keeper would misunderstand a newer hupwatch; then that one is only asked for its listeners. */
+export const PROTOCOL = 1;
+
+/** One packet; what is longer (the command's words and environment) goes through a file without a name. */
+export const PACKET_BYTES_MAX = 128 * 1024;
+
+/** A listener that stands in the place of an address; its descriptor goes beside the request. */
+export interface HandedListener {
+  address: SocketAddress;
+  alsoAt: readonly string[];
+  ipv6Only: boolean;
+  privatePath?: string | undefined;
+}
+
+export type KeeperRequest =
+  /** From now on the events go there. Beside it: the stream. */
+  | { do: "attach"; protocol: number }
+  /**
+   * Starts a command in a filter. Beside it, in this order: the exec helper's order, stdin, stdout, stderr, so many `descriptors` for 3, 4, ...,
+   * a listener for each of `listeners`, and what else is to stay open as long as the generation lives.
+   */
+  | {
+      do: "start";
+      generation: number;
+      helper: readonly string[];
+      helperEnv: readonly string[];
+      descriptors: number;
+      listeners: readonly HandedListener[];
+    }
+  /** All listeners that are kept, each with its descriptor. */
+  | { do: "take" };
+
+export type KeeperReply =
+  | { ok: true; protocol: number; children: readonly number[] }
+  | { ok: true; pid: number; noNewPrivileges: boolean }
+  | { ok: true; listeners: readonly TakenListener[] }
+  | { ok: false; call: string; errno: string };
+
+export interface TakenListener {
+  generation: number;
+  inode: number;
+}
+
+export type KeeperEvent =
+  | { event: "exited"; pid: number; code?: number; signal?: number }
+  | { event: "bound" | "listening"; generation: number; pid: number; address: string }
+  | { event: "trouble"; generation: number; what: string };
+
+/**
+ * Blocked in the keeper from its first instant on, so that it has them in no thread: the ends of children, which it reads, and what
+ * ends others of its service. It ends by itself, and at once, when nothing is left to keep.
+ */
+export const BLOCKED_SIGNALS = [
+  ...(["SIGCHLD", "SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT"] as const),
+  ...(["SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGTSTP"] as const),
+];
+
+/** The name of a signal, of which a status has only the number. */
+export const signalName = (number: number): string =>
+  Object.entries(constants.signals).find(([, n]) => n === number)?.[0] ?? `SIG${number}`;
+
+/** Undefined where it is not one of ours. */
+export function readEvent(line: string): KeeperEvent | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  const fields = value as Record<string, unknown>;
+  switch (fields.event) {
+    case "exited":
+      return isCount(fields.pid) && (isCount(fields.code) || isCount(fields.signal))
+        ? { event: "exited", pid: fields.pid, ...pick(fields, "code"), ...pick(fields, "signal") }
+        : undefined;
+    case "bound":
+    case "listening":
+      return isCount(fields.generation) && isCount(fields.pid) && isText(fields.address)
+        ? {
+            event: fields.event,
+            generation: fields.generation,
+            pid: fields.pid,
+            address: fields.address,
+          }
+        : undefined;
+    case "trouble":
+      return isCount(fields.generation) && isText(fields.what)
+        ? { event: "trouble", generation: fields.generation, what: fields.what }
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+const TEXT_MAX = 1000;
+const isText = (value: unknown): value is string => typeof value === "string" && value.length <= TEXT_MAX;
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const pick = <K extends "code" | "signal">(fields: Record<string, unknown>, key: K) =>
+  isCount(fields[key]) ? ({ [key]: fields[key] } as Record<K, number>) : {};

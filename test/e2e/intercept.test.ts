@@ -1,0 +1,61 @@
+/**
+ * Commands that bind by themselves, unmodified and behind whatever stands in front of them: `--handover intercept` gives their own
+ * bind(2) the held listener.
+ */
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { placeIn } from "../harness/contract.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { startLoad } from "../harness/load.ts";
+import { tempDir } from "../harness/until.ts";
+import { BUILT, GUNICORNS } from "../setup/places.ts";
+
+const gunicorn = (at: string) =>
+  `${GUNICORNS.debian} wsgi:application -w 2 -b ${at.startsWith("/") ? `unix:${at}` : at}`;
+
+/** At a path or host:port. */
+const COMMANDS: Record<string, { needs?: string; words: (at: string) => string[] }> = {
+  "Node, its own listen": { words: (at) => ["node", "node.mjs", at] },
+  "npm start, through npm, sh and node": {
+    needs: "npm",
+    words: (at) => ["npm", "--silent", "exec", "--offline", "-c", `node node.mjs ${at}`],
+  },
+  "Go, static: MPTCP first": { needs: BUILT.go, words: (at) => [BUILT.go, at] },
+  "gunicorn behind a shell that stays": { words: (at) => ["sh", "-c", `cd . && ${gunicorn(at)}; exit $?`] },
+  // newrelic-admin, dotenv run and s6-setuidgid do the same to the words: they are not gunicorn's any more.
+  "gunicorn behind env -u and timeout": {
+    words: (at) => ["env", "-u", "NOTHING", "timeout", "9d", ...gunicorn(at).split(" ")],
+  },
+};
+
+const CASES = Object.entries(COMMANDS)
+  .filter(([, { needs = "sh" }]) => (needs.includes("/") ? existsSync(needs) : Bun.which(needs) !== null))
+  .flatMap(([name, { words }]) =>
+    (["tcp", "unix"] as const).map((transport) => ({ name, transport, words })),
+  );
+
+// Tried on 0.1.0: each of them was rolled back, or a swap that was called a success lost requests and then the path for ever.
+test.each(CASES)(
+  "$name over $transport: two swaps, nothing dropped, nothing left",
+  async ({ transport, words }) => {
+    using dir = tempDir();
+    const place = await placeIn(dir.path, transport);
+    const target = transport === "unix" ? `unix:${place.at}` : place.at;
+    await using hupwatch = await startHupwatch(
+      ["-k", "-w", "0.2", "--handover", "intercept", "-b", target, "--", ...words(place.at)],
+      { cwd: place.directory },
+    );
+    await using load = await startLoad({ target, rate: 200 });
+    await load.more(20);
+    for (const generation of [2, 3]) {
+      await hupwatch.swap(generation);
+      await load.more(20);
+    }
+    expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
+    hupwatch.signal("SIGTERM");
+    await hupwatch.exited;
+    await hupwatch.assertTreeGone();
+    if (transport === "unix") expect(existsSync(place.at)).toBe(false);
+  },
+  60_000,
+);
