@@ -22,21 +22,6 @@ while [ -L "$self" ]; do
 done
 case $self in */*) here=${self%/*} ;; *) here=. ;; esac
 
-if [ -x "$here/hupwatch.bin" ]; then
-  bun= # compiled in, by `bun run build`
-elif [ -n "$HUPWATCH_BUN" ]; then
-  bun=$HUPWATCH_BUN
-elif [ -x "$here/../node_modules/.bin/bun" ]; then
-  bun=$here/../node_modules/.bin/bun
-elif [ -x "$here/../../.bin/bun" ]; then
-  bun=$here/../../.bin/bun
-else
-  bun=$(command -v bun) || {
-    echo "hupwatch: bun is not on the PATH, and hupwatch runs on it" >&2
-    echo "To fix: npm install -g bun (1.4 or newer), or set HUPWATCH_BUN to its path" >&2
-    exit 125
-  }
-fi
 # These two would let the environment choose what bun runs.
 unset BUN_OPTIONS BUN_BE_BUN
 # Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
@@ -46,6 +31,7 @@ unset BUN_OPTIONS BUN_BE_BUN
 # bun:ffi cannot, where an address space limit refuses it: 8 MiB are more than enough here, and fit below 600 MB (ulimit -v).
 # environment.ts keeps all of these from the command.
 case ${1-} in
+demo) entry=demo ;;
 load | verify | complete) entry=load ;;
 *)
   entry=main
@@ -58,8 +44,21 @@ load | verify | complete) entry=load ;;
 esac
 # verify starts hupwatch as its user did.
 export HUPWATCH_SIGHUP=$hup HUPWATCH_LAUNCHER="$here/${self##*/}"
-[ "$bun" ] || exec "$here/hupwatch.bin" cli "$@"
-# The published package has bundles in the place of the sources (docker/release/bundle.ts).
-main=$here/main.ts
-[ -f "$main" ] || main=$here/../dist/js/$entry.cjs
-exec "$bun" --no-env-file --config=/dev/null "$main" cli "$@"
+
+# Where a clone has its parts; the package and the executable have other lines here (docker/release/launcher.ts).
+installed=$here/../node_modules/.bin/bun
+case $entry in demo) main=$here/../fixtures/demo/demo.ts ;; *) main=$here/main.ts ;; esac
+
+if [ "${HUPWATCH_BUN-}" ]; then
+  bun=$HUPWATCH_BUN
+elif [ -x "$installed" ]; then
+  bun=$installed
+else
+  bun=$(command -v bun) || {
+    echo "hupwatch: bun is not on the PATH, and hupwatch runs on it" >&2
+    echo "To fix: npm install -g bun (1.4 or newer), or set HUPWATCH_BUN to its path" >&2
+    exit 125
+  }
+fi
+case $entry in demo) shift ;; *) set -- cli "$@" ;; esac
+exec "$bun" --no-env-file --config=/dev/null "$main" "$@"

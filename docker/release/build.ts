@@ -3,8 +3,9 @@
  * and dist/hupwatch, the launcher that starts it: an early HUP must be ignored before the first instruction of any
  * runtime. The two belong into one directory; a link to the launcher may be anywhere.
  */
-import { chmodSync, copyFileSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, rmSync, statSync } from "node:fs";
 import { ROOT } from "../rig/places.ts";
+import { writeExecutableLauncher } from "./launcher.ts";
 
 const DIST = `${ROOT}/dist`;
 
@@ -18,8 +19,7 @@ export async function build(): Promise<void> {
   const words = [process.execPath, "build", "--compile", ...flags, "src/main.ts"];
   const done = Bun.spawnSync([...words, "--outfile", `${DIST}/hupwatch.bin`], { cwd: ROOT });
   if (!done.success) throw new Error(`${words.join(" ")}\n${done.stderr}`);
-  copyFileSync(`${ROOT}/src/launcher.sh`, `${DIST}/hupwatch`);
-  chmodSync(`${DIST}/hupwatch`, 0o755);
+  writeExecutableLauncher(`${DIST}/hupwatch`);
   const sums = await Promise.all(["hupwatch", "hupwatch.bin"].map(checksum));
   await Bun.write(`${DIST}/SHA256SUMS`, sums.join(""));
 }

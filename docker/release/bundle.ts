@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
 import type { BunPlugin } from "bun";
 import { ROOT } from "../rig/places.ts";
+import { writePackageLauncher } from "./launcher.ts";
 
 const DIST = `${ROOT}/dist/js`;
 
@@ -36,6 +37,7 @@ export async function bundle(): Promise<void> {
   ];
   const inputs = built.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
   await Bun.write(`${DIST}/LICENSES.txt`, licensesOf(inputs));
+  writePackageLauncher(`${DIST}/hupwatch`);
 }
 
 /** Of the packages that are built in: their licenses want to go along with them. */

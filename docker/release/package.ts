@@ -33,17 +33,17 @@ const ALLOWED = [
   /^((src\/([a-z]+\/)?|docker\/)?README|CHANGELOG)\.md$/,
   /^fixtures\/supervisors\//,
   /^LICENSE$/,
-  /^src\/launcher\.sh$/,
-  /^dist\/js\/((main|load)\.cjs(\.jsc)?|demo\.js|LICENSES\.txt)$/,
+  /^dist\/js\/(hupwatch|(main|load)\.cjs(\.jsc)?|demo\.js|LICENSES\.txt)$/,
   /^fixtures\/apps\/(http\.ts|tiny\.ts|wsgi\.py)$/,
 ];
 const NEEDED = [
   "package.json",
   "README.md",
   "LICENSE",
-  "src/launcher.sh",
+  "dist/js/hupwatch",
   "dist/js/main.cjs",
   "dist/js/load.cjs",
+  "dist/js/demo.js",
   "dist/js/LICENSES.txt",
 ];
 

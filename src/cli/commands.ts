@@ -10,5 +10,6 @@ export const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   explain: async () => (await import("./explain.ts")).default as unknown as Command,
   load: async () => (await import("./load.ts")).default as unknown as Command,
   verify: async () => (await import("./verify.ts")).default as unknown as Command,
+  demo: async () => (await import("./demo.ts")).default as unknown as Command,
   complete: async () => (await import("./complete.ts")).default as unknown as Command,
 };

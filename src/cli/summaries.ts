@@ -7,6 +7,7 @@ export const SUMMARIES = {
   explain: "say what a run would start, hold and check, and why; run nothing",
   load: "drive an HTTP server with honest load, Unix sockets first",
   verify: "prove that swaps drop nothing: load, swap many times, judge, report",
+  demo: "replace a small server under load before your eyes, then the naive way",
   complete: "print a completion script for bash, zsh or fish",
 } as const;
 

@@ -20,7 +20,7 @@ export async function install(form: Form): Promise<Installed> {
   const packed = `${dir.path}/hupwatch.tgz`;
   succeed([process.execPath, "pm", "pack", "--quiet", "--filename", packed]);
   succeed(["tar", "-xzf", packed, "-C", dir.path]);
-  return { launcher: `${dir.path}/package/src/launcher.sh`, [Symbol.dispose]: () => dir[Symbol.dispose]() };
+  return { launcher: `${dir.path}/package/dist/js/hupwatch`, [Symbol.dispose]: () => dir[Symbol.dispose]() };
 }
 
 function succeed(words: string[]): void {

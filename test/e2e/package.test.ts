@@ -38,7 +38,8 @@ test("it brings all that it needs, built in, and none of the sources", () => {
   expect(readdirSync(`${project}/node_modules`).filter((name) => !name.startsWith("."))).toEqual([
     "hupwatch",
   ]);
-  expect(readdirSync(`${project}/node_modules/hupwatch/src`)).toEqual(["launcher.sh"]);
+  const files = readdirSync(`${project}/node_modules/hupwatch/src`, { recursive: true, encoding: "utf8" });
+  expect(files.filter((name) => /\.(ts|sh)$/.test(name))).toEqual([]);
   // Packing leaves nothing behind that a clone would run in the place of its sources.
   expect(existsSync(`${ROOT}/dist/js`)).toBe(false);
 });
@@ -61,7 +62,7 @@ test("who waits for signals carries nothing of what only load, verify and comple
 });
 
 test(
-  "verify finds the launcher and the parts of its page, and the demo its apps",
+  "verify finds the launcher and the parts of its page, and `hupwatch demo` its apps",
   async () => {
     const app = `${project}/node_modules/hupwatch/fixtures/apps/tiny.ts`;
     const options = ["--swaps", "1", "--rate", "50", "--html", "report.html", "--bind", "unix:app.sock"];
@@ -72,9 +73,9 @@ test(
     for (const part of ["uPlot=function", ".uplot", ".u-legend", "Draws the page's charts"])
       expect(page).toContain(part);
 
-    const demo = [process.execPath, `${project}/node_modules/hupwatch/dist/js/demo.js`];
     const few = ["--swaps", "1", "--rate", "50", "--no-naive", "--json"];
-    const { stdout, exitCode } = Bun.spawnSync([...demo, ...few], { cwd: project, stderr: "ignore" });
+    const demo = Bun.spawnSync([LAUNCHER, "demo", ...few], { cwd: project, stderr: "ignore" });
+    const { stdout, exitCode } = demo;
     expect(JSON.parse(stdout.toString())).toBeObject();
     expect(exitCode).toBe(0);
   },

@@ -12,9 +12,10 @@ const NEEDED = [
   "package.json",
   "README.md",
   "LICENSE",
-  "src/launcher.sh",
+  "dist/js/hupwatch",
   "dist/js/main.cjs",
   "dist/js/load.cjs",
+  "dist/js/demo.js",
   "dist/js/LICENSES.txt",
 ];
 
@@ -26,6 +27,7 @@ test.each([
   "test/run.ts",
   "docker/rig/rig.ts",
   "src/main.ts",
+  "src/launcher.sh",
   "fixtures/apps/asgi.py",
   "fixtures/children/ignores-term.ts",
   "dist/hupwatch.bin",
