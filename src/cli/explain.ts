@@ -2,7 +2,9 @@
 import { styleText } from "node:util";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { chooseRunDir } from "../instance/run-dir.ts";
-import { isTerminal } from "../os/libc.ts";
+import { forbidWrites, isTerminal } from "../os/libc.ts";
+import { requireIdentity } from "../os/setpriv.ts";
+import { readOptions } from "../plan/options.ts";
 import { type Planned, planRun } from "../plan/plan.ts";
 import type { RunValues } from "../plan/run-values.ts";
 import { command } from "./command.ts";
@@ -40,8 +42,9 @@ export default command({
     "  0  explained",
     "  2  usage, or a command line that a run would refuse",
     "",
-    "  What a start would fail by is a warning. Nothing is run, with one exception: gunicorn",
-    "  is asked for its configuration where a config file is part of it.",
+    "  What a start would fail by is a warning. Nothing is run, with one exception: where only",
+    "  a config file or a runner (poetry, uv) knows, it is asked as the command's user, so",
+    "  that it can write nothing (Landlock), and that is said. Values of --env-file are not shown.",
   ].join("\n"),
   async run({ values, positionals }) {
     const { env } = process;
@@ -61,14 +64,9 @@ export default command({
 function planned(values: RunValues, words: readonly string[], runDir: string): Planned {
   const { env, pid, ppid } = process;
   try {
-    return planRun(values, words, {
-      env,
-      cwd: process.cwd(),
-      pid,
-      ppid,
-      stderrIsTerminal: isTerminal(2),
-      runDir,
-    });
+    const look = lookAs(values, words);
+    const around = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir, look };
+    return planRun(readOptions(values, words, around));
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;
     throw new HupwatchError(error.code, error.message, {
@@ -78,3 +76,17 @@ function planned(values: RunValues, words: readonly string[], runDir: string): P
     });
   }
 }
+
+/** What is run to read the command can write nothing; where that cannot be had, or not as the command's user, nothing is run. */
+function lookAs({ user, group }: RunValues, words: readonly string[]): "confined" | "blind" {
+  try {
+    requireIdentity(words[0] ?? "", { user, group });
+  } catch (error) {
+    if (error instanceof HupwatchError) return "blind"; // told among the obstacles
+    throw error;
+  }
+  return forbidWrites(DEVICES) ? "confined" : "blind";
+}
+
+/** Those that any program may write to. */
+const DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty"];

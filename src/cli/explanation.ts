@@ -1,5 +1,6 @@
 /** What a run would do, as data: the plan with its reasons, filled in for generation 1. Starts nothing and opens nothing. */
 
+import { readEnvFile } from "../plan/env-file.ts";
 import type { Planned } from "../plan/plan.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
@@ -34,6 +35,8 @@ export interface Explanation {
 /** A generation's own pid and hupwatch's are known only when they run. */
 const OWN_PID = "<its pid>";
 const HUPWATCH_PID = "<hupwatch's pid>";
+/** An explanation is pasted into issues and chats: a secret must not be in it. */
+const FROM_FILE = "<from --env-file>";
 
 /**
  * `env` is hupwatch's own, `given` the command's words as they were written, `obstacles` what a start would fail by. Throws
@@ -67,7 +70,7 @@ export function explain(
     })),
     handover: plan.handover,
     command: { given, run: request.argv },
-    environment: changed(env, request),
+    environment: changed(plan, env, request),
     checks: plan.checks.map((check) => judged(check, unproven, plan.extraListener)),
     swap: {
       readyTimeoutMs: plan.readyTimeoutMs,
@@ -92,6 +95,7 @@ const addressIn = (spec: SocketSpec, cutover: Cutover): string =>
   ownPath(spec, cutover).own ?? spec.text.replace(/^([A-Za-z0-9_.-]+=)?(unix:)?/, "");
 
 function changed(
+  { envFile }: RunPlan,
   before: Readonly<Record<string, string | undefined>>,
   { env, listenPid }: StartRequest,
 ): Explanation["environment"] {
@@ -100,7 +104,12 @@ function changed(
     HUPWATCH_PID,
     ...(listenPid ? { LISTEN_PID: OWN_PID } : {}),
   };
-  const set = Object.fromEntries(Object.entries(after).filter(([name, value]) => before[name] !== value));
+  const secret = envFile === undefined ? {} : readEnvFile(envFile);
+  const set = Object.fromEntries(
+    Object.entries(after)
+      .filter(([name, value]) => before[name] !== value)
+      .map(([name, value]) => [name, secret[name] === value ? FROM_FILE : value]),
+  );
   // The launcher's own variables were never the user's.
   const removed = Object.keys(before).filter((name) => !(name in after) && !/^(HUPWATCH_|BUN_)/.test(name));
   return { set, removed };

@@ -22,7 +22,8 @@ import { Reaper } from "../os/reaper.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { generationEnvironment } from "../plan/environment.ts";
-import { logFormatOf, type Planned, planRun } from "../plan/plan.ts";
+import { logFormatOf, readOptions } from "../plan/options.ts";
+import { type Planned, planRun } from "../plan/plan.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { RunValues } from "../plan/run-values.ts";
 import type { HeldSocket } from "../sockets/held.ts";
@@ -78,12 +79,15 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const chosen = chooseRunDir(values["run-dir"], env, uid);
   const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen.path, uid));
   const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
-  const { plan, traits, hooks: asked } = planRun(values, words, surroundings);
-  for (const note of traits.notes) log.warn("server.note", note);
+  const options = readOptions(values, words, surroundings);
+  // Programs of the user's are run from here on: not while another hupwatch of that name lives, and not as somebody else.
   using lock =
     runDir === undefined
       ? undefined
-      : orWithoutRunDir(chosen, log, () => InstanceLock.take(runDir, plan.name, pid));
+      : orWithoutRunDir(chosen, log, () => InstanceLock.take(runDir, options.name, pid));
+  requireIdentity(words[0] ?? "", options);
+  const { plan, traits, hooks: asked } = planRun(options);
+  for (const note of traits.notes) log.warn("server.note", note);
   /** Where this instance, and no other, may write. */
   const ownDir = lock && runDir;
   const state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
@@ -98,7 +102,6 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     ...(systemd ? [systemd.consume] : []),
   ]);
   // Before anything is started or taken, so that a wrong command costs nothing; every generation looks again by itself.
-  requireIdentity(plan.words[0] ?? "", plan);
   requireRunnable({
     ...plan,
     argv: plan.words,

@@ -5,7 +5,7 @@
  * waiting is normal. Numbers are those of Linux on x86-64, arm64 and riscv64 (asm-generic).
  */
 import { CString, dlopen, type FFIFunction, type Pointer, ptr, read } from "bun:ffi";
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { HupwatchError } from "../error.ts";
 
@@ -48,6 +48,10 @@ const WNOWAIT = 0x01000000;
 const CLOCK_MONOTONIC = 1;
 const SYS_PIDFD_OPEN = 434;
 const SYS_PIDFD_GETFD = 438;
+const SYS_LANDLOCK = { create: 444, addRule: 445, restrict: 446 } as const;
+const LANDLOCK_CREATE_RULESET_VERSION = 1;
+const LANDLOCK_RULE_PATH_BENEATH = 1;
+const PR_SET_NO_NEW_PRIVS = 38;
 
 export type Family = keyof typeof AF;
 
@@ -84,7 +88,7 @@ const C = openLibc({
   prctl: { args: ["int", "u64", "u64", "u64", "u64"], returns: "int" },
   waitid: { args: ["int", "u32", "ptr", "int"], returns: "int" },
   waitpid: { args: ["int", "ptr", "int"], returns: "int" },
-  syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
+  syscall: { args: ["i64", "i64", "i64", "i64", "i64"], returns: "i64" },
   clock_gettime: { args: ["int", "ptr"], returns: "int" },
   strerror: { args: ["int"], returns: "ptr" },
   __errno_location: { args: [], returns: "ptr" },
@@ -397,8 +401,48 @@ export function peekEndedChild(): number {
 export const reap = (pid: number): void => void C.waitpid(pid, null, WNOHANG);
 
 /** pidfd_open(2), Linux 5.3. */
-export const pidfdOpen = (pid: number): number => check("pidfd_open", C.syscall(SYS_PIDFD_OPEN, pid, 0, 0));
+export const pidfdOpen = (pid: number): number =>
+  check("pidfd_open", C.syscall(SYS_PIDFD_OPEN, pid, 0, 0, 0));
 
 /** pidfd_getfd(2), Linux 5.6: a duplicate of another process's descriptor; needs ptrace permission over it. */
 export const pidfdGetfd = (pidfd: number, fd: number): number =>
-  check("pidfd_getfd", C.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0));
+  check("pidfd_getfd", C.syscall(SYS_PIDFD_GETFD, pidfd, fd, 0, 0));
+
+/** landlock(7): write to a file (bit 1), remove (4, 5) and make (6 to 12) anything; truncate (14) from the third version on. */
+const WRITE_FILE = 1n << 1n;
+const TRUNCATE = 1n << 14n;
+const WRITES = WRITE_FILE | (0x1ffn << 4n);
+const O_PATH_CLOEXEC = 0o10000000 | 0o2000000;
+
+/**
+ * From now on this process and all that it starts can write to no file and make or remove none, but for these; what is open stays
+ * open. False where the kernel has no Landlock (before 5.13, or left out). There is no way back. Mode, owner and times of a file are
+ * not in its power.
+ */
+export function forbidWrites(except: readonly string[]): boolean {
+  const version = C.syscall(SYS_LANDLOCK.create, 0, 0, LANDLOCK_CREATE_RULESET_VERSION, 0);
+  if (version < 1n) return false;
+  const handled = version >= 3n ? WRITES | TRUNCATE : WRITES;
+  const ruleset = Number(C.syscall(SYS_LANDLOCK.create, ptr(new BigUint64Array([handled])), 8, 0, 0));
+  if (ruleset < 0) return false;
+  try {
+    for (const path of except) allowWrites(ruleset, path, handled & (WRITE_FILE | TRUNCATE));
+    return (
+      C.prctl(PR_SET_NO_NEW_PRIVS, 1n, 0n, 0n, 0n) === 0 &&
+      C.syscall(SYS_LANDLOCK.restrict, ruleset, 0, 0, 0) === 0n
+    );
+  } finally {
+    close(ruleset);
+  }
+}
+
+/** struct landlock_path_beneath_attr is packed: 8 bytes of rights, 4 of descriptor. */
+function allowWrites(ruleset: number, path: string, rights: bigint): void {
+  if (!existsSync(path)) return;
+  const fd = openSync(path, O_PATH_CLOEXEC);
+  const rule = new DataView(new ArrayBuffer(12));
+  rule.setBigUint64(0, rights, true);
+  rule.setInt32(8, fd, true);
+  C.syscall(SYS_LANDLOCK.addRule, ruleset, LANDLOCK_RULE_PATH_BENEATH, ptr(new Uint8Array(rule.buffer)), 0);
+  closeSync(fd);
+}

@@ -107,7 +107,7 @@ export function shebangOf(path: string): string | undefined {
   return /^#![ \t]*([^ \t\n\0]+)/.exec(head.toString("latin1"))?.[1];
 }
 
-const searchPath = (word: string, env: Record<string, string>, cwd: string): string[] =>
+const searchPath = (word: string, env: Lookup["env"], cwd: string): string[] =>
   (env.PATH ?? "/usr/local/bin:/usr/bin:/bin").split(delimiter).map((dir) => resolve(cwd, dir, word));
 
 export const isFile = (path: string) => stat(path)?.isFile() ?? false;

@@ -27,17 +27,22 @@ export function commandEnvironment(env: Record<string, string | undefined>): Rec
   return kept;
 }
 
+type Caller = Pick<RunPlan, "name" | "environment" | "envFile" | "directory">;
+
 /** What the command would have without hupwatch. Throws HupwatchError where the env file cannot be read. */
-export const givenEnvironment = (plan: RunPlan): Record<string, string> => ({
+export const givenEnvironment = (plan: Caller): Record<string, string> => ({
   ...plan.environment,
   // gunicorn imports from it (util.getcwd), whatever its working directory is.
   PWD: physical(plan.directory),
   ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile)),
 });
 
-/** Throws HupwatchError where the env file cannot be read. */
+/**
+ * The one environment in which a generation is planned, asked, looked for and started. Throws HupwatchError where the env file
+ * cannot be read.
+ */
 export function generationEnvironment(
-  plan: RunPlan,
+  plan: Caller,
   generation: number,
   hupwatchPid: number,
 ): Record<string, string> {
@@ -51,7 +56,7 @@ export function generationEnvironment(
 }
 
 /** Who has them is one of that generation's processes. */
-export const marksOf = ({ name }: RunPlan, generation: number, hupwatchPid: number) => ({
+export const marksOf = ({ name }: Pick<RunPlan, "name">, generation: number, hupwatchPid: number) => ({
   HUPWATCH_GENERATION: String(generation),
   HUPWATCH_NAME: name,
   HUPWATCH_PID: String(hupwatchPid),

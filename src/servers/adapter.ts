@@ -4,14 +4,24 @@
  *
  * A new server is a file beside this one, a line in `adapters.ts`, and a row in the contract suite.
  */
+import type { Account } from "../os/setpriv.ts";
 import type { Handover } from "../sockets/handover.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
 
 export interface CommandLine {
   words: readonly string[];
+  /** What the command will have. */
   env: Readonly<Record<string, string>>;
   /** Where the command will start. */
   directory: string;
+  /** As whom it will run: what has to be asked of a program of its, is asked so. Left out: as we do. */
+  account?: Account & { umask?: number | undefined };
+  /** A mere look: "confined", what is run to read the command cannot write; "blind", nothing is run. Left out: a start. */
+  look?: "confined" | "blind" | undefined;
+  /** Grows by each program that is run to read the command, in words. */
+  ran?: string[];
+  /** Grows by what a look cannot find out. */
+  unknown?: string[];
 }
 
 /** Words and variables that a generation gets; both may hold the placeholders of `sockets/handover.ts`. */
@@ -64,7 +74,9 @@ export interface ServerTraits {
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];
-  /** The same, where it would bind nothing that is known and --bind gives nothing either. */
+  /** Why `binds` may not be all: the server computes them, and could not be asked. Without a --bind that is refused. */
+  unknownBinds?: string;
+  /** As `notes`, where it would bind nothing that is known and --bind gives nothing either. */
   notesUnbound?: readonly string[];
 }
 

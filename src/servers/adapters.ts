@@ -30,10 +30,14 @@ export const ADAPTERS: readonly ServerAdapter[] = [
   generic,
 ];
 
+/** Throws HupwatchError where the command is wrong, or what it would do cannot be found out. */
 export function traitsOf(command: CommandLine): ServerTraits {
+  const [ran, unknown]: [string[], string[]] = [[], []];
   for (const adapter of ADAPTERS) {
-    const traits = adapter.read(command);
-    if (traits) return traits;
+    const traits = adapter.read({ ...command, ran, unknown });
+    if (!traits) continue;
+    const notes = [...traits.notes, ...unknown];
+    return { ...traits, notes, ...(ran.length === 0 ? {} : { asked: ran.join("; ") }) };
   }
   throw new Error("the generic adapter recognises every command");
 }

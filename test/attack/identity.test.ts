@@ -1,10 +1,10 @@
 /** Nothing of the app's runs with more rights than the app: helpers of ours, hooks, and what the env file says. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
-import { startHupwatch } from "../harness/hupwatch.ts";
+import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { until } from "../harness/until.ts";
-import { PYTHON } from "../setup/places.ts";
+import { GUNICORNS, PYTHON } from "../setup/places.ts";
 import { APP, type Ground, ground, hasPeople, SERVER } from "./people.ts";
 
 /** A ground with a release of the command's user, and the words that run it. */
@@ -95,6 +95,23 @@ describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the
     await hupwatch.until(/hook swapped '.*' exited with code 1/);
     await hupwatch.until(LOG.gone(1));
     expect(existsSync("/root/hupwatch-was-here")).toBe(false);
+  });
+
+  // F3: "config executed as uid 0 euid 0, with root's whole environment visible", in `explain`, too
+  test("the release's configuration is asked as the command's user, with its umask, by a start and by explain", async () => {
+    using place = ground();
+    const app = place.directory("app", APP, 0o777);
+    place.file("app/gunicorn.conf.py", APP, `open("made", "a")\nbind = "unix:c.sock"\n`);
+    place.file("app/wsgi.py", APP, "def app(e, s):\n    s('200 OK', [])\n    return [b'1']\n");
+    const words = ["--user", "nobody", "--umask", "0027", "--", GUNICORNS.debian, "wsgi:app"];
+    const explained = Bun.spawnSync([LAUNCHER, "explain", ...words], {
+      cwd: app,
+      env: { ...process.env, PWD: app, HUPWATCH_BUN: process.execPath },
+    });
+    expect(explained.stdout.toString()).toContain("asked for its configuration, as nobody");
+    expect(existsSync(`${app}/made`)).toBe(false);
+    await using _hupwatch = await startHupwatch(["-k", ...words], { cwd: app });
+    expect(lstatSync(`${app}/made`)).toMatchObject({ uid: APP.uid, gid: APP.gid, mode: 0o100640 });
   });
 
   // "the version was asked of the venv's gunicorn (as root), but www-data could not enter that venv": asked one file, ran another

@@ -22,11 +22,14 @@ function run(words: string[], cwd: string, env: Record<string, string> = {}) {
 const explained = (words: string[], cwd: string, env?: Record<string, string>): Explanation =>
   JSON.parse(run(["--json", ...words], cwd, env).out) as Explanation;
 
+/** waitress is called from Python: which one, its script says. */
+const shebangOf = (name: string) => (name === "waitress-serve" ? "#!/usr/bin/env python3" : "#!/bin/sh");
+
 /** A directory with programs that leave a trace if they are run. */
 function place(...programs: string[]) {
   const dir = tempDir();
   for (const name of programs)
-    writeFileSync(`${dir.path}/${name}`, `#!/bin/sh\ntouch ${dir.path}/ran\n`, { mode: 0o755 });
+    writeFileSync(`${dir.path}/${name}`, `${shebangOf(name)}\ntouch ${dir.path}/ran\n`, { mode: 0o755 });
   return dir;
 }
 

@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { parse } from "../../src/cli/parse.ts";
 import run from "../../src/cli/run.ts";
-import { type Planned, planRun, type Surroundings } from "../../src/plan/plan.ts";
+import { readOptions, type Surroundings } from "../../src/plan/options.ts";
+import { type Planned, planRun } from "../../src/plan/plan.ts";
 import type { RunPlan } from "../../src/plan/run-plan.ts";
 import { tempDir } from "../harness/until.ts";
 
@@ -18,7 +19,7 @@ const AROUND: Surroundings = {
 
 function planned(words: string, around: Partial<Surroundings> = {}): Planned {
   const { values, positionals } = parse(run, words.split(" "));
-  return planRun(values, positionals, { ...AROUND, ...around });
+  return planRun(readOptions(values, positionals, { ...AROUND, ...around }));
 }
 const plan = (words: string, around?: Partial<Surroundings>): RunPlan => planned(words, around).plan;
 const labels = (words: string) => plan(words).checks.map((check) => check.label);

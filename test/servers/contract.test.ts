@@ -9,6 +9,7 @@ import { handOver } from "../../src/sockets/handover.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { tempDir } from "../harness/until.ts";
+import { PYTHON } from "../setup/places.ts";
 
 const read = (words: string, env: Record<string, string> = {}, directory = "/srv"): ServerTraits =>
   traitsOf({ words: words.split(" "), env, directory });
@@ -234,11 +235,11 @@ describe("waitress is called from Python, since its command takes no descriptor"
     ],
   ])("%s", (given, binds, tail) => {
     using dir = tempDir();
-    writeFileSync(`${dir.path}/waitress-serve`, "#!/venv/bin/python3\n", { mode: 0o755 });
+    writeFileSync(`${dir.path}/waitress-serve`, `#!${PYTHON}\n`, { mode: 0o755 });
     const traits = read(given, { PATH: dir.path }, dir.path);
     expect(traits.binds).toEqual(binds);
     const { words } = handed(traits, binds);
-    expect(words).toStartWith(given.startsWith("python3") ? "python3 -c " : "/venv/bin/python3 -c ");
+    expect(words).toStartWith(given.startsWith("python3") ? "python3 -c " : `${PYTHON} -c `);
     expect(words).toEndWith(` ${tail}`);
     expect(traits.stop).toBe("INT/30s/KILL");
   });
@@ -277,7 +278,7 @@ describe("addresses in puma's config file", () => {
     writeFileSync(`${dir.path}/p.rb`, file);
     const traits = read(`puma -C p.rb`, env, dir.path);
     expect(traits.binds).toEqual(binds);
-    expect(traits.notesUnbound !== undefined).toBe(binds.length === 0);
+    expect(traits.unknownBinds !== undefined).toBe(binds.length === 0);
     expect(read("puma -C p.rb -b tcp://127.0.0.1:1", env, dir.path).binds).toEqual(["127.0.0.1:1"]);
   });
 });
@@ -293,7 +294,7 @@ test.skipIf(!existsSync("/usr/bin/puma"))(
     const traits = read("puma -C p.rb", { PATH: process.env.PATH ?? "" }, dir.path);
     expect(traits.binds).toEqual(["127.0.0.1:81", "0.0.0.0:82"]);
     expect(traits).toMatchObject({ asked: "puma was asked for its addresses" });
-    expect(traits.notesUnbound).toBeUndefined();
+    expect(traits.unknownBinds).toBeUndefined();
   },
 );
 
@@ -341,7 +342,7 @@ describe.skipIf(!existsSync(HYPERCORN))("hypercorn is asked for its config file 
     expect(read(`${HYPERCORN} -c ${config} -b :1 app:app`, env, dir.path).binds).toEqual([":1"]);
   });
   test("where it cannot be asked, that is told", () => {
-    expect(read(`${HYPERCORN} -c none.toml app:app`).notesUnbound?.join()).toContain(
+    expect(read(`${HYPERCORN} -c none.toml app:app`).unknownBinds).toContain(
       "what none.toml binds is not known",
     );
   });
@@ -350,7 +351,7 @@ describe.skipIf(!existsSync(HYPERCORN))("hypercorn is asked for its config file 
 describe("what the user is told", () => {
   test.each([
     ["uv run uvicorn app:app", /'uv run' stays.*run uvicorn by its own path/],
-    ["tini -- daphne app:app", /'tini' stays.*takes sockets only for its own pid/],
+    ["tini -- daphne app:app", /'tini' stays.*run daphne by its own path/],
     ["uvicorn app:app --fd 3", /--fd is left as it is/],
     ["sh -c uvicorn", /a shell hides the server/],
     ["npm start", /'npm' stays as a process in front/],

@@ -95,7 +95,7 @@ describe("what the user is told", () => {
     ["gunicorn app:app -D", /--daemon/],
     ["gunicorn app:app --reload", /for development only/],
     ["gunicorn app:app --reuse-port", /--reuse-port is left out/],
-    ["uv run gunicorn app:app", /run gunicorn by its path/],
+    ["uv run gunicorn app:app", /signals reach gunicorn only as it passes them on/],
   ];
   test.each(rows)("%s", (words, note) => {
     const { notes } = read(words);

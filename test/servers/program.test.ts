@@ -4,6 +4,9 @@ import { type Program, programOf } from "../../src/servers/reading/program.ts";
 
 const found = (name: string, argsFrom: number, more: Partial<Program> = {}) => ({ name, argsFrom, ...more });
 
+const set = (name: string, value: string) => ({ kind: "set" as const, name, value });
+const envdir = (path: string) => ({ changes: [{ kind: "envdir" as const, path }] });
+
 const ROWS: [words: string, program: Partial<Program> | undefined][] = [
   ["gunicorn app:app", found("gunicorn", 1)],
   ["/srv/venv/bin/gunicorn app:app", found("gunicorn", 1)],
@@ -18,13 +21,26 @@ const ROWS: [words: string, program: Partial<Program> | undefined][] = [
   ["python", undefined],
   ["python -m", undefined],
   ["env gunicorn app", found("gunicorn", 2)],
-  ["/usr/bin/env A=1 B=2 gunicorn app", found("gunicorn", 4, { assignments: { A: "1", B: "2" } })],
-  ["env -i -u HOME -C /srv PATH=/bin gunicorn app", found("gunicorn", 8, { assignments: { PATH: "/bin" } })],
+  ["/usr/bin/env A=1 B=2 gunicorn app", found("gunicorn", 4, { changes: [set("A", "1"), set("B", "2")] })],
+  [
+    "env -i -u HOME -C /srv PATH=/bin gunicorn app",
+    found("gunicorn", 8, {
+      changes: [
+        { kind: "clear" },
+        { kind: "unset", name: "HOME" },
+        { kind: "chdir", path: "/srv" },
+        set("PATH", "/bin"),
+      ],
+    }),
+  ],
   [
     "env A=1 python -m gunicorn app",
-    found("gunicorn", 5, { interpreter: "python", assignments: { A: "1" } }),
+    found("gunicorn", 5, { interpreter: "python", changes: [set("A", "1")] }),
   ],
   ["exec gunicorn app", found("gunicorn", 2)],
+  ["chpst -e ./e gunicorn app", found("gunicorn", 4, { from: 3, ...envdir("./e") })],
+  ["chpst -u www -P -e./e gunicorn app", found("gunicorn", 6, envdir("./e"))],
+  ["envdir /etc/e python -m gunicorn app", found("gunicorn", 5, { from: 2, ...envdir("/etc/e") })],
   ["poetry run gunicorn app", found("gunicorn", 3)],
   ["pipenv run gunicorn app", found("gunicorn", 3)],
   ["bundle exec puma -p 80", found("puma", 3)],

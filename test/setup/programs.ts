@@ -44,6 +44,8 @@ const PROGRAMS: Program[] = [
     package: "bash-completion",
     works: () => existsSync(BASH_COMPLETION),
   },
+  { name: "tini", package: "tini", works: () => succeeds(["tini", "--version"]) },
+  { name: "chpst", package: "runit", works: () => succeeds(["chpst", "true"]) },
   { name: "supervisord", package: "supervisor", works: () => succeeds(["supervisord", "--version"]) },
 ];
 

@@ -1,4 +1,4 @@
-/** The newest gunicorn, gevent and Django of PyPI in a virtualenv of their own. pip reads its ordinary configuration. */
+/** The newest gunicorn, gevent, Django and uv of PyPI in a virtualenv of their own. pip reads its ordinary configuration. */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { CACHE, GUNICORNS, PYTHON, VENV } from "./places.ts";
 
@@ -8,6 +8,8 @@ const PACKAGES: Record<string, string> = {
   "gunicorn[gevent]": "gunicorn.workers.ggevent",
   django: "django",
   "prometheus-client": "prometheus_client",
+  // A runner that stays in front of the server, and makes virtualenvs that can be moved.
+  uv: "uv",
 };
 
 /** Makes it, or adds what the one that works has not. Throws where pip cannot get the packages. */

@@ -17,7 +17,7 @@ export const caddy: ServerAdapter = {
       drain: "for ever unless grace_period says less, so hupwatch's 60 s",
       words: found.words,
       quirks: QUIRKS,
-      notes: runnerNotes(found, "argv"),
+      notes: runnerNotes(found),
       notesUnbound: [
         "write 'bind fd/3' into each site of the Caddyfile (2.9 or newer) and give the address to hupwatch by --bind; two copies also need 'admin off', or an admin address each",
       ],

@@ -20,7 +20,7 @@ export const cheroot: ServerAdapter = {
     const limit = Number(lastValueOf(args, "--shutdown-timeout") ?? SHUTDOWN_TIMEOUT);
     return {
       server: title,
-      binds: [specOf(lastValueOf(args, "--bind") ?? "[::1]:8000", command.directory)],
+      binds: [specOf(lastValueOf(args, "--bind") ?? "[::1]:8000", found.directory)],
       handover: "systemd",
       ready: "http",
       stop: `INT/${limit + 30}s/KILL`,
@@ -38,7 +38,7 @@ export const cheroot: ServerAdapter = {
         return { words };
       },
       quirks: QUIRKS,
-      notes: runnerNotes(found, "systemd"),
+      notes: runnerNotes(found),
     };
   },
 };

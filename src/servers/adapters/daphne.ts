@@ -30,7 +30,7 @@ export const daphne: ServerAdapter = {
       take: (sockets) => take(found, sockets),
       quirks: QUIRKS,
       notes: [
-        ...runnerNotes(found, "systemd"),
+        ...runnerNotes(found),
         ...(foreign.length > 0
           ? [`the endpoint ${foreign[0]} is bound by daphne itself: give its address to --bind instead`]
           : []),

@@ -17,7 +17,7 @@ export const granian: ServerAdapter = {
     const path = lastValueOf(args, "--uds") ?? env.GRANIAN_UDS;
     return {
       server: title,
-      binds: path === undefined ? [] : [unixSpec(path, command.directory)],
+      binds: path === undefined ? [] : [unixSpec(path, found.directory)],
       handover: "path",
       ready: lastValueOf(args, "--ssl-certificate") === undefined ? "http" : "connect",
       stop: "TERM/60s/KILL",
@@ -39,7 +39,7 @@ export const granian: ServerAdapter = {
         "granian takes no descriptor: on a port both copies listen with SO_REUSEPORT, and a swap may drop what waits for the old one; use --uds",
       ],
       notes: [
-        ...runnerNotes(found, "path"),
+        ...runnerNotes(found),
         ...(hasFlag(args, "--reload") ? ["--reload restarts past hupwatch: for development only"] : []),
       ],
     };

@@ -1,9 +1,9 @@
 /** What gunicorn itself makes of its config file, environment and words: asked of its own code, which starts no server. */
 import { HupwatchError } from "../../error.ts";
-import type { CommandLine } from "../adapter.ts";
 import { ask, MARK } from "../reading/asking.ts";
-import type { Program } from "../reading/program.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";
+import type { Recognised } from "../reading/recognise.ts";
+import { isUnknown } from "../reading/running.ts";
 
 export interface GunicornSettings {
   bind: string[];
@@ -44,16 +44,15 @@ print(${JSON.stringify(MARK)} + json.dumps({
 }))
 `;
 
-/** Throws HupwatchError with gunicorn's own words where its configuration is wrong. */
-export function askGunicorn(
-  command: CommandLine,
-  program: Program,
-  args: readonly string[],
-): GunicornSettings {
-  const asked = ask([...pythonOf(command, program), "-c", PROGRAM, ...args], command);
+/** Undefined where a look cannot find out. Throws HupwatchError with gunicorn's own words where its configuration is wrong. */
+export function askGunicorn(found: Recognised): GunicornSettings | undefined {
+  const what = "what gunicorn's configuration says";
+  if (found.look === "blind" && isUnknown(found, what, "it was not run")) return undefined;
+  const words = [...pythonOf(found), "-c", PROGRAM, ...found.args];
+  const asked = ask(found, words, "gunicorn was asked for its configuration");
   if (asked.json !== undefined) return withoutNulls(JSON.parse(asked.json));
-  const said = asked.stderr.trim().split("\n").slice(-5).join("\n");
-  throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${said}`, {
+  if (isUnknown(found, what, asked.why)) return undefined;
+  throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${asked.why}`, {
     exitCode: asked.exitCode > 0 ? asked.exitCode : 125,
     hint: "correct it; 'gunicorn --check-config' with the same words shows the same error",
   });

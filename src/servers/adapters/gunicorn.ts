@@ -7,19 +7,20 @@ import { existsSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { CommandLine, ServerAdapter, ServerTraits } from "../adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
-import { type Program, programOf } from "../reading/program.ts";
+import type { Program } from "../reading/program.ts";
+import { type Recognised, recognise } from "../reading/recognise.ts";
+import { runnerNotes } from "../reading/runner-notes.ts";
 import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
 
 export const gunicorn: ServerAdapter = {
   name: "gunicorn",
-  read(given) {
-    const program = programOf(given.words);
-    if (!program || !/^gunicorn3?$/.test(program.name)) return undefined;
-    const command = { ...given, env: { ...given.env, ...program.assignments } };
-    const args = command.words.slice(program.argsFrom);
-    if (!needsAsking(command, args)) return traits(command, program, fromWords(command, program, args));
-    const settings = logically(command.directory, askGunicorn(command, program, args));
-    return { ...traits(command, program, settings), asked: "gunicorn was asked for its configuration" };
+  read(command) {
+    const found = recognise(command, "gunicorn", /^gunicorn3?$/);
+    if (!found) return undefined;
+    const { program, args } = found;
+    const told = needsAsking(found, args) ? askGunicorn(found) : undefined;
+    const settings = told ? logically(found.directory, told) : fromWords(found, program, args);
+    return traits(found, program, settings);
   },
 };
 
@@ -88,12 +89,12 @@ function fromWords(command: CommandLine, program: Program, args: readonly string
 /** gunicorn/config.py auto_int: as in Python, but 022 is octal. */
 const autoInt = (text: string): number => (/^0\d/.test(text) ? Number.parseInt(text, 8) : Number(text));
 
-function traits(command: CommandLine, program: Program, settings: GunicornSettings): ServerTraits {
+function traits(command: Recognised, program: Program, settings: GunicornSettings): ServerTraits {
   const base = settings.chdir ? resolve(command.directory, settings.chdir) : command.directory;
   const owner = [settings.user ?? "", settings.group ?? ""].join(":");
   const pidfile = settings.pidfile && !isOwn(settings.pidfile) ? resolve(base, settings.pidfile) : undefined;
   return {
-    server: `gunicorn (${command.words.slice(0, program.argsFrom).join(" ")})`,
+    server: command.title,
     binds: settings.bind.map((b) => asSpec(b, base)),
     handover: "systemd",
     takesExtraListener: () => true,
@@ -109,7 +110,7 @@ function traits(command: CommandLine, program: Program, settings: GunicornSettin
     ...(owner === ":" ? {} : { socketOwner: owner }),
     ...(pidfile ? { pidfile, generationPidfile: `${pidfile}.{gen}` } : {}),
     quirks: settings.controlSocket === "default" ? [...QUIRKS, NO_CONTROL_SOCKET] : QUIRKS,
-    notes: notes(program, settings, pidfile),
+    notes: [...runnerNotes(command), ...notes(settings, pidfile)],
   };
 }
 
@@ -156,12 +157,8 @@ function asSpec(bind: string, base: string): string {
 /** The user has given each generation a name of its own. */
 const isOwn = (path: string) => path.includes("{gen}");
 
-function notes(program: Program, s: GunicornSettings, pidfile: string | undefined): string[] {
+function notes(s: GunicornSettings, pidfile: string | undefined): string[] {
   const told: string[] = [];
-  if (program.runner)
-    told.push(
-      `'${program.runner}' stays as a process of its own, and gunicorn takes sockets only for its own pid: run gunicorn by its path (.venv/bin/gunicorn) instead`,
-    );
   if (s.daemon)
     told.push("--daemon makes gunicorn leave hupwatch: drop it, hupwatch's supervisor does that part");
   if (pidfile)

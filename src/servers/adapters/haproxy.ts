@@ -20,7 +20,7 @@ export const haproxy: ServerAdapter = {
       words,
       quirks: QUIRKS,
       notes: [
-        ...runnerNotes(found, "argv"),
+        ...runnerNotes(found),
         ...(hasFlag(args, "-D") ? ["-D makes HAProxy leave hupwatch: drop it"] : []),
       ],
       notesUnbound: [

@@ -1,6 +1,6 @@
 /** What a config file of hypercorn binds: asked of hypercorn's own code, which starts no server. */
 
-import { ask, MARK } from "../reading/asking.ts";
+import { answerOf, MARK, type Unasked } from "../reading/asking.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";
 import type { Recognised } from "../reading/recognise.ts";
 
@@ -28,12 +28,7 @@ print(${JSON.stringify(MARK)} + json.dumps({
 }))
 `;
 
-/** Undefined where hypercorn cannot be asked; what is wrong with the file its own start says best. */
-export function askHypercorn(found: Recognised, config: string): HypercornSettings | undefined {
-  try {
-    const { json } = ask([...pythonOf(found, found.program), "-c", PROGRAM, config], found);
-    return json === undefined ? undefined : (JSON.parse(json) as HypercornSettings);
-  } catch {
-    return undefined; // neither it nor its interpreter is there
-  }
+export function askHypercorn(found: Recognised, config: string): HypercornSettings | Unasked {
+  const words = () => [...pythonOf(found), "-c", PROGRAM, config];
+  return answerOf(found, words, "hypercorn was asked for its configuration");
 }

@@ -20,7 +20,8 @@ export const hypercorn: ServerAdapter = {
     const { args, words, title } = found;
     const given = valuesOf(args, "--bind", "-b");
     const config = lastValueOf(args, "--config", "-c");
-    const settings = config === undefined ? undefined : askHypercorn(found, config);
+    const told = config === undefined ? undefined : askHypercorn(found, config);
+    const settings = told && "unasked" in told ? undefined : told;
     // A bind in the words beats those of a config file.
     const own = config === undefined ? ["127.0.0.1:8000"] : (settings?.bind ?? []);
     const binds = given.length > 0 ? given : own;
@@ -30,7 +31,7 @@ export const hypercorn: ServerAdapter = {
     const umask = lastValueOf(args, "--umask", "-m");
     return {
       server: title,
-      binds: binds.map((bind) => specOf(bind, command.directory)),
+      binds: binds.map((bind) => specOf(bind, found.directory)),
       handover: "argv",
       takesExtraListener: () => true,
       ready: lastValueOf(args, "--certfile") === undefined && !settings?.tls ? "http" : "connect",
@@ -39,14 +40,11 @@ export const hypercorn: ServerAdapter = {
       words,
       take: (sockets) => take(found, sockets),
       ...(umask === undefined ? {} : { socketMode: 0o777 & ~Number.parseInt(umask, 10) }),
-      ...(settings ? { asked: "hypercorn was asked for its configuration" } : {}),
       quirks: QUIRKS,
       notes: notes(found, settings?.others ?? []),
-      ...(binds.length === 0
+      ...(told && "unasked" in told && given.length === 0
         ? {
-            notesUnbound: [
-              `what ${config} binds is not known, since hypercorn could not be asked: give each address to hupwatch by --bind`,
-            ],
+            unknownBinds: `what ${config} binds is not known, since hypercorn could not be asked: ${told.unasked}`,
           }
         : {}),
     };
@@ -66,7 +64,7 @@ function take({ front, args }: Recognised, sockets: readonly unknown[]): Handed 
 
 function notes(found: Recognised, others: readonly string[]): string[] {
   const { args } = found;
-  const told = runnerNotes(found, "argv");
+  const told = runnerNotes(found);
   for (const option of ["--insecure-bind", "--quic-bind"])
     if (lastValueOf(args, option) !== undefined)
       told.push(`${option} is bound by hypercorn itself, and two copies cannot: leave it out`);

@@ -28,7 +28,7 @@ export const nginx: ServerAdapter = {
       nonblocking: true,
       take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
       quirks: QUIRKS,
-      notes: runnerNotes(found, "argv"),
+      notes: runnerNotes(found),
       notesUnbound: [
         "each port of nginx.conf has to be given to hupwatch by --bind, written as 'listen' has it",
       ],

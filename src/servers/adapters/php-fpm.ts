@@ -27,7 +27,7 @@ export const phpFpm: ServerAdapter = {
       take: (sockets) => take(words, sockets),
       quirks: QUIRKS,
       notes: [
-        ...runnerNotes(found, "argv"),
+        ...runnerNotes(found),
         ...(hasFlag(args, "--nodaemonize", "-F") ? [] : ["-F keeps php-fpm below hupwatch: add it"]),
       ],
       notesUnbound: [

@@ -17,10 +17,10 @@ export const puma: ServerAdapter = {
     const found = recognise(command, "puma", /^puma$/);
     if (!found) return undefined;
     const { front, args, words, title } = found;
-    const { binds, config, asked, unread } = bindsOf(found);
+    const { binds, unknown } = bindsOf(found);
     return {
       server: title,
-      binds: binds.map((bind) => specOf(bind, command.directory)),
+      binds: binds.map((bind) => specOf(bind, found.directory)),
       handover: "systemd",
       takesExtraListener: () => true,
       ready: binds.some((b) => b.startsWith("ssl:")) ? "connect" : "http",
@@ -39,17 +39,10 @@ export const puma: ServerAdapter = {
           ),
         ],
       }),
-      ...(asked ? { asked: "puma was asked for its addresses" } : {}),
+      ...(unknown === undefined ? {} : { unknownBinds: unknown }),
       quirks: QUIRKS,
-      ...(unread
-        ? {
-            notesUnbound: [
-              `${config} computes its addresses, and puma could not be asked for them: give each to hupwatch by --bind`,
-            ],
-          }
-        : {}),
       notes: [
-        ...runnerNotes(found, "systemd"),
+        ...runnerNotes(found),
         ...(lastValueOf(args, "--pidfile") === undefined
           ? []
           : ["every copy writes the same --pidfile: leave it out and use hupwatch's --pidfile"]),
@@ -63,11 +56,8 @@ export const puma: ServerAdapter = {
 
 interface Binds {
   binds: string[];
-  config: string | undefined;
-  /** The file has addresses that only Ruby can tell, and did. */
-  asked: boolean;
-  /** And did not. */
-  unread: boolean;
+  /** Why they are not known: the file has addresses that only Ruby can tell, and did not. */
+  unknown?: string;
 }
 
 /** The words beat the config file (Puma::Configuration's layers); without either it is 0.0.0.0:9292. */
@@ -78,18 +68,17 @@ function bindsOf(found: Recognised): Binds {
     ...valuesOf(args, "--port", "-p").map((port) => `tcp://0.0.0.0:${port}`),
   ];
   const config = configOf(args, env, directory);
-  const known = (binds: string[], asked = false): Binds => ({
-    binds: binds.length > 0 ? binds : ["tcp://0.0.0.0:9292"],
-    config,
-    asked,
-    unread: false,
-  });
+  const known = (binds: string[]): Binds => ({ binds: binds.length > 0 ? binds : ["tcp://0.0.0.0:9292"] });
   if (words.length > 0 || config === undefined) return known(words);
   const lines = readFileSync(config, "utf8").match(/^\s*(bind|port|ssl_bind)\b.*$/gm) ?? [];
   const binds = lines.map((line) => literal(line.trim(), env)).filter((bind) => bind !== undefined);
   if (binds.length === lines.length) return known(binds);
   const told = askPuma(found, config);
-  return told ? known(told, true) : { binds: [], config, asked: false, unread: true };
+  if (!("unasked" in told)) return known(told);
+  return {
+    binds: [],
+    unknown: `${config} computes its addresses, and puma could not be asked for them: ${told.unasked}`,
+  };
 }
 
 function configOf(args: readonly string[], env: Readonly<Record<string, string>>, directory: string) {

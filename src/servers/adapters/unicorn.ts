@@ -73,7 +73,7 @@ function specOf(address: string, directory: string): string {
 
 function notes(found: Recognised): string[] {
   const { args } = found;
-  const told = runnerNotes(found, "systemd");
+  const told = runnerNotes(found);
   const { name, text } = configOf(found);
   if (listensIn(text).some((listen) => !listen || !isPort(listen)))
     told.push(

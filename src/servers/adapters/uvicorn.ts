@@ -31,7 +31,7 @@ export const uvicorn: ServerAdapter = {
       socketMode: 0o666,
       quirks: QUIRKS,
       notes: [
-        ...runnerNotes(found, "argv"),
+        ...runnerNotes(found),
         ...(own && !/\{fd/.test(words.join(" "))
           ? ["--fd is left as it is: leave it out, and hupwatch passes a descriptor of its own"]
           : []),

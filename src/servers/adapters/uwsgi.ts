@@ -37,7 +37,7 @@ export const uwsgi: ServerAdapter = {
     const prepared = configs.some((c) => c.bound.some((b) => b.startsWith("fd://")));
     return {
       server: title,
-      binds: own.map((s) => specOf(s.address, command.directory)),
+      binds: own.map((s) => specOf(s.address, found.directory)),
       handover: "argv",
       takesExtraListener: () => !prepared,
       ready:
@@ -131,7 +131,7 @@ function unbound(configs: readonly ConfigFile[], prepared: boolean): string[] {
 
 function notes(found: Recognised, configs: readonly ConfigFile[]): string[] {
   const { args } = found;
-  const told = runnerNotes(found, "argv");
+  const told = runnerNotes(found);
   for (const { name, bound } of configs)
     for (const address of bound.filter((b) => !b.startsWith("fd://")))
       told.push(

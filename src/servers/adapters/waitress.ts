@@ -38,7 +38,7 @@ export const waitress: ServerAdapter = {
       take: (sockets) => take(found, sockets),
       ...modeOf(found),
       quirks: QUIRKS,
-      notes: runnerNotes(found, "argv"),
+      notes: runnerNotes(found),
     };
   },
 };
@@ -58,10 +58,10 @@ function modeOf({ args }: Recognised): { socketMode?: number } {
 }
 
 function take(found: Recognised, sockets: readonly unknown[]): Handed {
-  const { front, args, program, words, env, directory } = found;
-  const python = pythonOf({ words, env, directory }, program);
+  const { front, args, program } = found;
+  const python = pythonOf(found);
   // `env A=1 python -m waitress`: what stands before the interpreter or the script stays.
-  const before = front.slice(0, front.length - (program.interpreter ? 3 : 1));
+  const before = front.slice(0, program.from);
   const rest = without(
     args,
     ["--listen"],

@@ -4,15 +4,28 @@ import { basename } from "node:path";
 export interface Program {
   /** Base name without `.py`: `gunicorn`. */
   name: string;
+  /** Index of its word, or of the interpreter's before it. */
+  from: number;
   /** Index of its first argument in the words. */
   argsFrom: number;
   /** The interpreter's word where one stands before it, e.g. `/venv/bin/python`. */
   interpreter?: string;
   /** A runner that stays as a process between hupwatch and the program, so that LISTEN_PID is not the program's pid. */
   runner?: string;
-  /** What `env NAME=VALUE` before it adds to its environment. */
-  assignments: Record<string, string>;
+  /** What stands before it does to its environment, in order. */
+  changes: readonly Change[];
 }
+
+export type Change =
+  | { kind: "set"; name: string; value: string }
+  | { kind: "unset"; name: string }
+  | { kind: "clear" }
+  /** `env -C`. */
+  | { kind: "chdir"; path: string }
+  /** A directory with a file for each variable: envdir(8), chpst -e. */
+  | { kind: "envdir"; path: string }
+  /** Only the runner itself knows: it makes a PATH of its own, and reads files of its own. */
+  | { kind: "runner"; words: string };
 
 const PYTHON = /^(python|pypy)[0-9.]*$/;
 /** These replace themselves by the program (execvp), so that it keeps the pid; how many words go with them and their options. */
@@ -25,7 +38,9 @@ const EXECUTORS: Record<string, { before: number; valued: RegExp }> = {
   chrt: { before: 1, valued: /^-[TPD]$/ },
   taskset: { before: 1, valued: /^$/ },
   stdbuf: { before: 0, valued: /^-[ioe]$/ },
-  chpst: { before: 0, valued: /^-[uUbeodmnlL/c]$/ },
+  chpst: { before: 0, valued: /^-[uUbeodmnfpctlL/]$/ },
+  envdir: { before: 1, valued: /^$/ },
+  "s6-envdir": { before: 1, valued: /^$/ },
   setuidgid: { before: 1, valued: /^$/ },
   "su-exec": { before: 1, valued: /^$/ },
   gosu: { before: 1, valued: /^$/ },
@@ -42,26 +57,33 @@ const RUNNERS: Record<string, { words: RegExp; label: string; skip: number }> = 
   "dumb-init": { words: /^/, label: "dumb-init", skip: 1 },
 };
 
+/** Options of `uv run` whose value is a word of its own. */
+const UV_VALUED =
+  /^(--with|--with-editable|--with-requirements|-p|--python|--extra|--group|--env-file|--project|--directory|--package)$/;
+
 export function programOf(words: readonly string[]): Program | undefined {
   let at = 0;
   let runner: string | undefined;
-  const assignments: Record<string, string> = {};
+  const changes: Change[] = [];
   for (;;) {
     const name = basename(words[at] ?? "");
     if (name === "env") {
       const behind = behindEnv(words, at + 1);
-      for (const word of words.slice(at + 1, behind)) {
-        const [, key, value = ""] = /^([^=/-][^=/]*)=(.*)$/s.exec(word) ?? [];
-        if (key) assignments[key] = value;
-      }
+      changes.push(...changesOfEnv(words.slice(at + 1, behind)));
       at = behind;
-    } else if (EXECUTORS[name])
-      at = behindOptions(words, at + 1, EXECUTORS[name].valued) + EXECUTORS[name].before;
-    else if (RUNNERS[name]?.words.test(words[at + 1] ?? "")) {
+    } else if (EXECUTORS[name]) {
+      const behind = behindOptions(words, at + 1, EXECUTORS[name].valued) + EXECUTORS[name].before;
+      const directory = envdirOf(name, words.slice(at + 1, behind));
+      if (directory !== undefined) changes.push({ kind: "envdir", path: directory });
+      at = behind;
+    } else if (RUNNERS[name]?.words.test(words[at + 1] ?? "")) {
       runner = RUNNERS[name].label;
-      at = behindOptions(words, at + RUNNERS[name].skip, /^(--with|-p|--python|--extra|--group|--env-file)$/);
-    } else if ((name === "poetry" || name === "pipenv") && words[at + 1] === "run") at += 2;
-    else if (name === "bundle" && words[at + 1] === "exec") at += 2;
+      if (name === "uv") changes.push({ kind: "runner", words: runner });
+      at = behindOptions(words, at + RUNNERS[name].skip, UV_VALUED);
+    } else if ((name === "poetry" || name === "pipenv") && words[at + 1] === "run") {
+      changes.push({ kind: "runner", words: `${name} run` });
+      at += 2;
+    } else if (name === "bundle" && words[at + 1] === "exec") at += 2;
     else break;
   }
   const word = words[at];
@@ -69,10 +91,34 @@ export function programOf(words: readonly string[]): Program | undefined {
   const found = PYTHON.test(basename(word))
     ? pythonProgram(words, at)
     : { name: bare(word), argsFrom: at + 1 };
-  return found && { ...found, assignments, ...(runner ? { runner } : {}) };
+  return found && { ...found, from: at, changes, ...(runner ? { runner } : {}) };
 }
 
 const bare = (word: string) => basename(word).replace(/\.py$/, "");
+
+/** The words between `env` and its command. */
+function changesOfEnv(words: readonly string[]): Change[] {
+  const changes: Change[] = [];
+  for (let i = 0; i < words.length; i += 1) {
+    const word = words[i] ?? "";
+    const valued = /^(-u|--unset|-C|--chdir)(?:=(.*))?$/s.exec(word) ?? /^(-u|-C)(.+)$/s.exec(word);
+    const [, name, value = ""] = /^([^=/-][^=/]*)=(.*)$/s.exec(word) ?? [];
+    if (valued) {
+      const of = valued[2] ?? words[++i] ?? "";
+      changes.push(/u/.test(valued[1] ?? "") ? { kind: "unset", name: of } : { kind: "chdir", path: of });
+    } else if (/^(-|-i|--ignore-environment)$/.test(word)) changes.push({ kind: "clear" });
+    else if (name) changes.push({ kind: "set", name, value });
+  }
+  return changes;
+}
+
+/** `words`: between its name and the command. */
+function envdirOf(name: string, words: readonly string[]): string | undefined {
+  if (name === "envdir" || name === "s6-envdir") return words.at(-1);
+  if (name !== "chpst") return undefined;
+  const at = words.findIndex((word) => /^-[vP012]*e/.test(word));
+  return at < 0 ? undefined : (words[at] ?? "").replace(/^-[vP012]*e/, "") || words[at + 1];
+}
 
 /** `env [-i] [-u NAME] [NAME=VALUE...]` */
 function behindEnv(words: readonly string[], from: number): number {
@@ -98,7 +144,7 @@ function behindOptions(words: readonly string[], from: number, valued: RegExp): 
 }
 
 /** `python [-options] -m module` and `python [-options] script`. */
-function pythonProgram(words: readonly string[], at: number): Omit<Program, "assignments"> | undefined {
+function pythonProgram(words: readonly string[], at: number): Omit<Program, "from" | "changes"> | undefined {
   const interpreter = words[at] as string;
   for (let i = at + 1; i < words.length; i += 1) {
     const word = words[i] ?? "";

@@ -1,9 +1,13 @@
 /** The first step of every adapter: is this command its server, and which of the words are the server's own? Pure. */
 import { resolve } from "node:path";
 import type { CommandLine } from "../adapter.ts";
+import { behindFront } from "./front.ts";
 import { type Program, programOf } from "./program.ts";
 
+/** The environment and the directory are the program's own, behind what stands before it. */
 export interface Recognised extends CommandLine {
+  /** The whole command, for questions that are put behind the same words. */
+  asked: CommandLine;
   program: Program;
   /** Up to the program's name. */
   front: readonly string[];
@@ -13,14 +17,15 @@ export interface Recognised extends CommandLine {
   title: string;
 }
 
-/** The environment is the command's with what `env NAME=VALUE` in front of the program adds. */
+/** Throws HupwatchError where a runner in front of it does not say what it would run in. */
 export function recognise(command: CommandLine, title: string, name: RegExp): Recognised | undefined {
   const program = programOf(command.words);
   if (!program || !name.test(program.name)) return undefined;
   const front = command.words.slice(0, program.argsFrom);
   return {
     ...command,
-    env: { ...command.env, ...program.assignments },
+    ...behindFront(command, program),
+    asked: command,
     program,
     front,
     args: command.words.slice(program.argsFrom),

@@ -1,0 +1,191 @@
+/** What the options say, each value checked, before anything is asked, touched or started. */
+import { basename, resolve } from "node:path";
+import { parseDuration } from "../duration.ts";
+import { HupwatchError } from "../error.ts";
+import type { LogFormat } from "../log.ts";
+import type { Check } from "../ready/check.ts";
+import { parseCheck } from "../ready/parse.ts";
+import type { CommandLine } from "../servers/adapter.ts";
+import { activatedSpecs } from "../sockets/activation.ts";
+import type { Handover } from "../sockets/handover.ts";
+import type { SocketOptions } from "../sockets/held.ts";
+import { maxBacklog } from "../sockets/open.ts";
+import { parseSpecs, type SocketSpec } from "../sockets/spec.ts";
+import { isName } from "../text.ts";
+import { commandEnvironment } from "./environment.ts";
+import { type Hook, parseHook } from "./hook.ts";
+import { ownerOf } from "./owner.ts";
+import type { RunPlan } from "./run-plan.ts";
+import type { RunValues } from "./run-values.ts";
+import { parseStopSequence } from "./stop-sequence.ts";
+import { logicalDirectory } from "./working-directory.ts";
+
+export interface Surroundings {
+  env: Record<string, string | undefined>;
+  /** The physical working directory. */
+  cwd: string;
+  pid: number;
+  ppid: number;
+  stderrIsTerminal: boolean;
+  runDir: string | undefined;
+  /** As CommandLine has it. */
+  look?: CommandLine["look"];
+}
+
+/** The part of a plan that depends on no server. */
+type Given = Omit<
+  RunPlan,
+  | "serverEnvironment"
+  | "sockets"
+  | "socketOptions"
+  | "handover"
+  | "checks"
+  | "generationPidfile"
+  | "runDir"
+  | "extraListener"
+  | "nonblocking"
+  | "stopSequence"
+>;
+
+export interface Options extends Given {
+  around: Surroundings;
+  /** What relative addresses are relative to. */
+  here: string;
+  /** Undefined leaves it to the server. */
+  asked: {
+    /** Given by --bind, or opened by the starter for us. */
+    sockets: readonly SocketSpec[] | undefined;
+    bindsGiven: boolean;
+    handover: Handover | "auto";
+    checks: readonly Check[] | undefined;
+    stopSequence: RunPlan["stopSequence"] | undefined;
+    backlog: number;
+    socketMode: number | undefined;
+    socketOwner: SocketOptions["owner"];
+    hooks: { hooks: Hook[]; timeoutMs: number };
+  };
+}
+
+/** Throws HupwatchError that names the option and the value. */
+export function readOptions(values: RunValues, words: readonly string[], around: Surroundings): Options {
+  if (words.length === 0)
+    throw usage(
+      "no command to run",
+      "put it behind --, e.g. hupwatch -- gunicorn app:app --bind unix:/tmp/app.sock",
+    );
+  logFormatOf(values);
+  const here = logicalDirectory(around.cwd, around.env.PWD);
+  const directory = resolve(here, values.chdir ?? ".");
+  const limit = respawnLimit(values["respawn-limit"] ?? "5/60s");
+  return {
+    around,
+    here,
+    asked: askedOf(values, around, here),
+    name: nameOf(values.name, directory, words),
+    words,
+    directory,
+    ...identity(values),
+    environment: commandEnvironment(around.env),
+    envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
+    cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
+    // A server on a terminal keeps its terminal: who sits there has read the lines anyway.
+    watchStderr: !around.stderrIsTerminal,
+    readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
+    isReadyTimeoutGiven: values["ready-timeout"] !== undefined,
+    isReadinessGiven: values.ready !== undefined,
+    warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
+    drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),
+    maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),
+    respawn:
+      oneOf("--on-crash", values["on-crash"] ?? "exit", ["exit", "respawn"]) === "respawn"
+        ? limit
+        : undefined,
+    killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
+  };
+}
+
+function askedOf(values: RunValues, { env, pid }: Surroundings, here: string): Options["asked"] {
+  const { bind, backlog } = values;
+  const [mode, owner] = [values["socket-mode"], values["socket-owner"]];
+  return {
+    // Of those that the starter has opened several may have one name: systemd names them after their unit.
+    sockets: bind ? parseSpecs(bind, here) : activatedSpecs(env, pid),
+    bindsGiven: bind !== undefined,
+    handover: oneOf("--handover", values.handover ?? "auto", [
+      "auto",
+      "intercept",
+      "systemd",
+      "argv",
+      "path",
+      "none",
+    ]),
+    checks: values.ready?.map(parseCheck),
+    stopSequence: values["stop-signal"] === undefined ? undefined : parseStopSequence(values["stop-signal"]),
+    backlog: backlog === undefined ? maxBacklog() : wholeNumber("--backlog", backlog, 1, 1_000_000),
+    socketMode: mode === undefined ? undefined : octal("--socket-mode", mode, "0660"),
+    socketOwner: owner === undefined ? undefined : ownerOf(owner, "--socket-owner"),
+    hooks: {
+      hooks: (values.hook ?? []).map(parseHook),
+      timeoutMs: parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout"),
+    },
+  };
+}
+
+/** By itself, too: a run logs before it plans. */
+export const logFormatOf = (values: RunValues): LogFormat =>
+  oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]);
+
+export const usage = (message: string, hint: string) => new HupwatchError("usage", message, { hint });
+
+function identity({ user, group, umask }: RunValues): Pick<RunPlan, "user" | "group" | "umask"> {
+  if (user !== undefined) ownerOf(user, "--user");
+  if (group !== undefined) ownerOf(`:${group}`, "--group");
+  return { user, group, umask: umask === undefined ? undefined : octal("--umask", umask, "0027") };
+}
+
+/** Letters that are safe in a file name; the hash keeps two commands of one directory apart. */
+function nameOf(given: string | undefined, directory: string, words: readonly string[]): string {
+  if (given !== undefined) {
+    if (isName(given)) return given;
+    throw usage(`--name '${given}' is not a name`, "use up to 64 letters, digits and . _ @ -");
+  }
+  const hash = Bun.hash(JSON.stringify([directory, words]))
+    .toString(16)
+    .padStart(16, "0")
+    .slice(0, 6);
+  const readable = `${basename(directory)}-${basename(words[0] ?? "")}`.replace(/[^A-Za-z0-9_.-]/g, "_");
+  return `${readable.replace(/^[^A-Za-z0-9_]+/, "").slice(0, 48)}-${hash}`;
+}
+
+export function oneOf<const T extends string>(option: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((a) => a === value);
+  if (found === undefined) throw usage(`${option} '${value}' is not known`, `use ${allowed.join(", ")}`);
+  return found;
+}
+
+export function wholeNumber(option: string, text: string, min: number, max: number): number {
+  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (n >= min && n <= max) return n;
+  throw usage(
+    `${option} '${text}' is not a number from ${min} to ${max}`,
+    "give a whole number in that range",
+  );
+}
+
+function respawnLimit(text: string): { times: number; withinMs: number } {
+  const [times, within] = text.split("/");
+  if (!times || !within)
+    throw usage(
+      `--respawn-limit '${text}' is not a limit`,
+      "write it like 5/60s: five deaths within a minute",
+    );
+  return {
+    times: wholeNumber("--respawn-limit", times, 1, 100_000),
+    withinMs: parseDuration(within, `--respawn-limit ${text}`),
+  };
+}
+
+function octal(option: string, text: string, example: string): number {
+  if (/^0?o?[0-7]{3}$/.test(text)) return Number.parseInt(text.slice(-3), 8);
+  throw usage(`${option} '${text}' is not a file mode`, `give it in octal, e.g. ${example}`);
+}

@@ -1,0 +1,41 @@
+/**
+ * Programs of the user's that are run before the command is, because only they know: a runner, or a server's own code. Each
+ * runs as the command will: in its environment and its directory, as its user, with its umask.
+ */
+import { HupwatchError } from "../../error.ts";
+import { runToEnd } from "../../os/spawn.ts";
+import type { CommandLine } from "../adapter.ts";
+
+const TIME_LIMIT_MS = 30_000;
+
+export interface Ran {
+  stdout: string;
+  exitCode: number;
+  /** For a message: the end of what it wrote, or how it ended. */
+  why: string;
+}
+
+/** `what` is for `explain`. Throws HupwatchError where it cannot be started. */
+export function runFirst(command: CommandLine, words: readonly string[], what: string): Ran {
+  const { env, directory, account = {}, look } = command;
+  if (look === "blind")
+    throw new HupwatchError("look.blind", "a look runs nothing here: the kernel cannot keep it from writing");
+  command.ran?.push(account.user === undefined ? what : `${what}, as ${account.user}`);
+  const ran = runToEnd({ argv: words, env: { ...env }, cwd: directory, ...account }, TIME_LIMIT_MS);
+  const last = ran.stderr.trim().split("\n").slice(-5).join("\n");
+  return { stdout: ran.stdout, exitCode: ran.exitCode ?? 1, why: last || endOf(ran) };
+}
+
+const endOf = ({ exitCode, signal }: ReturnType<typeof runToEnd>): string =>
+  signal ? `it was ended by ${signal} after ${TIME_LIMIT_MS / 1000} s at most` : `it exited with ${exitCode}`;
+
+/**
+ * In a look that may write nothing: what could not be found out for that is told by `unknown`, and is no fault of the command.
+ * False where it is.
+ */
+export function isUnknown({ look, unknown }: CommandLine, what: string, why: string): boolean {
+  if (look === undefined || !(look === "blind" || /permission denied/i.test(why))) return false;
+  const last = why.split("\n").at(-1);
+  unknown?.push(`${what} is not known here, since a look may write nothing (${last}): a start asks`);
+  return true;
+}
