@@ -12,7 +12,7 @@ import { installServers } from "./setup/install-servers.ts";
 import { ROOT } from "./setup/places.ts";
 import { installPrograms } from "./setup/programs.ts";
 import { runShortGrid } from "./setup/short-grid.ts";
-import { countTests, summaryLine, sumOf } from "./setup/summary.ts";
+import { type Counts, countTests, summaryLine, sumOf } from "./setup/summary.ts";
 import { makeVirtualenv } from "./setup/virtualenv.ts";
 
 const words = process.argv.slice(2);
@@ -33,25 +33,34 @@ try {
 
 /** Bun's five seconds are for unit tests on an idle machine; a test that waits for a condition has a deadline of its own. */
 const TIMEOUT_MS = 60_000;
+const WITHOUT_SERVERS = "--path-ignore-patterns=test/e2e/**";
 
-const tests = Bun.spawn(
-  [
-    process.execPath,
-    "test",
-    `--timeout=${TIMEOUT_MS}`,
-    ...(fast ? ["--path-ignore-patterns=test/e2e/**"] : []),
-    ...filters,
-  ],
-  { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] },
-);
-let stderr = "";
-const decoder = new TextDecoder();
-for await (const bytes of tests.stderr) {
-  process.stderr.write(bytes);
-  stderr += decoder.decode(bytes, { stream: true });
+/**
+ * What has a file to itself is most often waiting for a swap: two files at a time, so that the other core is not. The unit
+ * tests come alone, since some of them measure.
+ */
+const RUNS =
+  fast || filters.length > 0
+    ? [[...(fast ? [WITHOUT_SERVERS] : []), ...filters]]
+    : [[WITHOUT_SERVERS], ["--parallel=2", "test/e2e/"]];
+
+const results: Counts[] = [];
+let exitCode = 0;
+for (const words of RUNS) {
+  const tests = Bun.spawn([process.execPath, "test", `--timeout=${TIMEOUT_MS}`, ...words], {
+    cwd: ROOT,
+    stdio: ["ignore", "inherit", "pipe"],
+  });
+  let stderr = "";
+  const decoder = new TextDecoder();
+  for await (const bytes of tests.stderr) {
+    process.stderr.write(bytes);
+    stderr += decoder.decode(bytes, { stream: true });
+  }
+  const code = await tests.exited;
+  exitCode ||= code;
+  results.push(countTests(stderr, code));
 }
-const exitCode = await tests.exited;
-const results = [countTests(stderr, exitCode)];
 if (!fast && (filters.length === 0 || filters.includes("rig"))) results.push(await runShortGrid());
 const counts = sumOf(results);
 console.log(`\n${summaryLine(counts)}`);

@@ -8,11 +8,11 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { sameStock, takeStock } from "../harness/leftovers.ts";
 import { startLoad } from "../harness/load.ts";
 import { bindFor, gunicorn, gunicornSite, TRANSPORTS, WORKERS } from "../harness/site.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { freePort } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const LAST_VERSION = 5;
-const TIMEOUT_MS = 120_000;
 /** hupwatch, its guard (-k), the master, two workers, the relay of what they write on stderr. */
 const PROCESSES = 6;
 
@@ -22,9 +22,10 @@ const matrix = whiches.flatMap((which) =>
 );
 
 describe("I3: swaps under fresh connections drop nothing", () => {
-  test.each(matrix)(
+  test.concurrent.each(matrix)(
     "gunicorn of $which, $worker workers, $transport",
     async ({ which, worker, transport }) => {
+      using _turn = await takeTurn();
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
       const command = gunicorn(bind, { which, worker });
@@ -54,17 +55,18 @@ describe("I3: swaps under fresh connections drop nothing", () => {
       await hupwatch.assertTreeGone();
       expect(readdirSync(site.path).filter((name) => name.includes("sock"))).toEqual([]);
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
 
 describe("swaps under other loads", () => {
-  test.each([
+  test.concurrent.each([
     ["[::1]", "127.0.0.1"],
     ["[::]", "0.0.0.0"],
   ])(
     "over IPv6 and IPv4 on one port (%s and %s)",
     async (...hosts) => {
+      using _turn = await takeTurn();
       using site = gunicornSite();
       const port = await freePort();
       const command = gunicorn(hosts.map((host) => `${host}:${port}`));
@@ -81,12 +83,13 @@ describe("swaps under other loads", () => {
       for (const load of [v6, v4])
         expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
-  test.each(TRANSPORTS)(
+  test.concurrent.each(TRANSPORTS)(
     "uploads and slow requests are answered whole (%s)",
     async (transport) => {
+      using _turn = await takeTurn();
       using site = gunicornSite();
       const bind = await bindFor(transport, site);
       const command = gunicorn(bind, { worker: "gthread" });
@@ -105,12 +108,13 @@ describe("swaps under other loads", () => {
       for (const load of loads)
         expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "4" });
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 
-  test(
+  test.concurrent(
     "a kept connection is at worst closed instead of an answer, never within one",
     async () => {
+      using _turn = await takeTurn();
       using site = gunicornSite();
       const bind = await bindFor("unix", site);
       const command = gunicorn(bind, { worker: "gthread" });
@@ -128,6 +132,6 @@ describe("swaps under other loads", () => {
       expect(others).toEqual([]);
       expect(report).toMatchObject({ wentBack: 0, lastVersion: "4" });
     },
-    TIMEOUT_MS,
+    TURN_TIMEOUT_MS,
   );
 });
