@@ -1,9 +1,9 @@
 /**
  * The log: one line per life-cycle event on stderr (stdout belongs to the server). The only user of consola, and only
- * of its core: the fancy reporters would cost 10 MB of memory. Lines are written with one synchronous write each, so
- * that they stay whole between the server's own.
+ * of its core: the fancy reporters would cost 10 MB of memory. Each line is written in one piece, so that it stays whole
+ * between the server's own.
  */
-import { fstatSync, writeSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels, type LogObject, LogTypes } from "consola/core";
 import { json, plain } from "./text.ts";
 
@@ -16,7 +16,8 @@ export interface LogOptions {
   color: boolean;
   /** stderr is systemd's journal, which has the time, the name and the pid, and takes the level from us. */
   journal?: boolean;
-  write?: (line: string) => void;
+  /** A line with its end. Never waits and never throws. */
+  write: (line: string) => void;
 }
 
 export type Facts = Record<string, string | number | boolean | readonly (string | number)[] | undefined>;
@@ -36,14 +37,13 @@ export const logLevel = (verbose: number, quiet: boolean): number =>
   quiet ? LogLevels.error : Math.min(LogLevels.info + verbose, LogLevels.trace);
 
 export function createLog(options: LogOptions): Log {
-  const write = options.write ?? writeLine;
   const asLine = options.journal ? asJournalText : options.color ? asColouredText : asText;
   const render = options.format === "json" ? asJson : asLine;
   const consola = createConsola({
     level: options.level,
     types: { ...LogTypes, log: { level: LogLevels.error } }, // consola has no "notice" of its own
     throttle: 0, // consola folds repeated lines; two equal events are two events
-    reporters: [{ log: (entry) => write(`${render(entry)}\n`) }],
+    reporters: [{ log: (entry) => options.write(`${render(entry)}\n`) }],
   });
   return {
     notice: emit(consola, "log"),
@@ -108,11 +108,3 @@ const messageOf = (entry: Entry): string => entry.message ?? entry.args.join(" "
 
 /** An event is a line, and its text may quote a child. */
 const text = (entry: Entry): string => plain(messageOf(entry));
-
-function writeLine(line: string): void {
-  try {
-    writeSync(2, line);
-  } catch {
-    // stderr is closed or its disk is full: the service matters more than its log.
-  }
-}

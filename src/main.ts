@@ -41,12 +41,13 @@ function nameProcess(): void {
   }
 }
 
-function report(error: unknown): number {
+async function report(error: unknown): Promise<number> {
+  const { complain } = await import("./cli/complaint.ts");
   if (!(error instanceof HupwatchError)) {
-    console.error(plainPage(Bun.inspect(error)));
+    complain(plainPage(Bun.inspect(error)));
     return 125;
   }
-  console.error(`hupwatch: ${quoted(error.message)}${error.hint ? `\nTo fix: ${plain(error.hint)}` : ""}`);
+  complain(`hupwatch: ${quoted(error.message)}${error.hint ? `\nTo fix: ${plain(error.hint)}` : ""}`);
   return error.exitCode;
 }
 

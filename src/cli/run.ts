@@ -16,6 +16,7 @@ import { type RecordedState, StateFile, statePath } from "../instance/state-file
 import { prepareTakeover, type Takeover } from "../instance/takeover.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { becomeSubreaper, isTerminal } from "../os/libc.ts";
+import { LineWriter } from "../os/line-writer.ts";
 import { requireRunnable } from "../os/lookup.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
@@ -75,7 +76,10 @@ export default run;
 async function wrap(values: RunValues, words: readonly string[]): Promise<number> {
   const { env, pid, ppid } = process;
   const uid = process.getuid?.() ?? 0;
-  const log = logFor(values, env);
+  using stderr = new LineWriter(2, realOs.clock, (lines) =>
+    log.warn("log.dropped", `${lines} lines of this log were dropped while nobody read it`, { lines }),
+  );
+  const log = logFor(values, env, stderr);
   const chosen = chooseRunDir(values["run-dir"], env, uid);
   const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen.path, uid));
   const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
@@ -165,12 +169,13 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   return exitCodeOf(ending, plan.stopSequence);
 }
 
-function logFor(values: RunValues, env: Record<string, string | undefined>): Log {
+function logFor(values: RunValues, env: Record<string, string | undefined>, { write }: LineWriter): Log {
   return createLog({
     level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
     format: logFormatOf(values),
     color: isTerminal(2) && !env.NO_COLOR,
     journal: isJournal(env.JOURNAL_STREAM, 2),
+    write,
   });
 }
 

@@ -95,6 +95,7 @@ export const REMARKS: Record<string, string> = {
   "state.unwritable": "the state file cannot be written: a take-over may not find everybody",
   "control.unavailable": "the control socket cannot be opened",
   "socket.restored": "somebody unlinked a public path, and it was put back",
+  "log.dropped": "the reader of stderr hung, and lines of the log were dropped meanwhile",
   signal: "a signal was received",
   "signal.nohup": "SIGHUP was ignored by the starter, and stays ignored",
 };

@@ -35,6 +35,7 @@ const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETPIPE_SZ = 1031;
 const MSG_NOSIGNAL = 0x4000;
+const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
 const POLLOUT = 4;
 const LOCK_EX_NB = 2 | 4;
@@ -80,6 +81,7 @@ const C = openLibc({
   pipe2: { args: ["ptr", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
   read: { args: ["int", "ptr", "u64"], returns: "i64" },
+  write: { args: ["int", "ptr", "u64"], returns: "i64" },
   send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   close: { args: ["int"], returns: "int" },
@@ -312,9 +314,18 @@ export const isReadable = (fd: number): boolean => (poll(fd, POLLIN) & POLLIN) !
 /** A connect in progress has ended, well or badly (see socketError). */
 export const isWritable = (fd: number): boolean => poll(fd, POLLOUT) !== 0;
 
-/** send(2) without SIGPIPE: the number of bytes taken, 0 when the buffer is full. */
+/** write(2): the number of bytes taken, 0 where it would have to wait. Without O_NONBLOCK it waits. */
+export function write(fd: number, bytes: Uint8Array): number {
+  const n = Number(C.write(fd, ptr(bytes), bytes.length));
+  if (n >= 0) return n;
+  const name = errno();
+  if (name === "EAGAIN" || name === "EINTR") return 0;
+  throw new SystemError("write", name);
+}
+
+/** send(2) without SIGPIPE and without waiting: the number of bytes taken, 0 when the buffer is full. */
 export function send(fd: number, bytes: Uint8Array): number {
-  const n = Number(C.send(fd, ptr(bytes), bytes.length, MSG_NOSIGNAL));
+  const n = Number(C.send(fd, ptr(bytes), bytes.length, MSG_NOSIGNAL | MSG_DONTWAIT));
   if (n >= 0) return n;
   const name = errno();
   if (name === "EAGAIN") return 0;
