@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join, normalize } from "node:path";
-import { COMMAND_LINE, README, withParts } from "./readme.ts";
+import { COMMAND_LINE, README, SERVERS_README, withAdapters, withParts } from "./readme.ts";
 import { ROOT } from "./setup/places.ts";
 import { NEEDED_PACKAGES } from "./setup/programs.ts";
 
@@ -15,6 +15,11 @@ test("the first document is read in a few minutes", () => {
 
 test("the tables of options are what the code has (bun test/readme.ts writes them)", () => {
   expect(commandLine).toBe(withParts(commandLine));
+});
+
+test("the table of servers is what the adapters say of themselves", async () => {
+  const servers = await Bun.file(SERVERS_README).text();
+  expect(servers).toBe(withAdapters(servers));
 });
 
 test("the signals of the table are the ones that are listened to", async () => {

@@ -4,12 +4,13 @@ import { RELOAD_OPTIONS } from "../src/cli/reload.ts";
 import { RUN_OPTIONS } from "../src/cli/run-options.ts";
 import { STATUS_OPTIONS } from "../src/cli/status.ts";
 import { STOP_OPTIONS } from "../src/cli/stop.ts";
+import { ADAPTERS } from "../src/servers/adapters.ts";
 
 const TOP = `${import.meta.dir}/..`;
 
 export const README = `${TOP}/README.md`;
 export const COMMAND_LINE = `${TOP}/src/cli/README.md`;
-/** The tables that test/servers-table.ts measures. */
+/** The table of the adapters, and those that test/servers-table.ts measures. */
 export const SERVERS_README = `${TOP}/src/servers/README.md`;
 
 function optionTable(options: OptionTable): string {
@@ -38,6 +39,15 @@ export function withParts(text: string): string {
   return Object.entries(PARTS).reduce((whole, [name, part]) => withPart(whole, name, `\n${part}\n`), text);
 }
 
+/** The document of the servers with the table that the adapters make. */
+export function withAdapters(text: string): string {
+  const rows = ADAPTERS.flatMap(({ shown }) => shown).map(
+    ({ server, takes, stopped }) => `| ${server} | ${takes} | ${stopped} |`,
+  );
+  const table = ["| server | takes its sockets by | is stopped by |", "| --- | --- | --- |", ...rows];
+  return withPart(text, "adapters", `\n\n${table.join("\n")}\n\n`);
+}
+
 /** What stands between the markers of this name, replaced. */
 export function withPart(text: string, name: string, part: string): string {
   const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
@@ -46,4 +56,7 @@ export function withPart(text: string, name: string, part: string): string {
   return `${text.slice(0, from + open.length)}${part}${text.slice(to)}`;
 }
 
-if (import.meta.main) await Bun.write(COMMAND_LINE, withParts(await Bun.file(COMMAND_LINE).text()));
+if (import.meta.main) {
+  await Bun.write(COMMAND_LINE, withParts(await Bun.file(COMMAND_LINE).text()));
+  await Bun.write(SERVERS_README, withAdapters(await Bun.file(SERVERS_README).text()));
+}

@@ -2,7 +2,8 @@
  * What hupwatch has to know of a server, as data. An adapter recognises a command and reads from its words and
  * environment what the server would do by itself; it starts nothing and changes nothing.
  *
- * A new server is a file beside this one, a line in `adapters.ts`, and a row in the contract suite.
+ * A new server touches four places: a file in adapters/, a line in adapters.ts, a row in test/servers/contract.test.ts (its words),
+ * and a row in test/setup/servers.ts (the real thing: what is installed, run and measured). The tables come from these.
  */
 import type { Account } from "../os/setpriv.ts";
 import type { Handover } from "../sockets/handover.ts";
@@ -80,8 +81,18 @@ export interface ServerTraits {
   notesUnbound?: readonly string[];
 }
 
+/** A row of the table in README.md, in Markdown. */
+export interface Shown {
+  server: string;
+  /** How it takes its sockets. */
+  takes: string;
+  /** The signal that stops it, and what else belongs to that. */
+  stopped: string;
+}
+
 export interface ServerAdapter {
   name: string;
+  shown: readonly Shown[];
   /** Undefined where this is another server's command. Throws HupwatchError where the server's own words are wrong. */
   read(command: CommandLine): ServerTraits | undefined;
 }

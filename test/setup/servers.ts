@@ -1,6 +1,6 @@
 /**
- * The real servers that hupwatch is tested with: one row each, with how to find it, its version, and its command for the
- * fixture app. A row whose server is not installed is skipped and named.
+ * The real servers that hupwatch is tested with: one row each, with how to get and to find it, its version, and its command for
+ * the fixture app. Setup, the suites and the measured table read it. A row whose server is not installed is skipped and named.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { BUILT, CACHE, GUNICORNS, PYTHON, SERVERS_VENV } from "./places.ts";
@@ -21,6 +21,10 @@ export interface ServerRow {
   program: string;
   /** A command whose output has its version. */
   version: readonly string[];
+  /** Of Debian and Ubuntu; of several ways the first that the distribution has. Undefined: it is built, or of PyPI. */
+  packages?: readonly string[];
+  /** The distribution of PyPI, whose newest version is wanted; its module has the same name. */
+  pypi?: string;
   transports: readonly Transport[];
   command(place: Place): string[];
   /** hupwatch's own options; default none, since the adapter reads the command. */
@@ -39,6 +43,9 @@ export interface ServerRow {
 }
 
 export const newest = (program: string) => `${SERVERS_VENV}/bin/${program}`;
+/** Where a program comes from: PyPI's newest, else the distribution's packages. */
+const from = (program: string, pypi: string, ...packages: string[]): Partial<ServerRow> =>
+  program.startsWith(SERVERS_VENV) ? { pypi } : { packages };
 /** For those that have no option for it. */
 const distribution = (name: string, program: string): string[] => [
   program.startsWith(SERVERS_VENV) ? `${SERVERS_VENV}/bin/python` : PYTHON,
@@ -70,15 +77,21 @@ const gunicorn = (name: string, which: keyof typeof GUNICORNS, ...pool: string[]
   });
 
 const uvicorn = (name: string, program: string, ...more: string[]) =>
-  row(name, program, ({ transport, at }) => [
-    "asgi:application",
-    ...(transport === "unix" ? ["--uds", at] : ["--host", host(at), "--port", port(at)]),
-    ...["--log-level", "warning", ...more],
-  ]);
+  row(
+    name,
+    program,
+    ({ transport, at }) => [
+      "asgi:application",
+      ...(transport === "unix" ? ["--uds", at] : ["--host", host(at), "--port", port(at)]),
+      ...["--log-level", "warning", ...more],
+    ],
+    from(program, "uvicorn", "uvicorn"),
+  );
 
 const hypercorn = (name: string, program: string, ...more: string[]) =>
   row(name, program, (place) => ["asgi:application", "-b", bindOf(place), ...more], {
     version: distribution("hypercorn", program),
+    ...from(program, "hypercorn", "python3-hypercorn"),
   });
 
 const daphne = (name: string, program: string) =>
@@ -89,7 +102,7 @@ const daphne = (name: string, program: string) =>
       ...(transport === "unix" ? ["-u", at] : ["-b", host(at), "-p", port(at)]),
       ...["-v", "0", "asgi:application"],
     ],
-    { version: distribution("daphne", program) },
+    { version: distribution("daphne", program), ...from(program, "daphne", "daphne") },
   );
 
 const waitress = (name: string, program: string) =>
@@ -100,20 +113,30 @@ const waitress = (name: string, program: string) =>
       ...(transport === "unix" ? [`--unix-socket=${at}`] : [`--listen=${at}`]),
       ...["--threads=8", "wsgi:application"],
     ],
-    { version: distribution("waitress", program) },
+    { version: distribution("waitress", program), ...from(program, "waitress", "python3-waitress") },
   );
 
 const uwsgi = (name: string, ...pool: string[]) =>
-  row(name, "/usr/bin/uwsgi", ({ at }) => [
-    ...["--plugin", "python3", "--http-socket", at, "--wsgi-file", "wsgi.py"],
-    ...["--disable-logging", "--need-app", ...pool],
-  ]);
+  row(
+    name,
+    "/usr/bin/uwsgi",
+    ({ at }) => [
+      ...["--plugin", "python3", "--http-socket", at, "--wsgi-file", "wsgi.py"],
+      ...["--disable-logging", "--need-app", ...pool],
+    ],
+    { packages: ["uwsgi-core uwsgi-plugin-python3"] },
+  );
 
 const puma = (name: string, ...pool: string[]) =>
-  row(name, "/usr/bin/puma", ({ transport, at }) => [
-    ...["--quiet", "-b", transport === "unix" ? `unix://${at}` : `tcp://${at}`, ...pool],
-    "config.ru",
-  ]);
+  row(
+    name,
+    "/usr/bin/puma",
+    ({ transport, at }) => [
+      ...["--quiet", "-b", transport === "unix" ? `unix://${at}` : `tcp://${at}`, ...pool],
+      "config.ru",
+    ],
+    { packages: ["puma"] },
+  );
 
 const NGINX = "/usr/sbin/nginx";
 /** Debian has its version in the name. */
@@ -224,7 +247,7 @@ export const SERVERS: readonly ServerRow[] = [
     "granian (newest)",
     newest("granian"),
     ({ at }) => ["--interface", "asgi", "--log-level", "warning", "--uds", at, "asgi:application"],
-    { transports: ["unix"] },
+    { pypi: "granian", transports: ["unix"] },
   ),
   tableOnly(waitress("waitress", "/usr/bin/waitress-serve")),
   waitress("waitress (newest)", newest("waitress-serve")),
@@ -233,6 +256,7 @@ export const SERVERS: readonly ServerRow[] = [
     newest("cheroot"),
     ({ at }) => ["wsgi:application", "--bind", at, "--request-queue-size", "128"],
     {
+      pypi: "cheroot",
       version: distribution("cheroot", newest("cheroot")),
       env: { PYTHONPATH: "." },
     },
@@ -240,9 +264,10 @@ export const SERVERS: readonly ServerRow[] = [
   tableOnly(puma("puma")),
   puma("puma, 2 workers", "-w", "2"),
   row("unicorn", "/usr/bin/unicorn", ({ at }) => ["-c", "unicorn.rb", "-l", at, "config.ru"], {
+    packages: ["unicorn"],
     deploy: ({ directory }) => void Bun.write(`${directory}/unicorn.rb`, "worker_processes 4\n"),
   }),
-  row("Node.js", "node", () => ["node.mjs"], { options: ask }),
+  row("Node.js", "node", () => ["node.mjs"], { packages: ["nodejs"], options: ask }),
   row("Deno, node:http", BUILT.deno, () => ["run", "-A", "node.mjs"], { options: ask }),
   row("Deno.serve", BUILT.deno, () => ["run", "-A", "fetch.ts", "{socket}"], {
     options: ask,
@@ -257,6 +282,7 @@ export const SERVERS: readonly ServerRow[] = [
   }),
   row("nginx", NGINX, ({ directory }) => ["-c", `${directory}/nginx.conf`, "-e", "stderr"], {
     version: [NGINX, "-v"],
+    packages: ["nginx"],
     options: ask,
     // It knows a Unix socket by its path, and every generation's has another.
     transports: ["tcp"],
@@ -268,12 +294,14 @@ export const SERVERS: readonly ServerRow[] = [
   }),
   row("HAProxy", "/usr/sbin/haproxy", () => ["-W", "-f", "haproxy.cfg"], {
     version: ["/usr/sbin/haproxy", "-v"],
+    packages: ["haproxy"],
     options: ask,
     plain: true,
     deploy: ({ directory }) => void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG),
   }),
   row("php-fpm behind nginx", PHP_FPM, () => ["-R", "-F", "-y", "fpm.conf"], {
     version: [PHP_FPM, "-v"],
+    packages: ["php-fpm"],
     needs: [NGINX],
     options: ask,
     deploy: ({ directory }) => void Bun.write(`${directory}/fpm.conf`, FPM_POOL),

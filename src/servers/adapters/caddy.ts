@@ -5,6 +5,9 @@ import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const caddy: ServerAdapter = {
   name: "caddy",
+  shown: [
+    { server: "Caddy", takes: "`bind fd/3` in its configuration (2.9), and `--bind`", stopped: "TERM" },
+  ],
   read(command) {
     const found = recognise(command, "Caddy", /^caddy$/);
     if (!found) return undefined;

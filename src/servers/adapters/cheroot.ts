@@ -13,6 +13,7 @@ const SHUTDOWN_TIMEOUT = 5;
 
 export const cheroot: ServerAdapter = {
   name: "cheroot",
+  shown: [{ server: "cheroot", takes: "LISTEN_FDS; one socket", stopped: "INT" }],
   read(command) {
     const found = recognise(command, "cheroot", /^cheroot$/);
     if (!found) return undefined;

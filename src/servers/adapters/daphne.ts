@@ -11,6 +11,13 @@ import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const daphne: ServerAdapter = {
   name: "daphne",
+  shown: [
+    {
+      server: "daphne",
+      takes: "Twisted's systemd endpoint in place of `-u`, `-b`, `-p`",
+      stopped: "TERM, which cuts: hence `--drain-until-idle`",
+    },
+  ],
   read(command) {
     const found = recognise(command, "daphne", /^daphne$/);
     if (!found) return undefined;

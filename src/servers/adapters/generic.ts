@@ -6,6 +6,18 @@ import type { ServerAdapter } from "../adapter.ts";
 
 export const generic: ServerAdapter = {
   name: "generic",
+  shown: [
+    {
+      server: "Node, Deno's node:http, Bun.listen, Go, Rust, ...",
+      takes: "LISTEN_FDS or `{fd}`, and `--bind`",
+      stopped: "TERM",
+    },
+    {
+      server: "Bun.serve, Deno.serve",
+      takes: "take no descriptor: `{socket}`, a hidden Unix path each time; their ports cannot be steered",
+      stopped: "TERM",
+    },
+  ],
   read: ({ words }) => ({
     server: basename(words[0] ?? ""),
     binds: [],

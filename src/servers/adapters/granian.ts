@@ -10,6 +10,13 @@ import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const granian: ServerAdapter = {
   name: "granian",
+  shown: [
+    {
+      server: "granian",
+      takes: "takes no descriptor: binds a hidden Unix path of its own each time; ports cannot be steered",
+      stopped: "TERM",
+    },
+  ],
   read(command) {
     const found = recognise(command, "granian", /^granian$/);
     if (!found) return undefined;

@@ -14,6 +14,13 @@ import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
 
 export const gunicorn: ServerAdapter = {
   name: "gunicorn",
+  shown: [
+    {
+      server: "gunicorn",
+      takes: "LISTEN_FDS; its pid file and control socket get the generation's number",
+      stopped: "TERM",
+    },
+  ],
   read(command) {
     const found = recognise(command, "gunicorn", /^gunicorn3?$/);
     if (!found) return undefined;

@@ -6,6 +6,7 @@ import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const haproxy: ServerAdapter = {
   name: "haproxy",
+  shown: [{ server: "HAProxy", takes: "`bind fd@3` in its configuration, and `--bind`", stopped: "USR1" }],
   read(command) {
     const found = recognise(command, "HAProxy", /^haproxy$/);
     if (!found) return undefined;

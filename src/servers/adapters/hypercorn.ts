@@ -14,6 +14,7 @@ const GRACEFUL_TIMEOUT = 3;
 
 export const hypercorn: ServerAdapter = {
   name: "hypercorn",
+  shown: [{ server: "hypercorn", takes: "`--bind fd://N`", stopped: "TERM" }],
   read(command) {
     const found = recognise(command, "hypercorn", /^hypercorn$/);
     if (!found) return undefined;

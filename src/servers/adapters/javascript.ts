@@ -9,6 +9,8 @@ import { recognise } from "../reading/recognise.ts";
 
 const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerAdapter => ({
   name,
+  // As the generic one, by whatever its program does.
+  shown: [],
   read(command) {
     const found = recognise(command, title, new RegExp(`^${name}$`));
     if (!found) return undefined;

@@ -12,6 +12,13 @@ import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const nginx: ServerAdapter = {
   name: "nginx",
+  shown: [
+    {
+      server: "nginx",
+      takes: "`NGINX=`, ports only, made non-blocking for it; the `listen` ports given to `--bind`",
+      stopped: "QUIT",
+    },
+  ],
   read(command) {
     const found = recognise(command, "nginx", /^(nginx|openresty|angie|freenginx)$/);
     if (!found) return undefined;

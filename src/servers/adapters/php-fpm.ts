@@ -11,6 +11,14 @@ import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const phpFpm: ServerAdapter = {
   name: "php-fpm",
+  shown: [
+    {
+      server: "php-fpm",
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: as its configuration has it
+      takes: "`FPM_SOCKETS=`, and `--bind`; a Unix pool has `listen = ${HUPWATCH_SOCKET}`",
+      stopped: "QUIT",
+    },
+  ],
   read(command) {
     const found = recognise(command, "php-fpm", /^php-fpm[0-9.]*$/);
     if (!found) return undefined;

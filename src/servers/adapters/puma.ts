@@ -13,6 +13,7 @@ import { askPuma } from "./puma-settings.ts";
 
 export const puma: ServerAdapter = {
   name: "puma",
+  shown: [{ server: "puma", takes: "LISTEN_FDS with `--bind-to-activated-sockets=only`", stopped: "TERM" }],
   read(command) {
     const found = recognise(command, "puma", /^puma$/);
     if (!found) return undefined;

@@ -14,6 +14,7 @@ const TIMEOUT = 60;
 
 export const unicorn: ServerAdapter = {
   name: "unicorn",
+  shown: [{ server: "unicorn", takes: "LISTEN_FDS in place of `-l`, `-o`, `-p`", stopped: "QUIT" }],
   read(command) {
     const found = recognise(command, "unicorn", /^unicorn(_rails)?$/);
     if (!found) return undefined;

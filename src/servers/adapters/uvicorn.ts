@@ -10,6 +10,13 @@ import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const uvicorn: ServerAdapter = {
   name: "uvicorn",
+  shown: [
+    {
+      server: "uvicorn",
+      takes: "`--fd N` in place of `--uds`, `--host`, `--port`; one socket",
+      stopped: "TERM",
+    },
+  ],
   read(command) {
     const found = recognise(command, "uvicorn", /^uvicorn$/);
     if (!found) return undefined;

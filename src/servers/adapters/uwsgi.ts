@@ -22,6 +22,13 @@ const MERCY = 60;
 
 export const uwsgi: ServerAdapter = {
   name: "uwsgi",
+  shown: [
+    {
+      server: "uWSGI",
+      takes: "`--http-socket fd://N` or `--socket fd://N` in place of its own",
+      stopped: "HUP with `--exit-on-reload`: TERM is brutal",
+    },
+  ],
   read(command) {
     const found = recognise(command, "uWSGI", /^uwsgi(-core|_python3?)?$/);
     if (!found) return undefined;

@@ -22,6 +22,13 @@ waitress.runner.run(sys.argv, _serve=serve)
 
 export const waitress: ServerAdapter = {
   name: "waitress",
+  shown: [
+    {
+      server: "waitress",
+      takes: "the same call from `python -c`, with the sockets",
+      stopped: "INT: 5 s for running requests, then it cuts: hence `--drain-until-idle`",
+    },
+  ],
   read(command) {
     const found = recognise(command, "waitress", /^waitress(-serve)?$/);
     if (!found) return undefined;
