@@ -87,7 +87,9 @@ export function explain(
 /** A Unix socket is bound to a hidden name, a steered one to one of the generation's own. */
 function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {
   if (address.kind !== "unix") return {};
-  return { own: privateName(address.path, cutover.mode === "steer" ? 1 : 0, "PID") };
+  return {
+    own: privateName(address.path, cutover.mode === "steer" ? 1 : 0, { owner: "PID", random: "RANDOM" }),
+  };
 }
 
 /** As `bare` has it once the address is open; a host name is still one. */

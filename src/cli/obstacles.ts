@@ -34,7 +34,7 @@ export async function obstaclesOf(plan: RunPlan, starter: Starter): Promise<stri
         env: generationEnvironment(plan, 1, 0),
         cwd: plan.directory,
       }),
-    ...sockets.map((spec) => () => requireFree(spec, plan.sockets)),
+    ...sockets.map((spec) => () => requireFree(spec, plan.sockets, plan.socketOptions)),
   ];
   const found: string[] = [];
   for (const step of steps)
@@ -51,8 +51,8 @@ const runningAs = (name: string, { runDir, uid }: Starter): number | undefined =
   findInstances([runDir.path], uid).find((one) => one.name === name)?.pid;
 
 /** All but those that the start would take over. */
-async function socketsToBind({ name, sockets }: RunPlan, { runDir, env, uid }: Starter) {
-  const addresses = await Promise.all(sockets.map((spec) => addressOf(spec).catch(() => "")));
+async function socketsToBind({ name, sockets, socketOptions }: RunPlan, { runDir, env, uid }: Starter) {
+  const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions).catch(() => "")));
   const otherRunDirs = runDir.asked ? [] : ownRunDirs(env, uid);
   const left = findLeft({ runDir: runDir.path, name, otherRunDirs, addresses });
   const taken = left?.generations.flatMap((g) => g.listeners.map((l) => l.address)) ?? [];

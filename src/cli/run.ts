@@ -198,11 +198,11 @@ function conclusion(
 }
 
 async function leftBehind(
-  { name, sockets }: RunPlan,
+  { name, sockets, socketOptions }: RunPlan,
   starter: Pick<Starter, "runDir" | "otherRunDirs" | "pid">,
   log: Log,
 ): Promise<RecordedState | undefined> {
-  const addresses = await Promise.all(sockets.map(addressOf));
+  const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions)));
   const onUnreadable = (why: string) =>
     log.warn(
       "state.unreadable",

@@ -8,19 +8,24 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
 const ALL_STATES = 0xffffffff;
-const LISTENING = 1 << 10;
 const NO_COOKIE = 0xffffffff;
-const UDIAG_SHOW_RQLEN = 0x10;
-const UNIX_DIAG_RQLEN = 4;
+/** The bit that asks for it, and the type of the attribute that tells it: { inode, device } and { queue, backlog }. */
+const VFS = { show: 0x02, attribute: 1 } as const;
+const QUEUE = { show: 0x10, attribute: 4 } as const;
 const NETLINK_HEADER = 16;
 const UNIX_DIAG_MESSAGE = 16;
 /** struct inet_diag_msg: four bytes, struct inet_diag_sockid, then five numbers. */
 const INET_DIAG = { requestBytes: 72, rqueueAt: 72, inodeAt: 84, messageBytes: 88 } as const;
 
 /** Connections that wait to be accepted, by the listener's inode; undefined where the kernel does not say. */
-export function unixQueue(inode: number): number | undefined {
-  const answer = ask(unixRequest(inode));
-  return answer && queueIn(answer);
+export const unixQueue = (inode: number): number | undefined => askUnix(inode, QUEUE);
+
+/** The inode of the file that it is bound to, its lower 32 bits, by the socket's own; undefined where the kernel does not say. */
+export const boundInode = (inode: number): number | undefined => askUnix(inode, VFS);
+
+function askUnix(inode: number, { show, attribute }: typeof VFS | typeof QUEUE): number | undefined {
+  const answer = ask(unixRequest(inode, show));
+  return answer && firstWord(answer, attribute);
 }
 
 export interface Endpoint {
@@ -77,12 +82,12 @@ function requestOf(bytes: number): DataView {
 }
 
 /** struct unix_diag_req. */
-function unixRequest(inode: number): Uint8Array {
+function unixRequest(inode: number, show: number): Uint8Array {
   const view = requestOf(40);
   view.setUint8(16, AF_UNIX);
-  view.setUint32(20, LISTENING, true);
+  view.setUint32(20, ALL_STATES, true);
   view.setUint32(24, inode, true);
-  view.setUint32(28, UDIAG_SHOW_RQLEN, true);
+  view.setUint32(28, show, true);
   // No cookie: the inode alone names the socket.
   view.setUint32(32, NO_COOKIE, true);
   view.setUint32(36, NO_COOKIE, true);
@@ -105,11 +110,11 @@ function tcpRequest(local: Endpoint, remote: Endpoint): Uint8Array {
   return bytes;
 }
 
-function queueIn(message: DataView): number | undefined {
+function firstWord(message: DataView, attribute: number): number | undefined {
   for (let at = NETLINK_HEADER + UNIX_DIAG_MESSAGE; at + 4 <= message.byteLength; ) {
     const length = message.getUint16(at, true);
     if (length < 4) return undefined;
-    if (message.getUint16(at + 2, true) === UNIX_DIAG_RQLEN) return message.getUint32(at + 4, true);
+    if (message.getUint16(at + 2, true) === attribute) return message.getUint32(at + 4, true);
     at += (length + 3) & ~3;
   }
   return undefined;

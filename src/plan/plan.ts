@@ -45,7 +45,7 @@ export function planRun(options: Options): Planned {
     words: handover === "systemd" ? withTruePid(handed.words) : handed.words,
     serverEnvironment: handed.env ?? {},
     sockets: handover === "none" ? [] : sockets,
-    socketOptions: socketOptions(asked, traits),
+    socketOptions: socketOptions(asked, traits, given.user),
     handover,
     checks: chooseChecks(asked.checks, traits, handover === "none" ? [] : sockets),
     generationPidfile: traits.generationPidfile,
@@ -177,10 +177,12 @@ function chooseChecks(
 function socketOptions(
   { backlog, socketMode, socketOwner, bindsGiven }: Options["asked"],
   traits: ServerTraits,
+  user: string | undefined,
 ): SocketOptions {
+  const users = user === undefined ? [] : [ownerOf(user, "--user").uid];
   const own =
     bindsGiven || traits.socketOwner === undefined
       ? undefined
       : ownerOf(traits.socketOwner, "--socket-owner");
-  return { backlog, mode: socketMode ?? traits.socketMode, owner: socketOwner ?? own };
+  return { backlog, mode: socketMode ?? traits.socketMode, owner: socketOwner ?? own, users };
 }

@@ -16,28 +16,31 @@ import {
   renameSync,
   watch,
 } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { close, isReadable, listen, socket, tryLock } from "../os/libc.ts";
+import { type Place, withInode } from "../os/place.ts";
 import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
 import type { SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import {
   bindBeside,
-  checkDirectory,
   connectBeside,
+  openDirectory,
   privateName,
   rejectOccupied,
   removeDeadNames,
   removeStale,
-  requirePlace,
   statOrUndefined,
   unlinkIfOurs,
+  withNewName,
 } from "./unix-path.ts";
 
 interface PrivateListener extends Listener {
+  readonly generation: number;
   readonly privatePath: string;
-  readonly inode: number;
+  /** The file's; what it was last where its name has gone, and 0 where there was none yet. */
+  inodeIn(place: Place): number;
 }
 
 export class HeldUnix implements HeldSocket {
@@ -47,6 +50,7 @@ export class HeldUnix implements HeldSocket {
   #current: PrivateListener | undefined;
   #watcher: FSWatcher | undefined;
   readonly #live = new Set<PrivateListener>();
+  readonly #name: string;
   readonly adopted: PrivateListener | undefined;
 
   /** Checks the place; the path itself is taken by the first `steerTo`. `onRestored` hears when it had to be put back. */
@@ -59,71 +63,69 @@ export class HeldUnix implements HeldSocket {
     private readonly boundBy: "hupwatch" | "server" = "hupwatch",
   ) {
     this.address = { family: "unix", path };
-    if (inherited?.privatePath && statOrUndefined(inherited.privatePath)) {
-      checkDirectory(spec, dirname(path));
-      this.adopted = this.#adopt(inherited.privatePath, inherited);
-    } else requirePlace(spec, path);
-    removeDeadNames(path, inherited?.privatePath);
+    this.#name = basename(path);
+    using place = this.#open();
+    const own = inherited?.privatePath && basename(inherited.privatePath);
+    if (own && statOrUndefined(place.at(own))) this.adopted = this.#adopt(place, own, inherited);
+    else rejectOccupied(spec, place, path);
+    removeDeadNames(place, path, own);
+  }
+
+  /** For one step: it may have been moved or removed since the last one. Throws HupwatchError. */
+  #open(): Place {
+    return openDirectory(this.spec, dirname(this.path), this.options.users);
   }
 
   /** Without its descriptor all works but a look into its accept queue. */
-  #adopt(privatePath: string, { fd, rivals = [] }: InheritedListener): PrivateListener {
-    const listener = this.#listener(fd ?? -1, privatePath);
+  #adopt(place: Place, own: string, { fd, rivals = [] }: InheritedListener): PrivateListener {
+    const listener = this.#listener(place, fd ?? -1, own, 0);
     // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
-    this.#replace(listener, rivals);
+    this.#replace(place, listener, rivals);
     this.#current = listener;
     this.#watch(listener);
     return listener;
   }
 
   listenFor(generation: number): PrivateListener {
-    // It may have been moved or removed since the start.
-    checkDirectory(this.spec, dirname(this.path));
-    const privatePath = privateName(this.path, generation);
-    removeStale(privatePath);
-    if (this.boundBy === "server") return this.#listener(-1, privatePath);
+    using place = this.#open();
+    if (this.boundBy === "server")
+      return this.#listener(place, -1, basename(privateName(this.path, generation)), generation);
     const fd = socket("unix", false);
+    let bound: string | undefined;
     try {
-      bindBeside(fd, privatePath);
-      if (this.options.mode !== undefined) chmodSync(privatePath, this.options.mode);
-      if (this.options.owner) this.#giveAway(privatePath, this.options.owner);
+      withNewName(this.path, generation, (name) => {
+        bindBeside(fd, place, name, this.options);
+        bound = name;
+      });
       listen(fd, this.options.backlog);
+      return this.#listener(place, fd, bound ?? "", generation);
     } catch (error) {
       close(fd);
-      removeStale(privatePath);
-      throw error instanceof HupwatchError ? error : cannotBind(this.spec, error);
-    }
-    return this.#listener(fd, privatePath);
-  }
-
-  #giveAway(privatePath: string, { uid, gid }: NonNullable<SocketOptions["owner"]>): void {
-    try {
-      chownSync(privatePath, uid, gid);
-    } catch (cause) {
-      const { code = "?" } = cause as NodeJS.ErrnoException;
-      throw new HupwatchError("bind.owner", `cannot change the owner of '${this.spec.text}': ${code}`, {
-        hint: "only root (CAP_CHOWN) may give a socket away; --socket-owner :GROUP may name a group of one's own",
-        cause,
-      });
+      if (bound !== undefined) removeStale(place.at(bound));
+      throw cannotBind(this.spec, error);
     }
   }
 
-  #listener(fd: number, privatePath: string): PrivateListener {
-    let inode = statOrUndefined(privatePath)?.ino ?? 0;
+  #listener(place: Place, fd: number, name: string, generation: number): PrivateListener {
+    let inode = statOrUndefined(place.at(name))?.ino ?? 0;
     const listener: PrivateListener = {
       fd,
-      privatePath,
+      generation,
+      privatePath: join(dirname(this.path), name),
       // A server that binds by itself makes it later, and may unlink it at its exit, when our public name still counts.
-      get inode() {
-        inode = statOrUndefined(privatePath)?.ino ?? inode;
+      inodeIn: (now) => {
+        inode = statOrUndefined(now.at(name))?.ino ?? inode;
         return inode;
       },
       proof: true,
       hasQueued: () => fd >= 0 && isReadable(fd),
-      connect: () => connectBeside(privatePath),
+      connect: () => {
+        using now = this.#open();
+        return connectBeside(now, name);
+      },
       [Symbol.dispose]: () => {
         if (!this.#live.delete(listener)) return;
-        removeStale(privatePath);
+        this.#inWhatIsLeft((now) => removeStale(now.at(name)));
         if (fd >= 0) close(fd);
       },
     };
@@ -131,40 +133,82 @@ export class HeldUnix implements HeldSocket {
     return listener;
   }
 
+  /** At an end nothing is left to do in a directory that has gone, or is not ours any more. */
+  #inWhatIsLeft(remove: (place: Place) => void): void {
+    let place: Place;
+    try {
+      place = this.#open();
+    } catch (error) {
+      if (error instanceof HupwatchError) return;
+      throw error;
+    }
+    using _place = place;
+    remove(place);
+  }
+
   steerTo(listener: Listener): void {
     const next = [...this.#live].find((l) => l === listener);
     if (!next) throw new RangeError(`not a listener of ${this.path}`);
+    using place = this.#open();
     // The very first server that binds by itself has not done so yet: it is made public when it is ready.
-    if (this.boundBy === "server" && next.inode === 0) return;
-    if (this.#current) this.#replace(next);
-    else this.#claim(next);
+    if (this.boundBy === "server" && next.inodeIn(place) === 0) return;
+    if (this.#current) this.#replace(place, next);
+    else this.#claim(place, next);
     this.#current = next;
     this.#watch(next);
   }
 
   /** The first time: link(2) fails where something stands at the path, so two starters cannot both have it. */
-  #claim(listener: PrivateListener): void {
-    using _lock = lockDirectory(dirname(this.path));
-    rejectOccupied(this.spec, this.path);
-    removeStale(this.path);
+  #claim(place: Place, listener: PrivateListener): void {
+    using _lock = lock(place);
+    rejectOccupied(this.spec, place, this.path);
+    removeStale(place.at(this.#name));
+    const own = place.at(basename(listener.privatePath));
+    this.#furnish(own);
     try {
-      linkSync(listener.privatePath, this.path);
+      linkSync(own, place.at(this.#name));
     } catch (error) {
       throw cannotBind(this.spec, error);
     }
   }
 
-  #replace(listener: PrivateListener, rivals: readonly string[] = []): void {
-    const there = statOrUndefined(this.path);
+  #replace(place: Place, listener: PrivateListener, rivals: readonly string[] = []): void {
+    const there = statOrUndefined(place.at(this.#name));
     const isOurs =
-      [...this.#live].some((l) => l.inode === there?.ino) ||
-      rivals.some((rival) => statOrUndefined(rival)?.ino === there?.ino);
-    if (there && !isOurs) rejectOccupied(this.spec, this.path);
-    if (there?.ino === listener.inode) return; // rename(2) between two names of one inode would do nothing
-    const link = `${listener.privatePath}~`;
-    removeStale(link);
-    linkSync(listener.privatePath, link);
-    renameSync(link, this.path);
+      [...this.#live].some((l) => l.inodeIn(place) === there?.ino) ||
+      rivals.some((rival) => statOrUndefined(place.at(basename(rival)))?.ino === there?.ino);
+    if (there && !isOurs) rejectOccupied(this.spec, place, this.path);
+    if (there?.ino === listener.inodeIn(place)) return; // rename(2) between two names of one inode would do nothing
+    const own = place.at(basename(listener.privatePath));
+    this.#furnish(own);
+    try {
+      withNewName(this.path, listener.generation, (name) => {
+        const link = place.at(`${name}~`);
+        linkSync(own, link);
+        renameSync(link, place.at(this.#name));
+      });
+    } catch (error) {
+      throw cannotBind(this.spec, error);
+    }
+  }
+
+  /** A server that binds by itself knows nothing of our options: what becomes public has them before it does. */
+  #furnish(own: string): void {
+    const { mode, owner, users = [] } = this.options;
+    if (this.boundBy !== "server" || (mode === undefined && !owner)) return;
+    withInode(own, ({ stat, self }) => {
+      if (
+        !stat.isSocket() ||
+        (users.length > 0 && ![process.geteuid?.(), owner?.uid, ...users].includes(stat.uid))
+      )
+        throw new HupwatchError(
+          "bind.replaced",
+          `cannot give '${this.spec.text}' its mode and owner: what user ${stat.uid} has put there is not the server's socket`,
+          { hint: "choose a directory that other users cannot write to" },
+        );
+      if (mode !== undefined) chmodSync(self, mode);
+      if (owner) chownSync(self, owner.uid, owner.gid);
+    });
   }
 
   /**
@@ -174,9 +218,11 @@ export class HeldUnix implements HeldSocket {
   #watch(listener: PrivateListener): void {
     this.#watcher?.close();
     this.#watcher = watch(listener.privatePath, { persistent: false }, () => {
-      if (this.#current !== listener || statOrUndefined(this.path)?.ino === listener.inode) return;
+      if (this.#current !== listener) return;
       try {
-        this.#replace(listener);
+        using place = this.#open();
+        if (statOrUndefined(place.at(this.#name))?.ino === listener.inodeIn(place)) return;
+        this.#replace(place, listener);
         this.onRestored(this.path);
       } catch {
         // Somebody else's live listener: steerTo says so at the next swap.
@@ -192,13 +238,14 @@ export class HeldUnix implements HeldSocket {
 
   [Symbol.dispose](): void {
     this.#watcher?.close();
-    if (this.#current) unlinkIfOurs(this.path, this.#current.inode);
+    const current = this.#current;
+    if (current) this.#inWhatIsLeft((place) => unlinkIfOurs(place.at(this.#name), current.inodeIn(place)));
     for (const listener of [...this.#live]) listener[Symbol.dispose]();
   }
 }
 
-function lockDirectory(directory: string): Disposable {
-  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+function lock(place: Place): Disposable {
+  const fd = openSync(place.at("."), constants.O_RDONLY | constants.O_DIRECTORY);
   // Held by another starter for the few calls between its check and its link: waiting longer would mean a stranger's.
   const deadline = performance.now() + 1000;
   while (!tryLock(fd) && performance.now() < deadline) Bun.sleepSync(2);
@@ -206,6 +253,7 @@ function lockDirectory(directory: string): Disposable {
 }
 
 function cannotBind(spec: SocketSpec, cause: unknown): HupwatchError {
+  if (cause instanceof HupwatchError) return cause;
   const why = cause instanceof Error ? cause.message : String(cause);
   return new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${why}`, {
     hint: "check the directory's owner, mode and free space",

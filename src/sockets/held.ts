@@ -63,6 +63,8 @@ export interface SocketOptions {
   /** Permission bits of a Unix socket; undefined leaves them to the umask. */
   mode?: number | undefined;
   owner?: { uid: number; gid: number } | undefined;
+  /** Whose directories another user's symlink may lead root to: those that the command runs as. */
+  users?: readonly number[] | undefined;
   /** Of an IPv6 socket: leaves IPv4 to another one of the same port. */
   ipv6Only?: boolean | undefined;
 }

@@ -50,7 +50,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
     }
     case "unix": {
       const cutover = cutoverOf(address, request.cutover);
-      const path = throughLink(address.path);
+      const path = throughLink(spec, address.path, request.options);
       const inherited = inheritedOf({ family: "unix", path });
       const steered = new HeldUnix(spec, path, request.options, onRestored, inherited, request.boundBy);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
@@ -75,7 +75,7 @@ const leavesIPv4 = (wanted: InetAddress, specs: readonly SocketSpec[]): boolean 
   specs.some(({ address: a }) => a.kind === "tcp" && a.port === wanted.port && !isIPv6(a.host));
 
 /** What `holdAll` will ask its request about, as `format` writes it; opens nothing. Throws HupwatchError. */
-export async function addressOf(spec: SocketSpec): Promise<string> {
+export async function addressOf(spec: SocketSpec, options: SocketOptions): Promise<string> {
   const { address } = spec;
   switch (address.kind) {
     case "fd":
@@ -83,7 +83,7 @@ export async function addressOf(spec: SocketSpec): Promise<string> {
     case "abstract":
       return format({ family: "abstract", name: address.name });
     case "unix":
-      return format({ family: "unix", path: throughLink(address.path) });
+      return format({ family: "unix", path: throughLink(spec, address.path, options) });
     case "tcp":
       return format(await resolve(spec, address.host, address.port));
   }
@@ -93,7 +93,11 @@ export async function addressOf(spec: SocketSpec): Promise<string> {
  * Throws what `holdAll` would throw of a spec that no survivor holds. A port is bound for an instant and does not listen, so
  * that no client comes to it; all else is only looked at.
  */
-export async function requireFree(spec: SocketSpec, specs: readonly SocketSpec[]): Promise<void> {
+export async function requireFree(
+  spec: SocketSpec,
+  specs: readonly SocketSpec[],
+  options: SocketOptions,
+): Promise<void> {
   const { address } = spec;
   switch (address.kind) {
     case "fd":
@@ -103,7 +107,7 @@ export async function requireFree(spec: SocketSpec, specs: readonly SocketSpec[]
       close(bindAbstract(spec, address.name));
       return;
     case "unix":
-      requirePlace(spec, throughLink(address.path));
+      requirePlace(spec, throughLink(spec, address.path, options), options);
       return;
     case "tcp": {
       const wanted = await resolve(spec, address.host, address.port);

@@ -1,13 +1,14 @@
 /**
- * Who stands at a Unix socket's path, and by which names: the public one, the hidden ones beside it, links about to be
+ * What stands at a Unix socket's path, and by which names: the public one, the hidden ones beside it, links about to be
  * renamed. Looking, making and removing; what is steered where is held-unix.ts's business.
  */
 import {
   accessSync,
-  closeSync,
+  chownSync,
   constants,
+  fchmodSync,
+  fstatSync,
   lstatSync,
-  openSync,
   readdirSync,
   realpathSync,
   type Stats,
@@ -16,33 +17,76 @@ import {
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { bind, SystemError } from "../os/libc.ts";
+import { Place, withInode } from "../os/place.ts";
 import { environmentOf } from "../os/procfs.ts";
+import { boundInode } from "../os/sockdiag.ts";
 import { isName } from "../text.ts";
+import type { SocketOptions } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode, MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 
-/** Follows a symlink at the path itself, so that it goes on pointing at the socket; directories stay as written. */
-export function throughLink(path: string): string {
+/**
+ * Follows a symlink at the path itself, so that it goes on pointing at the socket; directories stay as written. Throws HupwatchError
+ * of one that is not to be followed.
+ */
+export function throughLink(
+  spec: SocketSpec,
+  path: string,
+  { users = [] }: Pick<SocketOptions, "users"> = {},
+) {
   try {
-    return lstatSync(path).isSymbolicLink() ? realpathSync(path) : path;
+    if (!lstatSync(path).isSymbolicLink()) return path;
   } catch {
     return path;
   }
+  try {
+    Place.requireFile(path, users);
+    return realpathSync(path);
+  } catch (error) {
+    if (error instanceof HupwatchError) throw cannotFollow(spec, error);
+    return path; // a link to nowhere is no socket, and is said to be none
+  }
 }
 
-/** Hidden, in the same directory (rename must not cross file systems), and ours by our pid. */
+/** Each name is used once: what another user has put there before is never ours. */
+const RANDOM_CHARACTERS = 6;
+
+function random(): string {
+  const [number = 0] = crypto.getRandomValues(new Uint32Array(1));
+  return (number % 36 ** RANDOM_CHARACTERS).toString(36).padStart(RANDOM_CHARACTERS, "0");
+}
+
+/**
+ * Hidden, in the same directory (rename must not cross file systems). The pid and the generation are for people and for
+ * finding a listener again; the rest keeps others from having the name before us.
+ */
 export function privateName(
   path: string,
   generation: number,
-  owner: string = process.pid.toString(36),
+  like?: { owner: string; random: string },
 ): string {
-  const [long, short] = privatePrefixes(path).map((prefix) => `${prefix}${owner}-${generation}`) as [
+  const { owner, random: tail } = like ?? { owner: process.pid.toString(36), random: random() };
+  const [long, short] = privatePrefixes(path).map((prefix) => `${prefix}${owner}-${generation}-${tail}`) as [
     string,
     string,
   ];
   // One byte is kept for the `~` of the link that rename moves.
   return Buffer.byteLength(long) < MAX_UNIX_PATH_BYTES ? long : short;
+}
+
+const ATTEMPTS = 4;
+
+/** With another name where somebody has that one already, by chance or on purpose. */
+export function withNewName<T>(path: string, generation: number, use: (name: string) => T): T {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return use(basename(privateName(path, generation)));
+    } catch (error) {
+      const { errno, code = errno } = error as { errno?: unknown; code?: unknown };
+      if (attempt === ATTEMPTS || (code !== "EEXIST" && code !== "EADDRINUSE")) throw error;
+    }
+  }
 }
 
 /** Several sockets of one directory need a name each, also where there is no room for their own. */
@@ -52,71 +96,140 @@ const privatePrefixes = (path: string): [long: string, short: string] => [
 ];
 
 /** What a hupwatch has left that was killed between two calls: links about to be renamed, names nobody listens behind. */
-export function removeDeadNames(path: string, inUse: string | undefined): void {
-  const prefixes = privatePrefixes(path);
-  for (const entry of readdirSync(dirname(path))) {
-    const name = join(dirname(path), entry);
-    if (name === inUse || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
-    if (name.endsWith("~") || !liveListener(name)) removeStale(name);
+export function removeDeadNames(place: Place, path: string, inUse: string | undefined): void {
+  const prefixes = privatePrefixes(path).map((prefix) => basename(prefix));
+  for (const entry of readdirSync(place.at("."))) {
+    if (entry === inUse || !prefixes.some((prefix) => entry.startsWith(prefix))) continue;
+    if (entry.endsWith("~") || !liveListener(place.at(entry))) tryRemoveStale(place.at(entry));
+  }
+}
+
+/** Another user's leftover in a sticky directory (/tmp) is not ours to remove, and in nobody's way. */
+function tryRemoveStale(path: string): void {
+  try {
+    removeStale(path);
+  } catch (error) {
+    if (!["EPERM", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
   }
 }
 
 /** Takes away what a listener that is no longer wanted has on disk: its own name, and the public path if that leads to it. */
 export function removeNames(address: string, privatePath: string): void {
-  const inode = statOrUndefined(privatePath)?.ino;
-  if (inode === undefined) return;
-  if (address.startsWith(UNIX)) unlinkIfOurs(address.slice(UNIX.length), inode);
-  removeStale(privatePath);
+  try {
+    using place = Place.open(dirname(privatePath));
+    const own = place.at(basename(privatePath));
+    const inode = statOrUndefined(own)?.ino;
+    if (inode === undefined) return;
+    if (address.startsWith(UNIX)) unlinkIfOurs(place.at(basename(address)), inode);
+    removeStale(own);
+  } catch (error) {
+    if (!(error instanceof HupwatchError) && !isMissing(error)) throw error;
+  }
 }
 
 /** As `format` writes it. */
 const UNIX = "unix:";
 
-/** A directory too deep for sun_path is reached through its descriptor (/proc/self/fd, proc(5)). */
-function viaShortPath<T>(path: string, use: (path: string) => T): T {
-  if (Buffer.byteLength(path) <= MAX_UNIX_PATH_BYTES) return use(path);
-  const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+/** By its own path where that fits into sun_path: it is what ss(8) shows, and what its connections are known by. */
+const inReach = (place: Place, name: string): string => {
+  const path = join(place.path, name);
+  return Buffer.byteLength(path) <= MAX_UNIX_PATH_BYTES ? path : place.at(name);
+};
+
+/**
+ * bind(2), with its mode and its owner, none of which goes through a name that somebody else could have replaced meanwhile. Throws
+ * SystemError, and HupwatchError where the owner cannot be set.
+ */
+export function bindBeside(fd: number, place: Place, name: string, { mode, owner }: SocketOptions): void {
+  const address = encode({ family: "unix", path: inReach(place, name) });
+  if (mode === undefined) bind(fd, address);
+  else bindWithMode(fd, address, mode);
+  // Where the way there was bent in that very moment it lies elsewhere, and is of no use.
+  const stat = statOrUndefined(place.at(name));
+  if (!stat?.isSocket()) throw new SystemError("bind", "ENOENT");
+  if (owner) giveAway(fd, place.at(name), owner);
+}
+
+/** What bind(2) makes has the mode of the socket itself, less the umask. */
+function bindWithMode(fd: number, address: Uint8Array, mode: number): void {
+  const umask = process.umask(0);
   try {
-    return use(`/proc/self/fd/${directory}/${basename(path)}`);
+    fchmodSync(fd, mode);
+    bind(fd, address);
   } finally {
-    closeSync(directory);
+    process.umask(umask);
   }
 }
 
-export const bindBeside = (fd: number, path: string) =>
-  viaShortPath(path, (short) => bind(fd, encode({ family: "unix", path: short })));
-
-export const connectBeside = (path: string) => viaShortPath(path, (short) => Probe.unix(short));
-
-export function checkDirectory(spec: SocketSpec, directory: string): void {
+/** By the inode that the kernel has bound, where it says which that is; else by what a file of somebody else's could not be. */
+function giveAway(fd: number, path: string, { uid, gid }: NonNullable<SocketOptions["owner"]>): void {
   try {
-    if (!statOrUndefined(`${directory}/.`))
+    withInode(path, ({ stat, self }) => {
+      const bound = boundInode(fstatSync(fd).ino);
+      const isOurs = stat.isSocket() && stat.uid === process.geteuid?.() && stat.nlink === 1;
+      if (!isOurs || (bound !== undefined && bound !== stat.ino % 2 ** 32))
+        throw new HupwatchError("bind.replaced", `${path} was replaced by somebody while it was made`, {
+          hint: "choose a directory that other users cannot write to",
+        });
+      chownSync(self, uid, gid);
+    });
+  } catch (cause) {
+    if (cause instanceof HupwatchError) throw cause;
+    const { code = "?" } = cause as NodeJS.ErrnoException;
+    throw new HupwatchError("bind.owner", `cannot change the owner of a socket: ${code}`, {
+      hint: "only root (CAP_CHOWN) may give a socket away; --socket-owner :GROUP may name a group of one's own",
+      cause,
+    });
+  }
+}
+
+export const connectBeside = (place: Place, name: string) => Probe.unix(place.at(name));
+
+/** Open as long as something is done in it. Throws HupwatchError where a socket cannot be put there. */
+export function openDirectory(spec: SocketSpec, directory: string, users: readonly number[] = []): Place {
+  try {
+    const place = Place.open(directory, users);
+    try {
+      accessSync(place.at("."), constants.W_OK | constants.X_OK);
+      return place;
+    } catch (error) {
+      place[Symbol.dispose]();
+      throw error;
+    }
+  } catch (cause) {
+    if (cause instanceof HupwatchError) throw cannotFollow(spec, cause);
+    if (isMissing(cause))
       throw new HupwatchError("bind.no-directory", `cannot bind '${spec.text}': no directory ${directory}`, {
         hint: `mkdir -p ${directory}`,
       });
-    accessSync(directory, constants.W_OK | constants.X_OK);
-  } catch (cause) {
-    if (cause instanceof HupwatchError) throw cause;
-    const [why, hint] =
-      (cause as NodeJS.ErrnoException).code === "EROFS"
-        ? ["is on a read-only file system", "mount it writable"]
-        : ["is not writable", `let user ${process.getuid?.()} write to ${directory}`];
-    throw new HupwatchError("bind.forbidden", `cannot bind '${spec.text}': ${directory} ${why}`, {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const [why, hint] = unwritable(code, directory);
+    throw new HupwatchError("bind.forbidden", `cannot bind '${spec.text}': ${directory} ${why ?? message}`, {
       hint: `${hint}, or choose another directory`,
       cause,
     });
   }
 }
 
+function unwritable(code: string | undefined, directory: string): [why: string | undefined, hint: string] {
+  if (code === "EROFS") return ["is on a read-only file system", "mount it writable"];
+  if (code === "EACCES") return ["is not writable", `let user ${process.getuid?.()} write to ${directory}`];
+  return [undefined, "mend that"];
+}
+
+const cannotFollow = ({ text }: SocketSpec, { code, message, hint }: HupwatchError) =>
+  new HupwatchError(code, `cannot bind '${text}': ${message}`, hint === undefined ? {} : { hint });
+
 /** Throws HupwatchError where no new socket could be put there. */
-export function requirePlace(spec: SocketSpec, path: string): void {
-  checkDirectory(spec, dirname(path));
-  rejectOccupied(spec, path);
+export function requirePlace(spec: SocketSpec, path: string, { users }: SocketOptions): void {
+  using place = openDirectory(spec, dirname(path), users);
+  rejectOccupied(spec, place, path);
 }
 
 /** Throws where the path is no socket, or a live one of somebody else. Finding out costs one connect. */
-export function rejectOccupied(spec: SocketSpec, path: string): void {
-  const stat = statOrUndefined(path);
+export function rejectOccupied(spec: SocketSpec, place: Place, path: string): void {
+  const at = place.at(basename(path));
+  const stat = statOrUndefined(at);
   if (!stat) return;
   if (!stat.isSocket())
     throw new HupwatchError(
@@ -126,7 +239,7 @@ export function rejectOccupied(spec: SocketSpec, path: string): void {
         hint: "remove it or choose another path",
       },
     );
-  const owner = liveListener(path);
+  const owner = liveListener(at);
   if (!owner) return;
   const who = owner.pid === undefined ? "a process" : `process ${owner.pid}`;
   throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${who} listens on it`, {
@@ -151,7 +264,7 @@ function wayOut(environment: readonly string[]): string {
 /** Undefined where the socket is a dead leftover. Of a backlog that is full not even the pid is to be had. */
 function liveListener(path: string): { pid: number | undefined } | undefined {
   try {
-    using probe = connectBeside(path);
+    using probe = Probe.unix(path);
     return { pid: probe.peerPid() };
   } catch (error) {
     const dead = error instanceof SystemError && (error.errno === "ECONNREFUSED" || error.errno === "ENOENT");
@@ -171,9 +284,11 @@ export function statOrUndefined(path: string): Stats | undefined {
   try {
     return lstatSync(path);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // ENOTDIR: a file stands where a directory should be.
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }
+
+/** ENOTDIR: a file stands where a directory should be. */
+const isMissing = (error: unknown): boolean =>
+  ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");

@@ -44,7 +44,7 @@ describe("a server that takes a descriptor number", () => {
         bind: `unix:${dir.path}/a.sock`,
         cutover: { mode: "steer" },
         descriptor: 3,
-        own: `${dir.path}/.a.sock.hupwatch-PID-1`,
+        own: `${dir.path}/.a.sock.hupwatch-PID-1-RANDOM`,
       },
     ]);
     expect(e).toMatchObject({ handover: "argv", warnings: [], stop: { sequence: "TERM/60s/KILL" } });
@@ -137,9 +137,9 @@ describe("a shared listener that any generation may answer from", () => {
 });
 
 test.each([
-  ["unix:a.sock", "steer", ".a.sock.hupwatch-PID-1"],
-  ["unix:a.sock", "share", ".a.sock.hupwatch-PID-0"],
-  ["web=unix:a.sock", "share", ".a.sock.hupwatch-PID-0"],
+  ["unix:a.sock", "steer", ".a.sock.hupwatch-PID-1-RANDOM"],
+  ["unix:a.sock", "share", ".a.sock.hupwatch-PID-0-RANDOM"],
+  ["web=unix:a.sock", "share", ".a.sock.hupwatch-PID-0-RANDOM"],
 ])("{socket} is a path and nothing before it: %s, %s", (bind, cutover, path) => {
   using dir = place("server");
   const e = explained(["-b", bind, "--cutover", cutover, "--", "server", "{fd}", "{socket}"], dir.path);

@@ -15,8 +15,8 @@ test("{socket} is the hidden path that was bound and nothing before it, of a sha
   const path = join(place.path, "app.sock");
   const tell = `echo "told $1" >&2; exec "$0" ${TINY}`;
   for (const [cutover, told] of [
-    ["share", join(place.path, ".app.sock.hupwatch-\\w+-0")],
-    ["steer", join(place.path, ".app.sock.hupwatch-\\w+-1")],
+    ["share", join(place.path, ".app.sock.hupwatch-\\w+-0-\\w+")],
+    ["steer", join(place.path, ".app.sock.hupwatch-\\w+-1-\\w+")],
   ] as const) {
     const options = ["-k", "-b", `unix:${path}`, "--cutover", cutover, "--handover", "systemd"];
     await using hupwatch = await startHupwatch(

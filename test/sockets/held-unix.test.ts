@@ -242,7 +242,8 @@ test("a symlink at the path goes on pointing at the socket", () => {
   leftover.steerTo(leftover.listenFor(1));
   leftover.leave();
   symlinkSync("real/app.sock", `${dir.path}/link.sock`);
-  using held = hold(throughLink(`${dir.path}/link.sock`));
+  const link = `${dir.path}/link.sock`;
+  using held = hold(throughLink(parseSpec(`unix:${link}`, "/"), link));
   expect(held.path).toBe(`${dir.path}/real/app.sock`);
   held.steerTo(held.listenFor(1));
   expect(readlinkSync(`${dir.path}/link.sock`)).toBe("real/app.sock");

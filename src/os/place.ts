@@ -1,0 +1,170 @@
+/**
+ * A directory that is held open while something is done in it. Where another user may write to a directory on the way, what a path
+ * leads to can change between a look and the call that follows it. What is done `at` a name of a place is done in that one
+ * directory, whatever becomes of its path (/proc/self/fd, proc(5)).
+ *
+ * On the way there a symlink is followed as the kernel's protected_symlinks has it (proc_sys_fs(5)), in every directory: its
+ * owner is root, ourselves, or the owner of the directory that it is in. And what another user links to, root takes only from that
+ * user: else the one who may write here would choose where root writes.
+ */
+import { closeSync, constants, fstatSync, openSync, readlinkSync, type Stats } from "node:fs";
+import { resolve } from "node:path";
+import { HupwatchError } from "../error.ts";
+
+/** open(2); Linux has one number for all machines that hupwatch runs on, and node:fs none. */
+const O_PATH = 0o10000000;
+const ENTRY = O_PATH | constants.O_NOFOLLOW;
+/** As the kernel has it (path_resolution(7)). */
+const MAX_LINKS = 40;
+
+/**
+ * Descriptors that are given up for a walk: whose descriptors are all taken must still put a public path back, and take away what
+ * it has made. Enough for a walk in one place that is open while another is opened, and the inode of a file.
+ */
+const SPARES = 5;
+const spares: number[] = [];
+fillSpares();
+
+function fillSpares(): void {
+  try {
+    while (spares.length < SPARES) spares.push(openSync("/", O_PATH));
+  } catch {
+    // The next place's end tries again.
+  }
+}
+
+const giveUpSpares = (): void => {
+  for (const fd of spares.splice(0)) closeSync(fd);
+};
+
+export class Place implements Disposable {
+  readonly #fd: number;
+
+  private constructor(
+    fd: number,
+    readonly path: string,
+  ) {
+    this.#fd = fd;
+  }
+
+  /**
+   * `users`: whose directories another user's symlink may lead root to, besides its own: the command's user. Throws HupwatchError of a
+   * symlink that is not to be followed, and what open(2) gives.
+   */
+  static open(path: string, users: readonly number[] = []): Place {
+    const { fd, authors } = walk(resolve(path));
+    const place = new Place(fd, path);
+    try {
+      requireNoBetter(path, authors, place.stat(), users);
+      return place;
+    } catch (error) {
+      place[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The same of a file, which is the directory's that it is found in. */
+  static requireFile(path: string, users: readonly number[] = []): void {
+    const { fd, authors, directory } = walk(resolve(path));
+    closeSync(fd);
+    requireNoBetter(path, authors, directory, users);
+  }
+
+  /** Leads to that name in this very directory; good as long as the place is open, and for this process alone. */
+  at(name: string): string {
+    return `/proc/self/fd/${this.#fd}/${name}`;
+  }
+
+  stat(): Stats {
+    return fstatSync(this.#fd);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+    fillSpares();
+  }
+}
+
+/** What stands at a path, and not what a symlink there leads to. */
+export interface Inode {
+  stat: Stats;
+  /** Leads to it whatever becomes of its name: for chmod(2) and chown(2), which know no better way to what is not opened. */
+  self: string;
+}
+
+/** Throws what open(2) gives, e.g. ENOENT. */
+export function withInode<T>(path: string, use: (inode: Inode) => T): T {
+  const fd = openSync(path, ENTRY);
+  try {
+    return use({ stat: fstatSync(fd), self: `/proc/self/fd/${fd}` });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** What it leads to, the directory that this is in, and which users other than root and ourselves have had a say in that. */
+function walk(path: string): { fd: number; authors: number[]; directory: Stats } {
+  giveUpSpares();
+  const left = path.split("/");
+  const authors: number[] = [];
+  let links = 0;
+  let fd = openSync("/", O_PATH);
+  let directory = fstatSync(fd);
+  try {
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      if (name === "") continue;
+      const next = openSync(`/proc/self/fd/${fd}/${name}`, ENTRY);
+      const stat = fstatSync(next);
+      directory = fstatSync(fd);
+      if (!stat.isSymbolicLink()) {
+        closeSync(fd);
+        fd = next;
+        continue;
+      }
+      closeSync(next);
+      if (++links > MAX_LINKS) throw Object.assign(new Error(`ELOOP: ${path}`), { code: "ELOOP" });
+      const author = authorOf(path, name, stat, directory);
+      if (author !== undefined) authors.push(author);
+      const target = readlinkSync(`/proc/self/fd/${fd}/${name}`);
+      left.unshift(...target.split("/"));
+      if (!target.startsWith("/")) continue;
+      closeSync(fd);
+      fd = openSync("/", O_PATH);
+    }
+    return { fd, authors, directory };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  } finally {
+    fillSpares();
+  }
+}
+
+const isTrusted = (uid: number): boolean => uid === 0 || uid === process.getuid?.();
+
+/** Undefined: nobody but root and ourselves could have made it. Its directory's owner could, whoever's it is. */
+function authorOf(path: string, name: string, link: Stats, directory: Stats): number | undefined {
+  if (!isTrusted(link.uid) && link.uid !== directory.uid)
+    throw new HupwatchError(
+      "path.symlink",
+      `the symlink ${name} in ${path} belongs to user ${link.uid}, its directory to user ${directory.uid}: it is not followed`,
+      { hint: "remove it, or choose a directory that other users cannot write to" },
+    );
+  return isTrusted(directory.uid) ? [link.uid].find((uid) => !isTrusted(uid)) : directory.uid;
+}
+
+function requireNoBetter(
+  path: string,
+  authors: readonly number[],
+  { uid }: Stats,
+  users: readonly number[],
+): void {
+  const [author] = authors;
+  if (process.getuid?.() !== 0 || author === undefined) return;
+  if (authors.every((one) => one === uid) || users.includes(uid)) return;
+  throw new HupwatchError(
+    "path.symlink",
+    `a symlink of user ${author} in ${path} leads to a directory of user ${uid}: root does not follow it`,
+    { hint: "name the directory that it leads to, or let the two have one owner" },
+  );
+}
