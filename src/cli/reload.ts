@@ -27,7 +27,7 @@ EXIT CODES
   0  swapped: a generation that started after this call serves
   1  rolled back, and why; the old generation goes on
   2  usage, or no target where several run
-  3  no answer in time: the swap goes on; or unproven: nothing shows that the new one accepts
+  3  no answer in time: the swap goes on; too many clients ask already; or unproven: nothing shows that the new one accepts
   4  no such hupwatch`;
 
 export default command({

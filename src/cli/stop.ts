@@ -22,7 +22,7 @@ EXIT CODES
 
   0  stopped, nothing is left
   2  usage, or no target where several run
-  3  not gone in time: it goes on stopping; a second 'stop' hurries it
+  3  not gone in time: it goes on stopping; a second 'stop' hurries it; or it refused
   4  no such hupwatch
 
   A supervisor may start it again: stop it there where one runs.`;

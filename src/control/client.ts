@@ -5,9 +5,12 @@
 import { existsSync, statSync } from "node:fs";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { ResponseReader } from "../http/response.ts";
-import { peerCredentials } from "../os/libc.ts";
+import { peerCredentials, SystemError } from "../os/libc.ts";
+import { Probe } from "../sockets/probe.ts";
 import type { ErrorAnswer } from "./protocol.ts";
 
+/** The status of who has too many clients. */
+const BUSY = 503;
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 export interface Question {
@@ -18,8 +21,8 @@ export interface Question {
 }
 
 /**
- * The JSON of a good answer. Throws HupwatchError: exit code 4 where no hupwatch listens, 3 where no answer came in time,
- * 1 where it was refused.
+ * The JSON of a good answer. Throws HupwatchError: exit code 4 where no hupwatch listens, 3 where no answer came in time or it
+ * was refused.
  */
 export async function ask<T extends { schema: string }>(
   path: string,
@@ -55,8 +58,11 @@ export async function ask<T extends { schema: string }>(
   if (reader.status < 300 && body.schema === schema) return body as unknown as T;
   if (reader.status < 300 || body.error === undefined) throw noHupwatch(path);
   throw new HupwatchError("control.refused", `${path}: ${body.error}`, {
-    exitCode: ANSWER.no,
-    hint: "use the same version of hupwatch for both",
+    exitCode: ANSWER.timeout,
+    hint:
+      reader.status === BUSY
+        ? "end some of them; 'kill -HUP' with its pid swaps without asking"
+        : "use the same version of hupwatch for both",
   });
 }
 
@@ -82,7 +88,8 @@ async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undef
   try {
     return await Bun.connect<undefined>({ unix: path, socket: { ...socket, open() {}, drain() {} } });
   } catch (cause) {
-    const { code = "?" } = cause as NodeJS.ErrnoException;
+    const code = errnoOf(path) ?? "ECONNRESET";
+    if (BUT_LISTENS.has(code)) throw noAnswer(path, `it does not take a connection (${code})`);
     const forbidden = code === "EACCES" || code === "EPERM";
     const isElse = existsSync(path) && !statSync(path).isSocket();
     const nobody = isElse ? "it is no socket" : `nobody listens (${code})`;
@@ -94,6 +101,20 @@ async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undef
         : "'hupwatch status' lists what runs",
       cause,
     });
+  }
+}
+
+/** Somebody has the socket, and is stopped, busy or overrun. */
+const BUT_LISTENS = new Set(["EAGAIN", "ECONNRESET"]);
+
+/** What connect(2) says: the runtime reports a full queue (EAGAIN) as ECONNREFUSED. Undefined where it works by now. */
+function errnoOf(path: string): string | undefined {
+  try {
+    Probe.unix(path)[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SystemError) return error.errno;
+    throw error;
   }
 }
 

@@ -13,7 +13,7 @@ import type { Request } from "./request.ts";
 
 const BACKLOG = 128;
 /** Beyond it the one that has been silent for longest goes, so that a new client always gets in. */
-const MAX_CONNECTIONS = 64;
+const MAX_CONNECTIONS = 512;
 const LAST_FLUSH_MS = 500;
 const FLUSH_POLL_MS = 5;
 
@@ -57,11 +57,10 @@ export class ControlSocket implements Disposable {
       return;
     }
     if (this.#connections.size >= MAX_CONNECTIONS) this.#makeRoom();
-    const connection = new Connection(socket as Socket<Connection>, clock, onRequest);
+    const isFull = this.#connections.size >= MAX_CONNECTIONS;
+    const connection = new Connection(socket as Socket<Connection>, clock, isFull ? refuseAll : onRequest);
     socket.data = connection;
     this.#connections.add(connection);
-    if (this.#connections.size > MAX_CONNECTIONS)
-      connection.refuse({ status: 503, reason: `${MAX_CONNECTIONS} clients wait already` });
   }
 
   /** Who has asked waits for an answer and stays; who has said nothing yet goes, the oldest first. */
@@ -93,6 +92,10 @@ export class ControlSocket implements Disposable {
     rmSync(this.options.path, { force: true });
   }
 }
+
+/** Once it has asked: a socket that is closed with a request unread is reset, and the client never sees why. */
+const refuseAll = (_: Request, connection: Connection): void =>
+  connection.refuse({ status: 503, reason: `${MAX_CONNECTIONS} clients wait already` });
 
 /** root may anyway: it owns the machine. */
 const mayAsk = (peer: number | undefined, uid: number): boolean => peer === uid || peer === 0;

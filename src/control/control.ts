@@ -60,6 +60,8 @@ export class Control implements Disposable {
       const since = query.get("since") ?? undefined;
       if (since !== undefined && !/^\d{1,15}$/.test(since))
         connection.refuse({ status: 400, reason: `since=${since} is not the number of an event` });
+      else if (this.#events.size >= MAX_STREAMS)
+        connection.refuse({ status: 503, reason: `${MAX_STREAMS} clients listen to events already` });
       else this.#events.add(connection, since === undefined ? undefined : Number(since));
     },
     "POST /reload": (connection, request) => this.#withSubject((s) => this.#reload(s, connection, request)),
@@ -82,7 +84,10 @@ export class Control implements Disposable {
       connection.answerJson(status, whole);
     };
     if (request.query.get("wait") === "0") answer({ outcome: "asked", generation: from }, 202);
-    else {
+    else if (this.#outcomes.waiting >= MAX_WAITING) {
+      connection.refuse({ status: 503, reason: `${MAX_WAITING} clients wait for an outcome already` });
+      return;
+    } else {
       const waiting = this.#outcomes.wait(from, answer);
       connection.onClose(() => waiting[Symbol.dispose]());
     }
@@ -108,6 +113,10 @@ export class Control implements Disposable {
     this.#socket?.[Symbol.dispose]();
   }
 }
+
+/** Each kind has a limit of its own, far below all connections: who listens to events keeps nobody from a reload. */
+const MAX_STREAMS = 64;
+const MAX_WAITING = 128;
 
 /** Each path with the method it takes. */
 const ROUTES: Record<string, string> = {

@@ -32,6 +32,10 @@ export class EventStream implements Disposable {
     this.#send(text);
   };
 
+  get size(): number {
+    return this.#listeners.size;
+  }
+
   /** `since`: the number of the last event that the client has; undefined: it wants only those to come. */
   add(connection: Connection, since: number | undefined): void {
     this.#listeners.add(connection);

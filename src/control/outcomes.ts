@@ -20,6 +20,10 @@ export class Outcomes {
   readonly #waiting = new Set<Waiter>();
   #lastFailure: FailureFacts | undefined;
 
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** `from`: the highest number given so far plus one. To be called before the swap is asked for. */
   wait(from: Gen, answer: (outcome: Outcome) => void): Disposable {
     const waiter = { from, answer };

@@ -1,5 +1,5 @@
 /** Clients of the control socket that mean no good, or nothing: none of them harms it, and none delays a swap. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, statSync, writeFileSync } from "node:fs";
 import type { ReloadAnswer } from "../../src/control/protocol.ts";
 import { asUser, NOBODY } from "../harness/another-user.ts";
@@ -139,6 +139,90 @@ test("a client that comes late has the events from the start, and one that comes
   expect(back.received()).not.toContain(`id: ${ids.length - 1}\n`);
   for (const raw of [late, back]) raw.socket.terminate();
   expect(await exchange("GET /events?since=x HTTP/1.1\r\n\r\n")).toContain("400");
+});
+
+// F17: "with 64 silent /events clients of the same user `hupwatch reload` says rc 4 'nobody listens (ECONNRESET) / no such hupwatch'
+// though it lives (status: rc 3, stop: rc 1); 1000 concurrent POST /reload: 128 answered, the others reset without a 503".
+describe("F17: a crowd of the same user's clients", () => {
+  const crowd = async (size: number, request: string): Promise<Raw[]> => {
+    const clients: Raw[] = [];
+    for (let i = 0; i < size; i++) {
+      const client = await connect();
+      client.socket.write(request);
+      clients.push(client);
+    }
+    return clients;
+  };
+  const leave = (clients: Raw[]) => {
+    for (const client of clients) client.socket.terminate();
+  };
+
+  test("as many silent listeners as there may be: one more is told so, and everybody else is answered", async () => {
+    const listeners = await crowd(64, "GET /events HTTP/1.1\r\n\r\n");
+    await until(() => listeners.every((l) => l.received().includes("listening")), { what: "64 streams" });
+    expect(await exchange("GET /events HTTP/1.1\r\n\r\n")).toMatch(
+      /^HTTP\/1.1 503 .*"64 clients listen to events already"/s,
+    );
+    await stillSwaps();
+    const status = await cli(["status", "abused"], place);
+    expect(status).toMatchObject({ exitCode: 0, stderr: "" });
+    leave(listeners);
+  });
+
+  test("300 who want a swap at once: each gets its outcome or is told why not, and none is cut off", async () => {
+    const clients = await crowd(300, "POST /reload HTTP/1.1\r\n\r\n");
+    await until(() => clients.every((c) => c.closed()), { what: "300 answers" });
+    const kinds = clients.map(
+      (c) => /^HTTP\/1.1 (200|503) .*(swapped|clients wait for an outcome)/s.exec(c.received())?.[1],
+    );
+    expect(kinds.filter((kind) => kind === undefined)).toEqual([]);
+    expect(kinds.filter((kind) => kind === "200").length).toBeGreaterThanOrEqual(128);
+    await stillSwaps();
+  });
+
+  test("silent ones without end: the oldest go, and who asks is answered", async () => {
+    const silent = await crowd(700, "");
+    await stillSwaps();
+    await until(() => silent.filter((c) => c.closed()).length >= 150, { what: "the oldest to be let go" });
+    leave(silent);
+  });
+});
+
+describe("what a client is told where it is not answered", () => {
+  /** A socket at that path that answers so, or accepts nobody. */
+  const script = `import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(int(sys.argv[2])); print("up", flush=True)
+while len(sys.argv) > 3:
+    c, _ = s.accept(); c.recv(9999); c.sendall(sys.argv[3].encode()); c.close()
+time.sleep(1000)`;
+
+  async function standIn(name: string, ...args: string[]) {
+    const path = `${place.path}/${name}`;
+    const child = Bun.spawn([PYTHON, "-c", script, path, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    await child.stdout.getReader().read();
+    return { path, [Symbol.dispose]: () => child.kill("SIGKILL") };
+  }
+
+  test.each(["reload", "stop", "status"])(
+    "%s: a queue that is full is no missing hupwatch: exit code 3",
+    async (name) => {
+      using stopped = await standIn(`full-${name}`, "0");
+      const first = await Bun.connect({ unix: stopped.path, socket: { data() {} } });
+      const { exitCode, stdout, stderr } = await cli([name, stopped.path], place);
+      expect(stdout + stderr).toContain("it does not take a connection (EAGAIN)");
+      expect(exitCode).toBe(3);
+      first.terminate();
+    },
+  );
+
+  test.each(["reload", "stop", "status"])("%s: a 503 is what it says, and exit code 3", async (name) => {
+    const body = '{"error":"128 clients wait already"}';
+    const answer = `HTTP/1.1 503 Service Unavailable\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+    using busy = await standIn(`busy-${name}`, "8", answer);
+    const { exitCode, stdout, stderr } = await cli([name, busy.path], place);
+    expect(stdout + stderr).toContain("128 clients wait already");
+    expect(exitCode).toBe(3);
+  });
 });
 
 test("a client that asks for a swap and goes away has asked all the same", async () => {
