@@ -6,6 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { givenEnvironment } from "../plan/environment.ts";
 import { metricsDirectory } from "../plan/metrics.ts";
+import { type Owner, ownerOf } from "../plan/owner.ts";
 import { physical } from "../plan/release.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { makeMetricsDirectory, removeMetricsDirectory } from "./metrics-dir.ts";
@@ -16,6 +17,7 @@ export class OwnFiles {
     private readonly generation: number,
     private readonly metrics: string | undefined,
     private readonly pidfile: string | undefined,
+    private readonly user: Owner | undefined,
   ) {}
 
   /** Throws HupwatchError where the env file cannot be read. */
@@ -24,6 +26,7 @@ export class OwnFiles {
       generation,
       metricsDirectory(givenEnvironment(plan), generation),
       pidfileOf(plan, generation),
+      userOf(plan),
     );
   }
 
@@ -33,19 +36,19 @@ export class OwnFiles {
       return OwnFiles.of(plan, generation);
     } catch (error) {
       if (!(error instanceof HupwatchError)) throw error; // the env file has gone: so be it
-      return new OwnFiles(generation, undefined, pidfileOf(plan, generation));
+      return new OwnFiles(generation, undefined, pidfileOf(plan, generation), userOf(plan));
     }
   }
 
   /** Before its start. Throws HupwatchError. */
   prepare(): void {
-    if (this.metrics !== undefined) makeMetricsDirectory(this.metrics);
+    if (this.metrics !== undefined) makeMetricsDirectory(this.metrics, this.user);
     this.#removePidfile();
   }
 
   /** Its processes have all ended. */
   remove(): void {
-    if (this.metrics !== undefined) removeMetricsDirectory(this.metrics);
+    if (this.metrics !== undefined) removeMetricsDirectory(this.metrics, this.user);
     this.#removePidfile();
   }
 
@@ -58,3 +61,7 @@ function pidfileOf({ generationPidfile }: RunPlan, generation: number): string |
   const path = generationPidfile?.replaceAll("{gen}", String(generation));
   return path && join(physical(dirname(path)), basename(path));
 }
+
+/** What the command runs as, where that is not ours. */
+const userOf = ({ user, group = "" }: RunPlan): Owner | undefined =>
+  user === undefined ? undefined : ownerOf(`${user}:${group}`, "--user");

@@ -75,8 +75,19 @@ export class Place implements Disposable {
     return `/proc/self/fd/${this.#fd}/${name}`;
   }
 
+  /** The directory of that name in it, and never what a symlink leads to. Throws what open(2) gives: ENOTDIR of anything else. */
+  enter(name: string): Place {
+    const fd = openSync(this.at(name), ENTRY | constants.O_DIRECTORY);
+    return new Place(fd, `${this.path}/${name}`);
+  }
+
   stat(): Stats {
     return fstatSync(this.#fd);
+  }
+
+  /** Everybody may make something in it, as in /tmp. */
+  isOpenToAll(): boolean {
+    return (this.stat().mode & 0o002) !== 0;
   }
 
   [Symbol.dispose](): void {
