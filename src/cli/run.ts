@@ -11,7 +11,7 @@ import { startGuard } from "../instance/guard.ts";
 import { ownRunDirs } from "../instance/instances.ts";
 import { PidFile } from "../instance/pidfile.ts";
 import { claimState, type Starter } from "../instance/predecessor.ts";
-import { chooseRunDir, InstanceLock, openRunDir } from "../instance/run-dir.ts";
+import { chooseRunDir, doorOf, InstanceLock, openRunDir } from "../instance/run-dir.ts";
 import { type RecordedState, StateFile, statePath } from "../instance/state-file.ts";
 import { prepareTakeover, type Takeover } from "../instance/takeover.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
@@ -35,6 +35,7 @@ import { Supervisor } from "../swap/supervisor.ts";
 import { type Command, command } from "./command.ts";
 import { orUnasked, orUnguarded, orWithoutRunDir, untold } from "./degraded.ts";
 import { exitCodeOf } from "./exit-code.ts";
+import { earlierKeeper, newKeeper } from "./keeping.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 import { listenToSignals } from "./signals.ts";
 import { tidying } from "./tidying.ts";
@@ -128,7 +129,9 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   };
   const starter = { otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid), pid };
   const left = ownDir === undefined ? undefined : await leftBehind(plan, { ...starter, runDir: ownDir }, log);
-  const takeover = await prepareTakeover(left, plan, realOs, tell);
+  const door = ownDir && doorOf(ownDir, plan.name);
+  using earlier = ownDir && left ? await earlierKeeper(doorOf(ownDir, left.name)) : undefined;
+  const takeover = await prepareTakeover(left, plan, realOs, tell, earlier?.take);
   // Before the sockets: what fails from here on would have to let go of them.
   const pidPath = values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile);
   using pidfile = pidPath === undefined ? undefined : new PidFile(pidPath, pid);
@@ -143,12 +146,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   if (takeover) warnOfDropped(takeover, held, log);
   await takeover?.endOthers();
   pidfile?.publish();
-  using keeper =
-    plan.handover === "intercept"
-      ? await (await import("../intercept/keeper-link.ts")).KeeperLink.start(
-          ownDir && join(ownDir, `${plan.name}.keeper`),
-        )
-      : undefined;
+  using keeper = plan.handover === "intercept" ? (earlier ?? (await newKeeper(door))) : undefined;
   const os = keeper ? keeper.over(realOs) : realOs;
   const supervisor = new Supervisor(plan, held, os, { tell, record }, takeover);
   becomeSubreaper();

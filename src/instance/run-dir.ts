@@ -123,3 +123,6 @@ function openLockFile(path: string, runDir: string): number {
     });
   }
 }
+
+/** Where the keeper of an intercepted service is found by the next hupwatch. */
+export const doorOf = (runDir: string, name: string): string => join(runDir, `${name}.keeper`);

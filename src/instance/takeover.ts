@@ -29,14 +29,19 @@ export interface Takeover {
   endOthers(): Promise<void>;
 }
 
+/** A duplicate of a listener that an earlier hupwatch's keeper has, by its number in /proc. */
+export type Kept = (inode: number) => number | undefined;
+
 /** Undefined where nobody lives who could be taken over; what the dead left on disk is removed then. */
 export async function prepareTakeover(
   state: RecordedState | undefined,
   plan: RunPlan,
   os: Os,
   tell: Tell,
+  kept: Kept = () => undefined,
 ): Promise<Takeover | undefined> {
   if (!state) return undefined;
+  const take = (survivor: RecordedGeneration, inode: number) => kept(inode) ?? takeListener(survivor, inode);
   const { current, others, last } = findSurvivors(state, isPublic);
   const end = async () => {
     await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, tell)));
@@ -56,8 +61,8 @@ export async function prepareTakeover(
       const listener = current.listeners.find((l) => l.address === address);
       if (!listener) return undefined;
       return {
-        fd: takeListener(current, listener.inode),
-        group: takeGroup(everybody, listener),
+        fd: take(current, listener.inode),
+        group: takeGroup(everybody, listener, take),
         inode: listener.inode,
         order: listener.group,
         privatePath: listener.privatePath,
@@ -146,10 +151,14 @@ function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, tell: Tell)
 }
 
 /** All of them or none: a group with a gap has another order. */
-function takeGroup(everybody: readonly RecordedGeneration[], { group = [] }: RecordedListener): number[] {
+function takeGroup(
+  everybody: readonly RecordedGeneration[],
+  { group = [] }: RecordedListener,
+  take: (survivor: RecordedGeneration, inode: number) => number | undefined,
+): number[] {
   const takeOne = (inode: number) => {
     for (const survivor of everybody) {
-      const fd = takeListener(survivor, inode);
+      const fd = take(survivor, inode);
       if (fd !== undefined) return fd;
     }
     return undefined;

@@ -5,7 +5,7 @@
 import { fstatSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { HupwatchError } from "../error.ts";
-import { bind, close, isIPv6Only, listen, SystemError } from "../os/libc.ts";
+import { bind, close, connect, isIPv6Only, listen, SystemError } from "../os/libc.ts";
 import {
   anonymousFile,
   packetSocket,
@@ -96,6 +96,21 @@ export class KeeperLink implements Disposable {
     const link = new KeeperLink(ours);
     await link.#attach();
     return link;
+  }
+
+  /** The keeper that an earlier hupwatch has left at this door; undefined where none answers. */
+  static async find(door: string): Promise<KeeperLink | undefined> {
+    const fd = packetSocket();
+    try {
+      connect(fd, encode({ family: "unix", path: door }));
+      const link = new KeeperLink(fd);
+      await link.#attach();
+      return link;
+    } catch (error) {
+      close(fd);
+      if (error instanceof SystemError) return undefined;
+      throw error;
+    }
   }
 
   async #attach(): Promise<void> {
@@ -239,11 +254,17 @@ export class KeeperLink implements Disposable {
     };
   }
 
-  /** Duplicates of all listeners that it keeps, by their sockets' numbers in /proc; ours to close. */
-  take(): Map<number, number> {
-    const { fds } = this.#ask({ do: "take" }, []);
-    return new Map(fds.map((fd) => [fstatSync(fd).ino, fd]));
-  }
+  /** A duplicate of a listener that it keeps, by the socket's number in /proc; ours to close. */
+  readonly take = (inode: number): number | undefined => {
+    const { fds } = this.#ask({ do: "take", inode }, []);
+    const [found, ...others] = fds.filter((fd) => {
+      if (fstatSync(fd).ino === inode) return true;
+      close(fd);
+      return false;
+    });
+    for (const fd of others) close(fd);
+    return found;
+  };
 
   /** Lets go of it. It goes on as long as there is a command to keep. */
   [Symbol.dispose](): void {

@@ -7,7 +7,15 @@
  * of a process.
  */
 import { fstatSync, lstatSync, unlinkSync } from "node:fs";
-import { becomeSubreaper, close, dup, SystemError, send, setNonblocking } from "../os/libc.ts";
+import {
+  becomeSubreaper,
+  close,
+  dup,
+  peerCredentials,
+  SystemError,
+  send,
+  setNonblocking,
+} from "../os/libc.ts";
 import {
   accept,
   answerNotification,
@@ -148,6 +156,11 @@ export class Keeper {
   /** A later hupwatch: of the same user or root, and instead of an earlier one. */
   #admit(door: number): void {
     const fd = accept(door);
+    const { uid } = peerCredentials(fd);
+    if (uid !== 0 && uid !== process.geteuid?.()) {
+      close(fd);
+      return;
+    }
     if (this.#connection !== undefined) this.#disconnect();
     this.#connection = fd;
   }
@@ -161,19 +174,15 @@ export class Keeper {
   }
 
   #serve(connection: number): void {
-    let received: Received;
     try {
-      received = receiveWithDescriptors(connection, PACKET_BYTES_MAX);
+      const received = receiveWithDescriptors(connection, PACKET_BYTES_MAX);
+      if (received.bytes.length === 0) throw new SystemError("recvmsg", "ECONNRESET");
+      const { reply, fds = [] } = this.#obey(received);
+      sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
     } catch {
+      // It has gone, or asks what nobody understands: the command must not lose its keeper by it.
       this.#disconnect();
-      return;
     }
-    if (received.bytes.length === 0) {
-      this.#disconnect();
-      return;
-    }
-    const { reply, fds = [] } = this.#obey(received);
-    sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
   }
 
   #obey({ bytes, fds }: Received): { reply: KeeperReply; fds?: number[] } {
@@ -182,7 +191,7 @@ export class Keeper {
       case "attach":
         return { reply: this.#attach(fds) };
       case "take":
-        return this.#take();
+        return this.#take(request.inode);
       case "start":
         return this.#start(request, fds);
     }
@@ -195,14 +204,12 @@ export class Keeper {
     return { ok: true, protocol: PROTOCOL, children: [...this.#children] };
   }
 
-  /** Each listener once, whichever generations have it. */
-  #take(): { reply: KeeperReply; fds: number[] } {
-    const found = new Map<number, { generation: number; fd: number }>();
-    for (const { generation, given, others } of this.#charges.values())
-      for (const fd of [...given.map((g) => g.fd), ...others])
-        found.set(fstatSync(fd).ino, { generation, fd });
-    const listeners = [...found].map(([inode, { generation }]) => ({ generation, inode }));
-    return { reply: { ok: true, listeners }, fds: [...found.values()].map(({ fd }) => fd) };
+  #take(inode: number): { reply: KeeperReply; fds: number[] } {
+    const kept = [...this.#charges.values()].flatMap(({ given, others }) => [
+      ...given.map((g) => g.fd),
+      ...others,
+    ]);
+    return { reply: { ok: true }, fds: kept.filter((fd) => fstatSync(fd).ino === inode).slice(0, 1) };
   }
 
   #start(

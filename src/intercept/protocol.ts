@@ -36,19 +36,15 @@ export type KeeperRequest =
       descriptors: number;
       listeners: readonly HandedListener[];
     }
-  /** All listeners that are kept, each with its descriptor. */
-  | { do: "take" };
+  /** A listener that is kept, by its socket's number in /proc. */
+  | { do: "take"; inode: number };
 
 export type KeeperReply =
   | { ok: true; protocol: number; children: readonly number[] }
   | { ok: true; pid: number; noNewPrivileges: boolean }
-  | { ok: true; listeners: readonly TakenListener[] }
+  /** With the descriptor beside it, or without where it is not kept. */
+  | { ok: true }
   | { ok: false; call: string; errno: string };
-
-export interface TakenListener {
-  generation: number;
-  inode: number;
-}
 
 export type KeeperEvent =
   | { event: "exited"; pid: number; code?: number; signal?: number }

@@ -9,6 +9,9 @@ import { type Hupwatch, type StartOptions, spawnHupwatch } from "./hupwatch.ts";
 import { LOG } from "./log-lines.ts";
 import { type TempDir, tempDir, until } from "./until.ts";
 
+/** Of intercepted commands: it goes from one hupwatch to the next. */
+const KEEPER = /intercept\/entry\.ts keep /;
+
 export class Lives implements AsyncDisposable {
   readonly #runDir: TempDir = tempDir();
   readonly #all: Hupwatch[] = [];
@@ -69,12 +72,16 @@ export class Lives implements AsyncDisposable {
 
   /** Never two masters: waits until nothing lives that another life started. */
   async assertAlone(hupwatch: Hupwatch, timeoutMs = 20_000): Promise<void> {
-    const left = () =>
-      this.#all
+    const left = () => {
+      // What an earlier life's keeper has started for this one is below that keeper, and has this one's mark.
+      const own = new Set(hupwatch.tree().map(({ pid }) => pid));
+      return this.#all
         .filter((other) => other !== hupwatch)
         .flatMap((other) => other.tree())
         .filter(({ state, ppid }) => state !== "Z" || ppid === hupwatch.pid)
+        .filter(({ pid, command }) => !own.has(pid) && !KEEPER.test(command))
         .map(({ pid, state, command }) => `${pid} ${state} ${command}`);
+    };
     await until(() => left().length === 0, {
       timeoutMs,
       what: "everything of earlier lives to be gone",
