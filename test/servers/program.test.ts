@@ -17,6 +17,13 @@ const ROWS: [words: string, program: Partial<Program> | undefined][] = [
   ["python -m gunicorn.__main__ app", found("gunicorn", 3, { interpreter: "python" })],
   ["pypy3 manage.py runserver", found("manage", 2, { interpreter: "pypy3" })],
   ["python /usr/bin/gunicorn app", found("gunicorn", 2, { interpreter: "python" })],
+  // https://github.com/topoteretes/cognee/pull/870
+  ["python3 -m debugpy --listen 1:2 -m gunicorn app", found("gunicorn", 7, { interpreter: "python3" })],
+  [
+    "python3 -m debugpy --wait-for-client --listen 1:2 ./gunicorn app",
+    found("gunicorn", 7, { interpreter: "python3" }),
+  ],
+  ["python -m coverage run --source app -m gunicorn app", found("gunicorn", 8, { interpreter: "python" })],
   ["python -c print(1)", undefined],
   ["python", undefined],
   ["python -m", undefined],

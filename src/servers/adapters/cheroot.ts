@@ -7,15 +7,19 @@ import type { ServerAdapter } from "../adapter.ts";
 import { lastValueOf } from "../reading/options.ts";
 import { recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import type { Spelling } from "../reading/spelling.ts";
 
 /** Seconds; --shutdown-timeout. */
 const SHUTDOWN_TIMEOUT = 5;
+
+/** argparse (cheroot/cli.py). */
+const SPELLING: Spelling = { longs: ["--bind", "--shutdown-timeout"], flags: "h" };
 
 export const cheroot: ServerAdapter = {
   name: "cheroot",
   shown: [{ server: "cheroot", takes: "LISTEN_FDS; one socket", stopped: "INT" }],
   read(command) {
-    const found = recognise(command, "cheroot", /^cheroot$/);
+    const found = recognise(command, "cheroot", /^cheroot$/, SPELLING);
     if (!found) return undefined;
     const { args, words, title } = found;
     const limit = Number(lastValueOf(args, "--shutdown-timeout") ?? SHUTDOWN_TIMEOUT);

@@ -8,6 +8,14 @@ import type { Handed, ServerAdapter } from "../adapter.ts";
 import { lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import type { Spelling } from "../reading/spelling.ts";
+
+/** argparse (daphne/cli.py). */
+const SPELLING: Spelling = {
+  longs: ["--endpoint", "--unix-socket", "--bind", "--port"],
+  flags: "h",
+  dropsEquals: "eubp",
+};
 
 export const daphne: ServerAdapter = {
   name: "daphne",
@@ -19,7 +27,7 @@ export const daphne: ServerAdapter = {
     },
   ],
   read(command) {
-    const found = recognise(command, "daphne", /^daphne$/);
+    const found = recognise(command, "daphne", /^daphne$/, SPELLING);
     if (!found) return undefined;
     const { args, words, title } = found;
     const endpoints = valuesOf(args, "--endpoint", "-e");

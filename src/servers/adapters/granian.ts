@@ -26,7 +26,10 @@ export const granian: ServerAdapter = {
       server: title,
       binds: path === undefined ? [] : [unixSpec(path, found.directory)],
       handover: "path",
-      ready: lastValueOf(args, "--ssl-certificate") === undefined ? "http" : "connect",
+      ready:
+        (lastValueOf(args, "--ssl-certificate") ?? env.GRANIAN_SSL_CERTIFICATE) === undefined
+          ? "http"
+          : "connect",
       stop: "TERM/60s/KILL",
       drain: "for ever unless --workers-kill-timeout says less, so hupwatch's 60 s",
       words,

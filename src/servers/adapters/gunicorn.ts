@@ -10,7 +10,28 @@ import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/op
 import type { Program } from "../reading/program.ts";
 import { type Recognised, recognise } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import { type Spelling, spelledOut } from "../reading/spelling.ts";
 import { askGunicorn, type GunicornSettings } from "./gunicorn-settings.ts";
+
+/** argparse; every option that is read here (gunicorn/config.py). */
+const SPELLING: Spelling = {
+  longs: [
+    ...[
+      "--bind",
+      "--config",
+      "--umask",
+      "--user",
+      "--group",
+      "--pid",
+      "--chdir",
+      "--certfile",
+      "--reuse-port",
+    ],
+    ...["--daemon", "--reload", "--graceful-timeout", "--control-socket", "--no-control-socket"],
+  ],
+  flags: "DRhv",
+  dropsEquals: "bcmugp",
+};
 
 export const gunicorn: ServerAdapter = {
   name: "gunicorn",
@@ -22,7 +43,7 @@ export const gunicorn: ServerAdapter = {
     },
   ],
   read(command) {
-    const found = recognise(command, "gunicorn", /^gunicorn3?$/);
+    const found = recognise(command, "gunicorn", /^gunicorn3?$/, SPELLING);
     if (!found) return undefined;
     const { program, args } = found;
     const told = needsAsking(found, args) ? askGunicorn(found) : undefined;
@@ -35,7 +56,7 @@ export const gunicorn: ServerAdapter = {
 function needsAsking({ env, directory }: CommandLine, args: readonly string[]): boolean {
   const fromEnv = env.GUNICORN_CMD_ARGS ?? "";
   if (/["'\\]/.test(fromEnv)) return true;
-  const all = [...fromEnv.split(/\s+/), ...args];
+  const all = [...spelledOut(fromEnv.split(/\s+/), SPELLING), ...args];
   return lastValueOf(all, "--config", "-c") !== undefined || existsSync(join(directory, "gunicorn.conf.py"));
 }
 
@@ -67,7 +88,7 @@ function physicalOf(directory: string): string {
 /** The words beat GUNICORN_CMD_ARGS, both beat the defaults (docs: settings, "configuration overview"). */
 function fromWords(command: CommandLine, program: Program, args: readonly string[]): GunicornSettings {
   const { env } = command;
-  const envArgs = (env.GUNICORN_CMD_ARGS ?? "").split(/\s+/).filter(Boolean);
+  const envArgs = spelledOut((env.GUNICORN_CMD_ARGS ?? "").split(/\s+/).filter(Boolean), SPELLING);
   const last = (long: string, short?: string) =>
     lastValueOf(args, long, short) ?? lastValueOf(envArgs, long, short);
   const flag = (long: string, short?: string) => hasFlag([...envArgs, ...args], long, short);
@@ -134,9 +155,9 @@ function controlSocketOf(
 }
 
 /** The words, with a name of its own for everything that two copies would fight over. */
-function ownWords(command: CommandLine, program: Program, settings: GunicornSettings): readonly string[] {
+function ownWords(command: Recognised, program: Program, settings: GunicornSettings): readonly string[] {
   const { pidfile, controlSocket, reusePort } = settings;
-  let args: readonly string[] = command.words.slice(program.argsFrom);
+  let { args } = command;
   if (reusePort) args = args.filter((word) => word !== "--reuse-port");
   const more: string[] = [];
   if (pidfile && !isOwn(pidfile)) {

@@ -7,16 +7,27 @@ import type { Handed, ServerAdapter } from "../adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import type { Spelling } from "../reading/spelling.ts";
 import { askHypercorn } from "./hypercorn-settings.ts";
 
 /** Seconds; config.py graceful_timeout. */
 const GRACEFUL_TIMEOUT = 3;
 
+/** argparse (hypercorn/__main__.py). */
+const SPELLING: Spelling = {
+  longs: [
+    ...["--bind", "--config", "--graceful-timeout", "--umask", "--certfile", "--pid", "--reload"],
+    ...["--insecure-bind", "--quic-bind"],
+  ],
+  flags: "h",
+  dropsEquals: "bcmp",
+};
+
 export const hypercorn: ServerAdapter = {
   name: "hypercorn",
   shown: [{ server: "hypercorn", takes: "`--bind fd://N`", stopped: "TERM" }],
   read(command) {
-    const found = recognise(command, "hypercorn", /^hypercorn$/);
+    const found = recognise(command, "hypercorn", /^hypercorn$/, SPELLING);
     if (!found) return undefined;
     const { args, words, title } = found;
     const given = valuesOf(args, "--bind", "-b");

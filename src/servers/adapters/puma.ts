@@ -9,13 +9,20 @@ import type { ServerAdapter } from "../adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import type { Spelling } from "../reading/spelling.ts";
 import { askPuma } from "./puma-settings.ts";
+
+/** optparse (puma/cli.rb). */
+const SPELLING: Spelling = {
+  longs: ["--bind", "--port", "--pidfile", "--control-url", "--no-config", "--config", "--environment"],
+  flags: "qv",
+};
 
 export const puma: ServerAdapter = {
   name: "puma",
   shown: [{ server: "puma", takes: "LISTEN_FDS with `--bind-to-activated-sockets=only`", stopped: "TERM" }],
   read(command) {
-    const found = recognise(command, "puma", /^puma$/);
+    const found = recognise(command, "puma", /^puma$/, SPELLING);
     if (!found) return undefined;
     const { front, args, words, title } = found;
     const { binds, unknown } = bindsOf(found);

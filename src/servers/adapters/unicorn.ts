@@ -8,15 +8,22 @@ import type { ServerAdapter } from "../adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import type { Spelling } from "../reading/spelling.ts";
 
 /** Seconds that a request may take before a worker is killed (configurator.rb DEFAULTS). */
 const TIMEOUT = 60;
+
+/** optparse (unicorn's bin/unicorn). */
+const SPELLING: Spelling = {
+  longs: ["--listen", "--host", "--port", "--config-file", "--daemonize"],
+  flags: "Ddw",
+};
 
 export const unicorn: ServerAdapter = {
   name: "unicorn",
   shown: [{ server: "unicorn", takes: "LISTEN_FDS in place of `-l`, `-o`, `-p`", stopped: "QUIT" }],
   read(command) {
-    const found = recognise(command, "unicorn", /^unicorn(_rails)?$/);
+    const found = recognise(command, "unicorn", /^unicorn(_rails)?$/, SPELLING);
     if (!found) return undefined;
     const { front, args, words, title } = found;
     return {

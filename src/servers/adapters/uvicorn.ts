@@ -27,7 +27,7 @@ export const uvicorn: ServerAdapter = {
       server: title,
       binds: own ? [] : [bindOf(found)],
       handover: "argv",
-      ready: lastValueOf(args, "--ssl-certfile") === undefined ? "http" : "connect",
+      ready: asked(found, "ssl-certfile") === undefined ? "http" : "connect",
       // It ends by the very signal that asked it (server.py capture_signals): success, not a crash.
       stop: `TERM/${limit === undefined ? 60 : Number(limit) + 30}s/KILL`,
       drain:
@@ -42,7 +42,9 @@ export const uvicorn: ServerAdapter = {
         ...(own && !/\{fd/.test(words.join(" "))
           ? ["--fd is left as it is: leave it out, and hupwatch passes a descriptor of its own"]
           : []),
-        ...(hasFlag(args, "--reload") ? ["--reload restarts past hupwatch: for development only"] : []),
+        ...(hasFlag(args, "--reload") || isTrue(found.env.UVICORN_RELOAD)
+          ? ["--reload restarts past hupwatch: for development only"]
+          : []),
       ],
     };
   },
@@ -52,6 +54,9 @@ export const uvicorn: ServerAdapter = {
 const asked = ({ args, env }: Recognised, option: string): string | undefined =>
   lastValueOf(args, `--${option}`) ??
   (env[`UVICORN_${option.toUpperCase().replaceAll("-", "_")}`] || undefined);
+
+/** As click reads a flag from the environment. */
+const isTrue = (value: string | undefined): boolean => /^(1|true|t|yes|y|on)$/i.test(value ?? "");
 
 function bindOf(found: Recognised): string {
   const path = asked(found, "uds");

@@ -10,6 +10,7 @@ import type { Handed, ServerAdapter } from "../adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { type Recognised, recognise, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import type { Spelling } from "../reading/spelling.ts";
 
 /** Options that bind, and what their sockets speak. `--http` is a router process of its own, killed at every reload. */
 const BINDING: readonly (readonly [long: string, protocol: "http" | "uwsgi", short?: string])[] = [
@@ -19,6 +20,21 @@ const BINDING: readonly (readonly [long: string, protocol: "http" | "uwsgi", sho
 ];
 /** Seconds; --worker-reload-mercy. */
 const MERCY = 60;
+
+/** getopt_long(3) (uwsgi's core/uwsgi.c). */
+const SPELLING: Spelling = {
+  longs: [
+    ...[
+      "--http-socket",
+      "--socket",
+      "--uwsgi-socket",
+      "--chmod-socket",
+      "--worker-reload-mercy",
+      "--reload-mercy",
+    ],
+    ...["--master", "--exit-on-reload", "--ignore-sigpipe", "--http", "--daemonize", "--pidfile", "--stats"],
+  ],
+};
 
 export const uwsgi: ServerAdapter = {
   name: "uwsgi",
@@ -30,7 +46,7 @@ export const uwsgi: ServerAdapter = {
     },
   ],
   read(command) {
-    const found = recognise(command, "uWSGI", /^uwsgi(-core|_python3?)?$/);
+    const found = recognise(command, "uWSGI", /^uwsgi(-core|_python3?)?$/, SPELLING);
     if (!found) return undefined;
     const { args, title } = found;
     const own = BINDING.flatMap(([long, protocol, short]) =>

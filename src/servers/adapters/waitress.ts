@@ -9,6 +9,7 @@ import { lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import type { Spelling } from "../reading/spelling.ts";
 
 /** argv: the descriptors, then waitress-serve's own words. `host` and `port` have defaults that exclude sockets. */
 const SERVE = `
@@ -20,6 +21,11 @@ sys.argv[:2] = ["waitress-serve"]
 waitress.runner.run(sys.argv, _serve=serve)
 `.trim();
 
+/** getopt, which has no short ones (waitress/runner.py). */
+const SPELLING: Spelling = {
+  longs: ["--listen", "--host", "--port", "--unix-socket", "--unix-socket-perms"],
+};
+
 export const waitress: ServerAdapter = {
   name: "waitress",
   shown: [
@@ -30,7 +36,7 @@ export const waitress: ServerAdapter = {
     },
   ],
   read(command) {
-    const found = recognise(command, "waitress", /^waitress(-serve)?$/);
+    const found = recognise(command, "waitress", /^waitress(-serve)?$/, SPELLING);
     if (!found) return undefined;
     return {
       server: found.title,

@@ -143,16 +143,27 @@ function behindOptions(words: readonly string[], from: number, valued: RegExp): 
   return at;
 }
 
+/** Modules that run another one, or a script, in their own process; their options that have a value. */
+const WRAPPERS: Record<string, RegExp> = {
+  debugpy: /^--(listen|connect|log-to|parent-session-pid|adapter-access-token)$/,
+  coverage: /^--(source|include|omit|rcfile|data-file|context|concurrency)$/,
+  cProfile: /^-[os]$/,
+};
+
 /** `python [-options] -m module` and `python [-options] script`. */
 function pythonProgram(words: readonly string[], at: number): Omit<Program, "from" | "changes"> | undefined {
   const interpreter = words[at] as string;
+  let valued = /^-[XW]$/;
   for (let i = at + 1; i < words.length; i += 1) {
     const word = words[i] ?? "";
     if (word === "-m") {
       const module = words[i + 1];
-      return module ? { name: module.replace(/\.__main__$/, ""), argsFrom: i + 2, interpreter } : undefined;
-    }
-    if (word === "-X" || word === "-W") i += 1;
+      const wrapper = WRAPPERS[module ?? ""];
+      if (module === undefined) return undefined;
+      if (!wrapper) return { name: module.replace(/\.__main__$/, ""), argsFrom: i + 2, interpreter };
+      valued = wrapper;
+      i += words[i + 2] === "run" ? 2 : 1;
+    } else if (valued.test(word)) i += 1;
     else if (word === "-c") return undefined;
     else if (!word.startsWith("-")) return { name: bare(word), argsFrom: i + 1, interpreter };
   }

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { CommandLine } from "../adapter.ts";
 import { behindFront } from "./front.ts";
 import { type Program, programOf } from "./program.ts";
+import { type Spelling, spelledOut } from "./spelling.ts";
 
 /** The environment and the directory are the program's own, behind what stands before it. */
 export interface Recognised extends CommandLine {
@@ -11,24 +12,30 @@ export interface Recognised extends CommandLine {
   program: Program;
   /** Up to the program's name. */
   front: readonly string[];
-  /** The program's own. */
+  /** The program's own, each option in one spelling. */
   args: readonly string[];
   /** For `ServerTraits.server`. */
   title: string;
 }
 
 /** Throws HupwatchError where a runner in front of it does not say what it would run in. */
-export function recognise(command: CommandLine, title: string, name: RegExp): Recognised | undefined {
+export function recognise(
+  command: CommandLine,
+  title: string,
+  name: RegExp,
+  spelling?: Spelling,
+): Recognised | undefined {
   const program = programOf(command.words);
   if (!program || !name.test(program.name)) return undefined;
   const front = command.words.slice(0, program.argsFrom);
+  const args = command.words.slice(program.argsFrom);
   return {
     ...command,
     ...behindFront(command, program),
     asked: command,
     program,
     front,
-    args: command.words.slice(program.argsFrom),
+    args: spelling ? spelledOut(args, spelling) : args,
     title: `${title} (${front.join(" ")})`,
   };
 }
