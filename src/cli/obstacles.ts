@@ -4,6 +4,7 @@ import { HupwatchError } from "../error.ts";
 import { findInstances, ownRunDirs } from "../instance/instances.ts";
 import { findLeft } from "../instance/predecessor.ts";
 import { type RunDir, requireOwn, runsAlready } from "../instance/run-dir.ts";
+import { uidOf } from "../os/accounts.ts";
 import { requireRunnable } from "../os/lookup.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { generationEnvironment } from "../plan/environment.ts";
@@ -51,10 +52,13 @@ const runningAs = (name: string, { runDir, uid }: Starter): number | undefined =
   findInstances([runDir.path], uid).find((one) => one.name === name)?.pid;
 
 /** All but those that the start would take over. */
-async function socketsToBind({ name, sockets, socketOptions }: RunPlan, { runDir, env, uid }: Starter) {
+async function socketsToBind({ name, sockets, socketOptions, user }: RunPlan, { runDir, env, uid }: Starter) {
   const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions).catch(() => "")));
   const otherRunDirs = runDir.asked ? [] : ownRunDirs(env, uid);
-  const left = findLeft({ runDir: runDir.path, name, otherRunDirs, addresses });
+  const left = findLeft({
+    ...{ runDir: runDir.path, name, otherRunDirs },
+    ...{ commandUid: uidOf(user), addresses: addresses.filter(Boolean) },
+  });
   const taken = left?.generations.flatMap((g) => g.listeners.map((l) => l.address)) ?? [];
   return sockets.filter((_, i) => !taken.includes(addresses[i] ?? ""));
 }

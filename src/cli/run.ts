@@ -15,6 +15,7 @@ import { chooseRunDir, doorOf, InstanceLock, openRunDir } from "../instance/run-
 import { type RecordedState, StateFile, statePath } from "../instance/state-file.ts";
 import { prepareTakeover, type Takeover } from "../instance/takeover.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
+import { uidOf } from "../os/accounts.ts";
 import { becomeSubreaper, isTerminal } from "../os/libc.ts";
 import { LineWriter } from "../os/line-writer.ts";
 import { requireRunnable } from "../os/lookup.ts";
@@ -196,7 +197,7 @@ function conclusion(
 }
 
 async function leftBehind(
-  { name, sockets, socketOptions }: RunPlan,
+  { name, sockets, socketOptions, user }: RunPlan,
   starter: Pick<Starter, "runDir" | "otherRunDirs" | "pid">,
   log: Log,
 ): Promise<RecordedState | undefined> {
@@ -206,7 +207,7 @@ async function leftBehind(
       "state.unreadable",
       `cannot read ${statePath(starter.runDir, name)}: ${why}; if an earlier hupwatch '${name}' has left the service running, this start cannot take it over: end that service first`,
     );
-  const left = claimState({ ...starter, name, addresses, onUnreadable });
+  const left = claimState({ ...starter, name, commandUid: uidOf(user), addresses, onUnreadable });
   if (left && left.name !== name)
     log.info("instance.renamed", `the service of hupwatch '${left.name}' is '${name}' from now on`, {
       from: left.name,

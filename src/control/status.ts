@@ -1,7 +1,7 @@
 /** What `GET /status` says: put together when somebody asks, so that it costs nothing while nobody does. */
 import { readFileSync } from "node:fs";
 import type { History } from "../events/history.ts";
-import type { RecordedGeneration, Snapshot } from "../generation/record.ts";
+import { type RecordedGeneration, type Snapshot, treeQueryOf } from "../generation/record.ts";
 import { listeningOn } from "../os/netstat.ts";
 import { type Process, treeOf } from "../os/procfs.ts";
 import { unixQueue } from "../os/sockdiag.ts";
@@ -45,9 +45,8 @@ export function statusOf({ plan, server, held, supervisor }: Subject, history: H
 }
 
 function generationStatus(recorded: RecordedGeneration, history: History): GenerationStatus {
-  const { number, pid, role, hupwatchPid } = recorded;
-  const marks = [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`];
-  const tree = pid === 0 ? [] : treeOf({ leader: recorded, marks, self: process.pid });
+  const { number, pid, role } = recorded;
+  const tree = pid === 0 ? [] : treeOf({ ...treeQueryOf(recorded), self: process.pid });
   const residentBytes = tree.reduce((sum, process) => sum + residentBytesOf(process), 0);
   const startedAt = pid === 0 ? undefined : startOf(recorded);
   return {

@@ -4,7 +4,9 @@
  */
 import { join } from "node:path";
 import type { Failure, Gen, Tell } from "../events/service-event.ts";
+import { uidOf } from "../os/accounts.ts";
 import { poll } from "../os/clock.ts";
+import type { Sender } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
@@ -18,7 +20,7 @@ import { Witness } from "./output-capture.ts";
 import { OwnFiles } from "./own-files.ts";
 import type { GenerationEvent, Retirement } from "./posts.ts";
 import { Readiness } from "./readiness.ts";
-import type { RecordedGeneration, Role } from "./record.ts";
+import { type RecordedGeneration, type Role, treeQueryOf } from "./record.ts";
 import { Takedown } from "./takedown.ts";
 
 /** How long the last lines of a generation that died young are waited for. */
@@ -26,6 +28,8 @@ const LAST_LINES_MS = 30;
 const LAST_LINES_LOOK_MS = 2;
 /** A look reads /proc of each process of the generation. */
 const ACCEPTS_LOOK_MS = 50;
+/** So long it is believed that a user has no process in the generation. */
+const STRANGER_MS = 100;
 
 export interface Boot {
   /** Nobody else serves, or did: a start of its own, and no successor of a dead one. */
@@ -50,6 +54,12 @@ export class Generation {
   #gone = false;
   /** What its environment says: an adopted one was started by somebody else. */
   #hupwatchPid: number;
+  /** Of its leader, as last seen: a command may start as root and become another user by itself. */
+  #uid: number | undefined;
+  /** Of `--user`, else our own. */
+  readonly #commandUid: number | undefined;
+  /** Users that sent notifications and have no process here, and until when that is believed. */
+  readonly #strangers = new Map<number, number>();
   #files: OwnFiles | undefined;
 
   constructor(
@@ -62,6 +72,7 @@ export class Generation {
   ) {
     this.listeners = new Listeners(number, held);
     this.#hupwatchPid = os.pid;
+    this.#commandUid = uidOf(plan.user);
     this.#startedAt = os.clock.now();
     this.#takedown = new Takedown({
       clock: os.clock,
@@ -118,9 +129,7 @@ export class Generation {
   /** What a later hupwatch has to know of it, from before it runs until it is gone. */
   record(role: Role): RecordedGeneration | undefined {
     if (this.#gone) return undefined;
-    const { pid = 0, startTime = 0 } = this.#child ?? {};
-    const listeners = this.listeners.record();
-    return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, role, listeners };
+    return { ...this.#identity, role, listeners: this.listeners.record() };
   }
 
   /** Opens its listeners, or inherits those of a dead generation. Throws HupwatchError and SystemError. */
@@ -162,11 +171,13 @@ export class Generation {
   #start(boot: Boot): void {
     const { plan, os } = this;
     const needs = new Set(plan.checks.flatMap((c) => c.needs));
-    // The run directory is ours alone: another user could not reach a socket in it, so that one gets an abstract name.
-    const notifyName = `notify-${os.pid}-${this.number}`;
-    const isPrivate = plan.runDir !== undefined && plan.user === undefined;
-    const notifyPath = isPrivate ? join(plan.runDir as string, notifyName) : `@hupwatch-${notifyName}`;
-    const witness = new Witness(os, { stderr: plan.watchStderr, needs, notifyPath });
+    const witness = new Witness(os, {
+      stderr: plan.watchStderr,
+      needs,
+      // The run directory is ours alone: a command that may have another user, or become another one, could not reach it.
+      notifyDirectory: plan.user === undefined && this.#commandUid !== 0 ? plan.runDir : undefined,
+      isTrusted: (sender) => this.#maySpeak(sender),
+    });
     this.#witness = witness;
     const { sockets, descriptors } = this.listeners;
     const request = startRequest(plan, {
@@ -338,12 +349,29 @@ export class Generation {
     this.#takedown.begin(how);
   }
 
+  get #identity() {
+    const { pid = 0, startTime = 0 } = this.#child ?? {};
+    if (this.#child && !this.#exit) this.#uid = this.os.uidOf({ pid, startTime }) ?? this.#uid;
+    return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, uid: this.#uid };
+  }
+
   #tree(): Process[] {
     if (!this.#child) return [];
-    return this.os.tree({
-      leader: { pid: this.#child.pid, startTime: this.#child.startTime },
-      marks: [`HUPWATCH_PID=${this.#hupwatchPid}`, `HUPWATCH_GENERATION=${this.number}`],
-    });
+    return this.os.tree(treeQueryOf(this.#identity, [this.#commandUid]));
+  }
+
+  /**
+   * The user of the command, or root, and none of its processes in particular: systemd-notify(1) is gone before anybody
+   * can look for it. Behind gosu(1) or su-exec the command has a user that no option names: that of any process of its tree.
+   */
+  #maySpeak({ uid }: Sender): boolean {
+    if (uid === 0 || uid === this.#commandUid) return true;
+    const now = this.os.clock.now();
+    // A look costs milliseconds of /proc, and a stranger may send thousands.
+    if ((this.#strangers.get(uid) ?? 0) > now) return false;
+    if (this.#tree().some((process) => this.os.uidOf(process) === uid)) return true;
+    this.#strangers.set(uid, now + STRANGER_MS);
+    return false;
   }
 
   #finish(): void {

@@ -2,7 +2,7 @@
  * What a generation writes and notifies while it is young: the last lines of stderr for the reason of a failure, and ears for
  * the checks. It is let go when the generation has proved itself; the output goes on without us.
  */
-import type { NotifySocket } from "../os/notify-socket.ts";
+import type { NotifySocket, Trust } from "../os/notify-socket.ts";
 import type { Os } from "../os/os.ts";
 import type { RelayStart, Tap } from "../os/output.ts";
 import type { CheckContext, Need } from "../ready/check.ts";
@@ -16,7 +16,10 @@ const KEPT_LINES = 60;
 export interface Wants {
   stderr: boolean;
   needs: ReadonlySet<Need>;
-  notifyPath: string;
+  /** Where the command finds its NOTIFY_SOCKET; undefined makes an abstract name. */
+  notifyDirectory: string | undefined;
+  /** Which processes may speak for the command. */
+  isTrusted: Trust;
 }
 
 export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNotify"> {
@@ -34,7 +37,7 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
       const tap = os.tap(target);
       if (tap) this.#taps.push({ target, tap });
     }
-    if (wants.needs.has("notify")) this.#notify = os.notifySocket(wants.notifyPath);
+    if (wants.needs.has("notify")) this.#notify = os.notifySocket(wants.notifyDirectory, wants.isTrusted);
   }
 
   /** The command's descriptor in place of our own, where we look. */
@@ -70,8 +73,8 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
     return { [Symbol.dispose]: () => void this.#ears.delete(ear) };
   };
 
-  readonly onNotify: CheckContext["onNotify"] = (ear) =>
-    this.#notify?.listen(ear) ?? { [Symbol.dispose]: () => {} };
+  readonly onNotify: CheckContext["onNotify"] = (ear, ignored) =>
+    this.#notify?.listen(ear, ignored) ?? { [Symbol.dispose]: () => {} };
 
   [Symbol.dispose](): void {
     for (const { tap } of this.#taps.splice(0)) tap[Symbol.dispose]();

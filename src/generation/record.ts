@@ -1,5 +1,5 @@
-/** What a later hupwatch has to know of a generation: written by the state file, and what `status` shows. Types alone. */
-import type { Identity } from "../os/procfs.ts";
+/** What a later hupwatch has to know of a generation: written by the state file, and what `status` shows. */
+import type { Identity, TreeQuery } from "../os/procfs.ts";
 
 export type Role = "serving" | "starting" | "retiring";
 
@@ -19,6 +19,8 @@ export interface RecordedGeneration extends Identity {
   number: number;
   /** The pid in its HUPWATCH_PID: that of the hupwatch that started it. */
   hupwatchPid: number;
+  /** Of its leader, as last seen; 0.1.0 did not write it. */
+  uid?: number | undefined;
   role: Role;
   listeners: RecordedListener[];
 }
@@ -29,3 +31,13 @@ export interface Snapshot {
   last: number;
   generations: RecordedGeneration[];
 }
+
+/** By what the processes of a generation are found. `uids`: users that they may have besides that of their leader. */
+export const treeQueryOf = (
+  { pid, startTime, uid, number, hupwatchPid }: Omit<RecordedGeneration, "role" | "listeners">,
+  uids: readonly (number | undefined)[] = [],
+): Omit<TreeQuery, "self"> => ({
+  leader: { pid, startTime },
+  marks: [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`],
+  uids: [...uids, uid].filter((one) => one !== undefined),
+});

@@ -10,16 +10,14 @@ import { isRunning } from "../os/procfs.ts";
 import { namesIn } from "./instances.ts";
 import { InstanceLock, runsAlready } from "./run-dir.ts";
 import { type RecordedState, readState, statePath } from "./state-file.ts";
-import { findSurvivors } from "./survivors.ts";
+import { type Asked, findSurvivors } from "./survivors.ts";
 
-export interface Starter {
+export interface Starter extends Asked {
   runDir: string;
   /** Whose lock is held. */
   name: string;
   /** Where else this user's hupwatches may have left something; ours alone, all of them. */
   otherRunDirs: readonly string[];
-  /** As `format` writes them. */
-  addresses: readonly string[];
   pid: number;
   /** The starter's own state is there and cannot be understood. */
   onUnreadable: (why: string) => void;
@@ -38,7 +36,7 @@ export function claimState(starter: Starter): RecordedState | undefined {
   const own = readState(runDir, name, starter.onUnreadable);
   // Its lock was free all the same: somebody has emptied the run directory under it.
   if (own && isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
-  if (hasSurvivors(own)) return own;
+  if (hasSurvivors(own, starter)) return own;
   for (const [dir, other] of others(starter)) {
     const claimed = claim(starter, dir, other);
     if (claimed) return claimed;
@@ -49,9 +47,9 @@ export function claimState(starter: Starter): RecordedState | undefined {
 /** What a start would take over from; touches nothing. */
 export function findLeft(starter: Looker): RecordedState | undefined {
   const own = readState(starter.runDir, starter.name);
-  if (hasSurvivors(own)) return own;
+  if (hasSurvivors(own, starter)) return own;
   const states = others(starter).map(([dir, other]) => readState(dir, other));
-  return states.find((s) => s && isOurs(s, starter) && !isRunning(s.hupwatch) && hasSurvivors(s));
+  return states.find((s) => s && isOurs(s, starter) && !isRunning(s.hupwatch) && hasSurvivors(s, starter));
 }
 
 /** Directory and name of all but the starter's own. */
@@ -67,7 +65,13 @@ function claim(starter: Starter, dir: string, other: string): RecordedState | un
   using lock = lockUnlessAlive(dir, other, starter.pid);
   // Once more, under the lock: somebody else may have been quicker.
   const state = readState(dir, other);
-  if (!lock || !state || !isOurs(state, starter) || isRunning(state.hupwatch) || !hasSurvivors(state))
+  if (
+    !lock ||
+    !state ||
+    !isOurs(state, starter) ||
+    isRunning(state.hupwatch) ||
+    !hasSurvivors(state, starter)
+  )
     return undefined;
   // Not renamed: the two may be on different file systems. Whoever finds both takes its own.
   writeFileSync(statePath(starter.runDir, starter.name), JSON.stringify(state), { mode: 0o600 });
@@ -79,8 +83,8 @@ function claim(starter: Starter, dir: string, other: string): RecordedState | un
 const isOurs = (state: RecordedState | undefined, { addresses }: Looker) =>
   state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
 
-const hasSurvivors = (state: RecordedState | undefined) =>
-  state !== undefined && findSurvivors(state, () => false).current !== undefined;
+const hasSurvivors = (state: RecordedState | undefined, asked: Asked) =>
+  state !== undefined && findSurvivors(state, asked, () => false).current !== undefined;
 
 function lockUnlessAlive(runDir: string, name: string, pid: number): InstanceLock | undefined {
   try {

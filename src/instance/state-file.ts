@@ -95,6 +95,7 @@ const isGeneration = (value: unknown): value is RecordedGeneration =>
   isIdentity(value) &&
   isCount(value.number) &&
   isCount(value.hupwatchPid) &&
+  (value.uid === undefined || isCount(value.uid)) &&
   ["serving", "starting", "retiring"].includes(value.role as Role) &&
   isListOf(value.listeners, isListener);
 

@@ -10,12 +10,14 @@ import type { Tell } from "../events/service-event.ts";
 import { Generation } from "../generation/generation.ts";
 import type { RecordedGeneration, RecordedListener } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
+import { uidOf } from "../os/accounts.ts";
 import { close, isReadable } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
 import { unixQueue } from "../os/sockdiag.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { InheritedListener } from "../sockets/held.ts";
+import { addressOf } from "../sockets/open.ts";
 import { removeNames } from "../sockets/unix-path.ts";
 import type { RecordedState } from "./state-file.ts";
 import { findSurvivors, holds, takeListener } from "./survivors.ts";
@@ -42,7 +44,9 @@ export async function prepareTakeover(
 ): Promise<Takeover | undefined> {
   if (!state) return undefined;
   const take = (survivor: RecordedGeneration, inode: number) => kept(inode) ?? takeListener(survivor, inode);
-  const { current, others, last } = findSurvivors(state, isPublic);
+  const addresses = await Promise.all(plan.sockets.map((spec) => addressOf(spec, plan.socketOptions)));
+  const asked = { commandUid: uidOf(plan.user), addresses };
+  const { current, others, last } = findSurvivors(state, asked, isPublic);
   const end = async () => {
     await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, tell)));
     removeDeadNames(state, current);

@@ -17,19 +17,26 @@ export function countConnections(pids: readonly number[], places: readonly Accep
 }
 
 function socketInodes(pids: readonly number[]): Set<string> {
-  const inodes = new Set<string>();
-  for (const pid of pids) {
-    try {
-      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-        const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-        if (target.startsWith("socket:[")) inodes.add(target.slice(8, -1));
-      }
-    } catch {
-      // Ended meanwhile, or another user's: what cannot be seen is not waited for.
-    }
-  }
-  return inodes;
+  return new Set(pids.flatMap((pid) => [...socketsOf(pid).keys()]));
 }
+
+/** Its sockets by inode, with a descriptor of each; none where it has ended or is another user's. */
+function socketsOf(pid: number): Map<string, number> {
+  const sockets = new Map<string, number>();
+  try {
+    for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+      const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      if (target.startsWith("socket:[")) sockets.set(target.slice(8, -1), Number(fd));
+    }
+  } catch {
+    // What cannot be seen is not waited for; what was seen until then counts.
+  }
+  return sockets;
+}
+
+/** The number by which a process has that socket open; undefined where it has not, or we may not look. */
+export const descriptorOf = (pid: number, inode: number): number | undefined =>
+  socketsOf(pid).get(String(inode));
 
 /** An accepted Unix connection carries the name that its listener was bound to. */
 function unixConnections(paths: ReadonlySet<string>, owned: ReadonlySet<string>): number {

@@ -26,6 +26,7 @@ const SO = {
   reuseaddr: 2,
   error: 4,
   reuseport: 15,
+  passcred: 16,
   peercred: 17,
   acceptconn: 30,
   attachReuseportCbpf: 51,
@@ -36,6 +37,8 @@ const F_DUPFD_CLOEXEC = 1030;
 const F_SETPIPE_SZ = 1031;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_DONTWAIT = 0x40;
+const MSG_TRUNC = 0x20;
+const SCM_CREDENTIALS = 2;
 const POLLIN = 1;
 const POLLOUT = 4;
 const LOCK_EX_NB = 2 | 4;
@@ -84,6 +87,7 @@ const C = openLibc({
   write: { args: ["int", "ptr", "u64"], returns: "i64" },
   send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
+  recvmsg: { args: ["int", "ptr", "int"], returns: "i64" },
   close: { args: ["int"], returns: "int" },
   flock: { args: ["int", "int"], returns: "int" },
   isatty: { args: ["int"], returns: "int" },
@@ -161,7 +165,10 @@ export function check(syscall: string, result: number | bigint): number {
 export const socket = (family: Family, nonblocking: boolean): number =>
   check("socket", C.socket(AF[family], SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0));
 
-/** A non-blocking Unix datagram socket, bound to `path` with mode 0600, or to the abstract name behind an `@`. */
+/**
+ * A non-blocking Unix datagram socket, bound to `path` with mode 0600, or to the abstract name behind an `@`. The kernel
+ * notes with each datagram which process sent it (SO_PASSCRED), from the first one on.
+ */
 export function bindDatagram(path: string): number {
   const fd = check("socket", C.socket(AF.unix, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const isAbstract = path.startsWith("@");
@@ -169,6 +176,7 @@ export function bindDatagram(path: string): number {
   address[0] = AF.unix;
   address.set(Buffer.from(isAbstract ? path.replace("@", "\0") : path), 2);
   try {
+    setFlag(fd, "passcred");
     bindPrivately(fd, address);
     return fd;
   } catch (error) {
@@ -231,7 +239,7 @@ export function getsockname(fd: number): Uint8Array {
   return address.subarray(0, length[0]);
 }
 
-export function setFlag(fd: number, option: "reuseaddr" | "reuseport"): void {
+export function setFlag(fd: number, option: "reuseaddr" | "reuseport" | "passcred"): void {
   const on = new Int32Array([1]);
   check(`setsockopt(SO_${option.toUpperCase()})`, C.setsockopt(fd, SOL_SOCKET, SO[option], ptr(on), 4));
 }
@@ -339,6 +347,46 @@ export function recv(fd: number, buffer: Uint8Array): number | undefined {
   const name = errno();
   if (name === "EAGAIN") return undefined;
   throw new SystemError("recv", name);
+}
+
+export interface Sender {
+  /** 0 for a process of another pid namespace. */
+  pid: number;
+  /** Its real uid, unless it may name another one of its own (unix(7)). */
+  uid: number;
+}
+
+export interface Datagram {
+  bytes: Uint8Array;
+  /** Undefined where the kernel does not say. */
+  sender: Sender | undefined;
+}
+
+/** struct cmsghdr and struct ucred, aligned: no room is left for descriptors, which the kernel closes then. */
+const CREDENTIALS_BYTES = 32;
+
+/**
+ * One datagram into `buffer`, and who sent it (SCM_CREDENTIALS); undefined when none is there. Of one that is longer than
+ * the buffer nothing is told: its last line could be half a one.
+ */
+export function recvDatagram(fd: number, buffer: Uint8Array): Datagram | undefined {
+  const control = new DataView(new ArrayBuffer(CREDENTIALS_BYTES));
+  const vector = new BigUint64Array([BigInt(ptr(buffer)), BigInt(buffer.length)]);
+  const message = new DataView(new ArrayBuffer(56)); // struct msghdr
+  message.setBigUint64(16, BigInt(ptr(vector)), true);
+  message.setBigUint64(24, 1n, true);
+  message.setBigUint64(32, BigInt(ptr(control)), true);
+  message.setBigUint64(40, BigInt(CREDENTIALS_BYTES), true);
+  const n = Number(C.recvmsg(fd, ptr(message), 0));
+  if (n < 0) {
+    const name = errno();
+    if (name === "EAGAIN") return undefined;
+    throw new SystemError("recvmsg", name);
+  }
+  const isWhole = (message.getInt32(48, true) & MSG_TRUNC) === 0;
+  const isSaid = control.getInt32(8, true) === SOL_SOCKET && control.getInt32(12, true) === SCM_CREDENTIALS;
+  const sender = isSaid ? { pid: control.getInt32(16, true), uid: control.getUint32(20, true) } : undefined;
+  return { bytes: isWhole ? buffer.subarray(0, n) : buffer.subarray(0, 0), sender };
 }
 
 /** pipe2(2), close-on-exec, with as large a buffer as an unprivileged user gets (pipe(7), 1 MiB). */

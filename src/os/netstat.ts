@@ -1,5 +1,6 @@
-/** The kernel's table of listening TCP sockets, /proc/net/tcp and tcp6 (proc(5), net/ipv4/tcp_ipv4.c get_tcp4_sock). */
+/** The kernel's tables of listening TCP sockets: sock_diag(7), else /proc/net/tcp and tcp6 (proc(5), net/ipv4/tcp_ipv4.c get_tcp4_sock). */
 import { readFileSync } from "node:fs";
+import { tcpListeners } from "./socket-table.ts";
 
 export interface ListeningSocket {
   inode: number;
@@ -12,6 +13,13 @@ const TCP_LISTEN = "0A";
 
 /** Everybody who listens on exactly this address; `hostBytes` are its 4 or 16 bytes in network order. */
 export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocket[] {
+  const listeners = tcpListeners(hostBytes.length === 4 ? "inet" : "inet6", port);
+  const there = listeners?.filter(({ host }) => host.every((byte, i) => byte === hostBytes[i]));
+  return there?.map(({ inode, waiting }) => ({ inode, queued: waiting })) ?? listedOn(hostBytes, port);
+}
+
+/** Where sock_diag(7) does not say: as slow as the machine has connections. */
+function listedOn(hostBytes: Uint8Array, port: number): ListeningSocket[] {
   const local = localColumn(hostBytes, port);
   const rows = readFileSync(hostBytes.length === 4 ? "/proc/net/tcp" : "/proc/net/tcp6", "latin1").split(
     "\n",

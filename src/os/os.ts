@@ -4,9 +4,9 @@ import { accepts } from "./accepting.ts";
 import { type Clock, realClock } from "./clock.ts";
 import { type Accepting, countConnections } from "./connections.ts";
 import { watchForeign } from "./foreign.ts";
-import { NotifySocket } from "./notify-socket.ts";
+import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
-import { expects, type Identity, isSame, type Process, type TreeQuery, treeOf } from "./procfs.ts";
+import { expects, type Identity, isSame, type Process, realUidOf, type TreeQuery, treeOf } from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 
 export interface Os {
@@ -18,10 +18,12 @@ export interface Os {
   adopt(identity: Identity): Child;
   /** A look at what a command writes; undefined where it cannot be had. */
   tap(target: 1 | 2): Tap | undefined;
-  /** A datagram socket at that path. */
-  notifySocket(path: string): NotifySocket;
+  /** A datagram socket in that directory, or with an abstract name. */
+  notifySocket(directory: string | undefined, isTrusted: Trust): NotifySocket;
   /** Everybody of a generation that still runs. */
   tree(query: Omit<TreeQuery, "self">): Process[];
+  /** Its real one; undefined where that very process is gone. */
+  uidOf(identity: Identity): number | undefined;
   /** Connections of these places that these processes hold, idle ones included. */
   countConnections(pids: readonly number[], places: readonly Accepting[]): number;
   /** Whether one of these processes is about to accept from the listener with this inode; false where /proc does not tell. */
@@ -37,9 +39,10 @@ export const realOs: Os = {
   clock: realClock,
   spawn,
   tap: (target) => (canTap() ? openTap(target, realClock) : undefined),
-  notifySocket: (path) => new NotifySocket(path, realClock),
+  notifySocket: (directory, isTrusted) => new NotifySocket(directory, isTrusted, realClock),
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),
+  uidOf: realUidOf,
   countConnections,
   accepts,
   expects: (pid, signal) => expects(pid, constants.signals[signal]),

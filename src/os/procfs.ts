@@ -1,4 +1,8 @@
-/** What /proc knows of other processes: identity (pid and start time), parents, sessions, environment. proc(5). */
+/**
+ * What /proc knows of other processes: identity (pid and start time), parents, sessions, users, environment. proc(5). A
+ * process may write what it likes into its environment and its name; its parents, its session and its user are the
+ * kernel's word.
+ */
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 
 /** A pid alone may be a stranger's tomorrow; with the start time it names one process for ever. */
@@ -100,6 +104,20 @@ export function isRunning(a: Identity): boolean {
   return process?.startTime === a.startTime && process.state !== "Z";
 }
 
+/**
+ * The real uid; undefined where that very process is gone. Not the effective one: a program with the set-user-ID bit has its
+ * owner's, and the environment of whoever started it.
+ */
+export function realUidOf(a: Identity): number | undefined {
+  try {
+    const [, uid] = /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${a.pid}/status`, "latin1")) ?? [];
+    const isThat = processOf(a.pid)?.startTime === a.startTime;
+    return isThat && uid !== undefined ? Number(uid) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function allProcesses(): Process[] {
   const found: Process[] = [];
   for (const name of readdirSync("/proc")) {
@@ -124,6 +142,8 @@ export interface TreeQuery {
   leader: Identity;
   /** Lines that mark the environment of everybody in the tree, e.g. `HUPWATCH_GENERATION=3`. All must be there. */
   marks: readonly string[];
+  /** Whose marks count, besides root's. */
+  uids: readonly number[];
   /** Never in a tree, nor anything above it. */
   self: number;
 }
@@ -134,24 +154,42 @@ export interface TreeQuery {
  */
 export const treeOf = (query: TreeQuery): Process[] => withSpare(() => lookForTree(query));
 
-function lookForTree({ leader, marks, self }: TreeQuery): Process[] {
+function lookForTree({ leader, marks, uids, self }: TreeQuery): Process[] {
   const all = allProcesses();
-  const members = new Set<number>();
-  for (const p of all) {
-    const isLeader = p.pid === leader.pid && p.startTime === leader.startTime;
-    const sameSession = p.session === leader.pid && p.startTime >= leader.startTime;
-    if (isLeader || sameSession || (p.startTime >= leader.startTime && isMarked(p, marks)))
-      members.add(p.pid);
-  }
-  for (let grew = true; grew; ) {
-    grew = false;
-    for (const p of all)
-      if (!members.has(p.pid) && members.has(p.ppid)) {
-        members.add(p.pid);
-        grew = true;
-      }
-  }
+  const isLeader = (p: Process) => p.pid === leader.pid && p.startTime === leader.startTime;
+  const isThere = all.some(isLeader);
+  // Whatever any process of the machine can write into its environment counts only where the kernel vouches for it: by a
+  // parent that leads to us, the subreaper of all that we start, or by a user. The number of a session whose leader has
+  // gone may be a stranger's by now.
+  const below = withDescendants(all, (p) => p.pid === self);
+  const isVouchedFor = (p: Process) => below.has(p.pid) || isOneOf(uids, p);
+  const belongs = (p: Process) => {
+    if (isLeader(p)) return true;
+    if (p.startTime < leader.startTime) return false;
+    const isInSession = p.session === leader.pid;
+    if (isInSession && isThere) return true;
+    return (isInSession || isMarked(p, marks)) && isVouchedFor(p);
+  };
+  const members = withDescendants(all, belongs);
   return all.filter((p) => members.has(p.pid) && p.pid !== self && p.state !== "Z" && p.state !== "X");
+}
+
+/** Root could do what it liked anyway. */
+export function isOneOf(uids: readonly number[], process: Identity): boolean {
+  const uid = realUidOf(process);
+  return uid !== undefined && (uid === 0 || uids.includes(uid));
+}
+
+function withDescendants(all: readonly Process[], belongs: (p: Process) => boolean): Set<number> {
+  const children = Map.groupBy(all, (p) => p.ppid);
+  const members = new Set<number>();
+  for (const pending = all.filter(belongs); ; ) {
+    const next = pending.pop();
+    if (!next) return members;
+    if (members.has(next.pid)) continue;
+    members.add(next.pid);
+    pending.push(...(children.get(next.pid) ?? []));
+  }
 }
 
 function isMarked(p: Process, marks: readonly string[]): boolean {

@@ -42,6 +42,18 @@ function unixSockets(path: string): SocketRow[] | undefined {
   );
 }
 
+export interface UnixListener {
+  inode: number;
+  /** What it was bound to, which lasts through a rename; an abstract name begins with NUL. */
+  name: string;
+}
+
+/** Undefined where the kernel does not say. */
+export const unixListeners = (): UnixListener[] | undefined =>
+  dump(unixQuestion(), unixRowOf)?.flatMap(({ listening, inode, name }) =>
+    listening && name !== undefined ? [{ inode, name }] : [],
+  );
+
 interface UnixRow extends SocketRow {
   name: string | undefined;
   file: BoundFile | undefined;
@@ -156,13 +168,32 @@ function kernelDevice(dev: number): number {
   return Number(BigInt.asUintN(32, (major << 20n) | minor));
 }
 
+export interface TcpListener {
+  inode: number;
+  /** Of its local address, in network order. */
+  host: Uint8Array;
+  /** Connections that nobody has accepted yet. */
+  waiting: number;
+}
+
+/** Those of a port of IPv4 or of IPv6; undefined where the kernel does not say. */
+export const tcpListeners = (family: "inet" | "inet6", port: number): TcpListener[] | undefined =>
+  dump(tcpQuestion(family === "inet" ? AF_INET : AF_INET6, port, 1 << LISTEN), (message) => ({
+    inode: message.getUint32(68, true),
+    host: new Uint8Array(message.buffer.slice(message.byteOffset + 8)).subarray(
+      0,
+      family === "inet" ? 4 : 16,
+    ),
+    waiting: message.getUint32(56, true),
+  }));
+
 /** struct inet_diag_req_v2 for one family: the kernel itself leaves out what has another local port. */
-function tcpQuestion(family: number, port: number): Uint8Array {
+function tcpQuestion(family: number, port: number, states = STATES): Uint8Array {
   const view = new DataView(new ArrayBuffer(HEADER_BYTES + 56));
   header(view);
   view.setUint8(16, family);
   view.setUint8(17, IPPROTO_TCP);
-  view.setUint32(20, STATES, true);
+  view.setUint32(20, states, true);
   view.setUint16(24, port); // network order
   return new Uint8Array(view.buffer);
 }

@@ -5,6 +5,7 @@
  * A new check is a file beside this one, a line in `parseCheck` (parse.ts), and a row in the README.
  */
 import type { Clock } from "../os/clock.ts";
+import type { Sender } from "../os/libc.ts";
 import type { Notification } from "../os/notify-socket.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 import type { Listener } from "../sockets/held.ts";
@@ -19,8 +20,8 @@ export interface CheckContext {
   extend(ms: number): void;
   /** Every line that it writes; for checks that need "output". */
   onLine(ear: (line: string) => void): Disposable;
-  /** Every datagram to its NOTIFY_SOCKET; for checks that need "notify". */
-  onNotify(ear: (message: Notification) => void): Disposable;
+  /** Every datagram to its NOTIFY_SOCKET, and who sent others in its place; for checks that need "notify". */
+  onNotify(ear: (message: Notification) => void, ignored?: (sender: Sender) => void): Disposable;
   /** A shell line with its environment. */
   run(line: string): { exited: Promise<ExitStatus>; kill(): void };
 }

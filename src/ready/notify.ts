@@ -4,15 +4,20 @@
  */
 import type { Check } from "./check.ts";
 
+const MISSING = "it has not sent READY=1";
+
 export const notifyCheck = (): Check => ({
   label: "notify",
   needs: ["notify"],
   start({ onNotify, note, extend }, passed) {
-    note("it has not sent READY=1");
-    return onNotify((message) => {
-      if (message.EXTEND_TIMEOUT_USEC) extend(Number(message.EXTEND_TIMEOUT_USEC) / 1000);
-      if (message.STATUS) note(`it has not sent READY=1 (its status: ${message.STATUS})`);
-      if (message.READY === "1") passed();
-    });
+    note(MISSING);
+    return onNotify(
+      (message) => {
+        if (message.EXTEND_TIMEOUT_USEC) extend(Number(message.EXTEND_TIMEOUT_USEC) / 1000);
+        if (message.STATUS) note(`${MISSING} (its status: ${message.STATUS})`);
+        if (message.READY === "1") passed();
+      },
+      ({ pid, uid }) => note(`${MISSING} (ignored: a message of process ${pid}, user ${uid})`),
+    );
   },
 });

@@ -66,6 +66,15 @@ export function format(address: SocketAddress): string {
   }
 }
 
+/** What `format` has written. */
+export function parse(text: string): SocketAddress {
+  const [, path] = /^unix:(.*)$/s.exec(text) ?? [];
+  if (path?.startsWith("@")) return { family: "abstract", name: path.slice(1) };
+  if (path !== undefined) return { family: "unix", path };
+  const [, v6, v4 = "", port] = /^(?:\[(.*)\]|(.*)):(\d+)$/.exec(text) ?? [];
+  return { family: v6 === undefined ? "inet" : "inet6", host: v6 ?? v4, port: Number(port) };
+}
+
 /** What `{socket}` is filled with: the path of a Unix socket and nothing before it, `@name`, `host:port`. */
 export const bare = (address: SocketAddress): string => format(address).replace(/^unix:/, "");
 

@@ -95,6 +95,10 @@ const privatePrefixes = (path: string): [long: string, short: string] => [
   join(dirname(path), `.hw${Bun.hash.crc32(basename(path)).toString(36)}-`),
 ];
 
+/** A generation's own name beside that public path, of whichever hupwatch. */
+export const isPrivateName = (name: string, path: string): boolean =>
+  privatePrefixes(path).some((prefix) => name.startsWith(prefix) && !name.slice(prefix.length).includes("/"));
+
 /** What a hupwatch has left that was killed between two calls: links about to be renamed, names nobody listens behind. */
 export function removeDeadNames(place: Place, path: string, inUse: string | undefined): void {
   const prefixes = privatePrefixes(path).map((prefix) => basename(prefix));

@@ -81,6 +81,32 @@ test.concurrent(
   TURN_TIMEOUT_MS,
 );
 
+// F20: "after swaps on a full run directory and kill -9, the next start cannot take over, and names a dead pid"
+test.concurrent(
+  "a generation that nobody could record is found by what it says and by the listener in its hands",
+  async () => {
+    using _turn = await takeTurn();
+    using site = gunicornSite();
+    const bind = await bindFor("unix", site);
+    await using lives = new Lives(["-w", "0.2", "--", ...gunicorn(bind)], { cwd: site.current });
+    const first = await lives.start();
+    await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
+    await lives.noted(({ generations }) => generations.some((g) => g.role === "serving" && g.pid > 0));
+    const { last, generations } = lives.state();
+    await first.swap(2);
+    first.signal("SIGKILL");
+    await first.exited;
+    lives.state((state) => Object.assign(state, { last, generations }));
+    const second = await lives.start();
+    expect(second.log).toMatch(LOG.tookOver(2));
+    await second.until(LOG.serves(3));
+    await load.more(50);
+    await assertHealthy(lives, second, site.path, "unix");
+    expect(await load.stop()).toMatchObject(CLEAN);
+  },
+  TURN_TIMEOUT_MS,
+);
+
 describe("I7: a start that finds something alive:", () => {
   test.concurrent(
     "a living hupwatch: fails at once, names it and harms nothing",

@@ -25,7 +25,7 @@ function generation(script: string): Generation {
     stdio: ["ignore", "ignore", "inherit"],
   });
   const leader = { pid: child.pid, startTime: processOf(child.pid)?.startTime ?? 0 };
-  const members = () => treeOf({ leader, marks, self: SELF });
+  const members = () => treeOf({ leader, marks, uids: [process.getuid?.() ?? 0], self: SELF });
   return {
     pid: child.pid,
     marks,
@@ -76,7 +76,8 @@ describe("the tree of a generation", () => {
     expect(other.pids()).toEqual([other.pid]);
     // Even where we are asked for our own tree.
     const self = { pid: SELF, startTime: processOf(SELF)?.startTime ?? 0 };
-    expect(treeOf({ leader: self, marks: ["no=such"], self: SELF }).map((p) => p.pid)).not.toContain(SELF);
+    const query = { leader: self, marks: ["no=such"], uids: [], self: SELF };
+    expect(treeOf(query).map((p) => p.pid)).not.toContain(SELF);
   });
 });
 

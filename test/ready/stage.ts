@@ -1,7 +1,7 @@
 /** A readiness check at work: what it asks is real, what it says is written down. */
 
 import { type Clock, realClock } from "../../src/os/clock.ts";
-import { dup } from "../../src/os/libc.ts";
+import { dup, type Sender } from "../../src/os/libc.ts";
 import type { Check, CheckContext } from "../../src/ready/check.ts";
 import type { Listener } from "../../src/sockets/held.ts";
 import { HeldTcp } from "../../src/sockets/held-tcp.ts";
@@ -17,6 +17,8 @@ export interface Asking extends Disposable {
   readonly extensions: number[];
   line(text: string): void;
   notify(message: Record<string, string>): void;
+  /** One that does not count. */
+  ignored(sender: Sender): void;
 }
 
 export function ask(
@@ -30,6 +32,7 @@ export function ask(
   const extensions: number[] = [];
   const lines = new Set<(line: string) => void>();
   const messages = new Set<(message: Record<string, string>) => void>();
+  const ignored = new Set<(sender: Sender) => void>();
   const hear = <T>(ears: Set<T>, ear: T): Disposable => {
     ears.add(ear);
     return { [Symbol.dispose]: () => void ears.delete(ear) };
@@ -43,7 +46,14 @@ export function ask(
     },
     extend: (ms) => void extensions.push(ms),
     onLine: (ear) => hear(lines, ear),
-    onNotify: (ear) => hear(messages, ear),
+    onNotify: (ear, stranger = () => {}) => {
+      const ears = [hear(messages, ear), hear(ignored, stranger)];
+      return {
+        [Symbol.dispose]: () => {
+          for (const one of ears) one[Symbol.dispose]();
+        },
+      };
+    },
     run: () => {
       throw new Error("nothing is to be run");
     },
@@ -68,6 +78,9 @@ export function ask(
     },
     notify: (message) => {
       for (const ear of messages) ear(message);
+    },
+    ignored: (sender) => {
+      for (const ear of ignored) ear(sender);
     },
     [Symbol.dispose]: () => running[Symbol.dispose](),
   };
