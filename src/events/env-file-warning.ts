@@ -1,7 +1,10 @@
-/** At each start of a generation, a warning of what its env file has that is no variable. Never the text: it may be a secret. */
+/**
+ * At each start of a generation, a warning of what its env file has that is no variable, or that other readers of such files would
+ * read otherwise. Never the text: it may be a secret.
+ */
 import { HupwatchError } from "../error.ts";
 import type { Log } from "../log.ts";
-import { skippedLines } from "../plan/env-file.ts";
+import { DOUBTS, type Doubt, parseEnvFile } from "../plan/env-file.ts";
 import type { Consume } from "./publish.ts";
 
 export const envFileWarning =
@@ -9,19 +12,22 @@ export const envFileWarning =
   (event) => {
     if (event.event !== "generation.started") return;
     const { generation } = event;
-    const lines = skippedOrNone(envFile);
-    if (lines.length === 0) return;
-    const what = lines.length === 1 ? `line ${lines[0]} is` : `lines ${lines.join(", ")} are`;
-    const text = `--env-file ${envFile}: ${what} no NAME=value and ${lines.length === 1 ? "was" : "were"} skipped`;
-    log.warn("env-file.skipped", text, { generation, lines });
+    for (const [doubt, lines] of doubtsIn(envFile)) {
+      const text = `--env-file ${envFile}: ${lines.length === 1 ? "line" : "lines"} ${lines.join(", ")}: ${DOUBTS[doubt]}`;
+      const facts = { generation, lines };
+      if (doubt === "skipped") log.warn("env-file.skipped", text, facts);
+      else log.warn("env-file.doubtful", text, facts);
+    }
   };
 
-/** It may have gone since the generation read it. */
-function skippedOrNone(envFile: string): number[] {
+/** The lines of each; none of a file that has gone since the generation read it. */
+function doubtsIn(envFile: string): Map<Doubt, number[]> {
+  const lines = new Map<Doubt, number[]>();
   try {
-    return skippedLines(envFile);
+    for (const { line, doubt } of parseEnvFile(envFile).doubts)
+      lines.set(doubt, [...(lines.get(doubt) ?? []), line]);
   } catch (error) {
-    if (error instanceof HupwatchError) return [];
-    throw error;
+    if (!(error instanceof HupwatchError)) throw error;
   }
+  return lines;
 }

@@ -87,6 +87,7 @@ export const EVENTS = {
 export const REMARKS: Record<string, string> = {
   "server.note": "something about the command that its owner should know",
   "env-file.skipped": "lines of the env file are no NAME=value",
+  "env-file.doubtful": "lines of the env file that systemd, docker and dotenv do not read alike",
   "kill-at-exit.weak": "-k cannot hold here if hupwatch itself is killed",
   "run-dir.unusable": "the run directory cannot be used: no take-over, no control socket",
   "instance.renamed": "what a hupwatch of another name left at the same address is taken over",

@@ -1,45 +1,125 @@
-/** The file of --env-file: NAME=value lines, read anew for every generation. */
+/**
+ * The file of --env-file: NAME=value lines, read anew for every generation. systemd's EnvironmentFile=, docker's --env-file and
+ * dotenv read such files, and not alike: where they agree, this is read so, and where they differ, that is a doubt, with the
+ * line and never with the value.
+ *
+ * systemd.exec(5) and its parse_env_file(); docker run --env-file (no quotes at all: of those nothing is said); python-dotenv.
+ */
 import { readFileSync, statSync } from "node:fs";
-import { parseEnv } from "node:util";
 import { HupwatchError } from "../error.ts";
 
+/** What may be meant otherwise, for a sentence that begins with the lines. */
+export const DOUBTS = {
+  skipped: "no NAME=value, skipped",
+  remark:
+    "what stands behind a blank and # is left out, as dotenv does, and systemd and docker keep it: quote the value, or give the remark a line of its own",
+  backslash: "a backslash outside of quotes stays, and systemd drops it: put the value into single quotes",
+  escape: "a backslash with a letter in double quotes is filled in, as dotenv does, and systemd keeps it",
+  "escaped dollar":
+    "a backslash before $ or ` in double quotes is dropped, as systemd does, and dotenv keeps it",
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the file's
+  dollar: "${NAME} stays as it is, as with systemd and docker, and some dotenvs fill it in",
+  open: "a quote is never closed, and so it belongs to the value",
+  behind: "text behind a closing quote belongs to the value, as with systemd, and dotenv refuses the line",
+  colon: "NAME: value is read as NAME=value, and systemd and docker do not read it",
+} as const;
+
+export type Doubt = keyof typeof DOUBTS;
+
+export interface EnvFile {
+  variables: Record<string, string>;
+  /** Lines count from 1. */
+  doubts: { line: number; doubt: Doubt }[];
+}
+
 /** Its variables. Throws HupwatchError where it cannot be read. */
-export function readEnvFile(path: string): Record<string, string> {
-  const variables = parseEnv(textOf(path)) as Record<string, string>;
-  const broken = Object.entries(variables).find((entry) => entry.join("").includes("\0"));
+export const readEnvFile = (path: string): Record<string, string> => parseEnvFile(path).variables;
+
+/** Throws HupwatchError where it cannot be read, or says what no environment can hold. */
+export function parseEnvFile(path: string): EnvFile {
+  const parsed = parse(textOf(path));
+  const broken = Object.entries(parsed.variables).find((entry) => entry.join("").includes("\0"));
   if (broken)
     throw new HupwatchError(
       "env-file.nul",
       `--env-file ${path}: ${broken[0].replaceAll("\0", "\\0")} has a NUL byte`,
       { hint: "take it out; no environment can hold one (environ(7))" },
     );
-  return variables;
+  return parsed;
 }
 
-/** Numbers of the lines, from 1, that the parser passes over: no NAME=value, no remark, not blank. Throws as `readEnvFile`. */
-export function skippedLines(path: string): number[] {
-  const lines = textOf(path).split("\n");
-  const skipped: number[] = [];
-  for (let i = 0; i < lines.length; i++) {
-    const line = lines[i]?.trim() ?? "";
-    if (line === "" || line.startsWith("#")) continue;
-    const [value] = Object.values(parseEnv(line));
-    if (value === undefined) skipped.push(i + 1);
-    // A quote that a later line closes: these belong to the value.
-    const quote = /^[^=:]*[=:]\s*(["'`])/.exec(line)?.[1];
-    const isOpen = quote !== undefined && value?.startsWith(quote);
-    if (isOpen)
-      i = Math.max(
-        i,
-        lines.findIndex((later, j) => j > i && later.includes(quote)),
-      );
+const ASSIGNMENT = /^\s*(?:export\s+)?([\w.-]+)(\s*=|:(?=\s))/;
+
+/** Of the text of a whole file. */
+export function parse(text: string): EnvFile {
+  const read: EnvFile = { variables: {}, doubts: [] };
+  let rest = text.replace(/^\uFEFF/, "").replaceAll("\r\n", "\n");
+  for (let line = 1; rest !== ""; ) {
+    const first = rest.split("\n", 1)[0] ?? "";
+    const told = (doubt: Doubt) => void read.doubts.push({ line, doubt });
+    let taken = first.length;
+    const assignment = ASSIGNMENT.exec(first);
+    if (/^\s*([#;]|$)/.test(first)) {
+      // A remark of all three, or of systemd alone, which no other reads as a variable.
+    } else if (!assignment?.[1]) told("skipped");
+    else {
+      if (assignment[2] === ":") told("colon");
+      const value = valueAt(rest.slice(assignment[0].length), told);
+      read.variables[assignment[1]] = value.text;
+      taken = assignment[0].length + value.length;
+    }
+    line += rest.slice(0, taken).split("\n").length;
+    rest = rest.slice(taken + 1);
   }
-  return skipped;
+  return read;
 }
+
+/** The value that the text begins with, and how far it and the rest of its last line go. */
+function valueAt(text: string, told: (doubt: Doubt) => void): { text: string; length: number } {
+  const line = text.split("\n", 1)[0] ?? "";
+  const quoted = /^[^\S\n]*"((?:[^"\\]|\\[\s\S])*)"|^[^\S\n]*'([^']*)'/.exec(text);
+  if (!quoted) {
+    if (/^\s*["']/.test(line)) told("open");
+    return { text: bare(line, told), length: line.length };
+  }
+  const [whole, double, single = ""] = quoted;
+  const tail = text.slice(whole.length).split("\n", 1)[0] ?? "";
+  const isRemark = /^\s+#/.test(tail);
+  if (isRemark) told("remark");
+  else if (tail.trim() !== "") told("behind");
+  if (single.endsWith("\\")) told("backslash");
+  const value = double === undefined ? single : unescaped(double, told);
+  return { text: isRemark ? value : value + tail.trim(), length: whole.length + tail.length };
+}
+
+function bare(line: string, told: (doubt: Doubt) => void): string {
+  const remark = line.search(/\s#/);
+  const value = (remark < 0 ? line : line.slice(0, remark)).trim();
+  if (remark >= 0) told("remark");
+  if (value.includes("\\")) told("backslash");
+  if (FILLED_IN.test(value)) told("dollar");
+  return value;
+}
+
+const FILLED_IN = /\$\{\w+[}:]/;
+const LETTERS: Record<string, string> = { n: "\n", r: "\r", t: "\t" };
+
+function unescaped(text: string, told: (doubt: Doubt) => void): string {
+  if (FILLED_IN.test(text)) told("dollar");
+  if (/\\[nrt]/.test(text.replaceAll("\\\\", ""))) told("escape");
+  if (/\\[$`]/.test(text.replaceAll("\\\\", ""))) told("escaped dollar");
+  return text.replace(/\\([\s\S])/g, (both, c: string) => LETTERS[c] ?? (/["\\$`]/.test(c) ? c : both));
+}
+
+/** Half of what execve(2) takes where the stack is 8 MiB. */
+const FILE_BYTES_MAX = 1024 * 1024;
 
 function textOf(path: string): string {
+  let bytes: Uint8Array | undefined;
   try {
-    if (statSync(path).isFile()) return readFileSync(path, "utf8");
+    const found = statSync(path);
+    if (found.isFile() && found.size > FILE_BYTES_MAX) throw new Error("it has more than a megabyte");
+    if (found.isFile()) bytes = readFileSync(path);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {
@@ -47,7 +127,26 @@ function textOf(path: string): string {
       cause,
     });
   }
+  if (bytes) return decoded(path, bytes);
   throw new HupwatchError("env-file.not-a-file", `--env-file ${path} is not a regular file`, {
     hint: "write the variables into one; it is read again for every generation",
   });
+}
+
+/** Other bytes would be changed in silence: the runtime's strings cannot hold them. */
+function decoded(path: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    const lines = Buffer.from(bytes).toString("latin1").split("\n");
+    const isBroken = (line: string) => Buffer.from(line, "latin1").toString("utf8").includes("\uFFFD");
+    throw new HupwatchError(
+      "env-file.encoding",
+      `--env-file ${path}: line ${lines.findIndex(isBroken) + 1} is not UTF-8`,
+      {
+        hint: "write the file as UTF-8 (iconv -f latin1 -t utf-8)",
+        cause,
+      },
+    );
+  }
 }

@@ -269,14 +269,11 @@ test("a line of the env file that says nothing is warned of, once for each gener
   const words = ["-k", "-w", "0", "--ready", "delay:0", "--env-file", envFile, "--", "sleep", "1000"];
   await using hupwatch = await startHupwatch(words, { cwd: dir.path });
   const warnings = () => hupwatch.log.match(/warn: .*/g) ?? [];
-  const one = `warn: --env-file ${envFile}: line 2 is no NAME=value and was skipped`;
+  const one = `warn: --env-file ${envFile}: line 2: no NAME=value, skipped`;
   expect(warnings()).toEqual([one]);
   writeFileSync(envFile, "A B=1\nA=2\nexport C\n");
   await hupwatch.swap(2);
-  expect(warnings()).toEqual([
-    one,
-    `warn: --env-file ${envFile}: lines 1, 3 are no NAME=value and were skipped`,
-  ]);
+  expect(warnings()).toEqual([one, `warn: --env-file ${envFile}: lines 1, 3: no NAME=value, skipped`]);
   expect(hupwatch.log).not.toContain("secret");
 });
 

@@ -95,14 +95,14 @@ describe("the address is looked for with the variables that the command will hav
       "gunicorn.conf.py": 'import os\nbind = "unix:" + os.environ["SOCK"]\nworkers = 1\n',
     });
     const socket = `${dir.path}/t.sock`;
-    writeFileSync(`${dir.path}/env`, `SOCK=${socket}\nTOLD=told\n`);
+    writeFileSync(`${dir.path}/env`, `SOCK=${socket}\nTOLD=p#ss\n`);
     await using hupwatch = await startHupwatch(
       ["-k", "-w", "0", "--env-file", "env", "--", GUNICORNS.pypi, "wsgi:app"],
       {
         cwd: dir.path,
       },
     );
-    await swapped(hupwatch, socket, "told");
+    await swapped(hupwatch, socket, "p#ss");
   });
 });
 

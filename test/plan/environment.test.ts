@@ -1,7 +1,7 @@
 /** The environment of a generation: the caller's, less what was meant for hupwatch, then the env file as it is now. */
 import { expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { readEnvFile, skippedLines } from "../../src/plan/env-file.ts";
+import { type Doubt, parse, parseEnvFile, readEnvFile } from "../../src/plan/env-file.ts";
 import { commandEnvironment, generationEnvironment } from "../../src/plan/environment.ts";
 import { PLAN } from "../fake-os/stage.ts";
 import { thrownBy } from "../harness/thrown.ts";
@@ -105,7 +105,8 @@ test("the lines of an env file that say nothing are found, and those within quot
     "  H = 8\r",
   ];
   writeFileSync(path, lines.join("\n"));
-  expect(skippedLines(path)).toEqual([4, 5, 10, 12]);
+  const skipped = parseEnvFile(path).doubts.filter(({ doubt }) => doubt === "skipped");
+  expect(skipped.map(({ line }) => line)).toEqual([4, 5, 10, 12]);
   expect(readEnvFile(path)).toMatchObject({
     A: "1",
     KEY: "-----BEGIN\nbad line\nEND-----",
@@ -113,6 +114,49 @@ test("the lines of an env file that say nothing are found, and those within quot
     G: "7",
     H: "8",
   });
+});
+
+// systemd.exec(5), EnvironmentFile=; https://github.com/theskumar/python-dotenv; docker run --env-file; a password that was cut at #
+test.each<[line: string, value: string, ...doubts: Doubt[]]>([
+  ["A=p#ss", "p#ss"],
+  ["A=#ff0000", "#ff0000"],
+  ["A=a b#c", "a b#c"],
+  ["A=a # b", "a", "remark"],
+  ["A= # nothing", "", "remark"],
+  ['A="a # b"', "a # b"],
+  ['A="a b"  # remark', "a b", "remark"],
+  ["A=x\\p=@us$0!", "x\\p=@us$0!", "backslash"],
+  ["A=one \\", "one \\", "backslash"],
+  ['A="{\\"k\\": 1}"', '{"k": 1}'],
+  ['A={"k": "v"}', '{"k": "v"}'],
+  ['A="C:\\\\new"', "C:\\new"],
+  ['A="a\\nb"', "a\nb", "escape"],
+  ['A="a\\$b"', "a$b", "escaped dollar"],
+  ['A="a\\qb"', "a\\qb"],
+  ["A='a\\nb $x # \"'", 'a\\nb $x # "'],
+  ["A='C:\\'", "C:\\", "backslash"],
+  ["A=`x`", "`x`"],
+  ['A=a"b', 'a"b'],
+  ['A="unclosed', '"unclosed', "open"],
+  ['A="a"b', "ab", "behind"],
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the file's
+  ["A=x ${HOME}", "x ${HOME}", "dollar"],
+  ["A=x $HOME", "x $HOME"],
+  ["export A = 8 \t", "8"],
+  ["A: 7", "7", "colon"],
+  ["A=", ""],
+  ["\uFEFFA=bom", "bom"],
+])("a line of an env file: %j", (line, value, ...doubts) => {
+  const read = parse(`${line}\nB=next\n`);
+  expect(read.variables).toEqual({ A: value, B: "next" });
+  expect(read.doubts).toEqual(doubts.map((doubt) => ({ line: 1, doubt })));
+});
+
+test("a value that is no UTF-8 is refused: it would be changed in silence", () => {
+  using dir = tempDir();
+  const path = `${dir.path}/env`;
+  writeFileSync(path, Buffer.from("A=ä\nB=\xe4\n", "latin1"));
+  expect(thrownBy(() => readEnvFile(path)).message).toBe(`--env-file ${path}: line 1 is not UTF-8`);
 });
 
 test("an env file that is not there is named", () => {
