@@ -106,7 +106,7 @@ export default command({
 
 function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPlan {
   const [text, second] = positionals;
-  if (text === undefined) throw usage("no target", "name one: unix:/path/to.sock or http://host:port/path");
+  if (text === undefined) throw usage("no target", "name one: unix:/path/to.sock or host:port");
   if (second !== undefined) throw usage(`two targets: '${text}' and '${second}'`, "name one");
   const requests = wholeNumber(values.requests, "--requests", 1, 9_999_999_999);
   const timed = values.duration !== undefined || requests === undefined;

@@ -56,7 +56,7 @@ export const VERIFY_OPTIONS = {
   target: {
     type: "string",
     value: "TARGET",
-    help: "where the load goes: unix:/path[:/url] or http://host:port/path",
+    help: "where the load goes: unix:/path[:/url], host:port[/url] or http://host:port/url",
     default: "the first socket that hupwatch holds",
   },
   reload: {

@@ -1,4 +1,7 @@
-/** What TARGET says, as data: `unix:/path[:/url]`, `unix:@abstract[:/url]` or `http://host:port/path`. Parsing only. */
+/**
+ * What TARGET says, as data: `unix:/path[:/url]`, `unix:@abstract[:/url]`, `host:port[/url]` as `--bind` takes it, or
+ * `http://host:port/url`. Parsing only.
+ */
 import { resolve } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
@@ -17,7 +20,16 @@ export interface Target {
   text: string;
 }
 
-const FORMS = "use unix:/path/to.sock, unix:/path/to.sock:/url or http://host:port/path";
+const FORMS =
+  "use unix:/path/to.sock, host:port or :port, each with a URL behind it if you like (unix:/path/to.sock:/url, host:port/url)";
+
+/** What `--bind` may say for every address, and what of them one can connect to. */
+const EVERY_HOST: Record<string, string> = {
+  "": "127.0.0.1",
+  "*": "127.0.0.1",
+  "0.0.0.0": "127.0.0.1",
+  "[::]": "[::1]",
+};
 
 /** A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
 export function parseTarget(text: string, cwd: string): Target {
@@ -26,7 +38,10 @@ export function parseTarget(text: string, cwd: string): Target {
     throw refuse(text, "lacks the word unix: before its path");
   if (text.startsWith("http://")) return httpTarget(text);
   if (text.startsWith("https://")) throw refuse(text, "is TLS, which is not spoken here");
-  throw refuse(text, "is neither unix: nor http://");
+  const bound = /^(?:tcp:\/\/)?(\[[^\]]*\]|[^:[\]/]*):(\d+)(\/.*)?$/.exec(text);
+  if (!bound) throw refuse(text, "is neither unix: nor host:port nor http://");
+  const [, host = "", port, url = "/"] = bound;
+  return httpTarget(text, `http://${EVERY_HOST[host] ?? host}:${port}${url}`);
 }
 
 function unixTarget(text: string, cwd: string): Target {
@@ -45,9 +60,12 @@ function unixTarget(text: string, cwd: string): Target {
   return { address: { kind: "unix", path }, url: requestTarget(url, text), host: "localhost", text };
 }
 
-function httpTarget(text: string): Target {
-  if (!URL.canParse(text)) throw refuse(text, "is no URL");
-  const url = new URL(text);
+/** `text` is what the user wrote, and `asUrl` what it means. */
+function httpTarget(text: string, asUrl = text): Target {
+  if (!URL.canParse(asUrl)) throw refuse(text, "is no URL");
+  const url = new URL(asUrl);
+  if (url.port === "0")
+    throw refuse(text, "has port 0, which means a free one, and nobody can connect to it");
   if (url.username || url.password) throw refuse(text, "holds a user name, which would not be sent");
   return {
     address: {

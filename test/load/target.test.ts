@@ -12,6 +12,13 @@ describe("TARGET", () => {
     ["unix:@name:/x", { kind: "unix", path: "\0name" }, "/x", "localhost"],
     ["http://127.0.0.1:8000", { kind: "tcp", hostname: "127.0.0.1", port: 8000 }, "/", "127.0.0.1:8000"],
     ["http://localhost/a?b", { kind: "tcp", hostname: "localhost", port: 80 }, "/a?b", "localhost"],
+    // As --bind takes them.
+    ["127.0.0.1:8000", { kind: "tcp", hostname: "127.0.0.1", port: 8000 }, "/", "127.0.0.1:8000"],
+    ["localhost:81/a?b", { kind: "tcp", hostname: "localhost", port: 81 }, "/a?b", "localhost:81"],
+    [":8000", { kind: "tcp", hostname: "127.0.0.1", port: 8000 }, "/", "127.0.0.1:8000"],
+    ["*:8000", { kind: "tcp", hostname: "127.0.0.1", port: 8000 }, "/", "127.0.0.1:8000"],
+    ["[::]:8000", { kind: "tcp", hostname: "::1", port: 8000 }, "/", "[::1]:8000"],
+    ["tcp://[::1]:8000", { kind: "tcp", hostname: "::1", port: 8000 }, "/", "[::1]:8000"],
     ["http://[::1]:81/", { kind: "tcp", hostname: "::1", port: 81 }, "/", "[::1]:81"],
   ];
   for (const [text, address, url, host] of GOOD)
@@ -23,6 +30,9 @@ describe("TARGET", () => {
     ["https://localhost/", /TLS/],
     ["http://", /no URL/],
     ["http://u:p@localhost/", /user name/],
+    ["127.0.0.1", /neither/],
+    ["127.0.0.1:0", /port 0/],
+    ["127.0.0.1:99999", /no URL/],
     ["unix:", /names no socket/],
     ["unix:@", /names no socket/],
     [`unix:/${"x".repeat(107)}`, /108 bytes, and a Unix socket's has 107/],
