@@ -11,7 +11,7 @@ import { command, type Values } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { requireWritable, writeReport } from "./report-file.ts";
-import { duration, number, size, usage, wholeNumber } from "./values.ts";
+import { duration, number, size, urlPath, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
   mode: { type: "string", short: "m", value: "MODE", help: MODES.join(", "), default: DEFAULTS.mode },
@@ -38,6 +38,19 @@ const OPTIONS = {
     help: "what 'slow' asks the server to take",
     default: "500ms",
   },
+  linger: {
+    type: "string",
+    value: "DUR",
+    help: "how long 'late' is silent, 'slow-send' sends, 'slow-read' does not read, a stream stays",
+    default: "2s",
+  },
+  "read-size": { type: "string", value: "SIZE", help: "what 'slow-read' asks for", default: "8m" },
+  "websocket-url": { type: "string", value: "PATH", help: "where 'websocket' asks", default: "/ws" },
+  seed: {
+    type: "string",
+    value: "N",
+    help: "with --rate: each request at a random instant of its slot, the same ones for the same N",
+  },
   "upload-size": { type: "string", value: "SIZE", help: "body of an 'upload', e.g. 64k, 1m", default: "1m" },
   "any-body": { type: "boolean", help: "take every body as good (a server without the fixture contract)" },
   "fail-on-stale": { type: "boolean", help: "an older version answering after a newer one is a failure" },
@@ -59,7 +72,15 @@ const EPILOGUE = `MODES
   post       POST of 1 KiB on kept connections to /upload, whose answer must name its id and checksum
   slow       GET /slow?ms=..., a new connection each: requests that are long in flight
   upload     POST of --upload-size to /upload, a new connection each
-  mix        all of them: of 20 requests 8 keepalive, 6 fresh, 4 post, 1 slow, 1 upload
+  mix        all of these: of 20 requests 8 keepalive, 6 fresh, 4 post, 1 slow, 1 upload
+
+  Clients that take their time, for --linger, each on a connection of its own:
+  late       connects and is silent, then GET: a browser's or proxy's connection made beforehand
+  slow-send  POST to /upload, a few bytes at a time
+  slow-read  GET /big?bytes=..., and reads nothing at first, so that the server's send buffer is full
+  half-close GET, and closes its half behind it; the answer must still come
+  sse        GET /stream, a chunk every 100 ms: cut if it ends early
+  websocket  an upgrade at --websocket-url, a text every 100 ms that must be echoed; closed or cut if it ends early
 
   No request is ever sent twice. Each carries an id of its own in X-Request-Id.
 
@@ -118,6 +139,10 @@ function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPl
     durationMs: timed ? duration(values.duration ?? "10s", "--duration", 1) : undefined,
     timeoutMs: duration(values.timeout ?? "10s", "--timeout", 1),
     slowMs: duration(values["slow-time"] ?? "500ms", "--slow-time", 0),
+    lingerMs: duration(values.linger ?? "2s", "--linger", 0),
+    readBytes: size(values["read-size"] ?? "8m", "--read-size"),
+    websocketUrl: urlPath(values["websocket-url"] ?? DEFAULTS.websocketUrl, "--websocket-url"),
+    jitterSeed: wholeNumber(values.seed, "--seed", 0, 0xffffffff),
     uploadBytes: size(values["upload-size"] ?? "1m", "--upload-size"),
     checkBodies: values["any-body"] !== true,
     staleIsFailure: values["fail-on-stale"] === true,

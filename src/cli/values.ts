@@ -49,6 +49,12 @@ export function size(text: string, option: string): number {
   throw usage(`${option} '${text}' is not a size from 1 to 1g`, "give bytes, or use k, m or g: 64k, 1m");
 }
 
+/** A request's target: no blanks, no control characters. */
+export function urlPath(text: string, option: string): string {
+  if (/^\/[\x21-\x7e]*$/.test(text)) return text;
+  throw usage(`${option} '${text}' is not a path`, "begin it with /, without blanks");
+}
+
 /** `a,b` and repeated options alike; each must be one of `allowed`. */
 export function listOf<const T extends string>(texts: string[], option: string, allowed: readonly T[]): T[] {
   const words = texts.flatMap((text) => text.split(",")).map((word) => word.trim());

@@ -11,7 +11,7 @@ import {
   type VerifyPlan,
 } from "../verify/plan.ts";
 import type { Values } from "./command.ts";
-import { duration, listOf, number, size, usage, wholeNumber } from "./values.ts";
+import { duration, listOf, number, size, urlPath, usage, wholeNumber } from "./values.ts";
 import { PASSED_ON, type VERIFY_OPTIONS } from "./verify-options.ts";
 
 export type VerifyValues = Values<typeof VERIFY_OPTIONS>;
@@ -26,12 +26,15 @@ export function planVerify(values: VerifyValues, words: readonly string[]): Veri
   if (subject.kind === "reload" && chaos.length > 0)
     throw usage("--chaos is done to hupwatch's generations, and --reload has none", "leave one of them out");
   if (values.target !== undefined) parseTarget(values.target, process.cwd());
-  const ms = (option: "every" | "timeout" | "slow-time" | "swap-timeout", standard: number, low: number) =>
-    values[option] === undefined ? standard : duration(values[option], `--${option}`, low);
+  const ms = (
+    option: "every" | "timeout" | "slow-time" | "linger" | "swap-timeout",
+    standard: number,
+    low: number,
+  ) => (values[option] === undefined ? standard : duration(values[option], `--${option}`, low));
   return {
     subject,
     target: values.target,
-    url: urlOf(values.url ?? "/"),
+    url: urlPath(values.url ?? "/", "--url"),
     modes: values.mode && listOf(values.mode, "--mode", MODES),
     rate: number(values.rate, "--rate", 0.1, 1_000_000) ?? DEFAULTS.rate,
     connections: wholeNumber(values.connections, "--connections", 1, 60_000) ?? DEFAULTS.connections,
@@ -41,6 +44,10 @@ export function planVerify(values: VerifyValues, words: readonly string[]): Veri
     swapTimeoutMs: ms("swap-timeout", DEFAULTS.swapTimeoutMs, 1),
     timeoutMs: ms("timeout", DEFAULTS.timeoutMs, 1),
     slowMs: ms("slow-time", DEFAULTS.slowMs, 0),
+    lingerMs: ms("linger", DEFAULTS.lingerMs, 0),
+    websocketUrl: urlPath(values["websocket-url"] ?? DEFAULTS.websocketUrl, "--websocket-url"),
+    front: values.front === undefined ? undefined : frontOf(values.front),
+    seed: wholeNumber(values.seed, "--seed", 0, 0xffffffff) ?? Math.floor(Math.random() * 2 ** 32),
     uploadBytes:
       values["upload-size"] === undefined
         ? DEFAULTS.uploadBytes
@@ -115,6 +122,11 @@ function chaosOf(values: VerifyValues): ChaosKind[] {
   return values.chaos ? [...CHAOS_KINDS] : [];
 }
 
+function frontOf(text: string): "nginx" {
+  if (text === "nginx") return text;
+  throw usage(`--front '${text}' is not known`, "use nginx");
+}
+
 function boundsOf(values: VerifyValues): Bounds {
   const ms = (option: "max-gap" | "max-mixed" | "max-ready") =>
     values[option] === undefined ? undefined : duration(values[option], `--${option}`, 0);
@@ -125,11 +137,7 @@ function boundsOf(values: VerifyValues): Bounds {
     maxMixedMs: ms("max-mixed"),
     maxReadyMs: ms("max-ready"),
     maxRssSlopeKb: number(values["max-rss-slope"], "--max-rss-slope", 0, 1e9),
+    maxCutStreams: wholeNumber(values["max-cut-streams"], "--max-cut-streams", 0, 1e9),
     maxFdGrowth: wholeNumber(values["max-fd-growth"], "--max-fd-growth", 0, 1e6),
   };
-}
-
-function urlOf(text: string): string {
-  if (/^\/[\x21-\x7e]*$/.test(text)) return text;
-  throw usage(`--url '${text}' is no path`, "begin it with /, without blanks");
 }

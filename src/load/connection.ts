@@ -6,9 +6,15 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import { ResponseReader } from "../http/response.ts";
+import { MANNERS, type Manner } from "./manners.ts";
 import { connectFailure, cutFailure, type Failure } from "./outcome.ts";
 import type { Kind } from "./plan.ts";
 import type { Address } from "./target.ts";
+import { WebSocketTalk } from "./websocket.ts";
+
+/** How often a slow sender sends, and a WebSocket says something. */
+const PIECE_EVERY_MS = 5;
+const TEXT_EVERY_MS = 100;
 
 export interface ConnectionOwner {
   /** The request's bytes, valid until it is asked for the next. */
@@ -20,18 +26,25 @@ export interface ConnectionOwner {
   failed(connection: Connection, failure: Failure): void;
   /** An idle connection ended, or got bytes that nobody asked for (`unasked`) and was closed. No request is involved. */
   idleEnded(connection: Connection, unasked: boolean): void;
+  /** A client that was silent begins to speak: its wait counts from now. */
+  speaks(exchange: Exchange): void;
   /** The kernel's errno behind a connect that the runtime calls ECONNREFUSED. */
   refusalErrno(): string;
 }
 
-/** `abandoned`: timed out in connect, whose socket we cannot reach yet; the object is of no further use. */
-type State = "closed" | "connecting" | "idle" | "busy" | "abandoned";
+/**
+ * `silent`: connected, and nothing is to be said yet. `abandoned`: timed out in connect, whose socket we cannot reach yet; the
+ * object is of no further use.
+ */
+type State = "closed" | "connecting" | "silent" | "idle" | "busy" | "abandoned";
 
 /** What is sent, and when it was meant to be. Filled by the owner before `send`. */
 export class Exchange {
   n = 0;
   kind: Kind = "fresh";
   keepBodyBytes = 0;
+  /** How long it takes its time on purpose; the time limit comes on top. */
+  lingerMs = 0;
   intendedMs = 0;
   startedMs = 0;
   /** Whether the connection had carried an answer before. */
@@ -47,6 +60,9 @@ export class Connection {
   readonly exchange = new Exchange();
   #socket: Socket<Connection> | undefined;
   #unsent: Uint8Array | undefined;
+  /** Of a kind that takes its time. */
+  #timer: Timer | undefined;
+  #talk: WebSocketTalk | undefined;
 
   constructor(
     private readonly address: Address,
@@ -67,6 +83,32 @@ export class Connection {
     this.#connect().catch(() => {});
   }
 
+  get #manner(): Manner {
+    return MANNERS[this.exchange.kind];
+  }
+
+  /** Connected long enough without a word: sends its request now. */
+  speak(): void {
+    if (this.state !== "silent") return;
+    clearTimeout(this.#timer);
+    this.owner.speaks(this.exchange);
+    this.#write();
+  }
+
+  /** It has no `reader`: it has judged itself. */
+  get isWebSocket(): boolean {
+    return this.#talk !== undefined;
+  }
+
+  get receivedBytes(): number {
+    return this.#talk?.receivedBytes ?? this.reader.receivedBytes;
+  }
+
+  /** Whether a part of the request is sent and a part is not. */
+  get isHalfSent(): boolean {
+    return this.state === "busy" && this.#unsent !== undefined;
+  }
+
   /** After `answered`: keeps the connection for the next request. False where it cannot carry one; it is closed then. */
   keep(): boolean {
     const reusable = this.#socket !== undefined && this.reader.head.keepAlive && this.#unsent === undefined;
@@ -78,7 +120,9 @@ export class Connection {
   /** Closes in good order, whatever it is at. Reports nothing. */
   close(): void {
     const socket = this.#socket;
-    this.#socket = this.#unsent = undefined;
+    this.#socket = this.#unsent = this.#talk = undefined;
+    // One kind of timer at a time, and both kinds are ended alike.
+    clearTimeout(this.#timer);
     if (this.state === "connecting") this.state = "abandoned";
     else if (this.state !== "abandoned") this.state = "closed";
     socket?.end();
@@ -108,11 +152,53 @@ export class Connection {
   #write(): void {
     this.state = "busy";
     const bytes = this.owner.encode(this.exchange);
-    const sent = this.#socket?.write(bytes) ?? -1;
-    if (sent >= bytes.length) return;
-    // -1: the peer has closed. Its close event is on the way and knows whether by FIN or by reset.
-    const from = Math.max(0, sent);
-    this.#unsent = from >= this.owner.stableFrom(this.exchange) ? bytes.subarray(from) : bytes.slice(from);
+    if (this.#manner.sendsSlowly) this.#writeSlowly(bytes.slice());
+    else {
+      const sent = this.#socket?.write(bytes) ?? -1;
+      // -1: the peer has closed. Its close event is on the way and knows whether by FIN or by reset.
+      const from = Math.max(0, sent);
+      if (sent < bytes.length)
+        this.#unsent =
+          from >= this.owner.stableFrom(this.exchange) ? bytes.subarray(from) : bytes.slice(from);
+      else this.#sentAll();
+    }
+    if (this.#manner.readsSlowly) this.#readLater();
+    if (this.#manner.streams === "websocket") this.#converse();
+  }
+
+  #writeSlowly(bytes: Uint8Array): void {
+    const pieces = Math.max(1, Math.floor(this.exchange.lingerMs / PIECE_EVERY_MS));
+    const pieceBytes = Math.ceil(bytes.length / pieces);
+    this.#unsent = bytes;
+    this.#timer = setInterval(() => {
+      const unsent = this.#unsent ?? bytes.subarray(bytes.length);
+      const sent = Math.max(0, this.#socket?.write(unsent.subarray(0, pieceBytes)) ?? 0);
+      this.#unsent = sent < unsent.length ? unsent.subarray(sent) : undefined;
+      if (this.#unsent === undefined) clearTimeout(this.#timer);
+    }, PIECE_EVERY_MS);
+  }
+
+  /** The kernel's buffers fill up meanwhile, then the server's own. */
+  #readLater(): void {
+    const socket = this.#socket;
+    socket?.pause();
+    this.#timer = setTimeout(() => socket?.resume(), this.exchange.lingerMs);
+  }
+
+  #converse(): void {
+    const talk = new WebSocketTalk();
+    this.#talk = talk;
+    const until = performance.now() + this.exchange.lingerMs;
+    this.#timer = setInterval(() => {
+      if (talk.state !== "open") return;
+      const isOver = performance.now() >= until;
+      this.#socket?.write(isOver ? talk.goodbye() : talk.message());
+      if (isOver) clearTimeout(this.#timer);
+    }, TEXT_EVERY_MS);
+  }
+
+  #sentAll(): void {
+    if (this.#manner.halfCloses) this.#socket?.shutdown();
   }
 
   #fail(failure: Failure): void {
@@ -128,7 +214,12 @@ export class Connection {
       return;
     }
     this.#socket = socket;
-    this.#write();
+    if (!this.#manner.silent) {
+      this.#write();
+      return;
+    }
+    this.state = "silent";
+    this.#timer = setTimeout(() => this.speak(), this.exchange.lingerMs);
   }
 
   refused(errno: string): void {
@@ -144,16 +235,31 @@ export class Connection {
       this.#endIdle(true);
       return;
     }
+    if (this.state === "silent") {
+      this.#fail({ class: "closed-before-request", phase: "silent", detail: "with an answer to nothing" });
+      return;
+    }
+    if (this.#talk) {
+      this.#receivedFrames(this.#talk, chunk);
+      return;
+    }
     const state = this.reader.push(chunk);
     if (state === "done") this.owner.answered(this);
     else if (state === "bad")
       this.#fail({ class: "malformed", phase: "answer", detail: this.reader.problem });
   }
 
+  #receivedFrames(talk: WebSocketTalk, chunk: Uint8Array): void {
+    const state = talk.push(chunk, (frame) => this.#socket?.write(frame));
+    if (typeof state === "object") this.#fail(state);
+    else if (state === "closed") this.owner.answered(this);
+  }
+
   writable(socket: Socket<Connection>): void {
-    if (socket !== this.#socket || this.#unsent === undefined) return;
+    if (socket !== this.#socket || this.#unsent === undefined || this.#manner.sendsSlowly) return;
     const sent = Math.max(0, socket.write(this.#unsent));
     this.#unsent = sent >= this.#unsent.length ? undefined : this.#unsent.subarray(sent);
+    if (this.#unsent === undefined) this.#sentAll();
   }
 
   ended(socket: Socket<Connection>, error: Error | undefined): void {
@@ -162,17 +268,21 @@ export class Connection {
       this.#endIdle(false);
       return;
     }
-    if (error) {
-      this.#fail(cutFailure(this.reader.cut, errnoOf(error)));
-      return;
-    }
-    const cut = this.reader.end();
+    const cut = error || this.#talk ? undefined : this.reader.end();
     if (cut !== "done") {
-      this.#fail(cutFailure(cut, undefined));
+      this.#fail(this.#cutBy(error && errnoOf(error)));
       return;
     }
     this.#socket = undefined;
     this.owner.answered(this);
+  }
+
+  /** What an end of the connection means now. */
+  #cutBy(errno: string | undefined): Failure {
+    if (this.state === "silent") return { class: "closed-before-request", phase: "silent", errno };
+    const isOpen = this.#talk ? this.#talk.state === "open" : this.reader.cut === "body";
+    if (this.#manner.streams && isOpen) return { class: "stream-cut", phase: "body", errno };
+    return cutFailure(this.#talk ? "before-byte" : this.reader.cut, errno);
   }
 
   #endIdle(unasked: boolean): void {

@@ -6,6 +6,7 @@
  * with nothing in flight. A request that got lost in here would be our bug, and must not pass as a clean run.
  */
 import type { Connection, ConnectionOwner, Exchange } from "./connection.ts";
+import { lingers, MANNERS } from "./manners.ts";
 import type { Failure } from "./outcome.ts";
 import type { LoadPlan } from "./plan.ts";
 import { Pool } from "./pool.ts";
@@ -88,6 +89,11 @@ class Engine implements LoadRun, ConnectionOwner {
     for (let i = 0; i < requests; i++) this.#start(now, true);
   }
 
+  release(percent: number): void {
+    this.#clock();
+    this.#pool.release(percent);
+  }
+
   segment(name: string): void {
     this.#tally.segment(name);
   }
@@ -105,11 +111,10 @@ class Engine implements LoadRun, ConnectionOwner {
   answered(connection: Connection): void {
     const now = this.#clock();
     const { exchange, reader } = connection;
-    const stale = this.#noteVersion(connection);
-    const failure = this.#requests.judge(reader, exchange.n, exchange.kind) ?? stale;
+    const failure = this.#judge(connection);
     if (failure) this.#bookFailure(connection, failure, now);
     else this.#tally.good(exchange, now);
-    const keep = this.#requests.reuses(exchange.kind) && !exchange.extra && reader.surplusBytes === 0;
+    const keep = MANNERS[exchange.kind].reuses === true && !exchange.extra && reader.surplusBytes === 0;
     if (keep) connection.keep();
     else connection.close();
     this.#release(connection);
@@ -125,6 +130,12 @@ class Engine implements LoadRun, ConnectionOwner {
   idleEnded(_connection: Connection, unasked: boolean): void {
     if (unasked) this.#unaskedBytes++;
     else this.#idleCloses++;
+  }
+
+  speaks(exchange: Exchange): void {
+    exchange.intendedMs = exchange.startedMs = this.#clock();
+    exchange.lingerMs = 0;
+    exchange.segment = this.#tally.currentSegment;
   }
 
   refusalErrno(): string {
@@ -153,12 +164,14 @@ class Engine implements LoadRun, ConnectionOwner {
     const requests = this.#requests;
     const n = this.#tally.started;
     const kind = requests.kindOf(n);
-    const connection = this.#pool.take(requests.reuses(kind) && !extra);
+    const manner = MANNERS[kind];
+    const connection = this.#pool.take(manner.reuses === true && !extra);
     if (connection.state === "closed") this.#opened++;
     const { exchange } = connection;
     exchange.n = n;
     exchange.kind = kind;
     exchange.keepBodyBytes = requests.keepBodyBytes(kind);
+    exchange.lingerMs = lingers(manner) ? this.plan.lingerMs : 0;
     exchange.intendedMs = intendedMs;
     exchange.startedMs = this.#now;
     exchange.extra = extra;
@@ -231,8 +244,9 @@ class Engine implements LoadRun, ConnectionOwner {
   // The books
 
   #bookFailure(connection: Connection, failure: Failure, now: number): void {
-    const { receivedBytes: bytes, status } = connection.reader;
-    const record = this.#tally.bad(connection.exchange, failure, { bytes, status }, now);
+    const { receivedBytes: bytes, reader } = connection;
+    const received = { bytes, status: reader.state === "idle" ? 0 : reader.status };
+    const record = this.#tally.bad(connection.exchange, failure, received, now);
     if (record) this.options.onFailure?.(record);
   }
 
@@ -250,6 +264,14 @@ class Engine implements LoadRun, ConnectionOwner {
     if (this.#newer === undefined || !this.plan.staleIsFailure) return undefined;
     const version = reader.head.header("x-version");
     return { class: "stale-version", phase: "answer", detail: `${version} after ${this.#newer}` };
+  }
+
+  /** Undefined: it is good. */
+  #judge(connection: Connection): Failure | undefined {
+    const { exchange, reader } = connection;
+    if (connection.isWebSocket) return undefined;
+    const stale = this.#noteVersion(connection);
+    return this.#requests.judge(reader, exchange.n, exchange.kind) ?? stale;
   }
 
   #tick(): void {

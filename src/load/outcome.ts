@@ -3,6 +3,7 @@
  * codes and `verify` use them. The meanings are those of unix(7) and tcp(7), seen from a client that never tries again.
  */
 import type { Cut } from "../http/response.ts";
+import { MANNERS } from "./manners.ts";
 import type { Kind } from "./plan.ts";
 
 export type FailureClass =
@@ -18,6 +19,8 @@ export type FailureClass =
   | "connect-failed"
   /** This machine had no descriptor or port left for us: says nothing about the server. */
   | "local-limit"
+  /** Closed or reset while the client had not said anything yet, by the server's choice. */
+  | "closed-before-request"
   /** Connection reset, no byte of an answer: lost in the accept queue, or closed with the request unread. */
   | "reset-before-byte"
   /** Closed in good order, no byte of an answer. On a reused connection: the keep-alive race. */
@@ -26,13 +29,19 @@ export type FailureClass =
   | "cut-head"
   /** The body ended before its declared end, by close or reset. */
   | "cut-body"
+  /** A stream (server-sent events, a WebSocket) ended in the middle, without a word. */
+  | "stream-cut"
+  /** A WebSocket that the server ended by a close frame; `closeCode` is its reason. */
+  | "stream-closed"
   /** Connected, and no complete answer within the time limit; `phase` says how far it came. */
   | "timeout"
   /** The answer breaks HTTP/1.1's framing rules. */
   | "malformed"
   /** A complete answer with bytes behind it that nobody asked for, e.g. the answer twice. */
   | "surplus-bytes"
-  /** A complete answer with status 400 or above. */
+  /** A proxy in front found no server, or lost it (502, 504). */
+  | "bad-gateway"
+  /** Any other complete answer with status 400 or above. */
   | "bad-status"
   /** A complete answer to something else: another request's id, wrong byte count or checksum. */
   | "wrong-body"
@@ -50,20 +59,24 @@ export const FAILURE_CLASSES: Record<FailureClass, { blame: Blame; meaning: stri
   "connect-timeout": { blame: "server", meaning: "no connection in time" },
   "connect-failed": { blame: "server", meaning: "could not connect" },
   "local-limit": { blame: "generator", meaning: "this machine had no descriptor or port left" },
+  "closed-before-request": { blame: "server", meaning: "connection closed before anything was sent" },
   "reset-before-byte": { blame: "server", meaning: "connection reset before a byte of the answer" },
   "fin-before-byte": { blame: "server", meaning: "connection closed before a byte of the answer" },
   "cut-head": { blame: "server", meaning: "answer cut in its head" },
   "cut-body": { blame: "server", meaning: "answer cut in its body" },
+  "stream-cut": { blame: "server", meaning: "stream cut in the middle" },
+  "stream-closed": { blame: "server", meaning: "WebSocket closed by the server" },
   timeout: { blame: "server", meaning: "no complete answer in time" },
   malformed: { blame: "server", meaning: "answer breaks HTTP framing" },
   "surplus-bytes": { blame: "server", meaning: "bytes behind the answer" },
+  "bad-gateway": { blame: "server", meaning: "a proxy found no server, or lost it" },
   "bad-status": { blame: "server", meaning: "status 400 or above" },
   "wrong-body": { blame: "server", meaning: "answer to something else" },
   "stale-version": { blame: "server", meaning: "older version after a newer one" },
 };
 
-/** How far the exchange had come. `answer`: complete, and wrong. */
-export type Phase = "connect" | Cut | "answer";
+/** How far the exchange had come. `silent`: connected, nothing sent. `answer`: complete, and wrong. */
+export type Phase = "connect" | "silent" | Cut | "answer";
 
 /** Why a request failed, before it is known which one it was. */
 export interface Failure {
@@ -72,6 +85,8 @@ export interface Failure {
   /** Symbolic, e.g. ECONNRESET; undefined where the system reported no error. */
   errno?: string | undefined;
   detail?: string | undefined;
+  /** Of a WebSocket (RFC 6455, 7.4). */
+  closeCode?: number | undefined;
 }
 
 /** Everything about one failed request. Times in milliseconds since the run began. */
@@ -83,6 +98,7 @@ export interface FailureRecord {
   phase: Phase;
   errno?: string;
   detail?: string;
+  closeCode?: number;
   /** Whether its connection had carried an answer before. */
   reused: boolean;
   intendedMs: number;
@@ -133,7 +149,4 @@ export function cutFailure(cut: Cut, errno: string | undefined): Failure {
  * was not executed, and an HTTP client is to send it again (RFC 9112, 9.3.1); we never do, so we can tell it apart.
  */
 export const isKeepAliveRace = (f: Pick<FailureRecord, "class" | "reused" | "kind">): boolean =>
-  f.reused &&
-  (f.class === "fin-before-byte" || f.class === "reset-before-byte") &&
-  f.kind !== "post" &&
-  f.kind !== "upload";
+  f.reused && (f.class === "fin-before-byte" || f.class === "reset-before-byte") && !MANNERS[f.kind].posts;

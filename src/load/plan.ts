@@ -3,7 +3,10 @@ import { HupwatchError } from "../error.ts";
 import type { Target } from "./target.ts";
 
 /** The kinds of request; each meets a swap in a way of its own. */
-export const KINDS = ["fresh", "keepalive", "post", "slow", "upload"] as const;
+export const KINDS = [
+  ...(["fresh", "keepalive", "post", "slow", "upload"] as const),
+  ...(["late", "slow-send", "slow-read", "half-close", "sse", "websocket"] as const),
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 export const MODES = [...KINDS, "mix"] as const;
@@ -23,6 +26,14 @@ export interface LoadPlan {
   timeoutMs: number;
   /** What `slow` asks the server to wait. */
   slowMs: number;
+  /** How long those take their time that do (manners.ts): silent, sending, not reading, or streaming. */
+  lingerMs: number;
+  /** What a `slow-read` asks for: more than the kernel's buffers take. */
+  readBytes: number;
+  /** Where `websocket` asks for the upgrade. */
+  websocketUrl: string;
+  /** Each request is due at a random instant of its slot, the same ones for the same number; undefined: evenly. */
+  jitterSeed: number | undefined;
   /** Size of an `upload`'s body. */
   uploadBytes: number;
   /** Whether the answers to `post` and `upload` must follow the fixture contract: bytes, sha256 and id as JSON. */
@@ -43,6 +54,10 @@ export const DEFAULTS = {
   requests: undefined,
   timeoutMs: 10_000,
   slowMs: 500,
+  lingerMs: 2000,
+  readBytes: 8 * 1024 * 1024,
+  websocketUrl: "/ws",
+  jitterSeed: undefined,
   uploadBytes: 1024 * 1024,
   checkBodies: true,
   staleIsFailure: false,
@@ -57,6 +72,9 @@ const BOUNDS: Partial<Record<keyof LoadPlan, readonly [number, number]>> = {
   requests: [1, 9_999_999_999],
   timeoutMs: [1, 3600_000],
   slowMs: [0, 3600_000],
+  lingerMs: [0, 3600_000],
+  readBytes: [1, 1024 * 1024 * 1024],
+  jitterSeed: [0, 0xffffffff],
   uploadBytes: [1, 1024 * 1024 * 1024],
   missedMax: [0, 1],
   failureRecordsMax: [0, 1_000_000],

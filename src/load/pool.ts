@@ -48,9 +48,15 @@ export class Pool {
     for (const connection of [...this.#all])
       if (
         (connection.state === "busy" || connection.state === "connecting") &&
-        connection.exchange.startedMs < limitMs
+        connection.exchange.startedMs + connection.exchange.lingerMs < limitMs
       )
         connection.timeOut();
+  }
+
+  /** Of those that are connected and silent, so many of every hundred begin to speak, the longest silent first. */
+  release(percent: number): void {
+    const silent = this.#all.filter((one) => one.state === "silent");
+    for (const one of silent.slice(0, Math.ceil((silent.length * percent) / 100))) one.speak();
   }
 
   closeAll(): void {

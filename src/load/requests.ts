@@ -6,13 +6,17 @@
  * until the next `encode`.
  */
 import type { ResponseReader } from "../http/response.ts";
+import { MANNERS } from "./manners.ts";
 import type { Failure } from "./outcome.ts";
 import { KINDS, type Kind, type LoadPlan, type Mode } from "./plan.ts";
+import { UPGRADE_FIELDS } from "./websocket.ts";
 
 const DIGITS = 10;
 /** Bodies per kind: neighbours differ, so an answer to the wrong body is told by its checksum too. */
 const VARIANTS = 4;
 const POST_BYTES = 1024;
+/** Of a stream. */
+const CHUNK_EVERY_MS = 100;
 /** Enough for the contract's JSON and a proxy's wrapping. */
 const KEPT_ANSWER_BYTES = 4096;
 
@@ -58,14 +62,9 @@ export class Requests {
     return this.idPrefix + String(n).padStart(DIGITS, "0");
   }
 
-  /** Whether this kind's connections carry more than one request. */
-  reuses(kind: Kind): boolean {
-    return kind === "keepalive" || kind === "post";
-  }
-
   /** What the reader needs to know before the answer comes. */
   keepBodyBytes(kind: Kind): number {
-    return this.plan.checkBodies && (kind === "post" || kind === "upload") ? KEPT_ANSWER_BYTES : 0;
+    return this.plan.checkBodies && MANNERS[kind].posts ? KEPT_ANSWER_BYTES : 0;
   }
 
   encode(n: number, kind: Kind): Uint8Array {
@@ -84,6 +83,8 @@ export class Requests {
   judge(reader: ResponseReader, n: number, kind: Kind): Failure | undefined {
     if (reader.surplusBytes > 0)
       return wrong("surplus-bytes", `${reader.surplusBytes} bytes behind the answer`);
+    if (reader.status === 502 || reader.status === 504)
+      return wrong("bad-gateway", `status ${reader.status}`);
     if (reader.status >= 400) return wrong("bad-status", `status ${reader.status}`);
     if (reader.head.withHeader("x-request-id", this.#readEcho) && this.#echoed !== n)
       return wrong("wrong-body", `answers id '${reader.head.header("x-request-id")}'`);
@@ -122,6 +123,7 @@ export class Requests {
   #encodeKind(kind: Kind): Encoded[] {
     switch (kind) {
       case "post":
+      case "slow-send":
         return Array.from({ length: VARIANTS }, (_, i) => this.#encodeOne(kind, body(POST_BYTES, i)));
       case "upload":
         return Array.from({ length: 2 }, (_, i) => this.#encodeOne(kind, body(this.plan.uploadBytes, i)));
@@ -136,17 +138,16 @@ export class Requests {
       `${content ? "POST" : "GET"} ${this.#urlOf(kind)} HTTP/1.1`,
       `Host: ${host}`,
       "User-Agent: hupwatch-load",
-      ...(this.reuses(kind) ? [] : ["Connection: close"]),
+      ...connectionFields(kind),
       ...(content ? ["Content-Type: application/octet-stream", `Content-Length: ${content.length}`] : []),
       `X-Request-Id: ${this.idPrefix}`,
     ];
     const upToId = Buffer.from(lines.join("\r\n"));
     return {
-      bytes: Buffer.concat([
-        upToId,
-        Buffer.from(`${"0".repeat(DIGITS)}\r\n\r\n`),
-        content ?? Buffer.alloc(0),
-      ]),
+      // Not a Buffer, whose slice(3) would be the same bytes, whatever is patched into them later.
+      bytes: new Uint8Array(
+        Buffer.concat([upToId, Buffer.from(`${"0".repeat(DIGITS)}\r\n\r\n`), content ?? Buffer.alloc(0)]),
+      ),
       digitsAt: upToId.length,
       body: content && { bytes: content.length, sha256: sha256(content) },
     };
@@ -156,9 +157,27 @@ export class Requests {
   #urlOf(kind: Kind): string {
     const { url } = this.plan.target;
     const own = this.plan.mode !== "mix" && url !== "/";
-    if (kind === "fresh" || kind === "keepalive" || own) return url;
-    return kind === "slow" ? `/slow?ms=${this.plan.slowMs}` : "/upload";
+    if (own) return url;
+    const { slowMs, lingerMs, readBytes, websocketUrl } = this.plan;
+    switch (kind) {
+      case "slow":
+        return `/slow?ms=${slowMs}`;
+      case "slow-read":
+        return `/big?bytes=${readBytes}`;
+      case "sse":
+        return `/stream?chunks=${Math.max(1, Math.ceil(lingerMs / CHUNK_EVERY_MS))}&ms=${CHUNK_EVERY_MS}`;
+      case "websocket":
+        return websocketUrl;
+      default:
+        return MANNERS[kind].posts ? "/upload" : url;
+    }
   }
+}
+
+function connectionFields(kind: Kind): string[] {
+  const { reuses, streams } = MANNERS[kind];
+  if (streams === "websocket") return UPGRADE_FIELDS;
+  return [...(reuses ? [] : ["Connection: close"]), ...(streams ? ["Accept: text/event-stream"] : [])];
 }
 
 const wrong = (cls: Failure["class"], detail: string): Failure => ({ class: cls, phase: "answer", detail });

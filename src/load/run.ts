@@ -32,6 +32,8 @@ export interface LoadRun {
   readonly originMs: number;
   /** Sends so many requests at once, each on a new connection, beyond the plan's rate and connections. */
   burst(requests: number): void;
+  /** Has so many of every hundred `late` clients that wait in silence speak now. */
+  release(percent: number): void;
   /** Names the stretch that begins now, e.g. "swap"; "base" is the rest. The result has percentiles for each. */
   segment(name: string): void;
 }

@@ -30,6 +30,8 @@ export interface PacedOptions {
   slots: number;
   /** How long a due slot may wait for a free connection. */
   maxWaitMs: number;
+  /** Where in its slot each request is due, 0 to below 1: a fixed rate could beat in time with a swap. */
+  jitter?: ((slot: number) => number) | undefined;
 }
 
 export class PacedSchedule implements Schedule {
@@ -75,13 +77,15 @@ export class PacedSchedule implements Schedule {
 
   // A product, not a sum: adding up intervals would drift.
   #dueAt(slot: number): number {
-    return this.options.startMs + (slot * 1000) / this.options.rate;
+    const { startMs, rate, jitter } = this.options;
+    return startMs + ((slot + (jitter ? jitter(slot) : 0)) * 1000) / rate;
   }
 
   #slotsDueBy(now: number): number {
-    return now < this.options.startMs
-      ? 0
-      : Math.floor(((now - this.options.startMs) * this.options.rate) / 1000) + 1;
+    const { startMs, rate } = this.options;
+    if (now < startMs) return 0;
+    const begun = Math.floor(((now - startMs) * rate) / 1000);
+    return this.#dueAt(begun) <= now ? begun + 1 : begun;
   }
 }
 
@@ -117,9 +121,18 @@ export class EagerSchedule implements Schedule {
 }
 
 /** Starts at zero. */
-export function scheduleOf({ rate, durationMs, requests, timeoutMs }: LoadPlan): Schedule {
+export function scheduleOf({ rate, durationMs, requests, timeoutMs, jitterSeed: seed }: LoadPlan): Schedule {
   const most = requests ?? Number.POSITIVE_INFINITY;
   if (rate === undefined) return new EagerSchedule(durationMs ?? Number.POSITIVE_INFINITY, most);
   const inTime = durationMs === undefined ? most : Math.max(1, Math.floor((durationMs * rate) / 1000));
-  return new PacedSchedule({ startMs: 0, rate, slots: Math.min(most, inTime), maxWaitMs: timeoutMs });
+  const jitter = seed === undefined ? undefined : (slot: number) => fraction(seed, slot);
+  return new PacedSchedule({ startMs: 0, rate, slots: Math.min(most, inTime), maxWaitMs: timeoutMs, jitter });
+}
+
+/** From 0 to below 1, at random and the same again for the same two numbers (the finalizer of MurmurHash3). */
+export function fraction(seed: number, n: number): number {
+  let x = (seed ^ Math.imul(n + 1, 0x9e3779b9)) >>> 0;
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
 }

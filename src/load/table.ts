@@ -54,7 +54,7 @@ function failures(r: LoadReport): string {
     f.class,
     count(f.count),
     f.kind,
-    f.errno ?? "",
+    f.errno ?? (f.closeCode === undefined ? "" : `code ${f.closeCode}`),
     f.phase,
     f.reused ? "reused connection" : "new connection",
     FAILURE_CLASSES[f.class].meaning,

@@ -27,6 +27,7 @@ export interface FailureCount {
   class: FailureClass;
   phase: Phase;
   errno?: string;
+  closeCode?: number;
   reused: boolean;
   count: number;
 }
@@ -125,6 +126,7 @@ export class Tally {
       phase: failure.phase,
       ...(failure.errno ? { errno: failure.errno } : {}),
       ...(failure.detail ? { detail: failure.detail } : {}),
+      ...(failure.closeCode ? { closeCode: failure.closeCode } : {}),
       reused,
       intendedMs: exchange.intendedMs,
       startedMs: exchange.startedMs,
@@ -179,12 +181,15 @@ export class Tally {
     base.latency = merged(Object.values(this.kinds).map((kind) => kind.latency));
   }
 
-  #count({ kind, reused }: Exchange, { class: cls, phase, errno }: Failure): void {
-    const key = `${kind} ${cls} ${phase} ${errno} ${reused}`;
+  #count({ kind, reused }: Exchange, { class: cls, phase, errno, closeCode }: Failure): void {
+    const key = `${kind} ${cls} ${phase} ${errno} ${closeCode} ${reused}`;
     const found = this.failureCounts.get(key);
-    if (found) found.count++;
-    else
-      this.failureCounts.set(key, { kind, class: cls, phase, ...(errno ? { errno } : {}), reused, count: 1 });
+    if (found) {
+      found.count++;
+      return;
+    }
+    const known = { ...(errno ? { errno } : {}), ...(closeCode ? { closeCode } : {}) };
+    this.failureCounts.set(key, { kind, class: cls, phase, ...known, reused, count: 1 });
   }
 
   #kind(kind: Kind): KindTally {

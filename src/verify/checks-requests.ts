@@ -1,5 +1,6 @@
 /** Checks of the requests themselves: none forgotten, none dropped, each POST once, each body whole. */
-import { type Check, type Facts, make, verdict } from "./check.ts";
+import { MANNERS } from "../load/manners.ts";
+import { bounded, type Check, type Facts, make, verdict } from "./check.ts";
 import { countOf, describeLosses } from "./losses.ts";
 import { count, us } from "./words.ts";
 
@@ -48,7 +49,7 @@ export function keepAliveRaces({ losses, evidence: { plan, modes } }: Facts): Ch
 }
 
 export function exactlyOnce({ evidence: { ledger, modes } }: Facts): Check | undefined {
-  if (!modes.some((mode) => mode === "post" || mode === "upload" || mode === "mix")) return undefined;
+  if (!modes.some((mode) => mode === "mix" || MANNERS[mode].posts)) return undefined;
   if (!ledger) {
     const why =
       "no ledger ($VERIFY_LEDGER): each answer named its POST's id, a second execution would not be seen";
@@ -67,6 +68,22 @@ export function exactlyOnce({ evidence: { ledger, modes } }: Facts): Check | und
     ...duplicates.map((id) => `executed more than once: ${id}`),
     ...neverExecuted.map((id) => `answered and never executed: ${id}`),
   ]);
+}
+
+/** Streams that were to go on and did not: how they ended. One that was ended in good order is reported, never a drop. */
+export function streams({ losses, swaps, evidence: { plan, modes } }: Facts): Check | undefined {
+  const kinds = modes.filter((mode) => mode !== "mix" && MANNERS[mode].streams !== undefined);
+  if (kinds.length === 0) return undefined;
+  const runs = swaps?.runs.filter(({ mode }) => kinds.some((kind) => kind === mode)) ?? [];
+  const crossed = runs
+    .flatMap(({ result }) => result.segments)
+    .filter((segment) => segment.name === "swap")
+    .reduce((sum, segment) => sum + segment.ok + segment.failed, 0);
+  const cut = losses.filter((l) => l.class === "stream-cut").reduce((sum, l) => sum + l.count, 0);
+  const closed = countOf(losses, "stream") - cut;
+  const summary = `${count(crossed)} crossed a swap: ${count(closed)} closed with a code, ${count(cut)} cut`;
+  const check = bounded("streams", cut, plan.bounds.maxCutStreams, summary);
+  return { ...check, details: describeLosses(losses, "stream") };
 }
 
 export function bodies({ losses, evidence }: Facts): Check | undefined {

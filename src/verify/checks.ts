@@ -1,6 +1,14 @@
 /** Judges the evidence: one function a check, in the order of the report. Pure; nothing is measured here. */
 import type { Check, Judge } from "./check.ts";
-import { bodies, conservation, drops, exactlyOnce, generator, keepAliveRaces } from "./checks-requests.ts";
+import {
+  bodies,
+  conservation,
+  drops,
+  exactlyOnce,
+  generator,
+  keepAliveRaces,
+  streams,
+} from "./checks-requests.ts";
 import { growth, leftovers, memory, replaced, swaps, versions } from "./checks-service.ts";
 import { gap, mixedVersions, p99, p999, timings } from "./checks-time.ts";
 import type { Evidence } from "./evidence.ts";
@@ -8,7 +16,7 @@ import type { Loss } from "./losses.ts";
 import { count } from "./words.ts";
 
 const JUDGES: readonly Judge[] = [
-  ...[swaps, replaced, conservation, drops, keepAliveRaces, exactlyOnce, bodies, versions],
+  ...[swaps, replaced, conservation, drops, keepAliveRaces, exactlyOnce, bodies, streams, versions],
   ...[mixedVersions, gap, p99, p999, timings],
   ...[leftovers, growth, memory, generator],
 ];

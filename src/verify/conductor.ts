@@ -2,18 +2,20 @@
  * Leads a verification: starts the subject, loads it, has it swap, stops it, and hands back what was seen. It judges
  * nothing. The order matters: the load ends before the subject is stopped, for a stop ends requests by right.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { startLoad } from "../load/engine.ts";
+import { lingers, MANNERS } from "../load/manners.ts";
 import { type Mode, makePlan } from "../load/plan.ts";
 import { preflight } from "../load/preflight.ts";
 import type { LoadResult } from "../load/result.ts";
-import { parseTarget, type Target } from "../load/target.ts";
+import { type Address, parseTarget, type Target } from "../load/target.ts";
 import { RunClock } from "./clock.ts";
 import type { Evidence, Stage } from "./evidence.ts";
 import { ForeignServer } from "./foreign.ts";
+import { NginxFront } from "./front.ts";
 import { HupwatchServer } from "./hupwatch.ts";
 import type { Swap } from "./journal.ts";
 import { joinLedger } from "./ledger.ts";
@@ -41,6 +43,7 @@ export interface Progress {
 }
 
 const WARM_UP_MS = 1000;
+const PROBE_LINGER_MS = 200;
 /** What a stopped generation's stragglers may take to be gone from the process table. */
 const REMAINS_GRACE_MS = 3000;
 
@@ -50,7 +53,7 @@ export async function conduct(plan: VerifyPlan, watcher: Watcher): Promise<Evide
   using _folder = { [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
   const ledger = plan.ledger ?? join(folder, "ledger");
   await using subject = subjectOf(plan, clock, folder, ledger);
-  return await new Conductor(plan, subject, clock, watcher, ledger).run();
+  return await new Conductor(plan, subject, clock, watcher, ledger, folder).run();
 }
 
 function subjectOf(plan: VerifyPlan, clock: RunClock, folder: string, ledger: string): Subject {
@@ -65,6 +68,8 @@ class Conductor {
   #socketPath: string | undefined;
   #doing = "starting";
   #traffic: Traffic | undefined;
+  /** The server's own, whatever is in front of it. */
+  #address: Address | undefined;
   #servers: Server[] | undefined;
   /** Asked before the load; in the ledger they are. */
   readonly #probes: LoadResult[] = [];
@@ -77,6 +82,7 @@ class Conductor {
     private readonly clock: RunClock,
     private readonly watcher: Watcher,
     private readonly ledger: string,
+    private readonly folder: string,
   ) {
     this.#evidence = {
       ...{ plan, target: "", modes: [], steered: undefined, startedAt: clock.startedAt, elapsedMs: 0 },
@@ -92,11 +98,16 @@ class Conductor {
     evidence.target = await subject.start();
     const target = parseTarget(evidence.target, process.cwd());
     const { address } = target;
+    this.#address = address;
     if (address.kind === "unix" && !address.path.startsWith("\0")) this.#socketPath = address.path;
     await preflight(makePlan(target, { connections: plan.connections }));
+    await using front = plan.front && (await NginxFront.start(this.#frontFolder(), address));
+    if (front) evidence.target = target.url === "/" ? front.target : `${front.target}:${target.url}`;
     await this.#assertAnswers();
-    evidence.steered = subject.steered;
+    // What stands in front keeps connections of its own: a new one of ours may lead to an old generation by right.
+    evidence.steered = front ? false : subject.steered;
     evidence.modes = plan.modes ?? (await this.#offeredModes());
+    await this.#assertServed(evidence.modes);
 
     await this.#stage("swaps", plan.swaps, () => subject.swap());
     for (const kind of plan.chaos) await this.#stage(kind, 1, () => subject.chaos(kind));
@@ -124,14 +135,14 @@ class Conductor {
     traffic.segment("warm-up");
     await this.#sleep(Math.min(WARM_UP_MS, plan.everyMs));
     traffic.segment("base");
-    subject.onMoment = () => traffic.burst();
+    subject.onMoment = (moment) => traffic.meet(moment);
     for (let i = 1; i <= times && !this.#over; i++) {
       this.#doing = name === "swaps" ? `swap ${i} of ${times}` : `chaos: ${name}`;
       await this.#quiet(traffic);
       if (this.#over) break;
       traffic.segment("swap");
       stage.swaps.push(...(await this.#watched(act)));
-      traffic.refill();
+      traffic.settle();
       traffic.segment("base");
     }
     await this.#quiet(traffic);
@@ -147,12 +158,21 @@ class Conductor {
 
   /** Does it, and looks who serves before and after. Between two swaps nothing changes. */
   async #watched(act: () => Promise<Swap[]>): Promise<Swap[]> {
-    const { address } = parseTarget(this.#evidence.target, process.cwd());
-    const before = this.#servers ?? (await serversAt(address));
+    const before = this.#servers ?? (await this.#look());
     const swaps = await act();
-    this.#servers = await serversAt(address);
+    this.#servers = await this.#look();
     const processes = changeOf(before, this.#servers);
     return swaps.map((swap) => ({ ...swap, processes }));
+  }
+
+  async #look(): Promise<Server[]> {
+    return this.#address ? serversAt(this.#address) : [];
+  }
+
+  #frontFolder(): string {
+    const folder = join(this.folder, "front");
+    mkdirSync(folder);
+    return folder;
   }
 
   get #over(): boolean {
@@ -208,9 +228,31 @@ class Conductor {
     return ok === 1 ? ["fresh", "keepalive", "post"] : ["fresh", "keepalive"];
   }
 
+  /** A client that is not served without a swap either would prove nothing about one. */
+  async #assertServed(modes: readonly Mode[]): Promise<void> {
+    for (const mode of modes) {
+      if (mode === "mix" || !(lingers(MANNERS[mode]) || MANNERS[mode].halfCloses)) continue;
+      const target = { ...parseTarget(this.#evidence.target, process.cwd()), url: "/" };
+      const [failure] = (await this.#probe(mode, target)).failureRecords;
+      if (!failure) continue;
+      const why = [failure.class, failure.detail].filter((word) => word !== undefined).join(", ");
+      throw new HupwatchError(
+        "verify.not-served",
+        `before any swap a client of --mode ${mode} failed: ${why}`,
+        {
+          exitCode: 3,
+          hint: `leave out ${mode}, or have the app serve it (what it asks for: 'hupwatch load --help')`,
+        },
+      );
+    }
+  }
+
   async #probe(mode: Mode, at: string | Target): Promise<LoadResult> {
     const target = typeof at === "string" ? parseTarget(at, process.cwd()) : at;
-    const plan = makePlan(target, { mode, requests: 1, connections: 1, timeoutMs: this.plan.timeoutMs });
+    const { timeoutMs, websocketUrl } = this.plan;
+    const plan = makePlan(target, {
+      ...{ mode, requests: 1, connections: 1, timeoutMs, websocketUrl, lingerMs: PROBE_LINGER_MS },
+    });
     const result = await startLoad(plan).done;
     this.#probes.push(result);
     return result;

@@ -1,4 +1,5 @@
 /** What the evidence amounts to, in figures: latency in and out of swaps, versions, gaps, timings, growth. Pure. */
+import { lingers, MANNERS } from "../load/manners.ts";
 import { type Percentiles, percentiles } from "../load/result.ts";
 import { merged } from "../load/tally.ts";
 import type { Evidence, Stage } from "./evidence.ts";
@@ -13,9 +14,9 @@ export interface LatencyPair {
   swap: Percentiles;
 }
 
-/** All but the bursts, whose requests wait for each other. */
+/** All but the bursts, whose requests wait for each other, and clients that take their time. */
 export function latencyPairs(stage: Stage | undefined): LatencyPair[] {
-  const runs = (stage?.runs ?? []).filter((run) => run.mode !== "burst");
+  const runs = (stage?.runs ?? []).filter(({ mode }) => isPrompt(mode));
   const pair = (mode: LatencyPair["mode"], some: readonly TrafficRun[]): LatencyPair => ({
     mode,
     steady: percentiles(merged(some.flatMap(({ result }) => result.histograms.segments.get("base") ?? []))),
@@ -24,6 +25,9 @@ export function latencyPairs(stage: Stage | undefined): LatencyPair[] {
   const pairs = runs.map((run) => pair(run.mode, [run]));
   return pairs.length > 1 ? [pair("all", runs), ...pairs] : pairs;
 }
+
+const isPrompt = (mode: TrafficMode): boolean =>
+  mode === "mix" || (mode !== "burst" && !lingers(MANNERS[mode]));
 
 /** In-swap over steady; undefined where one of them was not measured. */
 export function ratioOf(pair: LatencyPair | undefined, of: (p: Percentiles) => number): number | undefined {
@@ -49,7 +53,7 @@ export interface Gap {
 export function gapsOf(stages: readonly Stage[]): Gap[] {
   const longest = new Map<TrafficMode, Gap>();
   for (const { mode, offsetMs, result } of stages.flatMap((stage) => stage.runs)) {
-    if (mode === "burst" || mode === "slow" || mode === "upload") continue;
+    if (!isPrompt(mode) || mode === "slow" || mode === "upload" || mode === "half-close") continue;
     const gap = { mode, ms: result.longestGapMs, fromMs: result.longestGapFromMs + offsetMs };
     if (gap.ms > (longest.get(mode)?.ms ?? -1)) longest.set(mode, gap);
   }

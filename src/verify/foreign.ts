@@ -8,7 +8,7 @@ import type { ReloadSubject } from "./plan.ts";
 import type { Moment, Subject } from "./subject.ts";
 
 const READY_EVERY_MS = 100;
-/** Nobody tells when a foreign server flips: bursts are spread over the settling instead. */
+/** Nobody tells when a foreign server flips or stops: what these are met with is spread over the settling instead. */
 const BURSTS_AFTER_MS = [0, 50, 150, 400, 1000];
 
 export class ForeignServer implements Subject {
@@ -51,7 +51,7 @@ export class ForeignServer implements Subject {
     if (swap.why === undefined && ready !== undefined) swap.why = await this.#until(ready, deadline);
     swap.readyMs = this.clock.now();
     const bursts = BURSTS_AFTER_MS.filter((ms) => ms < settleMs).map((ms) =>
-      setTimeout(() => this.onMoment?.("flipped"), ms),
+      setTimeout(() => this.onMoment?.("stopping"), ms),
     );
     await Bun.sleep(settleMs);
     for (const timer of bursts) clearTimeout(timer);

@@ -26,6 +26,7 @@ const MOMENTS: Record<string, Moment> = {
   "generation.ready": "flipped",
   "swap.done": "decided",
   "swap.rolled-back": "decided",
+  "generation.signalled": "stopping",
   "generation.gone": "gone",
 };
 

@@ -3,6 +3,7 @@
  * $VERIFY_LEDGER names. Joined with what the clients saw, that tells a lost request from one that was executed and lost
  * only its answer, and finds the one that was executed twice, which no client can see.
  */
+import { MANNERS } from "../load/manners.ts";
 import type { FailureRecord } from "../load/outcome.ts";
 import { kindAt } from "../load/requests.ts";
 import type { LoadResult } from "../load/result.ts";
@@ -42,7 +43,7 @@ function joinOne(result: LoadResult, executed: Map<string, number>, found: Ledge
   const failed = new Map<string, FailureRecord>(result.failureRecords.map((f) => [f.id, f]));
   for (let n = 0; n < result.ids.count; n++) {
     const kind = kindAt(result.mode, n);
-    if (kind !== "post" && kind !== "upload") continue;
+    if (!MANNERS[kind].posts) continue;
     const id = result.ids.prefix + String(n).padStart(10, "0");
     const times = executed.get(id) ?? 0;
     executed.delete(id);

@@ -7,9 +7,10 @@ import type { TrafficMode, TrafficRun } from "./traffic.ts";
 /**
  * `drop`: a user lost a request. `race`: the keep-alive race, which every HTTP client is to meet by sending again.
  * `integrity`: answered, and wrongly. `held`: in the hands of the process that we killed while it served; no supervisor
- * can give it back. `generator`: our own limit.
+ * can give it back. `stream`: one that stays for as long as it may was ended; its client connects again. `generator`: our
+ * own limit.
  */
-export type LossKind = "drop" | "race" | "integrity" | "held" | "generator";
+export type LossKind = "drop" | "race" | "integrity" | "held" | "stream" | "generator";
 
 export interface Loss extends FailureCount {
   stage: Stage["name"];
@@ -17,6 +18,7 @@ export interface Loss extends FailureCount {
   loss: LossKind;
 }
 
+const STREAM: ReadonlySet<FailureClass> = new Set(["stream-cut", "stream-closed"]);
 const INTEGRITY: ReadonlySet<FailureClass> = new Set(["wrong-body", "malformed", "surplus-bytes"]);
 /** How a connection ends whose process was killed. */
 const ENDED_BY_DEATH: ReadonlySet<FailureClass> = new Set([
@@ -47,6 +49,7 @@ function lossesOfRun(stage: Stage, run: TrafficRun): Loss[] {
 function kindOf(failure: FailureCount): LossKind {
   if (FAILURE_CLASSES[failure.class].blame === "generator") return "generator";
   if (INTEGRITY.has(failure.class)) return "integrity";
+  if (STREAM.has(failure.class)) return "stream";
   return isKeepAliveRace(failure) ? "race" : "drop";
 }
 
@@ -77,7 +80,8 @@ export function describeLosses(losses: readonly Loss[], ...kinds: LossKind[]): s
   const lines = new Map<string, number>();
   for (const l of losses) {
     if (!kinds.includes(l.loss)) continue;
-    const where = [l.errno, l.reused ? "reused connection" : "new connection", l.mode, ...at(l)];
+    const code = l.closeCode === undefined ? undefined : `code ${l.closeCode}`;
+    const where = [l.errno ?? code, l.reused ? "reused connection" : "new connection", l.mode, ...at(l)];
     const line = `${l.class} (${where.filter((w) => w !== undefined).join(", ")}): ${FAILURE_CLASSES[l.class].meaning}`;
     lines.set(line, (lines.get(line) ?? 0) + l.count);
   }

@@ -34,6 +34,7 @@ export interface Bounds {
   maxMixedMs?: number | undefined;
   maxReadyMs?: number | undefined;
   maxRssSlopeKb?: number | undefined;
+  maxCutStreams?: number | undefined;
   maxFdGrowth?: number | undefined;
 }
 
@@ -45,7 +46,7 @@ export interface VerifyPlan {
   url: string;
   /** Undefined: fresh and keepalive, and post where the app keeps the contract. */
   modes: readonly Mode[] | undefined;
-  /** Requests a second of each mode; `slow` and `upload` get their share of it (traffic.ts). */
+  /** Requests a second of each mode; those that hold a server for long get their share of it (traffic.ts). */
   rate: number;
   /** In flight at most, for each mode. */
   connections: number;
@@ -58,6 +59,13 @@ export interface VerifyPlan {
   timeoutMs: number;
   slowMs: number;
   uploadBytes: number;
+  /** How long clients take their time that do (load/manners.ts); `late` ones are silent until the stop signal. */
+  lingerMs: number;
+  websocketUrl: string;
+  /** Put between the load and the server. */
+  front: "nginx" | undefined;
+  /** Of the instants at which requests are due, each within its own slot. */
+  seed: number;
   checkBodies: boolean;
   missedMax: number;
   chaos: readonly ChaosKind[];
@@ -76,6 +84,8 @@ export const DEFAULTS = {
   swapTimeoutMs: 90_000,
   timeoutMs: 10_000,
   slowMs: 500,
+  lingerMs: 2000,
+  websocketUrl: "/ws",
   uploadBytes: 256 * 1024,
   settleMs: 2000,
   missedMax: 0.01,

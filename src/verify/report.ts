@@ -47,7 +47,9 @@ export interface VerifyReport {
   modes: string[];
   /** Each new connection is led to one generation; null: not known. */
   steered: boolean | null;
-  load: { ratePerMode: number; connectionsPerMode: number; burst: number };
+  /** What stands between the load and the server. */
+  front: "nginx" | null;
+  load: { ratePerMode: number; connectionsPerMode: number; burst: number; seed: number };
   /** ISO 8601. */
   startedAt: string;
   elapsedMs: number;
@@ -115,7 +117,11 @@ export function makeReport(evidence: Evidence): VerifyReport {
     target: evidence.target,
     modes: [...evidence.modes],
     steered: evidence.steered ?? null,
-    load: { ratePerMode: plan.rate, connectionsPerMode: plan.connections, burst: plan.burst },
+    front: plan.front ?? null,
+    load: {
+      ...{ ratePerMode: plan.rate, connectionsPerMode: plan.connections, burst: plan.burst },
+      seed: plan.seed,
+    },
     startedAt: evidence.startedAt.toISOString(),
     elapsedMs: Math.round(evidence.elapsedMs),
     machine: { kernel: release(), cpus: cpus().length, arch: process.arch, bun: Bun.version },

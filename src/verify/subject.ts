@@ -4,7 +4,7 @@ import type { Swap } from "./journal.ts";
 import type { ChaosKind } from "./plan.ts";
 
 /** The instants at which a swap can go wrong; bursts are aimed at them. */
-export type Moment = "asked" | "flipped" | "decided" | "gone";
+export type Moment = "asked" | "flipped" | "decided" | "stopping" | "gone";
 
 export interface Subject extends AsyncDisposable {
   /** Serves now; what the load is aimed at. Throws with exit code 3. */

@@ -12,7 +12,7 @@ export function renderVerdict(report: VerifyReport): string {
   const head = [
     `${subject.kind === "hupwatch" ? "hupwatch -- " : "reload: "}${subject.command}`,
     `${target}   ${modes.join(", ")}, ${count(load.ratePerMode)} requests/s each, ` +
-      `${(report.elapsedMs / 1000).toFixed(0)} s, Linux ${machine.kernel}, ${machine.cpus} CPUs`,
+      `seed ${load.seed}, ${(report.elapsedMs / 1000).toFixed(0)} s, Linux ${machine.kernel}, ${machine.cpus} CPUs`,
   ];
   const blocks = [head.join("\n"), checks(report.checks)];
   if (report.latency.length > 0) blocks.push(latencies(report.latency));
@@ -37,7 +37,7 @@ function checks(all: readonly Check[]): string {
   return all
     .flatMap(({ name, status, summary, details }) => [
       `${WORDS[status].padEnd(4)}  ${name.padEnd(width)}  ${summary}`,
-      ...(status === "pass" || status === "measured" ? [] : details).map(
+      ...(status === "pass" ? [] : details).map(
         (line) => `${" ".repeat(8 + width)}${line.replaceAll("\n", `\n${" ".repeat(8 + width)}`)}`,
       ),
     ])

@@ -3,9 +3,10 @@ import { startLoad } from "../load/engine.ts";
 import { type Mode, makePlan } from "../load/plan.ts";
 import type { LoadResult } from "../load/result.ts";
 import type { LoadRun, LoadSnapshot } from "../load/run.ts";
-import { parseTarget } from "../load/target.ts";
+import { parseTarget, type Target } from "../load/target.ts";
 import type { RunClock } from "./clock.ts";
 import type { VerifyPlan } from "./plan.ts";
+import type { Moment } from "./subject.ts";
 
 /** The least the schedule takes: the bursts' run does next to nothing by itself. */
 const BURSTS_OWN_RATE = 0.01;
@@ -14,8 +15,15 @@ const BURSTS_OWN_RATE = 0.01;
  * Opened anew after each swap, which may have closed them.
  */
 const KEPT = 10;
-/** Of `--rate`: both hold a server's worker far longer than the others do. */
-const SHARE: Partial<Record<Mode, number>> = { slow: 0.01, upload: 0.05 };
+/** Of `--rate`: these hold a server's worker far longer than the others do. `late` ones come with the swaps alone. */
+const SHARE: Partial<Record<Mode, number>> = {
+  ...{ slow: 0.01, upload: 0.05, late: 0 },
+  ...{ "slow-send": 0.05, "slow-read": 0.01, "half-close": 0.1, sse: 0.01, websocket: 0.01 },
+};
+/** Connected before the flip, and silent until the old generation was asked to stop. */
+const LATE = 10;
+/** The other half of them speaks so long after the first. */
+const SPEAK_APART_MS = 200;
 const FAILURES_KEPT = 20_000;
 
 export type TrafficMode = Mode | "burst";
@@ -46,7 +54,7 @@ export class Traffic {
   #start(mode: TrafficMode, target: string): LoadRun {
     const { plan } = this;
     const share = mode === "burst" ? 0 : (SHARE[mode] ?? 1);
-    const loadPlan = makePlan(parseTarget(target, process.cwd()), {
+    const loadPlan = makePlan(this.#targetOf(mode, target), {
       mode: mode === "burst" ? "fresh" : mode,
       connections: plan.connections,
       rate: Math.max(BURSTS_OWN_RATE, plan.rate * share),
@@ -54,6 +62,9 @@ export class Traffic {
       requests: undefined,
       timeoutMs: plan.timeoutMs,
       slowMs: plan.slowMs,
+      lingerMs: mode === "late" ? plan.swapTimeoutMs : plan.lingerMs,
+      websocketUrl: plan.websocketUrl,
+      jitterSeed: plan.seed,
       uploadBytes: plan.uploadBytes,
       checkBodies: plan.checkBodies,
       missedMax: plan.missedMax,
@@ -63,13 +74,36 @@ export class Traffic {
     return startLoad(loadPlan, { signal: this.#end.signal, onTick });
   }
 
+  /** `--url` is what the GETs ask for; the others have the contract's paths. */
+  #targetOf(mode: TrafficMode, text: string): Target {
+    const target = parseTarget(text, process.cwd());
+    const plainGet = ["fresh", "burst", "keepalive", "late", "half-close", "mix"].includes(mode);
+    return plainGet || this.plan.target !== undefined ? target : { ...target, url: "/" };
+  }
+
   segment(name: string): void {
     for (const { run } of this.#runs) run.segment(name);
+  }
+
+  /** What a swap is met with at the instants at which it can go wrong: new connections all at once, and late clients. */
+  meet(moment: Moment): void {
+    this.burst();
+    const late = this.#of("late");
+    if (moment === "asked") late?.burst(Math.min(LATE, this.plan.connections));
+    if (moment !== "stopping") return;
+    late?.release(50);
+    setTimeout(() => late?.release(100), SPEAK_APART_MS);
   }
 
   /** New connections, all at once. */
   burst(): void {
     this.#of("burst")?.burst(this.plan.burst);
+  }
+
+  /** The swap is over: nobody is silent any longer. */
+  settle(): void {
+    this.#of("late")?.release(100);
+    this.refill();
   }
 
   /** Opens as many kept connections as there shall be, by a request on each. */
@@ -97,6 +131,7 @@ export class Traffic {
   /** Nothing new starts; resolves when all that was started has ended. */
   async stop(): Promise<TrafficRun[]> {
     this.#end.abort();
+    this.#of("late")?.release(100);
     return Promise.all(
       this.#runs.map(async ({ mode, run }) => ({
         mode,

@@ -3,6 +3,7 @@ import { startLoad } from "../../src/load/engine.ts";
 import { type Kind, makePlan } from "../../src/load/plan.ts";
 import type { LoadResult } from "../../src/load/result.ts";
 import { parseTarget } from "../../src/load/target.ts";
+import { type ClientFault, ClientFaultServer } from "./clients.ts";
 import type { FaultCase } from "./faults.ts";
 import { type ListenerFault, Scene } from "./listeners.ts";
 import { FaultServer, type Transport } from "./server.ts";
@@ -56,6 +57,17 @@ export async function detectAtListener(fault: ListenerFault): Promise<Omit<Detec
   });
   const result = await run.done;
   return { injected: requests, found: countOf(result, fault), result };
+}
+
+/** The same for clients that take their time: every one must meet it, or none where the server is good to them. */
+export async function detectByClients(fault: ClientFault, transport: Transport): Promise<LoadResult> {
+  using server = new ClientFaultServer(transport, fault);
+  const plan = makePlan(parseTarget(server.target, "/"), {
+    // More than there are bodies: what is half sent must not change when another one begins.
+    ...{ mode: fault.kind, connections: 8, requests: 8, timeoutMs: 5000 },
+    lingerMs: 150,
+  });
+  return await startLoad(plan).done;
 }
 
 const countOf = (result: LoadResult, wanted: Pick<FaultCase, "class" | "phase" | "errno">): number =>

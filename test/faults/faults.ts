@@ -89,6 +89,10 @@ export const FAULTS: Record<string, FaultCase> = {
     fault: say(({ request: { id } }) => answer("busy\n", { id, status: "503 Service Unavailable" })),
     ...{ class: "bad-status", phase: "answer", kinds: PLAIN, transports: BOTH },
   },
+  "502 of a proxy": {
+    fault: say(({ request: { id } }) => answer("lost\n", { id, status: "502 Bad Gateway" })),
+    ...{ class: "bad-gateway", phase: "answer", kinds: PLAIN, transports: BOTH },
+  },
   "stale version": {
     fault: say(({ good }) => good.replace("X-Version: 1", "X-Version: 0")),
     ...{ class: "stale-version", phase: "answer", kinds: PLAIN, transports: BOTH },

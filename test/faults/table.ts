@@ -1,5 +1,6 @@
 /** Prints the detection table: `bun test/faults/table.ts`. Exits 1 if anything was missed or misnamed. */
-import { detect, detectAtListener } from "./detect.ts";
+import { CLIENT_FAULTS } from "./clients.ts";
+import { detect, detectAtListener, detectByClients } from "./detect.ts";
 import { FAULTS } from "./faults.ts";
 import { LISTENER_FAULTS } from "./listeners.ts";
 
@@ -27,5 +28,13 @@ for (const [name, fault] of Object.entries(LISTENER_FAULTS)) {
   const { injected, found, result } = await detectAtListener(fault);
   row(name, name.startsWith("TCP") ? "tcp" : "unix", fault.class, injected, found, result.failed - found);
 }
+for (const [name, fault] of Object.entries(CLIENT_FAULTS))
+  for (const transport of fault.transports) {
+    const { started, failed, failures } = await detectByClients(fault, transport);
+    const found =
+      failures.find((f) => f.class === fault.found?.class && f.phase === fault.found.phase)?.count ?? 0;
+    const injected = fault.found ? started : 0;
+    row(name, `${transport} (${fault.kind})`, fault.found?.class ?? "none", injected, found, failed - found);
+  }
 console.log(missed === 0 ? "\nall found" : `\n${missed} rows are wrong`);
 process.exit(missed === 0 ? 0 : 1);

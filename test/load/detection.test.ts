@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { FAILURE_CLASSES } from "../../src/load/outcome.ts";
-import { detect, detectAtListener } from "../faults/detect.ts";
+import { CLIENT_FAULTS } from "../faults/clients.ts";
+import { detect, detectAtListener, detectByClients } from "../faults/detect.ts";
 import { FAULTS } from "../faults/faults.ts";
 import { LISTENER_FAULTS } from "../faults/listeners.ts";
 import { FaultServer } from "../faults/server.ts";
@@ -34,6 +35,17 @@ describe("faults of the listener", () => {
     });
 });
 
+describe("clients that take their time", () => {
+  for (const [name, fault] of Object.entries(CLIENT_FAULTS))
+    for (const transport of fault.transports)
+      test(`${name}, ${transport}: ${fault.found?.class ?? "nothing found"}`, async () => {
+        const { started, failures, kinds } = await detectByClients(fault, transport);
+        expect({ started, kinds: Object.keys(kinds) }).toEqual({ started: 8, kinds: [fault.kind] });
+        const wanted = fault.found && { ...fault.found, kind: fault.kind, reused: false, count: 8 };
+        expect(failures).toEqual(wanted ? [wanted] : []);
+      });
+});
+
 describe("a generator without descriptors blames itself, not the server", () => {
   for (const transport of ["unix", "tcp"] as const)
     test(transport, async () => {
@@ -49,7 +61,8 @@ describe("a generator without descriptors blames itself, not the server", () => 
 });
 
 test("no class is without a fault that must be found", () => {
-  const tried = new Set([...Object.values(FAULTS), ...Object.values(LISTENER_FAULTS)].map((f) => f.class));
+  const named = [...Object.values(FAULTS), ...Object.values(LISTENER_FAULTS)].map((f) => f.class);
+  const tried = new Set([...named, ...Object.values(CLIENT_FAULTS).map((f) => f.found?.class)]);
   const untried = Object.keys(FAILURE_CLASSES).filter((name) => !tried.has(name as never));
   // It has a test of its own above.
   expect(untried).toEqual(["local-limit"]);

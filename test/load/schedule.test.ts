@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { EagerSchedule, PacedSchedule, type Schedule } from "../../src/load/schedule.ts";
+import { EagerSchedule, fraction, PacedSchedule, type Schedule } from "../../src/load/schedule.ts";
 
 /** Takes all there is at this moment. */
 function drain(schedule: Schedule, now: number): number[] {
@@ -29,6 +29,30 @@ describe("paced", () => {
     const schedule = paced();
     expect(drain(schedule, 1350)).toEqual([400, 500, 600, 700, 800, 900, 1000, 1100, 1200, 1300]);
     expect(schedule).toMatchObject({ missed: 3, fallen: 13 });
+  });
+
+  test("with jitter each is due within its own slot, the same again for the same seed", () => {
+    const dues = (seed: number) => {
+      const jitter = (slot: number) => fraction(seed, slot);
+      return drain(new PacedSchedule({ startMs: 0, rate: 10, slots: 50, maxWaitMs: 1e6, jitter }), 1e5);
+    };
+    const seed = Math.floor(Math.random() * 2 ** 32);
+    expect({ seed, wrong: dues(seed).filter((due, i) => due < i * 100 || due >= (i + 1) * 100) }).toEqual({
+      ...{ seed, wrong: [] },
+    });
+    expect(dues(seed)).toEqual(dues(seed));
+    expect(dues(seed)).not.toEqual(dues(seed + 1));
+    const mean = dues(seed).reduce((sum, due, i) => sum + due - i * 100, 0) / 50;
+    expect({ seed, isSpread: mean > 25 && mean < 75 }).toEqual({ seed, isSpread: true });
+  });
+
+  test("stopped within a slot: it counts if it was due by then", () => {
+    const schedule = new PacedSchedule({
+      ...{ startMs: 0, rate: 10, slots: 50, maxWaitMs: 1e6, jitter: () => 0.5 },
+    });
+    schedule.stop(340);
+    expect(drain(schedule, 1000)).toEqual([50, 150, 250]);
+    expect(schedule.finished).toBe(true);
   });
 
   test("no drift: the millionth slot is where it belongs", () => {

@@ -112,6 +112,41 @@ describe("the page", () => {
   );
 });
 
+test("clients that take their time, and nginx in front, lose nothing", async () => {
+  const modes = "late,slow-send,slow-read,half-close,sse";
+  const options = [
+    "-n",
+    "1",
+    "--every",
+    "300ms",
+    "-w",
+    "0",
+    "-r",
+    "50",
+    "--linger",
+    "300ms",
+    "--json",
+    "t.json",
+  ];
+  for (const more of [
+    ["-m", modes, "--drain-until-idle", "0"],
+    ["-m", "fresh,keepalive,late", "--front", "nginx"],
+  ]) {
+    const { stdout, code } = await hupwatchVerify([
+      ...[...options, ...more, "-b", "unix:t", "--", process.execPath, TINY],
+    ]);
+    expect(stdout).toMatch(/^PASS: 0 of /m);
+    expect(code).toBe(0);
+    const { stages } = (await Bun.file(join(folder, "t.json")).json()) as VerifyReport;
+    const { runs = [], swaps = [] } = stages[0] ?? {};
+    for (const { mode, load } of runs) expect({ mode, some: load.ok > 0 }).toEqual({ mode, some: true });
+    // Those of the swap, which were connected at the signal; they count from when they spoke.
+    const late = runs.find(({ mode }) => mode === "late");
+    expect(late?.load.ok).toBeGreaterThanOrEqual(10);
+    expect(swaps[0]?.stopMs).toBeGreaterThan(0);
+  }
+}, 60_000);
+
 test("the naive swap on one path fails, by the class that it has", async () => {
   const naive = join(import.meta.dir, "naive.sh");
   const env = { SOCKET: join(folder, "n"), BUN: process.execPath, TINY, PIDFILE: join(folder, "n.pid") };

@@ -5,7 +5,7 @@ import verify from "../../src/cli/verify.ts";
 import { planVerify } from "../../src/cli/verify-plan.ts";
 import { conduct } from "../../src/verify/conductor.ts";
 import { makeReport } from "../../src/verify/report.ts";
-import { type Fault, FaultServer } from "../faults/server.ts";
+import { answer, type Fault, FaultServer } from "../faults/server.ts";
 
 // They run at once, and on a busy machine a second's load may take several.
 setDefaultTimeout(30_000);
@@ -113,6 +113,43 @@ describe("a keep-alive race", () => {
     using server = new FaultServer("unix", races(), 1);
     const report = await judged(server, "-m", "keepalive", "--burst", "0", "--allow-stale-keepalive");
     expect(report).toMatchObject({ exitCode: 0, requests: { dropped: 0 } });
+  });
+});
+
+test.concurrent("a POST that nginx sent on a kept connection which was closing is a drop, with nginx's 502", async () => {
+  using server = new FaultServer("unix", ({ socket }) => void socket.end(), 40);
+  const report = await judged(server, "-m", "post", "--burst", "0", "--front", "nginx");
+  expect(check(report, "drops")).toMatchObject({ status: "fail" });
+  expect(report).toMatchObject({ front: "nginx", steered: false, requests: { dropped: server.injected } });
+  const kinds = new Set(report.losses.map(({ loss, kind, class: name }) => `${loss} ${kind} ${name}`));
+  expect([...kinds]).toEqual(["drop post bad-gateway"]);
+});
+
+test.concurrent("streams that end are counted by how they ended, and fail only by a bound", async () => {
+  const cut: Fault = ({ socket, request, good }) => {
+    if (!request.url.startsWith("/stream")) return void socket.write(good);
+    socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    // The first one, which asks whether there are streams at all, is whole.
+    const ending = isFirst ? "0\r\n\r\n" : "";
+    setTimeout(() => socket.end(ending), 20);
+    isFirst = false;
+  };
+  let isFirst = true;
+  using server = new FaultServer("unix", cut, 1);
+  const options = ["-m", "sse", "--burst", "0", "-r", "2000", "--linger", "100ms"];
+  const report = await judged(server, ...options, "--max-cut-streams", "1");
+  expect(check(report, "streams")).toMatchObject({
+    status: "fail",
+    details: [expect.stringMatching(/x stream-cut/)],
+  });
+  expect(report.requests.dropped).toBe(0);
+});
+
+test.concurrent("a client that is not served without a swap either is a failed set-up", async () => {
+  using server = new FaultServer("unix", ({ socket }) => void socket.end(answer("no", { status: "404" })), 2);
+  await expect(judged(server, "-m", "slow-read")).rejects.toMatchObject({
+    exitCode: 3,
+    message: expect.stringContaining("before any swap a client of --mode slow-read failed: bad-status"),
   });
 });
 

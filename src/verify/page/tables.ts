@@ -95,6 +95,7 @@ const LOSSES = {
   race: "keep-alive race",
   integrity: "wrong answer",
   held: "held by a killed process",
+  stream: "stream ended",
   generator: "our own limit",
 } as const;
 
@@ -108,7 +109,7 @@ export function lossTable({ losses }: VerifyReport): string {
         count(l.count),
         LOSSES[l.loss],
         l.class,
-        l.errno ?? "",
+        l.errno ?? (l.closeCode === undefined ? "" : `code ${l.closeCode}`),
         FAILURE_CLASSES[l.class].meaning,
         l.mode,
         l.reused ? "reused" : "new",
