@@ -132,7 +132,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   const left = ownDir === undefined ? undefined : await leftBehind(plan, { ...starter, runDir: ownDir }, log);
   const door = ownDir && doorOf(ownDir, plan.name);
   using earlier = ownDir && left ? await earlierKeeper(doorOf(ownDir, left.name)) : undefined;
-  const takeover = await prepareTakeover(left, plan, realOs, tell, earlier?.take);
+  const takeover = await prepareTakeover(left, plan, earlier?.over(realOs) ?? realOs, tell, earlier?.take);
   // Before the sockets: what fails from here on would have to let go of them.
   const pidPath = values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile);
   using pidfile = pidPath === undefined ? undefined : new PidFile(pidPath, pid);
@@ -148,7 +148,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   await takeover?.endOthers();
   pidfile?.publish();
   using keeper = plan.handover === "intercept" ? (earlier ?? (await newKeeper(door))) : undefined;
-  const os = keeper ? keeper.over(realOs) : realOs;
+  const os = (keeper ?? earlier)?.over(realOs) ?? realOs;
   const supervisor = new Supervisor(plan, held, os, { tell, record }, takeover);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);

@@ -26,6 +26,8 @@ import { Takedown } from "./takedown.ts";
 /** How long the last lines of a generation that died young are waited for. */
 const LAST_LINES_MS = 30;
 const LAST_LINES_LOOK_MS = 2;
+/** Most wrappers end by themselves, with the status of their server. */
+const WRAPPER_LOOK_MS = 50;
 /** A look reads /proc of each process of the generation. */
 const ACCEPTS_LOOK_MS = 50;
 /** So long it is believed that a user has no process in the generation. */
@@ -79,10 +81,7 @@ export class Generation {
       stopSequence: plan.stopSequence,
       untilIdleMs: plan.drainUntilIdleMs,
       isLeaderAlive: () => this.#child !== undefined && this.#exit === undefined,
-      signalLeader: (signal) => {
-        this.#child?.kill(signal);
-        this.#signalled(signal, this.#child ? [this.#child] : []);
-      },
+      signalLeader: (signal) => this.#signalServer(signal),
       tree: () => this.#tree(),
       connections: () =>
         os.countConnections(
@@ -329,10 +328,30 @@ export class Generation {
   forward(signal: NodeJS.Signals): string | undefined {
     const child = this.#child;
     if (!child) return undefined;
-    if (signal !== "SIGWINCH" && !this.os.expects(child.pid, signal))
-      return `process ${child.pid} of generation ${this.number} has no handler for it and would not survive it`;
-    child.kill(signal);
+    const server = child.server?.();
+    const { pid } = server ?? child;
+    if (signal !== "SIGWINCH" && !this.os.expects(pid, signal))
+      return `process ${pid} of generation ${this.number} has no handler for it and would not survive it`;
+    if (server) this.os.kill(server, signal);
+    else child.kill(signal);
     return undefined;
+  }
+
+  /** A wrapper in front of the server hears of it when the server has gone. */
+  #signalServer(signal: NodeJS.Signals): void {
+    const child = this.#child;
+    if (!child) return;
+    const server = child.server?.();
+    if (server) this.os.kill(server, signal);
+    else child.kill(signal);
+    this.#signalled(signal, [server ?? child]);
+    if (!server) return;
+    this.#delay?.[Symbol.dispose]();
+    this.#delay = poll(this.os.clock, WRAPPER_LOOK_MS, () => {
+      if (child.server?.()) return "more";
+      child.kill("SIGTERM");
+      return "enough";
+    });
   }
 
   /** It has proved itself: nobody looks at what it writes any more. */

@@ -117,10 +117,8 @@ function give(
     }
   }
   placeDescriptor(charge.notify, notification.id, given.fd, number, (flags & FLAGS.cloexec) !== 0);
-  if (!given.isBound) {
-    given.isBound = true;
-    charge.saw("bound", given, caller.pid);
-  }
+  given.isBound = true;
+  charge.saw("bound", given, caller.pid);
   return { value: 0 };
 }
 

@@ -20,6 +20,7 @@ import {
 import { locate, requireRunnable } from "../os/lookup.ts";
 import type { Os } from "../os/os.ts";
 import { isSame, processOf } from "../os/procfs.ts";
+import { serverBelow } from "../os/server-process.ts";
 import {
   type Child,
   cannotStart,
@@ -71,8 +72,11 @@ const OWN_ENVIRONMENT = [
 export class KeeperLink implements Disposable {
   readonly #connection: number;
   readonly #exits = new Map<number, PromiseWithResolvers<ExitStatus>>();
+  /** By the child that they are below: what has bound an address. */
+  readonly #binders = new Map<number, Set<number>>();
   readonly #ears = new Set<(heard: Heard) => void>();
   readonly #notify: number[] = [];
+  readonly #childOf = new Map<number, number>();
   #isOver = false;
 
   private constructor(connection: number) {
@@ -115,8 +119,10 @@ export class KeeperLink implements Disposable {
 
   async #attach(): Promise<void> {
     const [ours, theirs] = socketPair("stream");
-    this.#ask({ do: "attach", protocol: PROTOCOL }, [theirs]);
+    const { reply } = this.#ask({ do: "attach", protocol: PROTOCOL }, [theirs]);
     close(theirs);
+    for (const { pid, binders } of "children" in reply ? reply.children : [])
+      this.#binders.set(pid, new Set(binders));
     let rest = "";
     await Bun.connect({
       fd: ours,
@@ -135,6 +141,8 @@ export class KeeperLink implements Disposable {
   #hear(event: KeeperEvent | undefined): void {
     if (!event) return;
     if (event.event !== "exited") {
+      if (event.event === "bound")
+        this.#binders.get(this.#childOf.get(event.generation) ?? 0)?.add(event.pid);
       for (const ear of [...this.#ears]) ear(event);
       return;
     }
@@ -158,6 +166,9 @@ export class KeeperLink implements Disposable {
       ...os,
       spawn: (request) =>
         request.interception ? this.spawn(request, request.interception) : os.spawn(request),
+      // Left by an earlier hupwatch: its end is told here, where others have to be looked at again and again.
+      adopt: (identity) =>
+        this.#binders.has(identity.pid) && isSame(identity) ? this.#child(identity.pid) : os.adopt(identity),
     };
   }
 
@@ -209,6 +220,8 @@ export class KeeperLink implements Disposable {
       );
       this.#notify.push(...fds);
       if (!("pid" in reply)) throw new SystemError("keeper", "EPROTO");
+      this.#binders.set(reply.pid, new Set());
+      this.#childOf.set(interception.generation, reply.pid);
       return this.#child(reply.pid);
     } catch (error) {
       if (error instanceof SystemError) throw orExplain(request, error);
@@ -241,11 +254,16 @@ export class KeeperLink implements Disposable {
     void exit.promise.then(() => {
       isOver = true;
       this.#exits.delete(pid);
+      this.#binders.delete(pid);
     });
     return {
       pid,
       startTime,
       exited: exit.promise,
+      server: () => {
+        const server = serverBelow({ pid, startTime }, this.#binders.get(pid) ?? []);
+        return server?.pid === pid ? undefined : server;
+      },
       kill(signal) {
         if (isOver || !isSame({ pid, startTime })) return false;
         process.kill(pid, signal);

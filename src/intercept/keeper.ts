@@ -54,6 +54,9 @@ const UNSENT_LOOK_MS = 100;
 /** One page: the kernel's notification in hand, which another keeper would have to answer (see `memory`). */
 export const CALL_MEMORY_BYTES = 4096;
 
+/** More than any server has workers. */
+const MAX_BINDERS = 1000;
+
 interface Kept extends Charge {
   readonly generation: number;
   /** Descriptors that only stay open. */
@@ -72,7 +75,8 @@ export interface KeeperStart {
 export class Keeper {
   readonly #memory: Uint8Array;
   readonly #charges = new Map<number, Kept>();
-  readonly #children = new Set<number>();
+  /** With those that have bound an address below each. */
+  readonly #children = new Map<number, Set<number>>();
   readonly #signals: number;
   #connection: number | undefined;
   #events: number | undefined;
@@ -201,7 +205,8 @@ export class Keeper {
     if (this.#events !== undefined) close(this.#events);
     this.#events = events;
     if (events !== undefined) setNonblocking(events, true);
-    return { ok: true, protocol: PROTOCOL, children: [...this.#children] };
+    const children = [...this.#children].map(([pid, binders]) => ({ pid, binders: [...binders] }));
+    return { ok: true, protocol: PROTOCOL, children };
   }
 
   #take(inode: number): { reply: KeeperReply; fds: number[] } {
@@ -228,7 +233,8 @@ export class Keeper {
       const numbers = [...standard, ...passed, order, theirs];
       const words = [...request.helper, String(numbers.length - 2), String(numbers.length - 1)];
       const pid = startProgram(words, request.helperEnv, numbers);
-      this.#children.add(pid);
+      const binders = new Set<number>();
+      this.#children.set(pid, binders);
       theirEnd.close();
       const { notify, noNewPrivileges } = awaitCommand(ours);
       const given = listeners.map(
@@ -240,8 +246,12 @@ export class Keeper {
           isListening: false,
         }),
       );
-      const saw: Charge["saw"] = (event, { address }, process) =>
+      const saw: Charge["saw"] = (event, { address }, process) => {
+        // One line for each of them: workers that bind by themselves do it again and again.
+        if (event === "bound" && binders.has(process)) return;
+        if (event === "bound" && binders.size < MAX_BINDERS) binders.add(process);
         this.#tell({ event, generation, pid: process, address: format(address) });
+      };
       const options = new Map<number, RecordedOption[]>();
       this.#charges.set(notify, { generation, notify, given, others, options, saw });
       return { reply: { ok: true, pid, noNewPrivileges }, fds: [notify] };

@@ -39,8 +39,14 @@ export type KeeperRequest =
   /** A listener that is kept, by its socket's number in /proc. */
   | { do: "take"; inode: number };
 
+export interface KeptChild {
+  pid: number;
+  /** What has bound an address below it. */
+  binders: readonly number[];
+}
+
 export type KeeperReply =
-  | { ok: true; protocol: number; children: readonly number[] }
+  | { ok: true; protocol: number; children: readonly KeptChild[] }
   | { ok: true; pid: number; noNewPrivileges: boolean }
   /** With the descriptor beside it, or without where it is not kept. */
   | { ok: true }

@@ -31,7 +31,7 @@ export interface Os {
   /** False where the signal's default action would be taken there. */
   expects(pid: number, signal: NodeJS.Signals): boolean;
   /** False where that very process (pid and start time) is gone. */
-  kill(target: Process, signal: NodeJS.Signals): boolean;
+  kill(target: Identity, signal: NodeJS.Signals): boolean;
 }
 
 export const realOs: Os = {

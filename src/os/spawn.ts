@@ -6,7 +6,7 @@ import { constants as numbers } from "node:os";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
 import { type Lookup, requireRunnable } from "./lookup.ts";
-import { birthOf, processOf } from "./procfs.ts";
+import { birthOf, type Identity, processOf } from "./procfs.ts";
 import type { Account } from "./setpriv.ts";
 import { trampoline } from "./trampoline.ts";
 
@@ -56,6 +56,8 @@ export interface Child {
   readonly exited: Promise<ExitStatus>;
   /** False where it is gone already. */
   kill(signal: string): boolean;
+  /** The server below it, where it is known to be no more than a wrapper of one. */
+  server?(): Identity | undefined;
 }
 
 const ownChildren = new Set<number>();

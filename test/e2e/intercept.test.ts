@@ -59,3 +59,35 @@ test.each(CASES)(
   },
   60_000,
 );
+
+// The wrapper's own reaction to TERM ends the server at once (sh), or leaves it to be killed.
+test("the stop signal goes to the server, and the wrapper in front of it hears of it afterwards", async () => {
+  using dir = tempDir();
+  const place = await placeIn(dir.path, "tcp");
+  const stubborn = `trap "echo wrapper told >&2; exit 0" TERM; node node.mjs ${place.at} & while :; do sleep 0.1; done`;
+  await using hupwatch = await startHupwatch(
+    [
+      "-k",
+      "-v",
+      "-w",
+      "0",
+      "--drain-until-idle",
+      "0s",
+      "--handover",
+      "intercept",
+      "-b",
+      place.at,
+      "--",
+      "sh",
+      "-c",
+      stubborn,
+    ],
+    { cwd: place.directory },
+  );
+  const [, server] = await hupwatch.until(/version 1 ready \(pid: (\d+)\)/);
+  const slow = fetch(`http://${place.at}/slow?ms=2500`, { keepalive: false }).then((answer) => answer.text());
+  await hupwatch.swap(2);
+  expect(await slow).toBe("slow\n");
+  expect(hupwatch.log).toContain(`generation 1: sent SIGTERM to ${server}`);
+  expect(hupwatch.log).toMatch(/wrapper told[^]*generation 1 gone/);
+}, 30_000);
