@@ -97,7 +97,7 @@ const addressIn = (spec: SocketSpec, cutover: Cutover): string =>
   ownPath(spec, cutover).own ?? spec.text.replace(/^([A-Za-z0-9_.-]+=)?(unix:)?/, "");
 
 function changed(
-  { envFile }: RunPlan,
+  plan: RunPlan,
   before: Readonly<Record<string, string | undefined>>,
   { env, listenPid }: StartRequest,
 ): Explanation["environment"] {
@@ -106,7 +106,7 @@ function changed(
     HUPWATCH_PID,
     ...(listenPid ? { LISTEN_PID: OWN_PID } : {}),
   };
-  const secret = envFile === undefined ? {} : readEnvFile(envFile);
+  const secret = plan.envFile === undefined ? {} : readEnvFile(plan.envFile, plan);
   const set = Object.fromEntries(
     Object.entries(after)
       .filter(([name, value]) => before[name] !== value)

@@ -102,7 +102,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   using systemd = systemdOf(env, pid);
   const tell = publishTo([
     logTo(log),
-    ...(plan.envFile === undefined ? [] : [envFileWarning(plan.envFile, log)]),
+    ...(plan.envFile === undefined ? [] : [envFileWarning(plan.envFile, plan, log)]),
     control.consume,
     hooks.consume,
     ...(systemd ? [systemd.consume] : []),

@@ -4,15 +4,16 @@
  */
 import { HupwatchError } from "../error.ts";
 import type { Log } from "../log.ts";
+import type { Account } from "../os/setpriv.ts";
 import { DOUBTS, type Doubt, parseEnvFile } from "../plan/env-file.ts";
 import type { Consume } from "./publish.ts";
 
 export const envFileWarning =
-  (envFile: string, log: Log): Consume =>
+  (envFile: string, account: Account, log: Log): Consume =>
   (event) => {
     if (event.event !== "generation.started") return;
     const { generation } = event;
-    for (const [doubt, lines] of doubtsIn(envFile)) {
+    for (const [doubt, lines] of doubtsIn(envFile, account)) {
       const text = `--env-file ${envFile}: ${lines.length === 1 ? "line" : "lines"} ${lines.join(", ")}: ${DOUBTS[doubt]}`;
       const facts = { generation, lines };
       if (doubt === "skipped") log.warn("env-file.skipped", text, facts);
@@ -21,10 +22,10 @@ export const envFileWarning =
   };
 
 /** The lines of each; none of a file that has gone since the generation read it. */
-function doubtsIn(envFile: string): Map<Doubt, number[]> {
+function doubtsIn(envFile: string, account: Account): Map<Doubt, number[]> {
   const lines = new Map<Doubt, number[]>();
   try {
-    for (const { line, doubt } of parseEnvFile(envFile).doubts)
+    for (const { line, doubt } of parseEnvFile(envFile, account).doubts)
       lines.set(doubt, [...(lines.get(doubt) ?? []), line]);
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;

@@ -113,6 +113,27 @@ export function withInode<T>(path: string, use: (inode: Inode) => T): T {
   }
 }
 
+export interface FoundFile {
+  stat: Stats;
+  /** Leads to that very file, for reading. */
+  self: string;
+  /** Another user than root and ourselves could choose which file this is: by a symlink, or by a hard link in a directory of its. */
+  isChosenByOthers: boolean;
+}
+
+/** Throws HupwatchError of a symlink that is not to be followed, and what open(2) gives. */
+export function withFile<T>(path: string, use: (file: FoundFile) => T): T {
+  const { fd, authors, directory } = walk(resolve(path));
+  try {
+    const stat = fstatSync(fd);
+    const isLinked = stat.nlink > 1 && !isTrusted(directory.uid);
+    return use({ stat, self: `/proc/self/fd/${fd}`, isChosenByOthers: authors.length > 0 || isLinked });
+  } finally {
+    closeSync(fd);
+    fillSpares();
+  }
+}
+
 /** What it leads to, the directory that this is in, and which users other than root and ourselves have had a say in that. */
 function walk(path: string): { fd: number; authors: number[]; directory: Stats } {
   giveUpSpares();

@@ -5,8 +5,11 @@
  *
  * systemd.exec(5) and its parse_env_file(); docker run --env-file (no quotes at all: of those nothing is said); python-dotenv.
  */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
+import { withFile } from "../os/place.ts";
+import type { Account } from "../os/setpriv.ts";
+import { runToEnd } from "../os/spawn.ts";
 
 /** What may be meant otherwise, for a sentence that begins with the lines. */
 export const DOUBTS = {
@@ -33,11 +36,12 @@ export interface EnvFile {
 }
 
 /** Its variables. Throws HupwatchError where it cannot be read. */
-export const readEnvFile = (path: string): Record<string, string> => parseEnvFile(path).variables;
+export const readEnvFile = (path: string, account: Account): Record<string, string> =>
+  parseEnvFile(path, account).variables;
 
-/** Throws HupwatchError where it cannot be read, or says what no environment can hold. */
-export function parseEnvFile(path: string): EnvFile {
-  const parsed = parse(textOf(path));
+/** `account`: who gets the variables. Throws HupwatchError where it cannot be read, or says what no environment can hold. */
+export function parseEnvFile(path: string, account: Account): EnvFile {
+  const parsed = parse(textOf(path, account));
   const broken = Object.entries(parsed.variables).find((entry) => entry.join("").includes("\0"));
   if (broken)
     throw new HupwatchError(
@@ -114,13 +118,17 @@ function unescaped(text: string, told: (doubt: Doubt) => void): string {
 /** Half of what execve(2) takes where the stack is 8 MiB. */
 const FILE_BYTES_MAX = 1024 * 1024;
 
-function textOf(path: string): string {
+function textOf(path: string, account: Account): string {
   let bytes: Uint8Array | undefined;
   try {
-    const found = statSync(path);
-    if (found.isFile() && found.size > FILE_BYTES_MAX) throw new Error("it has more than a megabyte");
-    if (found.isFile()) bytes = readFileSync(path);
+    bytes = withFile(path, ({ stat, self, isChosenByOthers }) => {
+      if (!stat.isFile()) return undefined;
+      if (stat.size > FILE_BYTES_MAX) throw new Error("it has more than a megabyte");
+      const isTheirs = isChosenByOthers && account.user !== undefined && process.getuid?.() === 0;
+      return isTheirs ? readAs(account, path) : readFileSync(self);
+    });
   } catch (cause) {
+    if (cause instanceof HupwatchError) throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {
       hint: "create it or correct the path; it is looked up again for every generation",
@@ -131,6 +139,17 @@ function textOf(path: string): string {
   throw new HupwatchError("env-file.not-a-file", `--env-file ${path} is not a regular file`, {
     hint: "write the variables into one; it is read again for every generation",
   });
+}
+
+const READING_MS = 10_000;
+
+/** Root would read any file for the user who could choose this one, and who gets what it says. */
+function readAs({ user, group }: Account, path: string): Uint8Array {
+  const limited = ["/bin/sh", "-c", 'exec head -c "$1" -- "$2"', "sh", `${FILE_BYTES_MAX}`, path];
+  const question = { argv: limited, env: { PATH: process.env.PATH ?? "" }, cwd: "/", user, group };
+  const { exitCode, stdout, stderr } = runToEnd(question, READING_MS);
+  if (exitCode === 0) return Buffer.from(stdout);
+  throw new Error(`a symlink of another user's leads to it, so it is read as ${user}: ${stderr.trim()}`);
 }
 
 /** Other bytes would be changed in silence: the runtime's strings cannot hold them. */

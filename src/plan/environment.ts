@@ -27,14 +27,14 @@ export function commandEnvironment(env: Record<string, string | undefined>): Rec
   return kept;
 }
 
-type Caller = Pick<RunPlan, "name" | "environment" | "envFile" | "directory">;
+type Caller = Pick<RunPlan, "name" | "environment" | "envFile" | "directory" | "user" | "group">;
 
 /** What the command would have without hupwatch. Throws HupwatchError where the env file cannot be read. */
 export const givenEnvironment = (plan: Caller): Record<string, string> => ({
   ...plan.environment,
   // gunicorn imports from it (util.getcwd), whatever its working directory is.
   PWD: physical(plan.directory),
-  ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile)),
+  ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile, plan)),
 });
 
 /**

@@ -1,11 +1,11 @@
 /** Nothing of the app's runs with more rights than the app: helpers of ours, hooks, and what the env file says. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, linkSync, lstatSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { until } from "../harness/until.ts";
 import { GUNICORNS, PYTHON } from "../setup/places.ts";
-import { APP, type Ground, ground, hasPeople, SERVER } from "./people.ts";
+import { APP, type Ground, ground, hasPeople, runAs, SERVER } from "./people.ts";
 
 /** A ground with a release of the command's user, and the words that run it. */
 function release(place: Ground): { app: string; words: string[] } {
@@ -113,6 +113,31 @@ describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the
     await using _hupwatch = await startHupwatch(["-k", ...words], { cwd: app });
     expect(lstatSync(`${app}/made`)).toMatchObject({ uid: APP.uid, gid: APP.gid, mode: 0o100640 });
   });
+
+  test.each(["symbolic", "hard"])(
+    "an env file that a %s link of the command's user leads to is read as that user",
+    async (kind) => {
+      using place = ground();
+      const { app, words } = release(place);
+      const secret = place.file("secret.env", { uid: 0, gid: 0 }, "TOKEN=s3cret\n", 0o600);
+      const open = place.file("open.env", { uid: 0, gid: 0 }, "TOKEN=known\n", 0o644);
+      const env = `${app}/env`;
+      // As where fs.protected_hardlinks is 0.
+      const link = (target: string) =>
+        kind === "hard" ? linkSync(target, env) : runAs(APP, ["ln", "-s", target, env]);
+      link(open);
+      const start = () => startHupwatch([...OPTIONS, "--env-file", env, ...words], { cwd: app });
+      await using hupwatch = await start();
+      unlinkSync(env);
+      link(secret);
+      hupwatch.hup();
+      await hupwatch.until(/rolled back: .*is read as nobody: .*Permission denied/);
+      expect(hupwatch.log).not.toContain("s3cret");
+      const seen = hupwatch.tree().map(({ pid }) => readFileSync(`/proc/${pid}/environ`, "utf8"));
+      expect(seen.filter((text) => text.includes("TOKEN=known")).length).toBeGreaterThan(0);
+      expect(seen.filter((text) => text.includes("s3cret"))).toEqual([]);
+    },
+  );
 
   // "the version was asked of the venv's gunicorn (as root), but www-data could not enter that venv": asked one file, ran another
   test("a command that its user may not run is refused, and none that the PATH has behind it is run instead", async () => {

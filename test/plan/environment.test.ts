@@ -105,9 +105,9 @@ test("the lines of an env file that say nothing are found, and those within quot
     "  H = 8\r",
   ];
   writeFileSync(path, lines.join("\n"));
-  const skipped = parseEnvFile(path).doubts.filter(({ doubt }) => doubt === "skipped");
+  const skipped = parseEnvFile(path, {}).doubts.filter(({ doubt }) => doubt === "skipped");
   expect(skipped.map(({ line }) => line)).toEqual([4, 5, 10, 12]);
-  expect(readEnvFile(path)).toMatchObject({
+  expect(readEnvFile(path, {})).toMatchObject({
     A: "1",
     KEY: "-----BEGIN\nbad line\nEND-----",
     E: '"',
@@ -156,7 +156,7 @@ test("a value that is no UTF-8 is refused: it would be changed in silence", () =
   using dir = tempDir();
   const path = `${dir.path}/env`;
   writeFileSync(path, Buffer.from("A=ä\nB=\xe4\n", "latin1"));
-  expect(thrownBy(() => readEnvFile(path)).message).toBe(`--env-file ${path}: line 1 is not UTF-8`);
+  expect(thrownBy(() => readEnvFile(path, {})).message).toBe(`--env-file ${path}: line 1 is not UTF-8`);
 });
 
 test("an env file that is not there is named", () => {

@@ -4,7 +4,7 @@ import { startRequest } from "../../src/plan/start-request.ts";
 import { PLAN, Stage } from "../fake-os/stage.ts";
 
 test("a generation is started by the request and nothing else", async () => {
-  const plan = { ...PLAN, words: ["server", "--fd", "{fd}", "--gen={gen}"], umask: 0o027, user: "web" };
+  const plan = { ...PLAN, words: ["server", "--fd", "{fd}", "--gen={gen}"], umask: 0o027, user: "nobody" };
   const stage = await new Stage(plan).begin();
   const sockets = [{ name: "web", socket: "127.0.0.1:80" }];
   const request = startRequest(plan, {
@@ -16,7 +16,7 @@ test("a generation is started by the request and nothing else", async () => {
     argv: ["server", "--fd", "3", "--gen=1"],
     env: { LISTEN_FDS: "1", LISTEN_FDNAMES: "web", HUPWATCH_GENERATION: "1" },
     ...{ cwd: "/srv", listenPid: true, passesDescriptors: true },
-    ...{ dieWithParent: true, umask: 0o027, user: "web" },
+    ...{ dieWithParent: true, umask: 0o027, user: "nobody" },
   });
   expect(request.ownEnvironment).not.toHaveProperty("LISTEN_FDS");
 });

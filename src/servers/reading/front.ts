@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { HupwatchError } from "../../error.ts";
 import { locate } from "../../os/lookup.ts";
 import type { CommandLine } from "../adapter.ts";
-import type { Program } from "./program.ts";
+import type { Change, Program } from "./program.ts";
 import { isUnknown, runFirst } from "./running.ts";
 
 /** As the program itself will have them. Throws HupwatchError where only a runner knows, and cannot be asked. */
@@ -16,8 +16,9 @@ export function behindFront(command: CommandLine, program: Program): Pick<Comman
     else if (change.kind === "unset") delete env[change.name];
     else if (change.kind === "clear") env = {};
     else if (change.kind === "chdir") directory = resolve(directory, change.path);
-    else if (change.kind === "envdir") applyEnvdir(env, resolve(directory, change.path));
-    else env = toldBy(change.words, command, program) ?? env;
+    else if (change.kind === "envdir" && command.account?.user === undefined)
+      applyEnvdir(env, resolve(directory, change.path));
+    else env = toldBy(change, command, program) ?? env;
   }
   return { env, directory };
 }
@@ -48,14 +49,15 @@ function textOf(path: string): string | undefined {
   }
 }
 
-/** What env(1) says in the program's place. Undefined where the runner is not there: the start itself says that better. */
+/** What env(1) says in the program's place: where another user's files say it, that user reads them. Undefined where the runner is not there: the start itself says that better. */
 function toldBy(
-  runner: string,
+  change: Change,
   command: CommandLine,
   { from, name }: Program,
 ): Record<string, string> | undefined {
   const { env, directory, account } = command;
   const front = command.words.slice(0, from);
+  const runner = change.kind === "runner" ? change.words : front.join(" ");
   try {
     locate({ argv: front, env: { ...env }, cwd: directory, ...account });
   } catch (error) {
