@@ -124,7 +124,7 @@ const USES: Record<string, readonly string[]> = {
   plan: ["os", "log.ts", "sockets", "ready", "servers"],
   events: ["os", "log.ts", "sockets", "plan"],
   generation: ["os", "sockets", "ready", "plan", "events"],
-  instance: ["os", "sockets", "plan", "events", "generation"],
+  instance: ["os", "log.ts", "sockets", "plan", "events", "generation"],
   swap: ["os", "sockets", "plan", "events", "generation"],
   control: ["os", "http", "sockets", "plan", "events", "generation", "swap"],
   load: ["os", "http", "sockets"],

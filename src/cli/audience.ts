@@ -1,0 +1,87 @@
+/**
+ * The second step of a run: who is told what happens (log, control socket, hooks, systemd), and who records what runs (the state
+ * file, the guard of -k). What of it cannot be had is said and gone without.
+ */
+import { join } from "node:path";
+import { Control } from "../control/control.ts";
+import type { Subject } from "../control/status.ts";
+import { envFileWarning } from "../events/env-file-warning.ts";
+import { Hooks } from "../events/hooks.ts";
+import { logTo, publishTo } from "../events/publish.ts";
+import type { Tell } from "../events/service-event.ts";
+import { Systemd, watchdogMsOf } from "../events/systemd.ts";
+import type { Snapshot } from "../generation/record.ts";
+import { type Guard, startGuard } from "../instance/guard.ts";
+import { StateFile } from "../instance/state-file.ts";
+import { realOs } from "../os/os.ts";
+import { notifierOf } from "../os/sd-notify.ts";
+import type { Ending } from "../swap/machine.ts";
+import { orUnasked, orUnguarded, untold } from "./degraded.ts";
+import type { Prepared } from "./prepared.ts";
+import { tidying } from "./tidying.ts";
+
+export class Audience implements Disposable {
+  readonly tell: Tell;
+  readonly #owned = new DisposableStack();
+  readonly #control = this.#owned.use(new Control());
+  readonly #hooks: Hooks;
+  readonly #guard: Guard | undefined;
+  readonly #state: StateFile | undefined;
+  readonly #recorders: ((snapshot: Snapshot) => void)[];
+
+  constructor(private readonly prepared: Prepared) {
+    const { log, plan, hooks, ownDir } = prepared;
+    const { env, pid } = process;
+    this.#hooks = new Hooks({
+      ...hooks,
+      account: plan,
+      directory: plan.directory,
+      environment: { ...plan.environment, HUPWATCH_NAME: plan.name },
+      onFailure: (failure) => this.tell(failure),
+    });
+    const notify = notifierOf(env.NOTIFY_SOCKET);
+    const systemd = notify && new Systemd(notify, realOs.clock, watchdogMsOf(env, pid));
+    this.#owned.use(systemd);
+    this.tell = publishTo([
+      logTo(log),
+      ...(plan.envFile === undefined ? [] : [envFileWarning(plan.envFile, plan, log)]),
+      this.#control.consume,
+      this.#hooks.consume,
+      ...(systemd ? [systemd.consume] : []),
+    ]);
+    this.#state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
+    // PID 1 takes everybody with it (pid_namespaces(7)).
+    const isGuarded = plan.killAtExit && pid !== 1;
+    const start = () => startGuard(plan.name, pid, plan.environment);
+    this.#guard = isGuarded ? orUnguarded(log, start) : undefined;
+    this.#recorders = [
+      ...(this.#state ? [this.#state.recorder(plan.name)] : []),
+      ...(this.#guard ? [this.#guard.record] : []),
+      this.#owned.use(tidying(realOs.clock)).record,
+    ];
+  }
+
+  readonly record = (snapshot: Snapshot): void => {
+    for (const record of this.#recorders) record(snapshot);
+  };
+
+  /** Whoever asks is answered from now on, where a control socket is wanted and can be had. */
+  openControl(subject: Subject): void {
+    const { ownDir, control, plan, log } = this.prepared;
+    if (ownDir === undefined || !control) return;
+    const uid = process.getuid?.() ?? 0;
+    orUnasked(join(ownDir, `${plan.name}.sock`), log, (path) => this.#control.open(path, uid, subject));
+  }
+
+  /** The last answers, the last hooks; then there is nothing to guard and, unless the service goes on, nothing to remember. */
+  async finish(ending: Ending): Promise<void> {
+    await this.#control.finish(ending);
+    await this.#hooks.finish();
+    this.#guard?.dismiss();
+    if (ending.kind !== "left") this.#state?.remove();
+  }
+
+  [Symbol.dispose](): void {
+    this.#owned.dispose();
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * The first step of a run: the words are read, the instance's name is ours, the plan is made and could be carried out. What is
+ * wrong with a command line is found here, before anything is started or taken.
+ */
+import { resolve } from "node:path";
+import { ownRunDirs } from "../instance/instances.ts";
+import { chooseRunDir, InstanceLock, openRunDir } from "../instance/run-dir.ts";
+import { createLog, isJournal, type Log, logLevel } from "../log.ts";
+import { isTerminal } from "../os/libc.ts";
+import { LineWriter } from "../os/line-writer.ts";
+import { requireRunnable } from "../os/lookup.ts";
+import { realOs } from "../os/os.ts";
+import { requireIdentity } from "../os/setpriv.ts";
+import { generationEnvironment } from "../plan/environment.ts";
+import { logFormatOf, readOptions } from "../plan/options.ts";
+import { type Planned, planRun } from "../plan/plan.ts";
+import type { RunValues } from "../plan/run-values.ts";
+import { orWithoutRunDir } from "./degraded.ts";
+
+/** Disposing of it gives the name back. */
+export interface Prepared extends Planned, Disposable {
+  log: Log;
+  /** Where this instance, and no other, may write; undefined where it runs without a run directory. */
+  ownDir: string | undefined;
+  /** Where else this user's hupwatches may have left something. */
+  otherRunDirs: readonly string[];
+  pidfile: string | undefined;
+  /** Whether a control socket is wanted. */
+  control: boolean;
+}
+
+/** Throws HupwatchError. */
+export function prepare(values: RunValues, words: readonly string[]): Prepared {
+  const { env, pid, ppid } = process;
+  const uid = process.getuid?.() ?? 0;
+  using owned = new DisposableStack();
+  const stderr = owned.use(
+    new LineWriter(2, realOs.clock, (lines) =>
+      log.warn("log.dropped", `${lines} lines of this log were dropped while nobody read it`, { lines }),
+    ),
+  );
+  const log = logFor(values, env, stderr);
+  const chosen = chooseRunDir(values["run-dir"], env, uid);
+  const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen.path, uid));
+  const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
+  const options = readOptions(values, words, surroundings);
+  // Programs of the user's are run from here on: not while another hupwatch of that name lives, and not as somebody else.
+  const lock =
+    runDir === undefined
+      ? undefined
+      : orWithoutRunDir(chosen, log, () => InstanceLock.take(runDir, options.name, pid));
+  owned.use(lock);
+  requireIdentity(words[0] ?? "", options);
+  const planned = planRun(options);
+  const { plan, traits } = planned;
+  for (const note of traits.notes) log.warn("server.note", note);
+  // So that a wrong command costs nothing; every generation looks again by itself.
+  const environment = generationEnvironment(plan, 1, pid);
+  requireRunnable({ ...plan, argv: plan.words, env: environment, cwd: plan.directory });
+  const kept = owned.move();
+  return {
+    ...planned,
+    log,
+    ownDir: lock && runDir,
+    otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid),
+    pidfile: values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile),
+    control: values.control !== false,
+    [Symbol.dispose]: () => kept.dispose(),
+  };
+}
+
+function logFor(values: RunValues, env: Record<string, string | undefined>, { write }: LineWriter): Log {
+  return createLog({
+    level: logLevel(values.verbose?.length ?? 0, values.quiet ?? false),
+    format: logFormatOf(values),
+    color: isTerminal(2) && !env.NO_COLOR,
+    journal: isJournal(env.JOURNAL_STREAM, 2),
+    write,
+  });
+}

@@ -1,0 +1,62 @@
+/** The last step of a run: the supervisor is given the sockets, hears signals and control requests, and says how it ended. */
+import type { Of, Tell } from "../events/service-event.ts";
+import type { Inheritance } from "../instance/inheritance.ts";
+import { doorOf } from "../instance/run-dir.ts";
+import type { KeeperLink } from "../intercept/keeper-link.ts";
+import type { Log } from "../log.ts";
+import { becomeSubreaper } from "../os/libc.ts";
+import { realOs } from "../os/os.ts";
+import { Reaper } from "../os/reaper.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import { format } from "../sockets/sockaddr.ts";
+import type { Ending } from "../swap/machine.ts";
+import { Supervisor } from "../swap/supervisor.ts";
+import type { Audience } from "./audience.ts";
+import { exitCodeOf } from "./exit-code.ts";
+import { newKeeper } from "./keeping.ts";
+import type { Prepared } from "./prepared.ts";
+import { listenToSignals } from "./signals.ts";
+
+/** Until the end; returns the exit code. */
+export async function supervise(
+  { plan, traits, log, ownDir }: Prepared,
+  audience: Audience,
+  held: readonly HeldSocket[],
+  inheritance: Inheritance<KeeperLink>,
+): Promise<number> {
+  const door = ownDir && doorOf(ownDir, plan.name);
+  using keeper = plan.handover === "intercept" ? (inheritance.keeper ?? (await newKeeper(door))) : undefined;
+  const os = (keeper ?? inheritance.keeper)?.over(realOs) ?? realOs;
+  const supervisor = new Supervisor(plan, held, os, audience, inheritance.survivors);
+  becomeSubreaper();
+  using reaper = new Reaper(realOs.clock);
+  using _signals = signalsTo(supervisor, plan, reaper, log);
+  audience.openControl({ plan, server: traits.server, held, supervisor });
+  tellBegin(plan.name, traits.server, held, audience.tell);
+  const ending = await supervisor.run();
+  audience.tell(conclusion(supervisor, ending, plan));
+  await audience.finish(ending);
+  return exitCodeOf(ending, plan.stopSequence);
+}
+
+const signalsTo = ({ post }: Supervisor, { killAtExit }: RunPlan, { look }: Reaper, log: Log): Disposable =>
+  listenToSignals(post, killAtExit, process.env.HUPWATCH_SIGHUP === "nohup", look, log);
+
+function tellBegin(name: string, server: string, held: readonly HeldSocket[], tell: Tell): void {
+  tell({ event: "run.plan", name, server });
+  for (const { address, cutover } of held) tell({ event: "socket.held", address: format(address), cutover });
+  if (held.length === 0) tell({ event: "socket.none" });
+}
+
+function conclusion(
+  supervisor: Supervisor,
+  ending: Ending,
+  { stopSequence: [first] }: RunPlan,
+): Of<"left"> | Of<"stopped"> {
+  if (ending.kind !== "left")
+    return { event: "stopped", failure: ending.kind === "failed" ? ending.failure : undefined };
+  const serving = supervisor.snapshot().generations.find(({ number }) => number === ending.serving);
+  const leader = serving && first ? { pid: serving.pid, stopSignal: first.signal } : undefined;
+  return { event: "left", generation: ending.serving, leader };
+}

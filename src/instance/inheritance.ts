@@ -1,0 +1,149 @@
+/**
+ * What a start takes over from an earlier hupwatch, in the only order possible: claim what it left, hold the sockets with what its
+ * survivors hold (which steers everybody to the current one), end the others. Then the swap begins in a known place.
+ */
+import type { Tell } from "../events/service-event.ts";
+import type { Log } from "../log.ts";
+import { uidOf } from "../os/accounts.ts";
+import type { Os } from "../os/os.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import { addressOf, holdAll } from "../sockets/open.ts";
+import { format } from "../sockets/sockaddr.ts";
+import { claimState } from "./predecessor.ts";
+import { doorOf } from "./run-dir.ts";
+import { type RecordedState, statePath } from "./state-file.ts";
+import { type Kept, prepareTakeover, type Takeover } from "./takeover.ts";
+
+export interface Heir {
+  plan: RunPlan;
+  /** Where this instance, and no other, may write; undefined: then there is nothing to take over from. */
+  ownDir: string | undefined;
+  /** Where else this user's hupwatches may have left something. */
+  otherRunDirs: readonly string[];
+  log: Log;
+}
+
+/** What an earlier hupwatch has left at its door, with the listeners of an intercepted command. */
+export interface Keeper extends Disposable {
+  take: Kept;
+  /** The system with the processes that it knows of. */
+  over(os: Os): Os;
+}
+
+export class Inheritance<K extends Keeper> implements Disposable {
+  private constructor(
+    private readonly heir: Heir,
+    private readonly takeover: Takeover | undefined,
+    /** It goes on for the next hupwatch. */
+    readonly keeper: K | undefined,
+  ) {}
+
+  /** `keeperAt` finds the keeper at a door. Throws HupwatchError where a hupwatch of the same name lives. */
+  static async claim<K extends Keeper>(
+    heir: Heir,
+    os: Os,
+    tell: Tell,
+    keeperAt: (door: string) => Promise<K | undefined>,
+  ): Promise<Inheritance<K>> {
+    const { ownDir, plan } = heir;
+    const left = ownDir === undefined ? undefined : await leftBehind(heir, ownDir, os.pid);
+    const keeper = ownDir && left ? await keeperAt(doorOf(ownDir, left.name)) : undefined;
+    return new Inheritance(
+      heir,
+      await prepareTakeover(left, plan, keeper?.over(os) ?? os, tell, keeper?.take),
+      keeper,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.keeper?.[Symbol.dispose]();
+  }
+
+  /** For the supervisor: the generation to swap from, and the highest number so far. */
+  get survivors(): Pick<Takeover, "current" | "last"> | undefined {
+    return this.takeover;
+  }
+
+  /** Throws HupwatchError and SystemError; then nothing is held. */
+  async hold(): Promise<Held> {
+    const { plan, log } = this.heir;
+    const sockets = await holdAll({
+      specs: plan.sockets,
+      options: plan.socketOptions,
+      cutover: plan.cutover,
+      boundBy: plan.handover === "path" ? "server" : "hupwatch",
+      ...(this.takeover ? { inherited: this.takeover.inherited } : {}),
+      onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
+    });
+    using held = new Held(sockets, this.takeover !== undefined);
+    if (this.takeover) warnOfDropped(this.takeover, sockets, log);
+    await this.takeover?.endOthers();
+    return held.pass();
+  }
+}
+
+/** The held sockets, until the supervisor has them: a start that fails meanwhile lets go of them. */
+export class Held implements Disposable {
+  #isPassedOn = false;
+
+  constructor(
+    private readonly sockets: readonly HeldSocket[],
+    /** Generations live behind them, which go on serving. */
+    private readonly isInUse: boolean,
+  ) {}
+
+  /** To another owner. */
+  pass(): Held {
+    this.#isPassedOn = true;
+    return new Held(this.sockets, this.isInUse);
+  }
+
+  /** To the supervisor, which lets go of them at its end. */
+  give(): readonly HeldSocket[] {
+    this.#isPassedOn = true;
+    return this.sockets;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isPassedOn) return;
+    for (const socket of this.sockets) {
+      if (this.isInUse) socket.leave();
+      else socket[Symbol.dispose]();
+    }
+  }
+}
+
+async function leftBehind(
+  { plan: { name, sockets, socketOptions, user }, otherRunDirs, log }: Heir,
+  runDir: string,
+  pid: number,
+): Promise<RecordedState | undefined> {
+  const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions)));
+  const onUnreadable = (why: string) =>
+    log.warn(
+      "state.unreadable",
+      `cannot read ${statePath(runDir, name)}: ${why}; if an earlier hupwatch '${name}' has left the service running, this start cannot take it over: end that service first`,
+    );
+  const left = claimState({
+    ...{ runDir, otherRunDirs, pid, name },
+    ...{ commandUid: uidOf(user), addresses, onUnreadable },
+  });
+  if (left && left.name !== name)
+    log.info("instance.renamed", `the service of hupwatch '${left.name}' is '${name}' from now on`, {
+      from: left.name,
+    });
+  return left;
+}
+
+/** Whom the command line has left out may still have clients. */
+function warnOfDropped({ current }: Takeover, held: readonly HeldSocket[], log: Log): void {
+  const named = new Set(held.map(({ address }) => format(address)));
+  const addresses = current.listeners.map((l) => l.address).filter((address) => !named.has(address));
+  if (addresses.length > 0)
+    log.warn(
+      "address.dropped",
+      `no longer in the command line: ${addresses.join(", ")}; held until now, and let go of with generation ${current.number}`,
+      { generation: current.number, addresses },
+    );
+}

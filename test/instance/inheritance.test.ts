@@ -1,0 +1,31 @@
+/** Between holding the sockets and the supervisor that has them, a start may fail: it lets go of what it holds. */
+import { expect, test } from "bun:test";
+import { Held } from "../../src/instance/inheritance.ts";
+import { FakeHeld } from "../fake-os/sockets.ts";
+
+function held(isInUse: boolean) {
+  const journal: string[] = [];
+  return { journal, held: new Held([new FakeHeld((what) => journal.push(what))], isInUse) };
+}
+
+test("I7: where generations live behind them, nothing is taken away from these", () => {
+  const { held: sockets, journal } = held(true);
+  sockets[Symbol.dispose]();
+  expect(journal).toEqual(["leave sockets"]);
+});
+
+test("else they are closed, and their names are removed", () => {
+  const { held: sockets, journal } = held(false);
+  sockets[Symbol.dispose]();
+  expect(journal).toEqual(["close sockets"]);
+});
+
+test("whoever has been given them lets go of them: nobody else does", () => {
+  const { held: sockets, journal } = held(false);
+  {
+    using next = sockets.pass();
+    sockets[Symbol.dispose]();
+    expect(next.give()).toHaveLength(1);
+  }
+  expect(journal).toEqual([]);
+});
