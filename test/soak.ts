@@ -1,7 +1,8 @@
 /**
  * Does anything grow with the number of swaps? `bun run soak [--swaps 1000]`: a light child under hupwatch without a
  * socket, with a Unix one and with a TCP one, all three at the same time; with a socket a swap takes its settle time.
- * Descriptors, threads, processes (zombies too) and socket files must be what they were; memory must level off.
+ * Descriptors, threads, processes (zombies too) and socket files must be what they were; memory must level off. Then the fuzz,
+ * `--fuzz 30` seconds for each reader.
  */
 import { parseArgs } from "node:util";
 import { type FullStock, fullStock } from "../fixtures/demo/hupwatch-run.ts";
@@ -9,7 +10,9 @@ import { count, megabytes, slopePer100, table } from "../fixtures/demo/text.ts";
 import { type Light, SLEEPER, startLight } from "./bench/light.ts";
 import { freePort } from "./harness/until.ts";
 
-const { values } = parseArgs({ options: { swaps: { type: "string", default: "1000" } } });
+const { values } = parseArgs({
+  options: { swaps: { type: "string", default: "1000" }, fuzz: { type: "string", default: "30" } },
+});
 const SWAPS = Number(values.swaps);
 const SAMPLES = 40;
 /** The runtime compiles and sizes its heap in the first swaps; what grows later never stops growing. */
@@ -99,4 +102,8 @@ console.log(table([head, ...courses.map(row)]).join("\n"));
 const found = courses.flatMap(leaks);
 for (const leak of found) console.log(`LEAK: ${leak}`);
 if (found.length === 0) console.log("no leak");
-process.exit(found.length === 0 ? 0 : 1);
+
+const fuzz = Bun.spawnSync([process.execPath, `${import.meta.dir}/fuzz/main.ts`, "--seconds", values.fuzz], {
+  stdio: ["ignore", "inherit", "inherit"],
+});
+process.exit(found.length === 0 && fuzz.success ? 0 : 1);

@@ -24,12 +24,14 @@ const FORMS =
   "use unix:/path/to.sock, host:port or :port, each with a URL behind it if you like (unix:/path/to.sock:/url, host:port/url)";
 
 /** What `--bind` may say for every address, and what of them one can connect to. */
-const EVERY_HOST: Record<string, string> = {
-  "": "127.0.0.1",
-  "*": "127.0.0.1",
-  "0.0.0.0": "127.0.0.1",
-  "[::]": "[::1]",
-};
+const EVERY_HOST = new Map<string, string>(
+  Object.entries({
+    "": "127.0.0.1",
+    "*": "127.0.0.1",
+    "0.0.0.0": "127.0.0.1",
+    "[::]": "[::1]",
+  }),
+);
 
 /** A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
 export function parseTarget(text: string, cwd: string): Target {
@@ -41,7 +43,7 @@ export function parseTarget(text: string, cwd: string): Target {
   const bound = /^(?:tcp:\/\/)?(\[[^\]]*\]|[^:[\]/]*):(\d+)(\/.*)?$/.exec(text);
   if (!bound) throw refuse(text, "is neither unix: nor host:port nor http://");
   const [, host = "", port, url = "/"] = bound;
-  return httpTarget(text, `http://${EVERY_HOST[host] ?? host}:${port}${url}`);
+  return httpTarget(text, `http://${EVERY_HOST.get(host) ?? host}:${port}${url}`);
 }
 
 function unixTarget(text: string, cwd: string): Target {

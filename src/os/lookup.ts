@@ -47,6 +47,13 @@ export function locate(lookup: Lookup): string {
   });
 }
 
+/** NAME_MAX of limits.h, in bytes. */
+const NAME_BYTES_MAX = 255;
+
+/** which(1): for what is merely said of a program. The runtime throws where the name is longer than any path. */
+export const which = (program: string, PATH: string): string | null =>
+  Buffer.byteLength(program) > NAME_BYTES_MAX ? null : Bun.which(program, { PATH });
+
 /**
  * As `locate`, and its interpreter is there, too: a virtualenv that was moved or is half there has scripts whose interpreter is
  * missing, of which a shell would only say "not found".

@@ -21,10 +21,16 @@ export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocke
 /** Where sock_diag(7) does not say: as slow as the machine has connections. */
 function listedOn(hostBytes: Uint8Array, port: number): ListeningSocket[] {
   const local = localColumn(hostBytes, port);
-  const rows = readFileSync(hostBytes.length === 4 ? "/proc/net/tcp" : "/proc/net/tcp6", "latin1").split(
-    "\n",
+  return listenersIn(
+    readFileSync(hostBytes.length === 4 ? "/proc/net/tcp" : "/proc/net/tcp6", "latin1"),
+    local,
   );
-  return rows
+}
+
+/** `local` as `localColumn` has it. */
+export function listenersIn(table: string, local: string): ListeningSocket[] {
+  return table
+    .split("\n")
     .slice(1)
     .map((row) => row.trim().split(/\s+/))
     .filter((fields) => fields[1] === local && fields[3] === TCP_LISTEN)

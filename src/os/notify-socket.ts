@@ -98,7 +98,7 @@ const randomHex = (bytes: number): string =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");
 
 /** Lines of NAME=VALUE; anything else is passed over. */
-function parseNotification(text: string): Notification {
+export function parseNotification(text: string): Notification {
   const pairs = text.split("\n").flatMap((line) => {
     const at = line.indexOf("=");
     return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];

@@ -59,12 +59,14 @@ export function processOf(pid: number): Process | undefined {
 
 /** The fields from the third on. */
 function statOf(pid: number): { command: string; fields: string[] } | undefined {
-  let text: string;
   try {
-    text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));
   } catch {
     return undefined;
   }
+}
+
+export function parseStat(text: string): { command: string; fields: string[] } {
   // The name may hold blanks and parentheses; its end is the last ')'.
   const end = text.lastIndexOf(")");
   return { command: text.slice(text.indexOf("(") + 1, end), fields: text.slice(end + 2).split(" ") };

@@ -110,8 +110,8 @@ function tcpRequest(local: Endpoint, remote: Endpoint): Uint8Array {
   return bytes;
 }
 
-function firstWord(message: DataView, attribute: number): number | undefined {
-  for (let at = NETLINK_HEADER + UNIX_DIAG_MESSAGE; at + 4 <= message.byteLength; ) {
+export function firstWord(message: DataView, attribute: number): number | undefined {
+  for (let at = NETLINK_HEADER + UNIX_DIAG_MESSAGE; at + 8 <= message.byteLength; ) {
     const length = message.getUint16(at, true);
     if (length < 4) return undefined;
     if (message.getUint16(at + 2, true) === attribute) return message.getUint32(at + 4, true);

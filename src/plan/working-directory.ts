@@ -1,6 +1,7 @@
 /** Where generations run: a directory as the user means it, with a symlink in it that deploys switch. */
 import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { which } from "../os/lookup.ts";
 
 /** `$PWD` where it names the same directory as the physical one: a symlink in it is then followed anew each time. */
 export function logicalDirectory(cwd: string, pwd: string | undefined): string {
@@ -62,7 +63,7 @@ export function pathNote(
   { PATH }: Readonly<Record<string, string>>,
 ): string | undefined {
   if (program.includes("/") || PATH === undefined) return undefined;
-  const found = Bun.which(program, { PATH });
+  const found = which(program, PATH);
   for (let place = directory; found && dirname(dirname(place)) !== dirname(place); place = dirname(place)) {
     const release = releaseAt(place);
     if (release === undefined || !found.startsWith(`${release}/`)) continue;

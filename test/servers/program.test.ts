@@ -59,6 +59,10 @@ const ROWS: [words: string, program: Partial<Program> | undefined][] = [
   ["tini -- gunicorn app", found("gunicorn", 3, { runner: "tini" })],
   ["uv run --with x gunicorn app", found("gunicorn", 5, { runner: "uv run" })],
   ["poetry install", found("poetry", 1)],
+  // Found by the fuzz: a table looked such a name up in its prototype, and `hupwatch -- constructor` ended with a stack trace.
+  ["constructor app", found("constructor", 1)],
+  ["./toString run", found("toString", 1)],
+  ["python -m __proto__ x", found("__proto__", 3)],
   ["", undefined],
 ];
 

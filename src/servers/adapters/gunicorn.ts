@@ -5,6 +5,7 @@
  */
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { which } from "../../os/lookup.ts";
 import type { CommandLine, ServerAdapter, ServerTraits } from "../adapter.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
 import type { Program } from "../reading/program.ts";
@@ -150,7 +151,7 @@ function controlSocketOf(
 ): GunicornSettings["controlSocket"] {
   if (path !== undefined) return { path };
   const word = interpreter ?? words[argsFrom - 1] ?? "";
-  const found = word.includes("/") ? resolve(directory, word) : Bun.which(word, { PATH: env.PATH ?? "" });
+  const found = word.includes("/") ? resolve(directory, word) : which(word, env.PATH ?? "");
   return found && existsSync(join(dirname(found), "gunicornc")) ? "default" : undefined;
 }
 

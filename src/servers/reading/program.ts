@@ -29,33 +29,37 @@ export type Change =
 
 const PYTHON = /^(python|pypy)[0-9.]*$/;
 /** These replace themselves by the program (execvp), so that it keeps the pid; how many words go with them and their options. */
-const EXECUTORS: Record<string, { before: number; valued: RegExp }> = {
-  exec: { before: 0, valued: /^-a$/ },
-  nohup: { before: 0, valued: /^$/ },
-  setsid: { before: 0, valued: /^$/ },
-  nice: { before: 0, valued: /^(-n|--adjustment)$/ },
-  ionice: { before: 0, valued: /^(-c|-n)$/ },
-  chrt: { before: 1, valued: /^-[TPD]$/ },
-  taskset: { before: 1, valued: /^$/ },
-  stdbuf: { before: 0, valued: /^-[ioe]$/ },
-  chpst: { before: 0, valued: /^-[uUbeodmnfpctlL/]$/ },
-  envdir: { before: 1, valued: /^$/ },
-  "s6-envdir": { before: 1, valued: /^$/ },
-  setuidgid: { before: 1, valued: /^$/ },
-  "su-exec": { before: 1, valued: /^$/ },
-  gosu: { before: 1, valued: /^$/ },
-  setpriv: { before: 0, valued: /^--(reuid|regid|groups|pdeathsig)$/ },
-  "opentelemetry-instrument": { before: 0, valued: /^--\w+$/ },
-  "ddtrace-run": { before: 0, valued: /^$/ },
-};
+const EXECUTORS = new Map<string, { before: number; valued: RegExp }>(
+  Object.entries({
+    exec: { before: 0, valued: /^-a$/ },
+    nohup: { before: 0, valued: /^$/ },
+    setsid: { before: 0, valued: /^$/ },
+    nice: { before: 0, valued: /^(-n|--adjustment)$/ },
+    ionice: { before: 0, valued: /^(-c|-n)$/ },
+    chrt: { before: 1, valued: /^-[TPD]$/ },
+    taskset: { before: 1, valued: /^$/ },
+    stdbuf: { before: 0, valued: /^-[ioe]$/ },
+    chpst: { before: 0, valued: /^-[uUbeodmnfpctlL/]$/ },
+    envdir: { before: 1, valued: /^$/ },
+    "s6-envdir": { before: 1, valued: /^$/ },
+    setuidgid: { before: 1, valued: /^$/ },
+    "su-exec": { before: 1, valued: /^$/ },
+    gosu: { before: 1, valued: /^$/ },
+    setpriv: { before: 0, valued: /^--(reuid|regid|groups|pdeathsig)$/ },
+    "opentelemetry-instrument": { before: 0, valued: /^--\w+$/ },
+    "ddtrace-run": { before: 0, valued: /^$/ },
+  }),
+);
 /** These stay as the program's parent. */
-const RUNNERS: Record<string, { words: RegExp; label: string; skip: number }> = {
-  uv: { words: /^run$/, label: "uv run", skip: 2 },
-  npx: { words: /^(?!-)/, label: "npx", skip: 1 },
-  bunx: { words: /^(?!-)/, label: "bunx", skip: 1 },
-  tini: { words: /^/, label: "tini", skip: 1 },
-  "dumb-init": { words: /^/, label: "dumb-init", skip: 1 },
-};
+const RUNNERS = new Map<string, { words: RegExp; label: string; skip: number }>(
+  Object.entries({
+    uv: { words: /^run$/, label: "uv run", skip: 2 },
+    npx: { words: /^(?!-)/, label: "npx", skip: 1 },
+    bunx: { words: /^(?!-)/, label: "bunx", skip: 1 },
+    tini: { words: /^/, label: "tini", skip: 1 },
+    "dumb-init": { words: /^/, label: "dumb-init", skip: 1 },
+  }),
+);
 
 /** Options of `uv run` whose value is a word of its own. */
 const UV_VALUED =
@@ -67,19 +71,20 @@ export function programOf(words: readonly string[]): Program | undefined {
   const changes: Change[] = [];
   for (;;) {
     const name = basename(words[at] ?? "");
+    const [executor, running] = [EXECUTORS.get(name), RUNNERS.get(name)];
     if (name === "env") {
       const behind = behindEnv(words, at + 1);
       changes.push(...changesOfEnv(words.slice(at + 1, behind)));
       at = behind;
-    } else if (EXECUTORS[name]) {
-      const behind = behindOptions(words, at + 1, EXECUTORS[name].valued) + EXECUTORS[name].before;
+    } else if (executor) {
+      const behind = behindOptions(words, at + 1, executor.valued) + executor.before;
       const directory = envdirOf(name, words.slice(at + 1, behind));
       if (directory !== undefined) changes.push({ kind: "envdir", path: directory });
       at = behind;
-    } else if (RUNNERS[name]?.words.test(words[at + 1] ?? "")) {
-      runner = RUNNERS[name].label;
+    } else if (running?.words.test(words[at + 1] ?? "")) {
+      runner = running.label;
       if (name === "uv") changes.push({ kind: "runner", words: runner });
-      at = behindOptions(words, at + RUNNERS[name].skip, UV_VALUED);
+      at = behindOptions(words, at + running.skip, UV_VALUED);
     } else if ((name === "poetry" || name === "pipenv") && words[at + 1] === "run") {
       changes.push({ kind: "runner", words: `${name} run` });
       at += 2;
@@ -144,11 +149,13 @@ function behindOptions(words: readonly string[], from: number, valued: RegExp): 
 }
 
 /** Modules that run another one, or a script, in their own process; their options that have a value. */
-const WRAPPERS: Record<string, RegExp> = {
-  debugpy: /^--(listen|connect|log-to|parent-session-pid|adapter-access-token)$/,
-  coverage: /^--(source|include|omit|rcfile|data-file|context|concurrency)$/,
-  cProfile: /^-[os]$/,
-};
+const WRAPPERS = new Map<string, RegExp>(
+  Object.entries({
+    debugpy: /^--(listen|connect|log-to|parent-session-pid|adapter-access-token)$/,
+    coverage: /^--(source|include|omit|rcfile|data-file|context|concurrency)$/,
+    cProfile: /^-[os]$/,
+  }),
+);
 
 /** `python [-options] -m module` and `python [-options] script`. */
 function pythonProgram(words: readonly string[], at: number): Omit<Program, "from" | "changes"> | undefined {
@@ -158,7 +165,7 @@ function pythonProgram(words: readonly string[], at: number): Omit<Program, "fro
     const word = words[i] ?? "";
     if (word === "-m") {
       const module = words[i + 1];
-      const wrapper = WRAPPERS[module ?? ""];
+      const wrapper = WRAPPERS.get(module ?? "");
       if (module === undefined) return undefined;
       if (!wrapper) return { name: module.replace(/\.__main__$/, ""), argsFrom: i + 2, interpreter };
       valued = wrapper;
