@@ -22,9 +22,11 @@ const filters = words.filter((word) => word !== "--fast");
 try {
   if (!fast) {
     installPrograms();
-    makeVirtualenv();
+    // The first of them waits for PyPI, the others for a package mirror and for compilers.
+    const virtualenv = makeVirtualenv();
+    virtualenv.catch(() => {});
     installServers();
-    buildServers({ forTable: false });
+    await Promise.all([virtualenv, buildServers({ forTable: false })]);
   }
 } catch (error) {
   console.error(`setup: ${error instanceof Error ? error.message : error}`);

@@ -38,7 +38,7 @@ const isSeen = (cell: Cell | undefined): cell is Seen => cell !== undefined && "
 const words = process.argv.slice(2);
 const goesOn = words.includes("--go-on");
 const filter = words.find((word) => word !== "--go-on");
-buildServers({ forTable: true });
+await buildServers({ forTable: true });
 const rows = SERVERS.filter(({ name }) => new RegExp(filter ?? "", "i").test(name));
 const installed = rows.filter(isInstalled);
 

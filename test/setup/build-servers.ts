@@ -58,23 +58,27 @@ const BUILDS: readonly Build[] = [
   },
 ];
 
-/** Compilers know by themselves what is up to date. */
-export function buildServers(options: { forTable: boolean }): void {
-  for (const build of BUILDS) {
-    const { name, command, env, kept } = build;
-    if ((build.tableOnly && !options.forTable) || (kept && existsSync(kept))) continue;
-    const tool = build.tool();
-    if (tool === undefined) {
-      console.log(`setup: no compiler here; ${name} is left out of the contract suite`);
-      continue;
-    }
-    build.prepare?.();
-    console.log(`setup: ${name}`);
-    const done = Bun.spawnSync([tool, ...command], {
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "ignore", "inherit"],
-      timeout: TIME_LIMIT_MS,
-    });
-    if (!done.success) console.log(`setup: that did not work; ${name} is left out of the contract suite`);
+/** All at a time: one downloads while another compiles. Compilers know by themselves what is up to date. */
+export async function buildServers({ forTable }: { forTable: boolean }): Promise<void> {
+  const wanted = BUILDS.filter(
+    ({ tableOnly, kept }) => (forTable || !tableOnly) && !(kept && existsSync(kept)),
+  );
+  await Promise.all(wanted.map(make));
+}
+
+async function make({ name, tool, command, env, prepare }: Build): Promise<void> {
+  const program = tool();
+  if (program === undefined) {
+    console.log(`setup: no compiler here; ${name} is left out of the contract suite`);
+    return;
   }
+  prepare?.();
+  console.log(`setup: ${name}`);
+  const building = Bun.spawn([program, ...command], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "ignore", "inherit"],
+    timeout: TIME_LIMIT_MS,
+  });
+  if ((await building.exited) !== 0)
+    console.log(`setup: that did not work; ${name} is left out of the contract suite`);
 }

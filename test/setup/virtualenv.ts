@@ -13,16 +13,16 @@ const PACKAGES: Record<string, string> = {
 };
 
 /** Makes it, or adds what the one that works has not. Throws where pip cannot get the packages. */
-export function makeVirtualenv(): void {
+export async function makeVirtualenv(): Promise<void> {
   if (!works()) {
     mkdirSync(CACHE, { recursive: true });
     rmSync(VENV, { recursive: true, force: true });
-    run([PYTHON, "-m", "venv", VENV]);
+    await run([PYTHON, "-m", "venv", VENV]);
   }
   const missing = missingPackages();
   if (missing.length === 0) return;
   console.log(`setup: the newest ${missing.join(", ")} of PyPI, for the tests only`);
-  run([`${VENV}/bin/python`, "-m", "pip", "install", "--quiet", "--prefer-binary", ...missing]);
+  await run([`${VENV}/bin/python`, "-m", "pip", "install", "--quiet", "--prefer-binary", ...missing]);
   const still = missingPackages();
   if (still.length > 0 || !works())
     throw new Error(`${VENV} does not work (${still.join(", ")})\nTo fix: rm -r ${VENV}, and try again`);
@@ -37,7 +37,7 @@ const missingPackages = (): string[] =>
     Bun.spawnSync([`${VENV}/bin/python`, "-c", `import ${module}`], { stderr: "ignore" }).success ? [] : name,
   );
 
-function run(command: string[]): void {
-  const done = Bun.spawnSync(command, { stdio: ["ignore", "inherit", "inherit"] });
-  if (!done.success) throw new Error(`${command.join(" ")}: exit code ${done.exitCode}`);
+async function run(command: string[]): Promise<void> {
+  const exitCode = await Bun.spawn(command, { stdio: ["ignore", "inherit", "inherit"] }).exited;
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit code ${exitCode}`);
 }
