@@ -2,10 +2,11 @@
  * hupwatch's end of its keeper: starts it, has commands started by it, and hears what it sees. One keeper for one hupwatch; where
  * an earlier hupwatch of the same name has left one, that one goes on.
  */
-import { fstatSync, openSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { fstatSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
-import { bind, close, connect, isIPv6Only, listen, SystemError } from "../os/libc.ts";
+import { realClock } from "../os/clock.ts";
+import { watchForeign } from "../os/foreign.ts";
+import { close, connect, dup, isIPv6Only, SystemError } from "../os/libc.ts";
 import {
   anonymousFile,
   packetSocket,
@@ -13,7 +14,6 @@ import {
   sendWithDescriptors,
   setSendBuffer,
   socketPair,
-  startProgram,
   waitFor,
   writeAll,
 } from "../os/libc-intercept.ts";
@@ -32,8 +32,8 @@ import { trampoline } from "../os/trampoline.ts";
 import { decode, encode } from "../sockets/sockaddr.ts";
 import type { ExecOrder } from "./become-command.ts";
 import { filterFor, isKnownMachine } from "./calls.ts";
+import { descriptorsFor, OWN_ENVIRONMENT, ownProgram, startKeeper } from "./programs.ts";
 import {
-  BLOCKED_SIGNALS,
   type HandedListener,
   type KeeperEvent,
   type KeeperReply,
@@ -50,54 +50,38 @@ const REPLY_MS = 15_000;
 /** What the command did, as the keeper tells it. */
 export type Heard = Exclude<KeeperEvent, { event: "exited" }>;
 
-/** The programs of this room, as this hupwatch was started itself: from its sources, its bundles or one executable. */
-function ownProgram(): string[] {
-  const { execPath } = process;
-  if (Bun.main.startsWith("/$bunfs/")) return [execPath, "intercept"];
-  const flags = ["--no-env-file", "--config=/dev/null"];
-  const isBundled = /\/dist\/js\/\w+\.cjs$/.test(Bun.main);
-  return [
-    execPath,
-    ...flags,
-    isBundled ? `${dirname(Bun.main)}/intercept.cjs` : `${import.meta.dir}/entry.ts`,
-  ];
+/** Of a generation whose calls are answered, what another keeper needs to go on. */
+interface HeldCharge {
+  generation: number;
+  notify: number;
+  listeners: readonly HandedListener[];
+  /** Duplicates of its listeners and of what else stays open. */
+  fds: readonly number[];
 }
 
-/** As launcher.sh has it, and for the same reasons: no compiler, and no thread that a fork or a signal could meet. */
-const OWN_ENVIRONMENT = [
-  ...["BUN_JSC_useBaselineJIT=0", "BUN_JSC_useDFGJIT=0"],
-  ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
-];
-
 export class KeeperLink implements Disposable {
-  readonly #connection: number;
+  #connection: number;
   readonly #exits = new Map<number, PromiseWithResolvers<ExitStatus>>();
   /** By the child that they are below: what has bound an address. */
   readonly #binders = new Map<number, Set<number>>();
   readonly #ears = new Set<(heard: Heard) => void>();
-  readonly #notify: number[] = [];
   readonly #childOf = new Map<number, number>();
+  readonly #charges = new Map<number, HeldCharge>();
   #isOver = false;
 
-  private constructor(connection: number) {
+  private constructor(
+    connection: number,
+    private readonly door: string | undefined,
+    private memory: number,
+  ) {
     this.#connection = connection;
     setSendBuffer(connection, 2 * PACKET_BYTES_MAX);
   }
 
   /** `door`: the path where a later hupwatch finds it; without one it can only be found by this one. Throws HupwatchError and SystemError. */
   static async start(door: string | undefined): Promise<KeeperLink> {
-    const [ours, theirs] = socketPair("packets");
     const memory = anonymousFile("hupwatch-call");
-    const listening = door === undefined ? undefined : openDoor(door);
-    try {
-      using standard = descriptorsFor(["ignore", "ignore", 2]);
-      const fds = [...standard.fds, theirs, memory, ...(listening === undefined ? [] : [listening])];
-      const where = door === undefined ? ["-", "-"] : ["5", door];
-      startProgram([...ownProgram(), "keep", ...where, "3", "4"], OWN_ENVIRONMENT, fds, BLOCKED_SIGNALS);
-    } finally {
-      for (const fd of [theirs, memory, listening]) if (fd !== undefined) close(fd);
-    }
-    const link = new KeeperLink(ours);
+    const link = new KeeperLink(startKeeper(door, memory), door, memory);
     await link.#attach();
     return link;
   }
@@ -107,7 +91,7 @@ export class KeeperLink implements Disposable {
     const fd = packetSocket();
     try {
       connect(fd, encode({ family: "unix", path: door }));
-      const link = new KeeperLink(fd);
+      const link = new KeeperLink(fd, door, -1);
       await link.#attach();
       return link;
     } catch (error) {
@@ -117,25 +101,57 @@ export class KeeperLink implements Disposable {
     }
   }
 
+  /** Hears from it. Of one that was found, what another one would need to go on comes with the answer. */
   async #attach(): Promise<void> {
     const [ours, theirs] = socketPair("stream");
-    const { reply } = this.#ask({ do: "attach", protocol: PROTOCOL }, [theirs]);
+    const { reply, fds } = this.#ask({ do: "attach", protocol: PROTOCOL }, [theirs]);
     close(theirs);
-    for (const { pid, binders } of "children" in reply ? reply.children : [])
-      this.#binders.set(pid, new Set(binders));
-    let rest = "";
+    const [memory = -1, ...rest] = fds;
+    if (this.memory < 0) this.memory = memory;
+    else close(memory);
+    const { children, charges } = "children" in reply ? reply : { children: [], charges: [] };
+    for (const { pid, binders } of children) this.#binders.set(pid, new Set(binders));
+    for (const { generation, listeners, others } of charges) {
+      const [notify = -1, ...own] = rest.splice(0, 1 + listeners.length + others);
+      this.#charges.set(generation, { generation, notify, listeners, fds: own });
+    }
+    let line = "";
     await Bun.connect({
       fd: ours,
       socket: {
         data: (_: unknown, bytes: Buffer) => {
-          const lines = (rest + bytes.toString()).split("\n");
-          rest = lines.pop() ?? "";
-          for (const line of lines) this.#hear(readEvent(line));
+          const lines = (line + bytes.toString()).split("\n");
+          line = lines.pop() ?? "";
+          for (const whole of lines) this.#hear(readEvent(whole));
         },
         error: () => {},
-        close: () => {},
+        close: () => void this.#replace(),
       },
     } as never);
+  }
+
+  /** It was killed: the calls wait meanwhile, since we hold their descriptors, too. */
+  async #replace(): Promise<void> {
+    if (this.#isOver) return;
+    this.#tellAll({ event: "trouble", generation: 0, what: "the keeper was killed: another one goes on" });
+    const orphans = [...this.#binders.keys()];
+    this.#binders.clear();
+    close(this.#connection);
+    this.#connection = startKeeper(this.door, this.memory);
+    setSendBuffer(this.#connection, 2 * PACKET_BYTES_MAX);
+    // First of all the calls: somebody waits for their answers.
+    for (const { generation, notify, listeners, fds } of this.#charges.values())
+      this.#ask({ do: "adopt", generation, listeners }, [notify, ...fds]);
+    for (const pid of orphans) this.#watchOrphan(pid);
+    await this.#attach();
+  }
+
+  /** A child of the keeper that was killed: it is ours now, and how it ends is nobody's to tell. */
+  #watchOrphan(pid: number): void {
+    const identity = processOf(pid);
+    const exit = this.#exitOf(pid);
+    if (!identity) exit.resolve({ code: undefined, signal: undefined });
+    else void watchForeign(identity, realClock).exited.then((status) => exit.resolve(status));
   }
 
   #hear(event: KeeperEvent | undefined): void {
@@ -143,7 +159,8 @@ export class KeeperLink implements Disposable {
     if (event.event !== "exited") {
       if (event.event === "bound")
         this.#binders.get(this.#childOf.get(event.generation) ?? 0)?.add(event.pid);
-      for (const ear of [...this.#ears]) ear(event);
+      if (event.event === "released") this.#letGo(event.generation);
+      this.#tellAll(event);
       return;
     }
     const { code, signal } = event;
@@ -151,6 +168,16 @@ export class KeeperLink implements Disposable {
       code,
       signal: signal === undefined ? undefined : signalName(signal),
     });
+  }
+
+  #tellAll(heard: Heard): void {
+    for (const ear of [...this.#ears]) ear(heard);
+  }
+
+  #letGo(generation: number): void {
+    const charge = this.#charges.get(generation);
+    this.#charges.delete(generation);
+    for (const fd of charge ? [charge.notify, ...charge.fds] : []) close(fd);
   }
 
   /** It may have ended before anybody asks. */
@@ -218,10 +245,17 @@ export class KeeperLink implements Disposable {
           ...interception.kept,
         ],
       );
-      this.#notify.push(...fds);
-      if (!("pid" in reply)) throw new SystemError("keeper", "EPROTO");
+      const [notify] = fds;
+      if (!("pid" in reply) || notify === undefined) throw new SystemError("keeper", "EPROTO");
+      const { generation } = interception;
+      this.#charges.set(generation, {
+        generation,
+        notify,
+        listeners,
+        fds: [...interception.listeners.map((l) => l.fd), ...interception.kept].map(dup),
+      });
       this.#binders.set(reply.pid, new Set());
-      this.#childOf.set(interception.generation, reply.pid);
+      this.#childOf.set(generation, reply.pid);
       return this.#child(reply.pid);
     } catch (error) {
       if (error instanceof SystemError) throw orExplain(request, error);
@@ -289,7 +323,8 @@ export class KeeperLink implements Disposable {
     if (this.#isOver) return;
     this.#isOver = true;
     close(this.#connection);
-    for (const fd of this.#notify) close(fd);
+    for (const generation of [...this.#charges.keys()]) this.#letGo(generation);
+    close(this.memory);
   }
 }
 
@@ -297,24 +332,6 @@ const handed = ({ fd, sockaddr, alsoAt, privatePath }: Interception["listeners"]
   const address = decode(sockaddr);
   return { address, alsoAt, privatePath, ipv6Only: address.family === "inet6" && isIPv6Only(fd) };
 };
-
-/** "ignore" is /dev/null. */
-function descriptorsFor(standard: readonly (number | "ignore")[]): { fds: number[] } & Disposable {
-  const nothing = openSync("/dev/null", "r+");
-  return {
-    fds: standard.map((fd) => (fd === "ignore" ? nothing : fd)),
-    [Symbol.dispose]: () => close(nothing),
-  };
-}
-
-/** In the run directory, which is ours alone. */
-function openDoor(path: string): number {
-  rmSync(path, { force: true });
-  const fd = packetSocket();
-  bind(fd, encode({ family: "unix", path }));
-  listen(fd, 4);
-  return fd;
-}
 
 function orExplain({ argv }: SpawnRequest, error: SystemError): HupwatchError {
   if (error.syscall === "execve") return cannotStart(argv[0] ?? "", error.errno, error);

@@ -22,6 +22,7 @@ import {
   childEnds,
   drainSignals,
   isNotificationValid,
+  NOTIFICATION_BYTES,
   type Received,
   receiveNotification,
   receiveWithDescriptors,
@@ -38,6 +39,7 @@ import type { ExecAnswer } from "./become-command.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
 import { decodeNotification } from "./notification.ts";
 import {
+  type HandedListener,
   type KeeperEvent,
   type KeeperReply,
   type KeeperRequest,
@@ -59,6 +61,7 @@ const MAX_BINDERS = 1000;
 
 interface Kept extends Charge {
   readonly generation: number;
+  readonly handed: readonly HandedListener[];
   /** Descriptors that only stay open. */
   readonly others: readonly number[];
 }
@@ -74,6 +77,7 @@ export interface KeeperStart {
 
 export class Keeper {
   readonly #memory: Uint8Array;
+  readonly #inHand: DataView;
   readonly #charges = new Map<number, Kept>();
   /** With those that have bound an address below each. */
   readonly #children = new Map<number, Set<number>>();
@@ -87,6 +91,7 @@ export class Keeper {
     becomeSubreaper();
     this.#signals = childEnds();
     this.#memory = sharedMemory(start.memory, CALL_MEMORY_BYTES);
+    this.#inHand = new DataView(this.#memory.buffer, this.#memory.byteOffset);
     this.#connection = start.connection;
     this.#doorInode = start.door && lstatSync(start.door.path, { throwIfNoEntry: false })?.ino;
   }
@@ -116,7 +121,14 @@ export class Keeper {
   }
 
   #answer(charge: Kept): void {
-    if (!receiveNotification(charge.notify, this.#memory.subarray(0, 80))) return;
+    // Noted before: whoever goes on for us must know whose call is in hand.
+    this.#inHand.setUint32(NOTIFICATION_BYTES, charge.generation, true);
+    if (receiveNotification(charge.notify, this.#memory.subarray(0, NOTIFICATION_BYTES)))
+      this.#answerInHand(charge);
+  }
+
+  /** From the shared memory, where it stays until it is answered. */
+  #answerInHand(charge: Kept): void {
     const notification = decodeNotification(this.#memory);
     const call = isKnownMachine(process.arch) ? callOf(notification.call, process.arch) : undefined;
     const answer = () => {
@@ -142,8 +154,9 @@ export class Keeper {
   }
 
   /** No process has its filter any more. */
-  #release({ notify, given, others }: Kept): void {
+  #release({ generation, notify, given, others }: Kept): void {
     this.#charges.delete(notify);
+    this.#tell({ event: "released", generation });
     for (const fd of new Set([notify, ...given.map((g) => g.fd), ...others])) close(fd);
   }
 
@@ -193,7 +206,9 @@ export class Keeper {
     const request = JSON.parse(Buffer.from(bytes).toString()) as KeeperRequest;
     switch (request.do) {
       case "attach":
-        return { reply: this.#attach(fds) };
+        return this.#attach(fds);
+      case "adopt":
+        return this.#adopt(request, fds);
       case "take":
         return this.#take(request.inode);
       case "start":
@@ -201,12 +216,41 @@ export class Keeper {
     }
   }
 
-  #attach([events]: readonly number[]): KeeperReply {
+  #attach([events]: readonly number[]): { reply: KeeperReply; fds: number[] } {
     if (this.#events !== undefined) close(this.#events);
     this.#events = events;
     if (events !== undefined) setNonblocking(events, true);
     const children = [...this.#children].map(([pid, binders]) => ({ pid, binders: [...binders] }));
-    return { ok: true, protocol: PROTOCOL, children };
+    const kept = [...this.#charges.values()];
+    const charges = kept.map(({ generation, handed, others }) => ({
+      generation,
+      listeners: handed,
+      others: others.length,
+    }));
+    const ofCharges = kept.flatMap(({ notify, given, others }) => [
+      notify,
+      ...given.map((g) => g.fd),
+      ...others,
+    ]);
+    return {
+      reply: { ok: true, protocol: PROTOCOL, children, charges },
+      fds: [this.start.memory, ...ofCharges],
+    };
+  }
+
+  /** Its children are not ours, and how they end is seen by hupwatch; their calls are answered here from now on. */
+  #adopt(
+    { generation, listeners }: Extract<KeeperRequest, { do: "adopt" }>,
+    [notify = -1, ...fds]: readonly number[],
+  ): { reply: KeeperReply } {
+    const charge = this.#charge(generation, notify, listeners, fds, new Set());
+    // It may have bound them all before we came.
+    for (const given of charge.given) given.isBound = true;
+    const isInHand =
+      this.#inHand.getBigUint64(0, true) !== 0n &&
+      this.#inHand.getUint32(NOTIFICATION_BYTES, true) === generation;
+    if (isInHand) this.#answerInHand(charge);
+    return { reply: { ok: true } };
   }
 
   #take(inode: number): { reply: KeeperReply; fds: number[] } {
@@ -237,23 +281,7 @@ export class Keeper {
       this.#children.set(pid, binders);
       theirEnd.close();
       const { notify, noNewPrivileges } = awaitCommand(ours);
-      const given = listeners.map(
-        (listener, i): Given => ({
-          ...listener,
-          fd: ofListeners[i] as number,
-          inode: fstatSync(ofListeners[i] as number).ino,
-          isBound: false,
-          isListening: false,
-        }),
-      );
-      const saw: Charge["saw"] = (event, { address }, process) => {
-        // One line for each of them: workers that bind by themselves do it again and again.
-        if (event === "bound" && binders.has(process)) return;
-        if (event === "bound" && binders.size < MAX_BINDERS) binders.add(process);
-        this.#tell({ event, generation, pid: process, address: format(address) });
-      };
-      const options = new Map<number, RecordedOption[]>();
-      this.#charges.set(notify, { generation, notify, given, others, options, saw });
+      this.#charge(generation, notify, listeners, [...ofListeners, ...others], binders);
       return { reply: { ok: true, pid, noNewPrivileges }, fds: [notify] };
     } catch (error) {
       for (const fd of [...ofListeners, ...others]) close(fd);
@@ -264,6 +292,31 @@ export class Keeper {
       theirEnd.close();
       for (const fd of [order, ...standard, ...passed, ours]) close(fd);
     }
+  }
+
+  /** From now on its calls are answered. `fds`: its listeners, and others that only stay open. */
+  #charge(
+    generation: number,
+    notify: number,
+    handed: readonly HandedListener[],
+    fds: readonly number[],
+    binders: Set<number>,
+  ): Kept {
+    const given = handed.map((listener, i): Given => {
+      const fd = fds[i] as number;
+      return { ...listener, fd, inode: fstatSync(fd).ino, isBound: false, isListening: false };
+    });
+    const saw: Charge["saw"] = (event, { address }, process) => {
+      // One line for each of them: workers that bind by themselves do it again and again.
+      if (event === "bound" && binders.has(process)) return;
+      if (event === "bound" && binders.size < MAX_BINDERS) binders.add(process);
+      this.#tell({ event, generation, pid: process, address: format(address) });
+    };
+    const options = new Map<number, RecordedOption[]>();
+    const others = fds.slice(handed.length);
+    const charge = { generation, notify, handed, given, others, options, saw };
+    this.#charges.set(notify, charge);
+    return charge;
   }
 
   #tell(event: KeeperEvent): void {

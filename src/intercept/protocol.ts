@@ -36,6 +36,11 @@ export type KeeperRequest =
       descriptors: number;
       listeners: readonly HandedListener[];
     }
+  /**
+   * A keeper has died, and this one goes on for it. Beside it: the descriptor of the generation's filter, its listeners, and what else
+   * is to stay open.
+   */
+  | { do: "adopt"; generation: number; listeners: readonly HandedListener[] }
   /** A listener that is kept, by its socket's number in /proc. */
   | { do: "take"; inode: number };
 
@@ -45,8 +50,15 @@ export interface KeptChild {
   binders: readonly number[];
 }
 
+export interface KeptCharge {
+  generation: number;
+  listeners: readonly HandedListener[];
+  others: number;
+}
+
 export type KeeperReply =
-  | { ok: true; protocol: number; children: readonly KeptChild[] }
+  /** Beside it: the memory of the call in hand, and for each charge its filter, its listeners and the others. */
+  | { ok: true; protocol: number; children: readonly KeptChild[]; charges: readonly KeptCharge[] }
   | { ok: true; pid: number; noNewPrivileges: boolean }
   /** With the descriptor beside it, or without where it is not kept. */
   | { ok: true }
@@ -55,6 +67,8 @@ export type KeeperReply =
 export type KeeperEvent =
   | { event: "exited"; pid: number; code?: number; signal?: number }
   | { event: "bound" | "listening"; generation: number; pid: number; address: string }
+  /** No process has its filter any more. */
+  | { event: "released"; generation: number }
   | { event: "trouble"; generation: number; what: string };
 
 /**
@@ -95,6 +109,8 @@ export function readEvent(line: string): KeeperEvent | undefined {
             address: fields.address,
           }
         : undefined;
+    case "released":
+      return isCount(fields.generation) ? { event: "released", generation: fields.generation } : undefined;
     case "trouble":
       return isCount(fields.generation) && isText(fields.what)
         ? { event: "trouble", generation: fields.generation, what: fields.what }

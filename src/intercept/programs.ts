@@ -1,0 +1,62 @@
+/** Starts the programs of this room with hupwatch's own runtime, which need nothing of the machine but that. */
+import { openSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { bind, close, listen } from "../os/libc.ts";
+import { packetSocket, socketPair, startProgram } from "../os/libc-intercept.ts";
+import { encode } from "../sockets/sockaddr.ts";
+import { BLOCKED_SIGNALS } from "./protocol.ts";
+
+/** The programs of this room, as this hupwatch was started itself: from its sources, its bundles or one executable. */
+export function ownProgram(): string[] {
+  const { execPath } = process;
+  if (Bun.main.startsWith("/$bunfs/")) return [execPath, "intercept"];
+  const flags = ["--no-env-file", "--config=/dev/null"];
+  const isBundled = /\/dist\/js\/\w+\.cjs$/.test(Bun.main);
+  return [
+    execPath,
+    ...flags,
+    isBundled ? `${dirname(Bun.main)}/intercept.cjs` : `${import.meta.dir}/entry.ts`,
+  ];
+}
+
+/** As launcher.sh has it, and for the same reasons: no compiler, and no thread that a fork or a signal could meet. */
+export const OWN_ENVIRONMENT = [
+  ...["BUN_JSC_useBaselineJIT=0", "BUN_JSC_useDFGJIT=0"],
+  ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
+];
+
+/**
+ * `door`: where it is found by the next hupwatch; `memory`: what the call in hand is received into. Returns our end of the
+ * connection. Throws SystemError.
+ */
+export function startKeeper(door: string | undefined, memory: number): number {
+  const [ours, theirs] = socketPair("packets");
+  const listening = door === undefined ? undefined : openDoor(door);
+  try {
+    using standard = descriptorsFor(["ignore", "ignore", 2]);
+    const fds = [...standard.fds, theirs, memory, ...(listening === undefined ? [] : [listening])];
+    const where = door === undefined ? ["-", "-"] : ["5", door];
+    startProgram([...ownProgram(), "keep", ...where, "3", "4"], OWN_ENVIRONMENT, fds, BLOCKED_SIGNALS);
+    return ours;
+  } finally {
+    for (const fd of [theirs, listening]) if (fd !== undefined) close(fd);
+  }
+}
+
+/** "ignore" is /dev/null. */
+export function descriptorsFor(standard: readonly (number | "ignore")[]): { fds: number[] } & Disposable {
+  const nothing = openSync("/dev/null", "r+");
+  return {
+    fds: standard.map((fd) => (fd === "ignore" ? nothing : fd)),
+    [Symbol.dispose]: () => close(nothing),
+  };
+}
+
+/** In the run directory, which is ours alone. */
+function openDoor(path: string): number {
+  rmSync(path, { force: true });
+  const fd = packetSocket();
+  bind(fd, encode({ family: "unix", path }));
+  listen(fd, 4);
+  return fd;
+}
