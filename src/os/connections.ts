@@ -1,6 +1,7 @@
 /** How many connections of a public address a group of processes holds: /proc/PID/fd against /proc/net (proc(5)). */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { localColumn } from "./netstat.ts";
+import { allProcesses, type Process } from "./procfs.ts";
 
 /** Where a generation accepts: a bound Unix path, or an address (4 or 16 bytes) and a port. */
 export type Accepting = { path: string } | { hostBytes: Uint8Array; port: number };
@@ -32,6 +33,15 @@ function socketsOf(pid: number): Map<string, number> {
     // What cannot be seen is not waited for; what was seen until then counts.
   }
   return sockets;
+}
+
+/** All processes that have one of these sockets open, as far as we may look. */
+export function holdersOf(inodes: readonly number[]): Process[] {
+  const wanted = inodes.map(String);
+  return allProcesses().filter(({ pid }) => {
+    const sockets = socketsOf(pid);
+    return wanted.some((inode) => sockets.has(inode));
+  });
 }
 
 /** The number by which a process has that socket open; undefined where it has not, or we may not look. */

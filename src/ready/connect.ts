@@ -2,6 +2,7 @@
  * `connect`: every listener of the generation accepts. A finished connect proves nothing, since the kernel completes it
  * for a listener that nobody reads; the proof is that the connection leaves the accept queue.
  */
+import { HupwatchError } from "../error.ts";
 import { poll } from "../os/clock.ts";
 import { SystemError } from "../os/libc.ts";
 import type { Listener } from "../sockets/held.ts";
@@ -46,7 +47,7 @@ function isAccepted(
     note("it has not accepted a connection");
     return !listener.hasQueued();
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
+    if (!(error instanceof SystemError || error instanceof HupwatchError)) throw error;
     probes.get(listener)?.[Symbol.dispose]();
     probes.set(listener, undefined);
     note(error.message);

@@ -2,6 +2,7 @@
  * One connection to a young generation and one HTTP request on it. It says at each look how far that has come, and judges
  * nothing: what counts as ready is the check's business.
  */
+import { HupwatchError } from "../error.ts";
 import { ResponseReader } from "../http/response.ts";
 import { SystemError } from "../os/libc.ts";
 import type { Listener } from "../sockets/held.ts";
@@ -51,6 +52,7 @@ export class Exchange implements Disposable {
       if (!this.#probe.connected()) return { kind: "unread" };
       return this.#exchange(this.#probe) ?? this.#waiting(this.#probe, now);
     } catch (error) {
+      if (error instanceof HupwatchError) return { kind: "refused", reason: error.message };
       if (!(error instanceof SystemError)) throw error;
       // With bytes still unread at its close the kernel sends a reset: a hang-up, too.
       if (error.syscall === "recv" && error.errno === "ECONNRESET") return this.#closed();

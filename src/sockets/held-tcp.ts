@@ -5,6 +5,9 @@
  * No listener of ours ever leaves the group: one whose generation is gone waits here, empty, for the next generation,
  * and every index stays what it was. Exceptions are one that its own server shut down (uWSGI does at its exit), and those
  * of survivors that the kernel does not hand out: see tcp-group.ts.
+ *
+ * Nobody is steered to a new listener, no probe neither, while something else listens there: its index would be a guess, and
+ * the answer a stranger's. Back to one that clients have reached, its place is known, and somebody has to serve.
  */
 import { fstatSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
@@ -29,6 +32,7 @@ import { Probe } from "./probe.ts";
 import { everybodyTo, oneSourceTo } from "./selectors.ts";
 import { decode, format, hostBytes, type InetAddress, reachable } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
+import { holders, sharedWith } from "./stranger.ts";
 import { type Member, TcpGroup } from "./tcp-group.ts";
 import { listenTcp, type Place } from "./tcp-listener.ts";
 
@@ -37,6 +41,8 @@ export class HeldTcp implements HeldSocket {
   readonly address: InetAddress;
   readonly #group: TcpGroup;
   readonly #members = new WeakMap<Listener, Member>();
+  /** Clients were sent to them. */
+  readonly #reached = new WeakSet<Listener>();
   #current: Member | undefined;
   readonly #options: SocketOptions;
 
@@ -56,8 +62,12 @@ export class HeldTcp implements HeldSocket {
       () => this.#open(this.address, "in its group"),
     );
     if (inherited) this.#adopt(inherited);
-    else this.address = this.#claim(wanted);
+    else {
+      this.address = this.#claim(wanted);
+      this.#requireAloneFromTheStart();
+    }
     this.adopted = inherited && this.#listener(this.#current as Member);
+    if (this.adopted) this.#reached.add(this.adopted);
   }
 
   /** As those of its group: the kernel would put one that differs into a group of its own. */
@@ -91,14 +101,14 @@ export class HeldTcp implements HeldSocket {
   /** Theirs stay where they are and ours stand beside them, out of reach from their first moment by the selector that stands. */
   #joinSurvivors({ inode, order }: InheritedListener): void {
     if (!order) throw this.#forbidden();
-    if (!this.#group.inherit(order)) throw this.#busy();
+    if (!this.#group.inherit(order)) throw this.#busy(this.#group.strangers);
     this.#current = this.#group.members.find((m) => m.inode === inode);
-    if (!this.#current) throw this.#busy();
+    if (!this.#current) throw this.#busy([]);
     const { length } = this.#group.foreign;
     try {
       this.#group.join();
       // Who left before the first of ours was there has changed the order in another way.
-      if (this.#group.foreign.length !== length) throw this.#busy();
+      if (this.#group.foreign.length !== length) throw this.#busy(this.#group.strangers);
       this.#select();
     } catch (error) {
       this.#group.closeAll();
@@ -118,11 +128,12 @@ export class HeldTcp implements HeldSocket {
     );
   }
 
-  #busy(): HupwatchError {
+  #busy(strangers: readonly number[]): HupwatchError {
     const { port } = this.address;
+    const who = strangers.length === 0 ? "" : ` (${holders(strangers)})`;
     return new HupwatchError(
       "takeover.busy",
-      `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left`,
+      `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left${who}`,
       { hint: `'ss -ltnp sport = :${port}' names their processes; end all but the serving one` },
     );
   }
@@ -134,12 +145,45 @@ export class HeldTcp implements HeldSocket {
     return decode(getsockname(fd)) as InetAddress;
   }
 
+  /** Between the mark of the first one and its listen(2) there was a moment. */
+  #requireAloneFromTheStart(): void {
+    try {
+      this.#requireAlone();
+    } catch (error) {
+      this.#group.closeAll();
+      throw error;
+    }
+  }
+
   listenFor(_generation: number): Listener {
     this.#follow();
-    const slot = this.#group.free ?? this.#group.join();
+    this.#requireAlone();
+    const slot = this.#group.free ?? this.#join();
     // The first member of a new group finds no selector.
     if (this.#group.members.length === 1) this.#select();
     return this.#listener(slot);
+  }
+
+  #join(): Member {
+    const slot = this.#group.join();
+    try {
+      this.#requireAlone();
+      return slot;
+    } catch (error) {
+      this.#group.drop(slot);
+      throw error;
+    }
+  }
+
+  /** Also at the address that is probed: a listener of that very address comes before one of all addresses. */
+  #requireAlone(): void {
+    const probed = reachable(this.address);
+    const instead =
+      probed.host === this.address.host
+        ? []
+        : listeningOn(hostBytes(probed), probed.port).map((l) => l.inode);
+    const strangers = [...this.#group.strangers, ...instead];
+    if (strangers.length > 0) throw sharedWith(this.spec, strangers);
   }
 
   groupDescriptors(): number[] {
@@ -182,6 +226,8 @@ export class HeldTcp implements HeldSocket {
     const slot = this.#members.get(listener);
     if (!slot) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
     if (!this.#group.members.includes(slot)) throw noLongerListens(this.spec);
+    if (!this.#reached.has(listener)) this.#requireAlone();
+    this.#reached.add(listener);
     this.#current = slot;
     this.#select();
   }
@@ -195,8 +241,9 @@ export class HeldTcp implements HeldSocket {
     return this.#current ? this.#group.members.indexOf(this.#current) : 0;
   }
 
-  /** Everybody to the serving listener, this one source to `slot`, until the returned function is called. */
+  /** Everybody to the serving listener, this one source to `slot`, until the returned function is called. Throws HupwatchError. */
   #route(source: InetAddress, slot: Member): () => void {
+    this.#requireAlone();
     this.#attach(oneSourceTo(source, this.#group.members.indexOf(slot), this.#serving()));
     return () => this.#select();
   }

@@ -20,7 +20,10 @@ export interface Listener extends Disposable {
   readonly privatePath?: string;
   /** Somebody waits in the accept queue. */
   hasQueued(): boolean;
-  /** A connection that only this listener can get; `proof: false` where another generation might answer. */
+  /**
+   * A connection that only this listener can get; `proof: false` where another generation might answer. Throws SystemError,
+   * and HupwatchError where a stranger might.
+   */
   connect(): Probe;
   readonly proof: boolean;
 }
@@ -45,9 +48,9 @@ export interface HeldSocket extends Disposable {
   readonly cutover: Cutover;
   /** The listener of the generation that was taken over, where it has one for this address. */
   readonly adopted?: Listener | undefined;
-  /** A listener for a new generation; the public cannot reach it before `steerTo`, except the very first. */
+  /** A listener for a new generation; the public cannot reach it before `steerTo`, except the very first. Throws HupwatchError. */
   listenFor(generation: number): Listener;
-  /** New connections go to `listener` from this call on, in one atomic step. */
+  /** New connections go to `listener` from this call on, in one atomic step. Throws HupwatchError. */
   steerTo(listener: Listener): void;
   /** Listeners that keep the order of a SO_REUSEPORT group as long as anybody has them open, in that order. */
   groupDescriptors?(): number[];

@@ -98,6 +98,22 @@ export class TcpGroup {
     return foreign || shut.length > 0;
   }
 
+  /**
+   * What else listens at this address. Idle ones of an earlier hupwatch have no number: of so many unknown ones as there are of
+   * those it cannot be told whether they are a stranger's, and they are taken for idle.
+   */
+  get strangers(): number[] {
+    const known = new Set(this.members.map((m) => m.inode));
+    const unknown = [...this.#listening()].filter((inode) => !known.has(inode));
+    return unknown.length > this.members.filter((m) => m.inode === IDLE).length ? unknown : [];
+  }
+
+  /** Takes one of ours out again that nobody was steered to. */
+  drop(member: Member): void {
+    this.#remove(member);
+    close(member.fd);
+  }
+
   /** In the kernel's order, as a later start has to know them. */
   get inodes(): number[] {
     return this.members.map((m) => (m.usable || m.fd < 0 ? m.inode : IDLE));
