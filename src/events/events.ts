@@ -63,6 +63,10 @@ export const EVENTS = {
     facts: ["generation", "connections"],
   },
   "generation.left-behind": { meaning: "processes of it would not end", facts: ["generation", "pids"] },
+  "generation.escaped": {
+    meaning: "processes that left its tree, or that of another one beside it, live on",
+    facts: ["generation", "pids"],
+  },
   "generation.gone": { meaning: "its whole process tree has ended", facts: ["generation", "ageMs"] },
   "swap.queued": { meaning: "a swap was asked for during another one", facts: ["behind"] },
   "swap.done": {

@@ -18,7 +18,7 @@ export interface Failure {
   exitCode?: number;
 }
 
-/** A process that would not end, and what it is called. */
+/** A process that goes on, and what it is called. */
 export interface Leftover {
   pid: number;
   command: string;
@@ -52,6 +52,8 @@ export type ServiceEvent =
   /** So many connections were taken out of a dead generation's queue and passed on. */
   | { event: "generation.rescued"; generation: Gen; connections: number }
   | { event: "generation.left-behind"; generation: Gen; processes: readonly Leftover[] }
+  /** They belong to no generation; they came to hupwatch while this one ran. */
+  | { event: "generation.escaped"; generation: Gen; processes: readonly Leftover[] }
   | { event: "generation.gone"; generation: Gen; ageMs: number }
   | { event: "swap.queued"; behind: Gen }
   /** `isUnproven`: nothing shows that the new generation accepts, and nobody asked for less. */

@@ -1,7 +1,7 @@
 /** Each event in words: one sentence for people, how grave it is, and the facts that its record has. */
 import { formatDuration } from "../duration.ts";
 import type { EventName, Facts, Level, Told } from "./events.ts";
-import type { Failure, Of, ServiceEvent } from "./service-event.ts";
+import type { Failure, Leftover, Of, ServiceEvent } from "./service-event.ts";
 
 interface Words {
   level: Level;
@@ -41,7 +41,12 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "generation.left-behind": ({ generation, processes }) => ({
     level: "error",
-    text: `generation ${generation} left processes that would not end: ${processes.map((p) => `${p.pid} (${p.command})`).join(", ")}`,
+    text: `generation ${generation} left processes that would not end: ${listed(processes)}`,
+    facts: { generation, pids: processes.map((p) => p.pid) },
+  }),
+  "generation.escaped": ({ generation, processes }) => ({
+    level: "warn",
+    text: `left running, since they belong to no generation: ${listed(processes)}, which came to hupwatch while generation ${generation} ran`,
     facts: { generation, pids: processes.map((p) => p.pid) },
   }),
   "generation.rescued": ({ generation, connections }) => ({
@@ -128,6 +133,8 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     facts: failure ? { ...failureFacts(failure) } : {},
   }),
 };
+
+const listed = (processes: readonly Leftover[]) => processes.map((p) => `${p.pid} (${p.command})`).join(", ");
 
 const UNPROVEN = " (no proof: the listener is shared, and the old generation may have answered)";
 

@@ -105,6 +105,16 @@ export class Generation {
     return Math.round(this.os.clock.now() - this.#startedAt);
   }
 
+  /** In clock ticks since boot; undefined where nothing was started. */
+  get startTime(): number | undefined {
+    return this.#child?.startTime;
+  }
+
+  /** Its whole tree, as it is now. */
+  get processes(): Process[] {
+    return this.#tree();
+  }
+
   /** After how long its checks had passed; undefined while they have not. */
   get readyMs(): number | undefined {
     return this.#readyMs;

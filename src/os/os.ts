@@ -8,6 +8,7 @@ import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
 import { expects, type Identity, isSame, type Process, realUidOf, type TreeQuery, treeOf } from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
+import { strayChildren } from "./strays.ts";
 
 export interface Os {
   readonly pid: number;
@@ -22,6 +23,8 @@ export interface Os {
   notifySocket(directory: string | undefined, isTrusted: Trust): NotifySocket;
   /** Everybody of a generation that still runs. */
   tree(query: Omit<TreeQuery, "self">): Process[];
+  /** Children of ours that we never started, and that say of no generation that they belong to it. */
+  strays(): Process[];
   /** Its real one; undefined where that very process is gone. */
   uidOf(identity: Identity): number | undefined;
   /** Connections of these places that these processes hold, idle ones included. */
@@ -42,6 +45,7 @@ export const realOs: Os = {
   notifySocket: (directory, isTrusted) => new NotifySocket(directory, isTrusted, realClock),
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),
+  strays: () => strayChildren(process.pid),
   uidOf: realUidOf,
   countConnections,
   accepts,

@@ -4,6 +4,7 @@
  */
 
 import type { Tell } from "../events/service-event.ts";
+import { Escaped } from "../generation/escaped.ts";
 import { failureBy } from "../generation/failure.ts";
 import { Generation } from "../generation/generation.ts";
 import type { RecordedGeneration, Role, Snapshot } from "../generation/record.ts";
@@ -70,6 +71,7 @@ export class Supervisor {
   /** Clients were sent to it at some time: only then somebody else than our own probes may wait in its queue. */
   readonly #reached = new Set<Gen>();
   readonly #rescues = new Map<Listener, Promise<Rescue>>();
+  readonly #escaped: Escaped;
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
   /** Who ran when it ended: the descriptors are closed then, and whoever still asks gets this. */
@@ -82,6 +84,7 @@ export class Supervisor {
     private readonly outside: Outside,
     survivors?: { current: RecordedGeneration; last: Gen },
   ) {
+    this.#escaped = new Escaped(os);
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
     this.#state = this.#first.state;
     if (survivors) {
@@ -213,7 +216,20 @@ export class Supervisor {
   }
 
   #report(report: Report): void {
+    if (report.event === "gone") this.#tellEscaped(report.gen);
     this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
+  }
+
+  /** I6: what its takedown could not find is named before it is said to be gone. */
+  #tellEscaped(gen: Gen): void {
+    const begin = this.#generations.get(gen)?.startTime;
+    if (begin === undefined) return;
+    const living = [...this.#generations.values()];
+    // What began beside a younger one may be that one's, and is named with it.
+    const younger = living.flatMap(({ number, startTime }) => (number > gen ? (startTime ?? []) : []));
+    const trees = () => living.flatMap((generation) => generation.processes);
+    const processes = this.#escaped.between(begin, Math.min(...younger), trees);
+    if (processes.length > 0) this.outside.tell({ event: "generation.escaped", generation: gen, processes });
   }
 
   #forward(gen: Gen, what: string): void {

@@ -103,6 +103,10 @@ export class FakeOs implements Os {
     return [...(child.running ? [self] : []), ...child.followers];
   }
 
+  strays(): Process[] {
+    return [];
+  }
+
   uidOf(): number {
     return 1000;
   }

@@ -1,0 +1,19 @@
+/**
+ * Children of ours that we never started. Whatever a generation starts stays below hupwatch, the subreaper (prctl(2)): a
+ * process whose parent has ended becomes our child, also one that has left its session and cleaned its environment
+ * (su -, env -i, start-stop-daemon). By then the kernel no longer tells which generation it came from.
+ */
+import { allProcesses, environmentOf, type Process } from "./procfs.ts";
+import { isOwnChild } from "./spawn.ts";
+
+/** Those that run and do not say that they belong to a generation, which looks after those, or to a hook. */
+export const strayChildren = (self: number): Process[] =>
+  allProcesses().filter(
+    ({ pid, ppid, state }) =>
+      ppid === self && !isOwnChild(pid) && state !== "Z" && state !== "X" && !isClaimed(pid, self),
+  );
+
+function isClaimed(pid: number, self: number): boolean {
+  const environment = environmentOf(pid);
+  return ["HUPWATCH_PID", "HUPWATCH_MASTER_PID"].some((name) => environment.includes(`${name}=${self}`));
+}
