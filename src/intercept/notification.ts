@@ -1,6 +1,6 @@
 /** A notification as the kernel writes it (struct seccomp_notif of linux/seccomp.h), and what its caller can be asked. */
 import { closeSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
-import { type FileIdentity, withIdentity } from "../os/libc-intercept.ts";
+import { type FileIdentity, withIdentity } from "../os/libc.ts";
 
 export interface Notification {
   id: bigint;

@@ -424,39 +424,6 @@ export function protocolOf(pid: number, fd: number): string | undefined {
   return n > 0 ? Buffer.from(value.subarray(0, n)).toString("latin1").replace(/\0.*$/s, "") : undefined;
 }
 
-const ARM = process.arch === "arm64";
-const SYS_SETFSUID = ARM ? 151 : 122;
-const SYS_SETFSGID = ARM ? 152 : 123;
-const SYS_SETGROUPS = ARM ? 159 : 116;
-
-export interface FileIdentity {
-  uid: number;
-  gid: number;
-  groups: readonly number[];
-}
-
-/**
- * The rights of this thread over files and /proc are those of somebody else until `use` is over (setfsuid(2); the raw calls
- * change one thread). Nothing happens where they are ours already, or where we are not root.
- */
-export function withIdentity<T>(identity: FileIdentity, own: FileIdentity, use: () => T): T {
-  if (own.uid !== 0 || (identity.uid === own.uid && identity.gid === own.gid)) return use();
-  setIdentity(identity);
-  try {
-    return use();
-  } finally {
-    setIdentity(own);
-  }
-}
-
-function setIdentity({ uid, gid, groups }: FileIdentity): void {
-  const list = Uint32Array.from(groups);
-  // Groups first on the way down and last on the way up: only root may set them, and fsuid does not change that.
-  C.syscall(SYS_SETGROUPS, list.length, (list.length > 0 ? BigInt(ptr(list)) : 0n) as never, 0);
-  C.syscall(SYS_SETFSGID, gid, 0, 0);
-  C.syscall(SYS_SETFSUID, uid, 0, 0);
-}
-
 /** setsockopt(2) by numbers, with the bytes that somebody else gave for it. Throws SystemError. */
 export const setOption = (fd: number, level: number, option: number, value: Uint8Array): void =>
   void check("setsockopt", C.setsockopt(fd, level, option, ptr(value), value.length));

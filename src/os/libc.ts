@@ -505,3 +505,48 @@ function allowWrites(ruleset: number, path: string, rights: bigint): void {
   C.syscall(SYS_LANDLOCK.addRule, ruleset, LANDLOCK_RULE_PATH_BENEATH, ptr(new Uint8Array(rule.buffer)), 0);
   closeSync(fd);
 }
+
+const ARM = process.arch === "arm64";
+const SYS_SETFSUID = ARM ? 151 : 122;
+const SYS_SETFSGID = ARM ? 152 : 123;
+const SYS_SETGROUPS = ARM ? 159 : 116;
+
+export interface FileIdentity {
+  uid: number;
+  gid: number;
+  groups: readonly number[];
+}
+
+/**
+ * The rights of this thread over files and /proc are those of somebody else until `use` is over (setfsuid(2); the raw calls
+ * change one thread). Nothing happens where they are ours already, or where we are not root.
+ */
+export function withIdentity<T>(identity: FileIdentity, own: FileIdentity, use: () => T): T {
+  if (own.uid !== 0 || (identity.uid === own.uid && identity.gid === own.gid)) return use();
+  setIdentity(identity);
+  try {
+    return use();
+  } finally {
+    setIdentity(own);
+  }
+}
+
+function setIdentity({ uid, gid, groups }: FileIdentity): void {
+  const list = Uint32Array.from(groups);
+  // Groups first on the way down and last on the way up: only root may set them, and fsuid does not change that.
+  C.syscall(SYS_SETGROUPS, list.length, list.length > 0 ? ptr(list) : 0, 0, 0);
+  C.syscall(SYS_SETFSGID, gid, 0, 0, 0);
+  C.syscall(SYS_SETFSUID, uid, 0, 0, 0);
+}
+
+const SYS_FACCESSAT2 = 439;
+const AT_FDCWD = -100;
+const AT_EACCESS = 0x200;
+const X_OK = 1;
+
+/** Whether this thread, with the rights that it has at this moment, may execute it; undefined before Linux 5.8. access(2) asks for the real user. */
+export function mayExecute(path: string): boolean | undefined {
+  const name = Buffer.from(`${path}\0`);
+  if (C.syscall(SYS_FACCESSAT2, AT_FDCWD, ptr(name), X_OK, AT_EACCESS) === 0n) return true;
+  return errno() === "ENOSYS" ? undefined : false;
+}

@@ -2,7 +2,8 @@
 import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { EXIT, HupwatchError } from "../error.ts";
-import { type Account, identityOptions, requireSetpriv } from "./setpriv.ts";
+import { mayExecute, withIdentity } from "./libc.ts";
+import { type Account, fileIdentityOf, identityOptions, ownIdentity, requireSetpriv } from "./setpriv.ts";
 
 /** A command, and what decides which program it is. */
 export interface Lookup extends Account {
@@ -85,17 +86,25 @@ const isForbidden = (word: string, path: string, { user, group }: Account) =>
     },
   );
 
-/** For each path, by access(2) as that account: a process of its own asks, where it is another one than ours. */
-function runnableBy(account: Account, paths: readonly string[]): boolean[] {
-  const identity = identityOptions(account);
-  if (identity.length === 0 || paths.length === 0) return paths.map(isExecutable);
-  const script = 'for path; do if [ -x "$path" ]; then echo yes; else echo no; fi; done';
-  const words = [requireSetpriv(), ...identity, "--", "/bin/sh", "-c", script, "sh", ...paths];
-  const { success, stdout } = Bun.spawnSync(words, { stderr: "ignore" });
-  // Not ours to become that user: requireIdentity says so better.
-  if (!success) return paths.map(isExecutable);
-  const answers = stdout.toString().split("\n");
-  return paths.map((_, i) => answers[i] === "yes");
+/** For each path, as that account; a process of its own asks where the kernel cannot be asked so. */
+function runnableBy({ user, group }: Account, paths: readonly string[]): boolean[] {
+  if ((user === undefined && group === undefined) || paths.length === 0) return paths.map(isExecutable);
+  const answers = withIdentity(fileIdentityOf({ user, group }), ownIdentity(), () => paths.map(mayExecute));
+  return paths.map((path, i) => answers[i] ?? askAs({ user, group }, path));
+}
+
+function askAs(account: Account, path: string): boolean {
+  const words = [
+    requireSetpriv(),
+    ...identityOptions(account),
+    "--",
+    "/bin/sh",
+    "-c",
+    '[ -x "$1" ]',
+    "sh",
+    path,
+  ];
+  return Bun.spawnSync(words, { stderr: "ignore" }).success;
 }
 
 /** Of a script: the interpreter that its first line names. */
