@@ -4,6 +4,7 @@
  */
 import type { Socket } from "bun";
 import type { Clock } from "../os/clock.ts";
+import { json } from "../text.ts";
 import { type Refusal, type Request, RequestReader } from "./request.ts";
 
 /** From the connect to the last byte of the request, and from the answer's last byte to the client's close. */
@@ -59,7 +60,7 @@ export class Connection {
   }
 
   answerJson(status: number, body: object): void {
-    this.answer(status, "application/json", `${JSON.stringify(body)}\n`);
+    this.answer(status, "application/json", `${json(body)}\n`);
   }
 
   /** The whole answer, then the end. */

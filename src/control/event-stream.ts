@@ -7,6 +7,7 @@
 import { recordOf } from "../events/events.ts";
 import type { Consume } from "../events/publish.ts";
 import { type Clock, poll } from "../os/clock.ts";
+import { json } from "../text.ts";
 import type { Connection } from "./connection.ts";
 
 /** Tells proxies and us that a listener is still there; only while there is one. */
@@ -27,7 +28,7 @@ export class EventStream implements Disposable {
   readonly consume: Consume = (_, told) => {
     const record = recordOf(told, process.pid);
     this.#last += 1;
-    const text = `id: ${this.#last}\nevent: ${record.event}\ndata: ${JSON.stringify(record)}\n\n`;
+    const text = `id: ${this.#last}\nevent: ${record.event}\ndata: ${json(record)}\n\n`;
     this.#keep(text);
     this.#send(text);
   };

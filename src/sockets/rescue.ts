@@ -8,6 +8,8 @@ import { dup, isReadable, setNonblocking } from "../os/libc.ts";
 import { reachable, type SocketAddress } from "./sockaddr.ts";
 
 const CLOSE_POLL_MS = 5;
+/** Ten seconds: where no descriptor is left to accept with, they wait in vain. */
+const CLOSE_LOOKS_MAX = 2000;
 
 export class Rescue {
   #server: Server | undefined;
@@ -32,9 +34,9 @@ export class Rescue {
     return rescue;
   }
 
-  /** Stops once nobody waits any more; the connections that were passed on live as long as they like. */
+  /** Stops once nobody waits any more, or after ten seconds; the connections that were passed on live as long as they like. */
   async finish(): Promise<number> {
-    while (isReadable(this.fd)) await Bun.sleep(CLOSE_POLL_MS);
+    for (let look = 0; look < CLOSE_LOOKS_MAX && isReadable(this.fd); look++) await Bun.sleep(CLOSE_POLL_MS);
     this.#server?.close();
     setNonblocking(this.fd, this.#wasNonblocking);
     return this.#saved;
