@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { ownRunDirs } from "../instance/instances.ts";
+import type { PidFilePlace } from "../instance/pidfile.ts";
 import { chooseRunDir, InstanceLock, openRunDir } from "../instance/run-dir.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { isTerminal } from "../os/libc.ts";
@@ -14,6 +15,7 @@ import { requireIdentity } from "../os/setpriv.ts";
 import { generationEnvironment } from "../plan/environment.ts";
 import { logFormatOf, readOptions } from "../plan/options.ts";
 import { type Planned, planRun } from "../plan/plan.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
 import type { RunValues } from "../plan/run-values.ts";
 import { orWithoutRunDir } from "./degraded.ts";
 
@@ -24,7 +26,7 @@ export interface Prepared extends Planned, Disposable {
   ownDir: string | undefined;
   /** Where else this user's hupwatches may have left something. */
   otherRunDirs: readonly string[];
-  pidfile: string | undefined;
+  pidfile: PidFilePlace | undefined;
   /** Whether a control socket is wanted. */
   control: boolean;
 }
@@ -41,7 +43,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
   );
   const log = logFor(values, env, stderr);
   const chosen = chooseRunDir(values["run-dir"], env, uid);
-  const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen.path, uid));
+  const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen, uid));
   const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
   const options = readOptions(values, words, surroundings);
   // Programs of the user's are run from here on: not while another hupwatch of that name lives, and not as somebody else.
@@ -63,7 +65,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
     log,
     ownDir: lock && runDir,
     otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid),
-    pidfile: values.pidfile === undefined ? traits.pidfile : resolve(values.pidfile),
+    pidfile: pidfileOf(values.pidfile, traits.pidfile, plan),
     control: values.control !== false,
     [Symbol.dispose]: () => kept.dispose(),
   };
@@ -77,4 +79,14 @@ function logFor(values: RunValues, env: Record<string, string | undefined>, { wr
     journal: isJournal(env.JOURNAL_STREAM, 2),
     write,
   });
+}
+
+/** The server's settings are those of the command's user: what they name is written where that one may write. */
+function pidfileOf(
+  asked: string | undefined,
+  servers: string | undefined,
+  { socketOptions }: RunPlan,
+): PidFilePlace | undefined {
+  if (asked !== undefined) return { path: resolve(asked) };
+  return servers === undefined ? undefined : { path: servers, chosenBy: socketOptions.users?.[0] };
 }

@@ -6,8 +6,8 @@
 import { rmSync } from "node:fs";
 import type { Socket } from "bun";
 import type { Clock } from "../os/clock.ts";
-import { bindPrivately, close, listen, socket as openSocket, peerCredentials } from "../os/libc.ts";
-import { encode } from "../sockets/sockaddr.ts";
+import { close, listen, socket as openSocket, peerCredentials } from "../os/libc.ts";
+import { bindAlone } from "../sockets/private-listener.ts";
 import { Connection } from "./connection.ts";
 import type { Request } from "./request.ts";
 
@@ -109,10 +109,9 @@ function peerOf(socket: Client): number | undefined {
 }
 
 function openPrivately(path: string): number {
-  rmSync(path, { force: true });
   const fd = openSocket("unix", true);
   try {
-    bindPrivately(fd, encode({ family: "unix", path }));
+    bindAlone(fd, path);
     listen(fd, BACKLOG);
     return fd;
   } catch (error) {

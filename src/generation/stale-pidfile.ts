@@ -2,7 +2,9 @@
  * A generation's pid file after its server was killed. A later generation of that number would end at once where the pid in it
  * is a stranger's by now: gunicorn asks no more than whether anybody has it (gunicorn/pidfile.py, validate).
  */
-import { lstatSync, readFileSync, unlinkSync } from "node:fs";
+import { unlinkSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { Place, readSmall } from "../os/place.ts";
 import { environmentOf, processOf } from "../os/procfs.ts";
 
 /** Removes it unless somebody lives by it, or might; never fails: what is in the way the server itself says better. */
@@ -10,8 +12,10 @@ export function removeStalePidfile(path: string, generation: number): void {
   // `.2` is what the second master writes that gunicorn starts at USR2 (gunicorn/arbiter.py, start).
   for (const name of [path, `${path}.2`]) {
     try {
-      const pid = pidIn(name);
-      if (pid !== undefined && !mayBe(pid, generation)) unlinkSync(name);
+      using place = Place.open(dirname(name));
+      const file = place.at(basename(name));
+      const pid = pidIn(file);
+      if (pid !== undefined && !mayBe(pid, generation)) unlinkSync(file);
     } catch {
       // Not ours to read or to remove.
     }
@@ -20,11 +24,9 @@ export function removeStalePidfile(path: string, generation: number): void {
 
 const MAX_BYTES = 32;
 
-/** Undefined where it is anything but a file with a pid in it. */
+/** Undefined where there is no pid in it. Throws where it is no file, or a larger one. */
 function pidIn(path: string): number | undefined {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (!stat?.isFile() || stat.size > MAX_BYTES) return undefined;
-  const [, pid] = /^\s*([1-9]\d*)\s*$/.exec(readFileSync(path, "latin1")) ?? [];
+  const [, pid] = /^\s*([1-9]\d*)\s*$/.exec(readSmall(path, MAX_BYTES) ?? "") ?? [];
   return pid === undefined ? undefined : Number(pid);
 }
 

@@ -5,7 +5,9 @@
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RecordedGeneration } from "../generation/record.ts";
+import { readSmall } from "../os/place.ts";
 import { isSame, processOf } from "../os/procfs.ts";
+import { runDirsBeside } from "./run-dir.ts";
 import { readState } from "./state-file.ts";
 
 export interface Instance {
@@ -27,9 +29,9 @@ export function runDirsOf(
 ): string[] {
   if (asked !== undefined) return [asked];
   const xdg = env.XDG_RUNTIME_DIR?.startsWith("/") ? [join(env.XDG_RUNTIME_DIR, "hupwatch")] : [];
-  return [
-    ...new Set([...xdg, `/run/user/${uid}/hupwatch`, uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`]),
-  ];
+  const own =
+    uid === 0 ? ["/run/hupwatch"] : [`/tmp/hupwatch-${uid}`, ...runDirsBeside(`/tmp/hupwatch-${uid}`, uid)];
+  return [...new Set([...xdg, `/run/user/${uid}/hupwatch`, ...own])];
 }
 
 /** Those of them that are there and this user's own. */
@@ -70,9 +72,11 @@ function instanceOf(runDir: string, name: string): Instance | undefined {
   return left.length > 0 ? { name, runDir, pid: undefined, socket: undefined, left } : undefined;
 }
 
+const PID_BYTES = 32;
+
 function lockedBy(path: string): number | undefined {
   try {
-    const pid = Number(readFileSync(path, "latin1").trim() || holderOf(path));
+    const pid = Number(readSmall(path, PID_BYTES)?.trim() || holderOf(path));
     return pid > 0 ? pid : undefined;
   } catch {
     return undefined;

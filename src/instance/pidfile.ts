@@ -1,33 +1,58 @@
 /** `--pidfile`, or the server's: hupwatch's own pid for as long as it lives, put there in one step, removed only while it is still ours. */
-import { readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { lstatSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { HupwatchError } from "../error.ts";
+import { Place, readSmall } from "../os/place.ts";
 
-/** Made in two steps: trouble with the place shows early, and a start that fails later has not taken the file of who runs. */
+const PID_BYTES = 32;
+
+export interface PidFilePlace {
+  path: string;
+  /** The command's user, where it was the server's settings that named the path: hupwatch writes only where that one could. */
+  chosenBy?: number | undefined;
+}
+
+/** Made in two steps: trouble with the place shows early, and a start that fails later has not taken the file of whoever runs. */
 export class PidFile implements Disposable {
+  readonly #path: string;
+  readonly #file: string;
   readonly #beside: string;
 
+  /** Throws HupwatchError. */
   constructor(
-    private readonly path: string,
+    { path, chosenBy }: PidFilePlace,
     private readonly pid: number,
   ) {
-    this.#beside = `${path}.hupwatch-${pid}`;
-    this.#try(() => {
+    this.#path = path;
+    this.#file = basename(path);
+    this.#beside = `${this.#file}.hupwatch-${pid}`;
+    this.#try((place) => {
+      if (chosenBy !== undefined) requireRights(place, this.#file, chosenBy);
       // All that could stop the rename later.
-      if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw new Error("it is a directory");
-      writeFileSync(this.#beside, `${pid}\n`, { flag: "wx", mode: 0o644 });
+      if (lstatSync(place.at(this.#file), { throwIfNoEntry: false })?.isDirectory())
+        throw new Error("it is a directory");
+      try {
+        writeFileSync(place.at(this.#beside), `${pid}\n`, { flag: "wx", mode: 0o644 });
+      } catch (error) {
+        // A full disk leaves it empty.
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST")
+          rmSync(place.at(this.#beside), { force: true });
+        throw error;
+      }
     });
   }
 
   publish(): void {
-    this.#try(() => renameSync(this.#beside, this.path));
+    this.#try((place) => renameSync(place.at(this.#beside), place.at(this.#file)));
   }
 
-  #try(step: () => void): void {
+  #try(step: (place: Place) => void): void {
     try {
-      step();
+      using place = Place.open(dirname(this.#path));
+      step(place);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new HupwatchError("pidfile.unwritable", `cannot write the pid file ${this.path}: ${why}`, {
+      throw new HupwatchError("pidfile.unwritable", `cannot write the pid file ${this.#path}: ${why}`, {
         hint: "create its directory, or choose another path",
         cause,
       });
@@ -35,11 +60,27 @@ export class PidFile implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.#beside, { force: true });
     try {
-      if (readFileSync(this.path, "latin1").trim() === String(this.pid)) unlinkSync(this.path);
+      using place = Place.open(dirname(this.#path));
+      rmSync(place.at(this.#beside), { force: true });
+      const file = place.at(this.#file);
+      if (readSmall(file, PID_BYTES)?.trim() === String(this.pid)) unlinkSync(file);
     } catch {
       // Gone already, or somebody else's: not ours to remove.
     }
   }
+}
+
+/** Those of open(2), as far as they matter for a place that a whole user's settings could have named. */
+function requireRights(place: Place, file: string, user: number): void {
+  const { uid } = place.stat();
+  if (uid === user) return;
+  if (!place.isOpenToAll())
+    throw new Error(
+      `its directory belongs to user ${uid}, and the command, which named it, runs as user ${user}`,
+    );
+  const there = lstatSync(place.at(file), { throwIfNoEntry: false });
+  const isPid =
+    there?.uid === process.getuid?.() && /^\d+\s*$/.test(readSmall(place.at(file), PID_BYTES) ?? "");
+  if (there && there.uid !== user && !isPid) throw new Error(`it is there, and belongs to user ${there.uid}`);
 }

@@ -3,13 +3,12 @@
  * another name or in another run directory. Names come from the directory and the command, and both change when a release or
  * a line of the supervisor's file does; a supervisor has no XDG_RUNTIME_DIR, a login shell has one.
  */
-import { rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { isRunning } from "../os/procfs.ts";
 import { namesIn } from "./instances.ts";
-import { InstanceLock, runsAlready } from "./run-dir.ts";
-import { type RecordedState, readState, statePath } from "./state-file.ts";
+import { enterRunDir, InstanceLock, removeOwn, runsAlready } from "./run-dir.ts";
+import { putState, type RecordedState, readState, statePath } from "./state-file.ts";
 import { type Asked, findSurvivors } from "./survivors.ts";
 
 export interface Starter extends Asked {
@@ -74,9 +73,10 @@ function claim(starter: Starter, dir: string, other: string): RecordedState | un
   )
     return undefined;
   // Not renamed: the two may be on different file systems. Whoever finds both takes its own.
-  writeFileSync(statePath(starter.runDir, starter.name), JSON.stringify(state), { mode: 0o600 });
+  using place = enterRunDir(starter.runDir, process.getuid?.() ?? 0);
+  putState(place, basename(statePath(starter.runDir, starter.name)), JSON.stringify(state));
   // Nobody listens behind the socket: who did is dead, and his lock is ours.
-  for (const path of [statePath(dir, other), join(dir, `${other}.sock`)]) rmSync(path, { force: true });
+  for (const file of [basename(statePath(dir, other)), `${other}.sock`]) removeOwn(dir, file);
   return state;
 }
 

@@ -4,16 +4,19 @@ import {
   constants,
   fstatSync,
   ftruncateSync,
-  lstatSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  type Stats,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { tryLock } from "../os/libc.ts";
+import { Place } from "../os/place.ts";
 import { statOrUndefined } from "../sockets/unix-path.ts";
 
 export interface RunDir {
@@ -36,27 +39,68 @@ export function chooseRunDir(
 
 const FIX = { hint: "remove it, or choose another one with --run-dir" };
 
-/** Makes it where it is missing; returns it. Throws where it is not ours alone: /tmp is everybody's. */
-export function openRunDir(path: string, uid: number): string {
-  requireOwn(path, uid);
+/**
+ * Makes it where it is missing; returns it. Throws where it is not ours alone: /tmp is everybody's. Where nobody has named it and another
+ * user was there first, it is one of ours beside that.
+ */
+export function openRunDir({ path, asked }: RunDir, uid: number): string {
+  try {
+    enterRunDir(path, uid)[Symbol.dispose]();
+    return path;
+  } catch (error) {
+    const isTaken = error instanceof HupwatchError && error.code === "run-dir.foreign";
+    if (!isTaken || asked || !path.startsWith("/tmp/")) throw error;
+    return runDirsBeside(path, uid)[0] ?? mkdtempSync(`${path}-`);
+  }
+}
+
+/** With a name that nobody could guess; only what is ours is found. */
+export function runDirsBeside(path: string, uid: number): string[] {
+  const prefix = `${basename(path)}-`;
+  const isOurs = (found: string) => {
+    const stat = statOrUndefined(found);
+    return stat?.isDirectory() && stat.uid === uid && (stat.mode & 0o077) === 0;
+  };
+  return readdirSync(dirname(path))
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => join(dirname(path), name))
+    .filter(isOurs);
+}
+
+/**
+ * Open for one step, and ours alone, which is asked of the directory itself: whoever cleans /tmp may have removed it, and another user
+ * made it anew. Made where it is missing; logind removes a user's runtime directory at the last logout, whoever still runs.
+ */
+export function enterRunDir(path: string, uid: number): Place {
   try {
     mkdirSync(path, { mode: 0o700, recursive: true });
+    using parent = Place.open(join(resolve(path), ".."));
+    const place = parent.enter(basename(resolve(path)));
+    try {
+      rejectForeign(path, place.stat(), uid);
+      return place;
+    } catch (error) {
+      place[Symbol.dispose]();
+      throw error;
+    }
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new HupwatchError("run-dir.unusable", `cannot use the run directory ${path}: ${why}`, {
+    if (cause instanceof HupwatchError && cause.code.startsWith("run-dir.")) throw cause;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === "ENOTDIR" || code === "EEXIST") requireOwn(path, uid);
+    throw new HupwatchError("run-dir.unusable", `cannot use the run directory ${path}: ${message}`, {
       ...FIX,
       cause,
     });
   }
-  // Somebody else may have made it meanwhile.
-  requireOwn(path, uid);
-  return path;
 }
 
 /** Throws where it is there and not ours alone. */
 export function requireOwn(path: string, uid: number): void {
   const stat = statOrUndefined(path);
-  if (!stat) return;
+  if (stat) rejectForeign(path, stat, uid);
+}
+
+function rejectForeign(path: string, stat: Stats, uid: number): void {
   if (!stat.isDirectory())
     throw new HupwatchError("run-dir.unusable", `the run directory ${path} is no directory`, FIX);
   if (stat.uid !== uid)
@@ -69,26 +113,24 @@ export function requireOwn(path: string, uid: number): void {
 
 /** The lock of one instance; the kernel lets go of it when this process ends, however it ends. */
 export class InstanceLock implements Disposable {
-  readonly #fd: number;
-
-  readonly #path: string;
-
-  private constructor(fd: number, path: string) {
-    this.#fd = fd;
-    this.#path = path;
-  }
+  private constructor(
+    private readonly fd: number,
+    private readonly runDir: string,
+    private readonly file: string,
+  ) {}
 
   /** Throws HupwatchError where a living hupwatch of that name has it, with its pid. */
   static take(runDir: string, name: string, pid: number): InstanceLock {
-    const path = join(runDir, `${name}.lock`);
-    const fd = openLockFile(path, runDir);
+    const file = `${name}.lock`;
+    using place = enterRunDir(runDir, process.getuid?.() ?? 0);
+    const fd = openLockFile(place, file);
     if (!tryLock(fd)) {
-      const holder = readFileSync(path, "latin1").trim() || "?";
+      const holder = readFileSync(fd, "latin1").trim() || "?";
       closeSync(fd);
       throw runsAlready(name, holder);
     }
     // The one before removed the file between our open and our lock: what we hold now is a lock on nothing.
-    if (lstatSync(path, { throwIfNoEntry: false })?.ino !== fstatSync(fd).ino) {
+    if (statOrUndefined(place.at(file))?.ino !== fstatSync(fd).ino) {
       closeSync(fd);
       return InstanceLock.take(runDir, name, pid);
     }
@@ -98,12 +140,22 @@ export class InstanceLock implements Disposable {
     } catch {
       // A full disk costs the next starter the pid in its message, nothing else.
     }
-    return new InstanceLock(fd, path);
+    return new InstanceLock(fd, runDir, file);
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.#path, { force: true });
-    closeSync(this.#fd);
+    removeOwn(this.runDir, this.file);
+    closeSync(this.fd);
+  }
+}
+
+/** Where the directory is another one by now there is nothing of ours in it. */
+export function removeOwn(runDir: string, file: string): void {
+  try {
+    using place = enterRunDir(runDir, process.getuid?.() ?? 0);
+    rmSync(place.at(file), { force: true });
+  } catch (error) {
+    if (!(error instanceof HupwatchError)) throw error;
   }
 }
 
@@ -112,12 +164,12 @@ export const runsAlready = (name: string, holder: string | number) =>
     hint: `kill -HUP ${holder} swaps it, kill -TERM ${holder} ends it; --name starts another one beside it`,
   });
 
-function openLockFile(path: string, runDir: string): number {
+function openLockFile(place: Place, file: string): number {
   try {
-    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    return openSync(place.at(file), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new HupwatchError("run-dir.unusable", `cannot write to the run directory ${runDir}: ${why}`, {
+    throw new HupwatchError("run-dir.unusable", `cannot write to the run directory ${place.path}: ${why}`, {
       hint: "make it writable, or choose another one with --run-dir",
       cause,
     });

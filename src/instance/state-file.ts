@@ -2,10 +2,12 @@
  * What a later start must know to take over: who runs, and which listeners they hold. Written beside the lock after
  * every change, in one step; only the holder of the lock writes it. A failed write is told once and harms nothing.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { RecordedGeneration, RecordedListener, Role, Snapshot } from "../generation/record.ts";
+import { type Place, readSmall } from "../os/place.ts";
 import { type Identity, processOf } from "../os/procfs.ts";
+import { enterRunDir, removeOwn } from "./run-dir.ts";
 
 export interface RecordedState extends Snapshot {
   version: 1;
@@ -16,27 +18,24 @@ export interface RecordedState extends Snapshot {
 export const statePath = (runDir: string, name: string) => join(runDir, `${name}.json`);
 
 export class StateFile {
-  readonly #path: string;
+  readonly #file: string;
   #written = "";
   #failing = false;
 
   constructor(
-    runDir: string,
+    private readonly runDir: string,
     name: string,
     private readonly onFailure: (why: string) => void,
   ) {
-    this.#path = statePath(runDir, name);
+    this.#file = basename(statePath(runDir, name));
   }
 
   write(state: RecordedState): void {
     const text = JSON.stringify(state);
-    if (text === this.#written && existsSync(this.#path)) return;
     try {
-      // logind removes a user's runtime directory at the last logout, whoever still runs.
-      mkdirSync(dirname(this.#path), { mode: 0o700, recursive: true });
-      const beside = `${this.#path}.new`;
-      writeFileSync(beside, text, { mode: 0o600 });
-      renameSync(beside, this.#path);
+      using place = enterRunDir(this.runDir, process.getuid?.() ?? 0);
+      if (text === this.#written && existsSync(place.at(this.#file))) return;
+      putState(place, this.#file, text);
       this.#written = text;
       this.#failing = false;
     } catch (error) {
@@ -52,8 +51,16 @@ export class StateFile {
   }
 
   remove(): void {
-    rmSync(this.#path, { force: true });
+    removeOwn(this.runDir, this.#file);
   }
+}
+
+/** In one step, and nothing is written through what may stand there. */
+export function putState(place: Place, file: string, text: string): void {
+  const beside = place.at(`${file}.new`);
+  rmSync(beside, { force: true });
+  writeFileSync(beside, text, { mode: 0o600, flag: "wx" });
+  renameSync(beside, place.at(file));
 }
 
 /**
@@ -67,11 +74,9 @@ export function readState(
 ): RecordedState | undefined {
   const path = statePath(runDir, name);
   try {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (!stat) return undefined;
-    if (!stat.isFile()) throw new Error("it is no file");
-    if (stat.size > MAX_BYTES) throw new Error(`it has ${stat.size} bytes`);
-    const state: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const text = readSmall(path, MAX_BYTES);
+    if (text === undefined) return undefined;
+    const state: unknown = JSON.parse(text);
     if (isState(state)) return state;
     throw new Error("it is not what this version of hupwatch writes");
   } catch (error) {

@@ -7,7 +7,7 @@
  * owner is root, ourselves, or the owner of the directory that it is in. And what another user links to, root takes only from that
  * user: else the one who may write here would choose where root writes.
  */
-import { closeSync, constants, fstatSync, openSync, readlinkSync, type Stats } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
 import { HupwatchError } from "../error.ts";
 
@@ -85,6 +85,12 @@ export class Place implements Disposable {
     return fstatSync(this.#fd);
   }
 
+  /** Nobody but its owner, and that is ourselves, may do anything in it. */
+  isOursAlone(): boolean {
+    const { uid, mode } = this.stat();
+    return uid === process.getuid?.() && (mode & 0o077) === 0;
+  }
+
   /** Everybody may make something in it, as in /tmp. */
   isOpenToAll(): boolean {
     return (this.stat().mode & 0o002) !== 0;
@@ -131,6 +137,29 @@ export function withFile<T>(path: string, use: (file: FoundFile) => T): T {
   } finally {
     closeSync(fd);
     fillSpares();
+  }
+}
+
+/**
+ * The text of a small file; undefined where there is none. Never through a symlink, and a FIFO holds nobody up. Throws where it is no
+ * file or has more than so many bytes.
+ */
+export function readSmall(path: string, bytesMax: number): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw code === "ELOOP" ? new Error("it is a symlink") : error;
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new Error("it is no file");
+    if (stat.size > bytesMax) throw new Error(`it has ${stat.size} bytes`);
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -1,9 +1,12 @@
 /** A Unix listener in the run directory that only one generation has, so that an answer there proves who gave it. */
 import { rmSync } from "node:fs";
-import { bind, close, isReadable, listen, socket } from "../os/libc.ts";
+import { basename, dirname } from "node:path";
+import { bindPrivately, close, isReadable, listen, SystemError, socket } from "../os/libc.ts";
+import { Place } from "../os/place.ts";
 import type { Listener } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode } from "./sockaddr.ts";
+import { statOrUndefined } from "./unix-path.ts";
 
 /** Readiness checks come one by one. */
 const BACKLOG = 16;
@@ -12,7 +15,7 @@ const BACKLOG = 16;
 export function privateListener(path: string): Listener {
   const fd = socket("unix", false);
   try {
-    bind(fd, encode({ family: "unix", path }));
+    bindAlone(fd, path);
     listen(fd, BACKLOG);
   } catch (error) {
     close(fd);
@@ -30,4 +33,27 @@ export function privateListener(path: string): Listener {
       rmSync(path, { force: true });
     },
   };
+}
+
+/**
+ * bind(2) with mode 0600 in the run directory, if that is ours alone at this moment: whoever cleans /tmp may have removed it, and another
+ * user made it anew. Throws SystemError.
+ */
+export function bindAlone(fd: number, path: string): void {
+  using place = ownPlace(dirname(path));
+  rmSync(place.at(basename(path)), { force: true });
+  bindPrivately(fd, encode({ family: "unix", path }));
+  if (!statOrUndefined(place.at(basename(path)))?.isSocket()) throw new SystemError("bind", "ENOENT");
+}
+
+function ownPlace(directory: string): Place {
+  let place: Place;
+  try {
+    place = Place.open(directory);
+  } catch (error) {
+    throw new SystemError("bind", (error as NodeJS.ErrnoException).code ?? "EPERM");
+  }
+  if (place.isOursAlone()) return place;
+  place[Symbol.dispose]();
+  throw new SystemError("bind", "EPERM");
 }

@@ -144,7 +144,12 @@ const inReach = (place: Place, name: string): string => {
  * bind(2), with its mode and its owner, none of which goes through a name that somebody else could have replaced meanwhile. Throws
  * SystemError, and HupwatchError where the owner cannot be set.
  */
-export function bindBeside(fd: number, place: Place, name: string, { mode, owner }: SocketOptions): void {
+export function bindBeside(
+  fd: number,
+  place: Place,
+  name: string,
+  { mode, owner }: Pick<SocketOptions, "mode" | "owner">,
+): void {
   const address = encode({ family: "unix", path: inReach(place, name) });
   if (mode === undefined) bind(fd, address);
   else bindWithMode(fd, address, mode);

@@ -76,7 +76,7 @@ describe("the pid file", () => {
     using dir = tempDir();
     const path = `${dir.path}/pid`;
     writeFileSync(path, "1\n");
-    const file = new PidFile(path, 42);
+    const file = new PidFile({ path }, 42);
     expect(readFileSync(path, "utf8")).toBe("1\n");
     file.publish();
     expect(readFileSync(path, "utf8")).toBe("42\n");
@@ -87,7 +87,7 @@ describe("the pid file", () => {
   test("of a later hupwatch it stays", () => {
     using dir = tempDir();
     const path = `${dir.path}/pid`;
-    const [earlier, later] = [new PidFile(path, 42), new PidFile(path, 43)];
+    const [earlier, later] = [new PidFile({ path }, 42), new PidFile({ path }, 43)];
     for (const file of [earlier, later]) file.publish();
     earlier[Symbol.dispose]();
     expect(readFileSync(path, "utf8")).toBe("43\n");
@@ -96,11 +96,11 @@ describe("the pid file", () => {
   test("of a start that fails later it leaves the file of who runs as it was", () => {
     using dir = tempDir();
     writeFileSync(`${dir.path}/pid`, "1\n");
-    new PidFile(`${dir.path}/pid`, 42)[Symbol.dispose]();
+    new PidFile({ path: `${dir.path}/pid` }, 42)[Symbol.dispose]();
     expect(readFileSync(`${dir.path}/pid`, "utf8")).toBe("1\n");
     expect(readdirSync(dir.path)).toEqual(["pid"]);
   });
   test.each(["/no/such/pid", "/tmp"])("where it cannot be written (%s) the path is named", (path) => {
-    expect(thrownBy(() => new PidFile(path, 42)).message).toContain(`pid file ${path}: `);
+    expect(thrownBy(() => new PidFile({ path }, 42)).message).toContain(`pid file ${path}: `);
   });
 });

@@ -27,7 +27,7 @@ describe("the directory", () => {
   test("is made for us alone, and used again", () => {
     using dir = tempDir();
     const path = `${dir.path}/a/b`;
-    for (let i = 0; i < 2; i++) openRunDir(path, UID);
+    for (let i = 0; i < 2; i++) openRunDir({ path, asked: true }, UID);
     expect(statSync(path).mode & 0o777).toBe(0o700);
   });
 
@@ -39,7 +39,7 @@ describe("the directory", () => {
   test.each(rows)("%s is refused", (_, make, message, hint) => {
     using dir = tempDir();
     make(`${dir.path}/run`);
-    const error = thrownBy(() => openRunDir(`${dir.path}/run`, UID));
+    const error = thrownBy(() => openRunDir({ path: `${dir.path}/run`, asked: true }, UID));
     expect(error.message).toContain(`${dir.path}/run`);
     expect(error.message).toContain(message);
     expect(error.hint).toContain(hint);
@@ -49,7 +49,9 @@ describe("the directory", () => {
     using dir = tempDir();
     mkdirSync(`${dir.path}/run`, { mode: 0o700 });
     chownSync(`${dir.path}/run`, 65534, 65534);
-    expect(thrownBy(() => openRunDir(`${dir.path}/run`, UID)).message).toContain("belongs to user 65534");
+    expect(thrownBy(() => openRunDir({ path: `${dir.path}/run`, asked: true }, UID)).message).toContain(
+      "belongs to user 65534",
+    );
   });
 });
 
