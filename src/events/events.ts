@@ -30,6 +30,14 @@ export const EVENTS = {
     facts: ["generation"],
   },
   "generation.taken-over": { meaning: "a survivor of an earlier hupwatch serves", facts: ["generation"] },
+  "generation.unheld": {
+    meaning: "it listens on addresses that are not held, which a second copy cannot have",
+    facts: ["generation", "addresses", "pids"],
+  },
+  "generation.address-lost": {
+    meaning: "it does not listen where the one before it did",
+    facts: ["generation", "before", "addresses"],
+  },
   "generation.crashed": {
     meaning: "the serving generation died by itself",
     facts: ["generation", ...FAILURE],

@@ -39,6 +39,10 @@ export type ServiceEvent =
   | { event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean }
   | ({ event: "generation.serves"; generation: Gen } & Age)
   | { event: "generation.taken-over"; generation: Gen }
+  /** It listens there by itself: a second copy cannot. */
+  | { event: "generation.unheld"; generation: Gen; unheld: readonly { address: string; pid: number }[] }
+  /** The one before it listened there, and it does not. */
+  | { event: "generation.address-lost"; generation: Gen; before: Gen; addresses: readonly string[] }
   | { event: "generation.crashed"; generation: Gen; failure: Failure }
   | { event: "generation.start-failed"; generation: Gen; failure: Failure }
   /** It serves, but clients could not be sent (back) to it. */

@@ -84,6 +84,20 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `swap asked for again: one more follows after generation ${behind}`,
     facts: { behind },
   }),
+  "generation.unheld": ({ generation, unheld }) => ({
+    level: "warn",
+    text: `generation ${generation} also listens on ${unheld.map(({ address, pid }) => `${address} (pid ${pid})`).join(", ")}, which hupwatch does not hold: two generations cannot both have that`,
+    facts: {
+      generation,
+      addresses: unheld.map(({ address }) => address),
+      pids: unheld.map(({ pid }) => pid),
+    },
+  }),
+  "generation.address-lost": ({ generation, before, addresses }) => ({
+    level: "warn",
+    text: `generation ${generation} does not listen on ${addresses.join(", ")}, as generation ${before} did`,
+    facts: { generation, before, addresses },
+  }),
   "generation.crashed": died,
   "generation.start-failed": died,
   "generation.waiting": ({ generation, ageMs, obstacle }) => ({

@@ -8,6 +8,7 @@ import { uidOf } from "../os/accounts.ts";
 import { poll } from "../os/clock.ts";
 import type { Sender } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
+import type { OwnListener } from "../os/own-listeners.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
 import { marksOf } from "../plan/environment.ts";
@@ -22,6 +23,7 @@ import type { GenerationEvent, Retirement } from "./posts.ts";
 import { Readiness } from "./readiness.ts";
 import { type RecordedGeneration, type Role, treeQueryOf } from "./record.ts";
 import { Takedown } from "./takedown.ts";
+import { type Unheld, unheldAmong } from "./unheld.ts";
 
 /** How long the last lines of a generation that died young are waited for. */
 const LAST_LINES_MS = 30;
@@ -47,6 +49,8 @@ export class Generation {
   #startedAt: number;
   #readyMs: number | undefined;
   #isSeenAccepting = false;
+  /** As the times of files are. */
+  #seenAtMs = 0;
   #delay: Disposable | undefined;
   #readiness: Readiness | undefined;
   /** Nobody else can answer at its listeners: those of a dead generation are its workers', too, while these live. */
@@ -158,6 +162,7 @@ export class Generation {
     this.listeners.adopt(survivor.listeners);
     this.#startedAt = this.os.clock.now();
     this.#child = this.os.adopt(survivor);
+    this.#seenAtMs = this.os.seenAtMs(survivor.pid) ?? 0;
     void this.#child.exited.then((status) => this.#onExit(status));
   }
 
@@ -205,6 +210,7 @@ export class Generation {
       interception: plan.handover === "intercept" ? this.listeners.interception : undefined,
     });
     this.#child = child;
+    this.#seenAtMs = this.os.seenAtMs(child.pid) ?? 0;
     this.#startedAt = os.clock.now();
     this.tell({ event: "generation.started", generation: this.number, pid: child.pid });
     void child.exited.then((status) => this.#onExit(status));
@@ -329,6 +335,17 @@ export class Generation {
       tell();
       return "enough";
     });
+  }
+
+  /** Where it listens by itself, besides what it was given. */
+  unheld(): Unheld[] {
+    const { os, listeners } = this;
+    // Its relay keeps the listeners of whole groups open.
+    const given = new Set([...listeners.inodes, ...listeners.groupInodes]);
+    const paths = new Set(listeners.privatePaths);
+    const isGiven = ({ inode, at }: OwnListener) => given.has(inode) || ("name" in at && paths.has(at.name));
+    const own = os.listenersOf(this.#tree().map(({ pid }) => pid)).filter((listener) => !isGiven(listener));
+    return unheldAmong(own, this.#seenAtMs);
   }
 
   /**

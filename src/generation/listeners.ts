@@ -107,6 +107,11 @@ export class Listeners {
     return { generation: this.gen, listeners, kept: this.groupDescriptors };
   }
 
+  /** Of those that have a name beside a public path. */
+  get privatePaths(): string[] {
+    return this.#all.flatMap(({ privatePath }) => privatePath ?? []);
+  }
+
   /** In the order in which they are handed over. */
   get descriptors(): number[] {
     return this.#all.map(({ fd }) => fd);
@@ -124,6 +129,10 @@ export class Listeners {
   /** Of whole SO_REUSEPORT groups: no listener may leave its group before this generation does. */
   get groupDescriptors(): number[] {
     return this.held.flatMap((socket) => socket.groupDescriptors?.() ?? []);
+  }
+
+  get groupInodes(): number[] {
+    return this.held.flatMap((socket) => socket.groupInodes?.() ?? []);
   }
 
   /** Where its clients come in. */

@@ -22,7 +22,7 @@ function socketInodes(pids: readonly number[]): Set<string> {
 }
 
 /** Its sockets by inode, with a descriptor of each; none where it has ended or is another user's. */
-function socketsOf(pid: number): Map<string, number> {
+export function socketsOf(pid: number): Map<string, number> {
   const sockets = new Map<string, number>();
   try {
     for (const fd of readdirSync(`/proc/${pid}/fd`)) {

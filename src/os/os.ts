@@ -1,4 +1,5 @@
 /** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
+import { statSync } from "node:fs";
 import { constants } from "node:os";
 import { accepts } from "./accepting.ts";
 import { type Clock, realClock } from "./clock.ts";
@@ -6,6 +7,7 @@ import { type Accepting, countConnections } from "./connections.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
+import { listenersOf, type OwnListener } from "./own-listeners.ts";
 import { expects, type Identity, isSame, type Process, realUidOf, type TreeQuery, treeOf } from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 import { strayChildren } from "./strays.ts";
@@ -31,6 +33,10 @@ export interface Os {
   countConnections(pids: readonly number[], places: readonly Accepting[]): number;
   /** Whether one of these processes is about to accept from the listener with this inode; false where /proc does not tell. */
   accepts(pids: readonly number[], listenerInode: number): boolean;
+  /** When that process was first seen, as the times of files are (milliseconds); undefined where it is gone. */
+  seenAtMs(pid: number): number | undefined;
+  /** Where these processes listen. */
+  listenersOf(pids: readonly number[]): OwnListener[];
   /** False where the signal's default action would be taken there. */
   expects(pid: number, signal: NodeJS.Signals): boolean;
   /** False where that very process (pid and start time) is gone. */
@@ -49,6 +55,9 @@ export const realOs: Os = {
   uidOf: realUidOf,
   countConnections,
   accepts,
+  listenersOf,
+  // The kernel makes the entry at the first look.
+  seenAtMs: (pid) => statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.ctimeMs,
   expects: (pid, signal) => expects(pid, constants.signals[signal]),
   kill(target, signal) {
     if (!isSame(target)) return false;

@@ -172,11 +172,12 @@ export interface TcpListener {
   inode: number;
   /** Of its local address, in network order. */
   host: Uint8Array;
+  port: number;
   /** Connections that nobody has accepted yet. */
   waiting: number;
 }
 
-/** Those of a port of IPv4 or of IPv6; undefined where the kernel does not say. */
+/** Those of a port of IPv4 or of IPv6, all for port 0; undefined where the kernel does not say. */
 export const tcpListeners = (family: "inet" | "inet6", port: number): TcpListener[] | undefined =>
   dump(tcpQuestion(family === "inet" ? AF_INET : AF_INET6, port, 1 << LISTEN), (message) => ({
     inode: message.getUint32(68, true),
@@ -184,6 +185,7 @@ export const tcpListeners = (family: "inet" | "inet6", port: number): TcpListene
       0,
       family === "inet" ? 4 : 16,
     ),
+    port: message.getUint16(4),
     waiting: message.getUint32(56, true),
   }));
 

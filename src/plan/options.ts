@@ -87,6 +87,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     ...identity(values),
     environment: commandEnvironment(around.env),
     envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
+    isHandoverRefused: values.handover === "none",
     cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
     // A server on a terminal keeps its terminal: who sits there has read the lines anyway.
     watchStderr: !around.stderrIsTerminal,

@@ -26,6 +26,8 @@ export interface RunPlan {
   socketOptions: SocketOptions;
   cutover: "steer" | "share";
   handover: Handover;
+  /** --handover none was given: what the command binds by itself is its user's business. */
+  isHandoverRefused: boolean;
   checks: readonly Check[];
   /** Keep the last lines of stderr for the reason of a failure. */
   watchStderr: boolean;

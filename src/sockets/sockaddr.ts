@@ -82,6 +82,13 @@ export const bare = (address: SocketAddress): string => format(address).replace(
 export const hostBytes = (address: InetAddress): Uint8Array =>
   address.family === "inet" ? encode(address).subarray(4, 8) : encode(address).subarray(8, 24);
 
+/** The other way round. */
+export function fromHostBytes(host: Uint8Array, port: number): InetAddress {
+  const bytes = host.length === 4 ? inetBytes(host.join("."), port) : inet6Bytes("::", port);
+  if (host.length === 16) bytes.set(host, 8);
+  return decode(bytes) as InetAddress;
+}
+
 /** Where a client on this machine finds who listens there: wildcards are reached over loopback. */
 export function reachable(address: InetAddress): InetAddress {
   if (address.host === "0.0.0.0") return { ...address, host: "127.0.0.1" };

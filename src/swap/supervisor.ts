@@ -9,6 +9,7 @@ import { failureBy } from "../generation/failure.ts";
 import { Generation } from "../generation/generation.ts";
 import type { RecordedGeneration, Role, Snapshot } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
+import { unswappable } from "../generation/unheld.ts";
 import type { Os } from "../os/os.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
@@ -27,6 +28,7 @@ import {
   step,
   takeOver,
 } from "./machine.ts";
+import { OwnAddresses } from "./own-addresses.ts";
 
 /** Where the supervisor tells what happens, and where it records who runs. */
 export interface Outside {
@@ -72,6 +74,7 @@ export class Supervisor {
   readonly #reached = new Set<Gen>();
   readonly #rescues = new Map<Listener, Promise<Rescue>>();
   readonly #escaped: Escaped;
+  readonly #ownAddresses: OwnAddresses;
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
   /** Who ran when it ended: the descriptors are closed then, and whoever still asks gets this. */
@@ -87,6 +90,7 @@ export class Supervisor {
     this.#escaped = new Escaped(os);
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
     this.#state = this.#first.state;
+    this.#ownAddresses = new OwnAddresses(outside.tell);
     if (survivors) {
       this.#generation(survivors.current.number).adopt(survivors.current);
       this.#public = survivors.current.number;
@@ -215,8 +219,21 @@ export class Supervisor {
     }
   }
 
+  /** What it binds by itself is told when it serves, and what its successor did not get when it has gone. */
+  #lookAtOwnAddresses(report: Report): void {
+    if (this.plan.isHandoverRefused) return;
+    const of = (gen: Gen) => this.#generations.get(gen)?.unheld() ?? [];
+    if (report.event === "serving" || report.event === "swapped")
+      this.#ownAddresses.serves(report.gen, of(report.gen));
+    if (report.event !== "gone") return;
+    const serving = this.#public;
+    const isAsked = this.#ownAddresses.has(report.gen) && serving !== undefined && serving !== report.gen;
+    this.#ownAddresses.gone(report.gen, isAsked ? { generation: serving, unheld: of(serving) } : undefined);
+  }
+
   #report(report: Report): void {
     if (report.event === "gone") this.#tellEscaped(report.gen);
+    this.#lookAtOwnAddresses(report);
     this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
   }
 
@@ -240,6 +257,7 @@ export class Supervisor {
   #boot({ gen, public: isPublic, heirOf, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
     const generation = this.#generation(gen);
     try {
+      if (!isPublic) this.#requireHeld();
       generation.listen(heirOf === undefined ? undefined : this.#generations.get(heirOf));
       if (isPublic) this.#steerAll(generation);
     } catch (error) {
@@ -251,6 +269,13 @@ export class Supervisor {
     const boot = { isFirst: isPublic && heirOf === undefined, unprovenMs: this.#unprovenMs() };
     if (afterMs === 0) generation.boot(boot);
     else generation.bootAfter(afterMs, boot);
+  }
+
+  /** Of an address that the serving one has bound by itself no second copy can have its share. Throws HupwatchError. */
+  #requireHeld(): void {
+    if (this.plan.sockets.length > 0 || this.plan.isHandoverRefused || this.#public === undefined) return;
+    const unheld = this.#generations.get(this.#public)?.unheld() ?? [];
+    if (unheld.length > 0) throw unswappable(unheld);
   }
 
   /** Long enough for a start like the last ones, and no longer than a start may take at all. */

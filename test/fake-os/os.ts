@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import type { HupwatchError } from "../../src/error.ts";
 import type { Os } from "../../src/os/os.ts";
+import type { OwnListener } from "../../src/os/own-listeners.ts";
 import type { Process } from "../../src/os/procfs.ts";
 import type { Child, ExitStatus, SpawnRequest } from "../../src/os/spawn.ts";
 import { TurnedClock } from "./clock.ts";
@@ -141,6 +142,17 @@ export class FakeOs implements Os {
 
   accepts(): boolean {
     return this.accepting;
+  }
+
+  /** Where the processes of every generation listen by themselves. */
+  listening: OwnListener[] = [];
+
+  seenAtMs(): number {
+    return 0;
+  }
+
+  listenersOf(): OwnListener[] {
+    return this.listening;
   }
 
   adopt(): Child {

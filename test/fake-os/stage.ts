@@ -1,6 +1,6 @@
 /** The real supervisor on a fake machine, and a journal of all that it does there, in order. */
 
-import type { ServiceEvent } from "../../src/events/service-event.ts";
+import type { Failure, ServiceEvent } from "../../src/events/service-event.ts";
 import type { RunPlan } from "../../src/plan/run-plan.ts";
 import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
 import type { Check } from "../../src/ready/check.ts";
@@ -24,6 +24,7 @@ export const PLAN: RunPlan = {
   socketOptions: { backlog: 64 },
   cutover: "steer",
   handover: "systemd",
+  isHandoverRefused: false,
   checks: [],
   watchStderr: false,
   generationPidfile: undefined,
@@ -45,6 +46,8 @@ export class Stage {
   readonly journal: string[] = [];
   /** Of each generation when it was last reported. */
   readonly ages = new Map<number, number | undefined>();
+  /** The last one that was told. */
+  failure: Failure | undefined;
   readonly held: FakeHeld;
   readonly supervisor: Supervisor;
   ending: Ending | undefined;
@@ -58,6 +61,7 @@ export class Stage {
     const full = { ...PLAN, checks: [this.#byHand], ...plan };
     const tell = (event: ServiceEvent) => {
       note(line(event));
+      if ("failure" in event) this.failure = event.failure;
       if ("ageMs" in event) this.ages.set(event.generation, event.ageMs);
     };
     this.supervisor = new Supervisor(full, [this.held], this.os, { tell, record: () => {} });

@@ -304,3 +304,51 @@ describe("a first start without a deadline", () => {
     expect(stage.news()).toContain("rolled-back 2");
   });
 });
+
+describe("a command that listens by itself", () => {
+  const bound = (port: number, host = [0, 0, 0, 0]) => ({
+    pid: 7,
+    inode: 1000 + port,
+    at: { host: new Uint8Array(host), port },
+  });
+
+  // https://github.com/conda/conda/issues/8586: "generation 2 serves, ready in 0.00 s", and the path is gone for ever.
+  test("is not swapped where no socket is held: the reason names address, pid and way out", async () => {
+    const stage = await serving({ sockets: [] });
+    stage.os.listening = [bound(3000)];
+    await stage.post("swap");
+    expect(stage.news()).toContain("rolled-back 2");
+    expect(stage.os.children).toHaveLength(1);
+    expect(stage.failure?.reason).toContain("the serving one listens on 0.0.0.0:3000 (pid 7)");
+    expect(stage.failure?.reason).toContain("-b 0.0.0.0:3000");
+    expect(stage.ending).toBeUndefined();
+  });
+
+  test("is swapped with --handover none, and where the kernel chose the port", async () => {
+    const stage = await serving({ sockets: [], isHandoverRefused: true });
+    stage.os.listening = [bound(3000)];
+    await stage.post("swap");
+    expect(stage.os.children).toHaveLength(2);
+    const other = await serving({ sockets: [] });
+    other.os.listening = [bound(40_000, [127, 0, 0, 1])];
+    await other.post("swap");
+    expect(other.os.children).toHaveLength(2);
+  });
+
+  // The app swallows that its second listener was refused.
+  test("on one more address: a warning, and one more when its successor did not get it", async () => {
+    const spec = { name: "x", text: ":80", address: { kind: "tcp", host: "", port: 80 } } as const;
+    const stage = new Stage({ sockets: [spec] });
+    stage.os.listening = [bound(9100)];
+    await stage.begin();
+    await stage.ready(1);
+    expect(stage.news()).toContain("unheld 1");
+    await stage.post("swap");
+    stage.os.listening = [];
+    await stage.ready(2);
+    await stage.turn(1000);
+    stage.child(1).exits(0);
+    await stage.turn(2000);
+    expect(stage.news()).toContain("address-lost 2");
+  });
+});

@@ -1,0 +1,43 @@
+/**
+ * What generations listen on besides what hupwatch holds. Two cannot both have it: a server may say nothing and go without, so
+ * that is said here.
+ */
+import type { Gen, Tell } from "../events/service-event.ts";
+import type { Unheld } from "../generation/unheld.ts";
+
+export class OwnAddresses {
+  readonly #of = new Map<Gen, readonly Unheld[]>();
+  #told = "";
+
+  constructor(private readonly tell: Tell) {}
+
+  /** The generation serves now. Of an address that the one before it had, too, nothing is said again. */
+  serves(generation: Gen, unheld: readonly Unheld[]): void {
+    this.#of.set(generation, unheld);
+    const addresses = unheld.map(({ address }) => address);
+    const text = addresses.join(" ");
+    if (text !== this.#told && unheld.length > 0)
+      this.tell({ event: "generation.unheld", generation, unheld });
+    this.#told = text;
+  }
+
+  /** A generation has gone, and with it what it listened on; `serving`: what the one that serves has now. */
+  gone(generation: Gen, serving: { generation: Gen; unheld: readonly Unheld[] } | undefined): void {
+    const before = this.#of.get(generation) ?? [];
+    this.#of.delete(generation);
+    if (!serving) return;
+    const now = new Set(serving.unheld.map(({ address }) => address));
+    const lost = before.map(({ address }) => address).filter((address) => !now.has(address));
+    if (lost.length > 0)
+      this.tell({
+        event: "generation.address-lost",
+        generation: serving.generation,
+        before: generation,
+        addresses: lost,
+      });
+  }
+
+  has(generation: Gen): boolean {
+    return (this.#of.get(generation)?.length ?? 0) > 0;
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * A command that nobody knows and that binds by itself, where it is not intercepted: its swap would be an outage, so it is refused, at
+ * once and with the way out, and clients never notice.
+ *
+ * https://github.com/conda/conda/issues/8586, https://github.com/zammad/zammad/issues/1934
+ */
+import { expect, test } from "bun:test";
+import { chmodSync, writeFileSync } from "node:fs";
+import { cli, home } from "../harness/cli.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { startLoad } from "../harness/load.ts";
+import { takeTurn } from "../harness/turns.ts";
+import { freePort, tempDir } from "../harness/until.ts";
+import { GUNICORNS, ROOT } from "../setup/places.ts";
+
+test.each(["unix", "tcp"])("a wrapper in front of gunicorn, %s", async (transport) => {
+  using _turn = await takeTurn();
+  using dir = tempDir();
+  using place = home();
+  const address = transport === "unix" ? `unix:${dir.path}/app.sock` : `0.0.0.0:${await freePort("0.0.0.0")}`;
+  writeFileSync(
+    `${dir.path}/run-it`,
+    `#!/bin/sh\nexec ${GUNICORNS.debian} wsgi:application --bind ${address}\n`,
+  );
+  chmodSync(`${dir.path}/run-it`, 0o755);
+  const words = ["-k", "--name", "wrapped", "--", `${dir.path}/run-it`];
+  await using hupwatch = await startHupwatch(words, { cwd: `${ROOT}/fixtures/apps`, env: place.env });
+  await using load = await startLoad({ target: address, rate: 100, afterFirstOk: true });
+  await load.more(10);
+  const { exitCode, stderr } = await cli(["reload", "wrapped"], place);
+  expect(stderr).toContain(`the serving one listens on ${address} (pid `);
+  expect(stderr).toContain(`start hupwatch with -b ${address} --handover intercept`);
+  expect(exitCode).toBe(1);
+  await load.more(50);
+  expect(await load.stop()).toMatchObject({ failed: 0, failures: {} });
+  expect(hupwatch.log).not.toContain("generation 2 started");
+});
