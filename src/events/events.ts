@@ -109,6 +109,8 @@ export const REMARKS: Record<string, string> = {
   "control.unavailable": "the control socket cannot be opened",
   "socket.restored": "somebody unlinked a public path, and it was put back",
   "log.dropped": "the reader of stderr hung, and lines of the log were dropped meanwhile",
+  "intercept.trouble": "the keeper of an intercepted command met an obstacle",
+  "terminal.gone": "the terminal was hung up, which is no deploy",
   signal: "a signal was received",
   "signal.nohup": "SIGHUP was ignored by the starter, and stays ignored",
 };
