@@ -18,10 +18,9 @@ import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { bind, SystemError } from "../os/libc.ts";
 import { Place, withInode } from "../os/place.ts";
-import { environmentOf } from "../os/procfs.ts";
 import { boundInode } from "../os/sockdiag.ts";
-import { isName } from "../text.ts";
 import type { SocketOptions } from "./held.ts";
+import { occupantOf } from "./occupant.ts";
 import { Probe } from "./probe.ts";
 import { encode, MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -104,7 +103,7 @@ export function removeDeadNames(place: Place, path: string, inUse: string | unde
   const prefixes = privatePrefixes(path).map((prefix) => basename(prefix));
   for (const entry of readdirSync(place.at("."))) {
     if (entry === inUse || !prefixes.some((prefix) => entry.startsWith(prefix))) continue;
-    if (entry.endsWith("~") || !liveListener(place.at(entry))) tryRemoveStale(place.at(entry));
+    if (entry.endsWith("~") || !occupantOf(place.at(entry))) tryRemoveStale(place.at(entry));
   }
 }
 
@@ -248,37 +247,13 @@ export function rejectOccupied(spec: SocketSpec, place: Place, path: string): vo
         hint: "remove it or choose another path",
       },
     );
-  const owner = liveListener(at);
-  if (!owner) return;
-  const who = owner.pid === undefined ? "a process" : `process ${owner.pid}`;
-  throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${who} listens on it`, {
-    hint: wayOut(environmentOf(owner.pid ?? 0)),
+  const occupant = occupantOf(at);
+  if (!occupant) return;
+  const { pid, wayOut } = occupant;
+  const subject = pid === undefined ? "a process" : `process ${pid}`;
+  throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${subject} listens on it`, {
+    hint: wayOut,
   });
-}
-
-/** `environment` is that of who listens, and says what it likes: no name is shown that --name would not take. */
-function wayOut(environment: readonly string[]): string {
-  const variable = (name: string) =>
-    environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
-  const name = variable("HUPWATCH_NAME");
-  if (!name || !isName(name))
-    return "end that process or choose another path; hupwatch never takes a live socket away from anybody";
-  const pid = Number(variable("HUPWATCH_PID"));
-  // The launcher tells a hupwatch from a stranger that has its number by now.
-  if (environmentOf(pid).some((entry) => entry.startsWith("HUPWATCH_LAUNCHER=")))
-    return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch stop ${name}' ends both, or choose another path`;
-  return `it serves for hupwatch '${name}', of which this start finds no notes: give the --run-dir that one had, or end the process`;
-}
-
-/** Undefined where the socket is a dead leftover. Of a backlog that is full not even the pid is to be had. */
-function liveListener(path: string): { pid: number | undefined } | undefined {
-  try {
-    using probe = Probe.unix(path);
-    return { pid: probe.peerPid() };
-  } catch (error) {
-    const dead = error instanceof SystemError && (error.errno === "ECONNREFUSED" || error.errno === "ENOENT");
-    return dead ? undefined : { pid: undefined };
-  }
 }
 
 export function removeStale(path: string): void {

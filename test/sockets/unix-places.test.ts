@@ -109,6 +109,29 @@ describe("what stands in the way", () => {
   });
 });
 
+// F20 of src/os/README.md: "process 5552 listens on it / end that process": 5552 was the hupwatch that had called listen(2) and had died.
+test("the process that is named runs: a child has the listener of the one that called listen", async () => {
+  using dir = tempDir();
+  const path = `${dir.path}/app.sock`;
+  const script = `
+import os, signal, socket
+s = socket.socket(socket.AF_UNIX); s.bind("${path}.own"); s.listen()
+os.link("${path}.own", "${path}")
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+    signal.pause()`;
+  const parent = Bun.spawn([PYTHON, "-c", script], { stdio: ["ignore", "pipe", "inherit"] });
+  const { value } = await parent.stdout.getReader().read();
+  const child = Number(Buffer.from(value ?? []).toString());
+  expect(child).toBeGreaterThan(0);
+  try {
+    await parent.exited;
+    expect(thrownBy(() => hold(path)).message).toContain(`process ${child} listens on it`);
+  } finally {
+    process.kill(child, "SIGKILL");
+  }
+});
+
 test("a directory that has gone since the start is named as at the start, and can be made anew", () => {
   using dir = tempDir();
   mkdirSync(`${dir.path}/a`);

@@ -1,0 +1,51 @@
+/** Which process listens at a Unix socket's path, and how a start gets past it. */
+import { descriptorOf } from "../os/connections.ts";
+import { SystemError } from "../os/libc.ts";
+import { RELAY } from "../os/output.ts";
+import { allProcesses, environmentOf, processOf } from "../os/procfs.ts";
+import { socketsAt } from "../os/socket-table.ts";
+import { isName } from "../text.ts";
+import { Probe } from "./probe.ts";
+
+export interface Occupant {
+  /** It runs; undefined where none can be named. Of a backlog that is full not even the pid is to be had. */
+  pid: number | undefined;
+  wayOut: string;
+}
+
+/** Undefined where the socket is a dead leftover, or gone. Finding out costs one connect. */
+export function occupantOf(path: string): Occupant | undefined {
+  let pid: number | undefined;
+  try {
+    using probe = Probe.unix(path);
+    pid = living(path, probe.peerPid());
+  } catch (error) {
+    if (error instanceof SystemError && (error.errno === "ECONNREFUSED" || error.errno === "ENOENT"))
+      return undefined;
+    pid = living(path, 0);
+  }
+  return { pid, wayOut: wayOut(environmentOf(pid ?? 0)) };
+}
+
+/** The kernel names the process that called listen(2). That may be a hupwatch which has died since: then one that accepts. */
+function living(path: string, pid: number): number | undefined {
+  const process = pid > 0 ? processOf(pid) : undefined;
+  if (process && process.state !== "Z") return pid;
+  const inodes = (socketsAt({ path }) ?? []).flatMap(({ inode, listening }) => (listening ? [inode] : []));
+  const holds = (candidate: number) => inodes.some((inode) => descriptorOf(candidate, inode) !== undefined);
+  return allProcesses().find((p) => p.command !== RELAY && p.state !== "Z" && holds(p.pid))?.pid;
+}
+
+/** `environment` is that of the process that listens, and says what it likes: no name is shown that --name would not take. */
+function wayOut(environment: readonly string[]): string {
+  const variable = (name: string) =>
+    environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+  const name = variable("HUPWATCH_NAME");
+  if (!name || !isName(name))
+    return "end that process or choose another path; hupwatch never takes a live socket away from anybody";
+  const pid = Number(variable("HUPWATCH_PID"));
+  // The launcher tells a hupwatch from a stranger that has its number by now.
+  if (environmentOf(pid).some((entry) => entry.startsWith("HUPWATCH_LAUNCHER=")))
+    return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch stop ${name}' ends both, or choose another path`;
+  return `it serves for hupwatch '${name}', of which this start finds no notes: give the --run-dir that one had, or end the process`;
+}
