@@ -3,6 +3,7 @@
  * wrong with a command line is found here, before anything is started or taken.
  */
 import { resolve } from "node:path";
+import { OwnFiles } from "../generation/own-files.ts";
 import { ownRunDirs } from "../instance/instances.ts";
 import type { PidFilePlace } from "../instance/pidfile.ts";
 import { chooseRunDir, InstanceLock, openRunDir } from "../instance/run-dir.ts";
@@ -14,7 +15,7 @@ import { realOs } from "../os/os.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { generationEnvironment } from "../plan/environment.ts";
 import { logFormatOf, readOptions } from "../plan/options.ts";
-import { type Planned, planRun } from "../plan/plan.ts";
+import { ASKING, type Planned, planRun } from "../plan/plan.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { RunValues } from "../plan/run-values.ts";
 import { orWithoutRunDir } from "./degraded.ts";
@@ -55,6 +56,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
   requireIdentity(words[0] ?? "", options);
   const planned = planRun(options);
   const { plan, traits } = planned;
+  if (traits.asked !== undefined) OwnFiles.presumed(plan, ASKING).remove();
   for (const note of traits.notes) log.warn("server.note", note);
   // So that a wrong command costs nothing; every generation looks again by itself.
   const environment = generationEnvironment(plan, 1, pid);

@@ -67,7 +67,7 @@ export function planRun(options: Options): Planned {
 }
 
 /** No generation has this number: what a config file makes for one by its number, it makes for nobody when it is asked. */
-const ASKING = 0;
+export const ASKING = 0;
 
 /** A start would lose clients at its first swap. */
 const refuseUnknown = (why: string) =>

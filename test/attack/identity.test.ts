@@ -8,10 +8,11 @@ import { GUNICORNS, PYTHON } from "../setup/places.ts";
 import { APP, type Ground, ground, hasPeople, runAs, SERVER } from "./people.ts";
 
 /** A ground with a release of the command's user, and the words that run it. */
-function release(place: Ground): { app: string; words: string[] } {
+function release(place: Ground, handover = "systemd"): { app: string; words: string[] } {
   const app = place.directory("app", APP, 0o777);
   const server = place.file("app/server.py", APP, SERVER);
-  return { app, words: ["-b", `unix:${place.path}/app.sock`, "--", PYTHON, server] };
+  const socket = `${place.path}/app.sock`;
+  return { app, words: ["--handover", handover, "-b", `unix:${socket}`, "--", PYTHON, server, socket] };
 }
 
 const OPTIONS = ["-k", "-w", "0", "--user", "nobody", "--ready", "http"];
@@ -22,26 +23,29 @@ const owners = (directory: string, prefix: string) =>
 
 describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the app", () => {
   // F22: "evil.so ran 'as euid 0 in setpriv' and 'as euid 0 in tee', at each generation"
-  test("the env file's variables act on the command, and on nothing that is still root", async () => {
-    using place = ground();
-    const { app, words } = release(place);
-    // ld.so writes a file for each program that it starts with these, as that program's user.
-    const env = place.file(
-      "app/env",
-      APP,
-      `LD_DEBUG=libs\nLD_DEBUG_OUTPUT=${app}/trace\nPLAIN=it's "$HOME"\n`,
-    );
-    await using hupwatch = await startHupwatch([...OPTIONS, "--env-file", env, ...words], { cwd: app });
-    await hupwatch.swap(2);
-    const traced = owners(app, "trace.");
-    expect(traced.length).toBeGreaterThan(0);
-    expect(traced.filter((uid) => uid !== APP.uid)).toEqual([]);
-    const server = hupwatch.tree().find(({ pid }) => lstatSync(`/proc/${pid}`).uid === APP.uid);
-    const seen = readFileSync(`/proc/${server?.pid}/environ`, "utf8").split("\0");
-    expect(seen).toContain(`PLAIN=it's "$HOME"`);
-    expect(seen).toContain("LD_DEBUG=libs");
-    expect(seen.filter((entry) => entry.startsWith("HUPWATCH_MOVED"))).toEqual([]);
-  });
+  test.each(["systemd", "intercept"])(
+    "the env file's variables act on the command alone, and on nothing that is root (%s)",
+    async (mode) => {
+      using place = ground();
+      const { app, words } = release(place, mode);
+      // ld.so writes a file for each program that it starts with these, as that program's user.
+      const env = place.file(
+        "app/env",
+        APP,
+        `LD_DEBUG=libs\nLD_DEBUG_OUTPUT=${app}/trace\nPLAIN=it's "$HOME"\n`,
+      );
+      await using hupwatch = await startHupwatch([...OPTIONS, "--env-file", env, ...words], { cwd: app });
+      await hupwatch.swap(2);
+      const traced = owners(app, "trace.");
+      expect(traced.length).toBeGreaterThan(0);
+      expect(traced.filter((uid) => uid !== APP.uid)).toEqual([]);
+      const server = hupwatch.tree().find(({ pid }) => lstatSync(`/proc/${pid}`).uid === APP.uid);
+      const seen = readFileSync(`/proc/${server?.pid}/environ`, "utf8").split("\0");
+      expect(seen).toContain(`PLAIN=it's "$HOME"`);
+      expect(seen).toContain("LD_DEBUG=libs");
+      expect(seen.filter((entry) => entry.startsWith("HUPWATCH_MOVED"))).toEqual([]);
+    },
+  );
 
   // F22: "with PATH: 'evil tee as 0'"
   test("a PATH of the env file finds the command, and none of hupwatch's helpers", async () => {
@@ -151,7 +155,7 @@ describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the
         ...OPTIONS,
         "--run-dir",
         place.directory("run", { uid: 0, gid: 0 }, 0o700),
-        ...words.slice(0, 3),
+        ...words.slice(0, 5),
         hidden,
       ],
       { env: { ...process.env, HUPWATCH_BUN: process.execPath }, stderr: "pipe" },

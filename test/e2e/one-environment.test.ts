@@ -204,6 +204,16 @@ describe("a program of the user's is run after the lock, and never by a look", (
     expect(e.asked).toBe("gunicorn was asked for its configuration");
   });
 
+  test("what a config file makes for the generation that is asked is gone again", async () => {
+    const making = `import os\nd = os.environ["PROMETHEUS_MULTIPROC_DIR"]\nos.makedirs(d, exist_ok=True)\nopen(d + "/counter_1.db", "w")\nbind = "unix:c.sock"\n`;
+    using dir = site({ "gunicorn.conf.py": making });
+    await using _hupwatch = await startHupwatch(["-k", "--", GUNICORNS.debian, "wsgi:app"], {
+      cwd: dir.path,
+      env: { PROMETHEUS_MULTIPROC_DIR: `${dir.path}/prom/{gen}` },
+    });
+    expect(readdirSync(`${dir.path}/prom`)).toEqual(["1"]);
+  });
+
   test("where a config file insists on writing, explain says that it does not know", () => {
     using dir = site({ "gunicorn.conf.py": CONFIG });
     const e = explained(["--", GUNICORNS.debian, "wsgi:app"], dir.path);
