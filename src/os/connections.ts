@@ -24,15 +24,28 @@ function socketInodes(pids: readonly number[]): Set<string> {
 /** Its sockets by inode, with a descriptor of each; none where it has ended or is another user's. */
 export function socketsOf(pid: number): Map<string, number> {
   const sockets = new Map<string, number>();
-  try {
-    for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-      const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
-      if (target.startsWith("socket:[")) sockets.set(target.slice(8, -1), Number(fd));
-    }
-  } catch {
-    // What cannot be seen is not waited for; what was seen until then counts.
+  for (const fd of listOf(`/proc/${pid}/fd`)) {
+    const target = linkOf(`/proc/${pid}/fd/${fd}`);
+    if (target.startsWith("socket:[")) sockets.set(target.slice(8, -1), Number(fd));
   }
   return sockets;
+}
+
+function listOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // what cannot be seen is not waited for
+  }
+}
+
+/** A connection may be closed while its neighbours are looked at. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
 }
 
 /** All processes that have one of these sockets open, as far as we may look. */

@@ -99,8 +99,8 @@ export class HeldTcp implements HeldSocket {
   }
 
   /** Theirs stay where they are and ours stand beside them, out of reach from their first moment by the selector that stands. */
-  #joinSurvivors({ inode, order }: InheritedListener): void {
-    if (!order) throw this.#forbidden();
+  #joinSurvivors({ fd, inode, order }: InheritedListener): void {
+    if (!order) throw fd === undefined ? this.#forbidden() : this.#busy(this.#group.strangers);
     if (!this.#group.inherit(order)) throw this.#busy(this.#group.strangers);
     this.#current = this.#group.members.find((m) => m.inode === inode);
     if (!this.#current) throw this.#busy([]);

@@ -3,7 +3,7 @@
  * shows in who answers.
  */
 import { afterEach, describe, expect, test } from "bun:test";
-import { fstatSync } from "node:fs";
+import { fstatSync, openSync } from "node:fs";
 import type { Listener } from "../../src/sockets/held.ts";
 import { HeldTcp } from "../../src/sockets/held-tcp.ts";
 import { format, type InetAddress } from "../../src/sockets/sockaddr.ts";
@@ -167,5 +167,14 @@ describe("refused:", () => {
     const { address } = leaveBehind(1, 1);
     const error = thrownBy(() => new HeldTcp(spec(address), address, { backlog: 1 }, { fd: undefined }));
     expect(error).toMatchObject({ code: "takeover.forbidden", exitCode: 125 });
+  });
+
+  test("several listeners in an order that nobody has recorded: the processes are named", () => {
+    const { address, servers } = leaveBehind(2, 1);
+    expect(servers).toHaveLength(2);
+    const fd = openSync("/dev/null", "r");
+    const error = thrownBy(() => new HeldTcp(spec(address), address, { backlog: 1 }, { fd }));
+    expect(error).toMatchObject({ code: "takeover.busy", exitCode: 125 });
+    expect(error.message).toContain(`process ${process.pid} (`);
   });
 });
