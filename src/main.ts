@@ -42,7 +42,11 @@ function nameProcess(): void {
 }
 
 async function report(error: unknown): Promise<number> {
-  const { complain } = await import("./cli/complaint.ts");
+  // Where the runtime can have no libc, that is what is to be said.
+  const complain = await import("./cli/complaint.ts").then(
+    (complaint) => complaint.complain,
+    () => console.error,
+  );
   if (!(error instanceof HupwatchError)) {
     complain(plainPage(Bun.inspect(error)));
     return 125;
