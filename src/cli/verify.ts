@@ -17,6 +17,7 @@ const EPILOGUE = `CHAOS
   hang     it never becomes ready: rolled back at --ready-timeout
   warm-up  it is killed while it serves beside the old one: rolled back; what it had in hand is lost with it
   storm    10 HUPs within a second: all answered by one or two swaps
+  phases   a HUP while the new one boots, in its warm-up, and while the old one drains: none is lost
   kill     hupwatch is killed (-9) and started again: it takes over what it left
 
   An app that keeps the contract answers POST /upload with {"bytes", "sha256", "id"} of the body and X-Request-Id,

@@ -6,6 +6,7 @@
  */
 import type { Socket, SocketHandler } from "bun";
 import { ResponseReader } from "../http/response.ts";
+import type { Danger } from "./dangers.ts";
 import { MANNERS, type Manner } from "./manners.ts";
 import { connectFailure, cutFailure, type Failure } from "./outcome.ts";
 import type { Kind } from "./plan.ts";
@@ -49,6 +50,8 @@ export class Exchange {
   startedMs = 0;
   /** Whether the connection had carried an answer before. */
   reused = false;
+  /** What it was in at the instants that somebody marked. */
+  readonly dangers = new Set<string>();
   /** Beyond the plan's connections; its connection is closed behind it. */
   extra = false;
   segment = 0;
@@ -104,9 +107,16 @@ export class Connection {
     return this.#talk?.receivedBytes ?? this.reader.receivedBytes;
   }
 
-  /** Whether a part of the request is sent and a part is not. */
-  get isHalfSent(): boolean {
-    return this.state === "busy" && this.#unsent !== undefined;
+  /** What could go wrong for it if its server were exchanged at this instant. */
+  dangers(): Danger[] {
+    if (this.state === "silent") return ["silent"];
+    if (this.state !== "busy") return this.state === "idle" ? ["idle"] : [];
+    const isWaiting = !this.exchange.reused && this.receivedBytes === 0;
+    return [
+      ...(this.exchange.reused ? (["kept"] as const) : []),
+      ...(isWaiting ? (["waiting"] as const) : []),
+      ...(this.#manner.posts && this.#unsent !== undefined ? (["half-sent"] as const) : []),
+    ];
   }
 
   /** After `answered`: keeps the connection for the next request. False where it cannot carry one; it is closed then. */

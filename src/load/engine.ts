@@ -6,6 +6,7 @@
  * with nothing in flight. A request that got lost in here would be our bug, and must not pass as a clean run.
  */
 import type { Connection, ConnectionOwner, Exchange } from "./connection.ts";
+import { DangerLog } from "./dangers.ts";
 import { lingers, MANNERS } from "./manners.ts";
 import type { Failure } from "./outcome.ts";
 import type { LoadPlan } from "./plan.ts";
@@ -40,6 +41,7 @@ class Engine implements LoadRun, ConnectionOwner {
   readonly #requests: Requests;
   readonly #tally: Tally;
   readonly #versions = new VersionLog();
+  readonly #dangers = new DangerLog();
   readonly #pool: Pool;
   readonly #oracle: RefusalOracle;
   readonly #lag = newHistogram();
@@ -92,6 +94,13 @@ class Engine implements LoadRun, ConnectionOwner {
   release(percent: number): void {
     this.#clock();
     this.#pool.release(percent);
+  }
+
+  mark(instant: string): void {
+    this.#pool.forEach((connection) => {
+      const { dangers: marks } = connection.exchange;
+      for (const danger of connection.dangers()) this.#dangers.met(danger, instant, marks);
+    });
   }
 
   segment(name: string): void {
@@ -169,6 +178,7 @@ class Engine implements LoadRun, ConnectionOwner {
     if (connection.state === "closed") this.#opened++;
     const { exchange } = connection;
     exchange.n = n;
+    exchange.dangers.clear();
     exchange.kind = kind;
     exchange.keepBodyBytes = requests.keepBodyBytes(kind);
     exchange.lingerMs = lingers(manner) ? this.plan.lingerMs : 0;
@@ -246,6 +256,7 @@ class Engine implements LoadRun, ConnectionOwner {
   #bookFailure(connection: Connection, failure: Failure, now: number): void {
     const { receivedBytes: bytes, reader } = connection;
     const received = { bytes, status: reader.state === "idle" ? 0 : reader.status };
+    this.#dangers.lost(connection.exchange.dangers);
     const record = this.#tally.bad(connection.exchange, failure, received, now);
     if (record) this.options.onFailure?.(record);
   }
@@ -300,6 +311,7 @@ class Engine implements LoadRun, ConnectionOwner {
       unaskedBytes: this.#unaskedBytes,
       versions: this.#versions.seen,
       versionRegressions: this.#versions.regressions,
+      dangers: this.#dangers.counts,
       idPrefix: this.#requests.idPrefix,
       lag: this.#lag,
     });

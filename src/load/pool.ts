@@ -59,6 +59,10 @@ export class Pool {
     for (const one of silent.slice(0, Math.ceil((silent.length * percent) / 100))) one.speak();
   }
 
+  forEach(look: (connection: Connection) => void): void {
+    this.#all.forEach(look);
+  }
+
   closeAll(): void {
     for (const connection of this.#all) connection.close();
   }

@@ -1,5 +1,6 @@
 /** What a run of the load generator found: plain data, but for the histograms. `--json` prints it; the schema is stable. */
 import type { Histogram } from "hdr-histogram-js";
+import type { DangerCount } from "./dangers.ts";
 import { FAILURE_CLASSES, type FailureRecord } from "./outcome.ts";
 import type { Kind, LoadPlan, Mode } from "./plan.ts";
 import { type FailureCount, merged, type Series, type Tally } from "./tally.ts";
@@ -56,6 +57,8 @@ export interface LoadReport {
   versions: VersionSeen[];
   /** Answers from an older version to requests sent after a newer one had answered. */
   versionRegressions: number;
+  /** How many clients were in which danger at the instants that were marked. */
+  dangers: DangerCount[];
   longestGapMs: number;
   longestGapFromMs: number;
   segments: { name: string; ok: number; failed: number; latency: Percentiles }[];
@@ -89,6 +92,7 @@ export interface RunFacts {
   unaskedBytes: number;
   versions: VersionSeen[];
   versionRegressions: number;
+  dangers: DangerCount[];
   idPrefix: string;
   lag: Histogram;
 }
@@ -124,6 +128,7 @@ export function makeResult(plan: LoadPlan, tally: Tally, facts: RunFacts): LoadR
     unaskedBytes: facts.unaskedBytes,
     versions: facts.versions.map(rounded),
     versionRegressions: facts.versionRegressions,
+    dangers: facts.dangers,
     longestGapMs: micro(tally.longestGapMs),
     longestGapFromMs: micro(tally.longestGapFromMs),
     segments: tally.segments.map((s) => ({ ...s, latency: percentiles(s.latency) })),

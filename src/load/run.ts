@@ -34,6 +34,8 @@ export interface LoadRun {
   burst(requests: number): void;
   /** Has so many of every hundred `late` clients that wait in silence speak now. */
   release(percent: number): void;
+  /** Notes in which danger each client is at this instant, by its name, e.g. "flipped". */
+  mark(instant: string): void;
   /** Names the stretch that begins now, e.g. "swap"; "base" is the rest. The result has percentiles for each. */
   segment(name: string): void;
 }

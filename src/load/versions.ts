@@ -1,7 +1,8 @@
 /**
  * Which versions answered, by the X-Version field: counts, first and last answer, and answers that went back in time.
- * A version is *newer* than those that answered before it. A regression is an answer from an older version to a request
- * that was sent after the newest one's first answer had arrived: some client saw new, then old.
+ * A version is *newer* than those that answered before it, unless its first answer is to a request that was sent before the
+ * other's first one came: a busy old server answers late. A regression is an answer from an older version to a request that
+ * was sent after the newest one's first answer had arrived: some client saw new, then old.
  */
 import { latin1 } from "../http/bytes.ts";
 
@@ -21,10 +22,10 @@ const VERSIONS_MAX = 4096;
 
 export class VersionLog {
   readonly seen: VersionSeen[] = [];
-  #byText = new Map<string, number>();
+  #byText = new Map<string, VersionSeen>();
   /** The version that answered last, as bytes, so that the usual case decodes nothing. */
   #currentBytes: Uint8Array = new Uint8Array();
-  #current = -1;
+  #current: VersionSeen | undefined;
 
   get regressions(): number {
     return this.seen.reduce((sum, v) => sum + v.regressions, 0);
@@ -32,7 +33,7 @@ export class VersionLog {
 
   /** An answer came at `nowMs` to a request sent at `sentMs`. Returns the newer version's name if it is a regression. */
   note(bytes: Uint8Array, from: number, to: number, sentMs: number, nowMs: number): string | undefined {
-    const version = this.seen[this.#indexOf(bytes, from, to, nowMs)] as VersionSeen;
+    const version = this.#versionOf(bytes, from, to, sentMs, nowMs);
     version.count++;
     version.lastMs = nowMs;
     const newest = this.seen[this.seen.length - 1] as VersionSeen;
@@ -41,19 +42,23 @@ export class VersionLog {
     return newest.version;
   }
 
-  #indexOf(bytes: Uint8Array, from: number, to: number, nowMs: number): number {
-    if (this.#current >= 0 && same(bytes, from, to, this.#currentBytes)) return this.#current;
-    const end = Math.min(to, from + VERSION_MAX_BYTES);
-    const text = latin1(bytes, from, end);
-    let index = this.#byText.get(text);
-    if (index === undefined) {
-      if (this.seen.length >= VERSIONS_MAX) return this.seen.length - 1;
-      index = this.seen.push({ version: text, count: 0, firstMs: nowMs, lastMs: nowMs, regressions: 0 }) - 1;
-      this.#byText.set(text, index);
-    }
-    this.#current = index;
+  #versionOf(bytes: Uint8Array, from: number, to: number, sentMs: number, nowMs: number): VersionSeen {
+    if (this.#current && same(bytes, from, to, this.#currentBytes)) return this.#current;
+    const text = latin1(bytes, from, Math.min(to, from + VERSION_MAX_BYTES));
+    const version = this.#byText.get(text) ?? this.#add(text, sentMs, nowMs);
+    this.#current = version;
     this.#currentBytes = bytes.slice(from, to);
-    return index;
+    return version;
+  }
+
+  #add(text: string, sentMs: number, nowMs: number): VersionSeen {
+    const newest = this.seen[this.seen.length - 1];
+    if (newest && this.seen.length >= VERSIONS_MAX) return newest;
+    const version = { version: text, count: 0, firstMs: nowMs, lastMs: nowMs, regressions: 0 };
+    const isOlder = newest !== undefined && sentMs <= newest.firstMs;
+    this.seen.splice(isOlder ? this.seen.length - 1 : this.seen.length, 0, version);
+    this.#byText.set(text, version);
+    return version;
   }
 }
 

@@ -7,8 +7,10 @@
 import { statSync } from "node:fs";
 import { close, openSockDiag, recv, SystemError, send } from "./libc.ts";
 
-/** A path; an abstract name, which begins with NUL; or a TCP port, whatever the local address. */
-export type Place = { path: string } | { port: number };
+/**
+ * A path; an abstract name, which begins with NUL; the file that a path once led to; or a TCP port, whatever the local address.
+ */
+export type Place = { path: string } | { file: BoundFile } | { port: number };
 
 export interface SocketRow {
   /** 0 for a TCP connection that is not accepted yet. */
@@ -20,7 +22,8 @@ export interface SocketRow {
 
 /** The server's side only. Empty where there is none; undefined where the kernel does not say. */
 export function socketsAt(place: Place): SocketRow[] | undefined {
-  return "port" in place ? tcpSockets(place.port) : unixSockets(place.path);
+  if ("port" in place) return tcpSockets(place.port);
+  return "file" in place ? unixSockets(undefined, place.file) : unixSockets(place.path, fileAt(place.path));
 }
 
 /** What names a bound file for ever, as long as it exists: a rename does not change it. */
@@ -35,10 +38,11 @@ export function boundFileOf(path: string): BoundFile | undefined {
   return stat && { ino: stat.ino, dev: kernelDevice(stat.dev) };
 }
 
-function unixSockets(path: string): SocketRow[] | undefined {
-  const file = path.startsWith("\0") ? undefined : boundFileOf(path);
+const fileAt = (path: string) => (path.startsWith("\0") ? undefined : boundFileOf(path));
+
+function unixSockets(name: string | undefined, file: BoundFile | undefined): SocketRow[] | undefined {
   return dump(unixQuestion(), unixRowOf)?.filter(
-    (row) => row.name === path || (file !== undefined && isBoundTo(row, file)),
+    (row) => (name !== undefined && row.name === name) || (file !== undefined && isBoundTo(row, file)),
   );
 }
 

@@ -47,6 +47,14 @@ function signalLeader(started: HupwatchEvent | undefined, signal: NodeJS.Signals
   if (leader) signalProcess(leader, signal);
 }
 
+/** The last HUP was followed by a generation that serves, and nothing goes on any more. */
+function isAnswered(server: Patient, from: number, kind: ChaosKind): true | undefined {
+  const last = server.signalsMs.at(-1) as number;
+  const swaps = server.swapsSince(from, kind);
+  const answered = swaps.some((s) => s.outcome === "swapped" && (s.execMs as number) >= last - 1);
+  return (answered && swaps.every((s) => s.endMs !== undefined)) || undefined;
+}
+
 export const ACCIDENTS: Record<ChaosKind, Accident> = {
   crash: {
     title: "a release that crashes while it boots is rolled back",
@@ -95,12 +103,23 @@ export const ACCIDENTS: Record<ChaosKind, Accident> = {
         server.hup();
         await Bun.sleep(STORM_EVERY_MS);
       }
-      const last = server.signalsMs.at(-1) as number;
-      await server.until(() => {
-        const swaps = server.swapsSince(from, "storm");
-        const answered = swaps.some((s) => s.outcome === "swapped" && (s.execMs as number) >= last - 1);
-        return (answered && swaps.every((s) => s.endMs !== undefined)) || undefined;
-      });
+      await server.until(() => isAnswered(server, from, "storm"));
+    },
+  },
+  phases: {
+    title: "a HUP in each phase of a swap: a generation younger than the last one serves",
+    expected: "swapped",
+    async happen(server) {
+      const from = server.events.length;
+      server.hup();
+      // While the first one's predecessor drains, then in the phases of the swap that this asks for.
+      let since = from;
+      for (const phase of ["swap.done", "generation.started", "generation.ready"]) {
+        await server.expect(since, (e) => e.event === phase);
+        since = server.events.length;
+        server.hup();
+      }
+      await server.until(() => isAnswered(server, from, "phases"));
     },
   },
   kill: {

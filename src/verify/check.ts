@@ -2,8 +2,11 @@
 import type { Evidence, Stage } from "./evidence.ts";
 import type { Loss } from "./losses.ts";
 
-/** `measured`: told, and no bound was given. `skipped`: could not be looked at; the summary says why. */
-export type CheckStatus = "pass" | "fail" | "inconclusive" | "measured" | "skipped";
+/**
+ * `measured`: told, and no bound was given. `skipped`: could not be looked at; the summary says why. `not-exercised`: what it
+ * is a check of never happened in this run, so that it has proved nothing.
+ */
+export type CheckStatus = "pass" | "fail" | "inconclusive" | "measured" | "skipped" | "not-exercised";
 
 export interface Check {
   /** Stable, for scripts. */
@@ -25,6 +28,10 @@ export interface Facts {
 export type Judge = (facts: Facts) => Check | undefined;
 
 export const verdict = (ok: boolean): CheckStatus => (ok ? "pass" : "fail");
+
+/** Passes only where the danger came about at least once. */
+export const exercised = (happened: number, ok: boolean): CheckStatus =>
+  ok && happened === 0 ? "not-exercised" : verdict(ok);
 
 export const make = (name: string, status: CheckStatus, summary: string, details: string[] = []): Check => ({
   name,

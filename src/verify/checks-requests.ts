@@ -1,6 +1,8 @@
 /** Checks of the requests themselves: none forgotten, none dropped, each POST once, each body whole. */
 import { MANNERS } from "../load/manners.ts";
-import { bounded, type Check, type Facts, make, verdict } from "./check.ts";
+import { bounded, type Check, exercised, type Facts, make, verdict } from "./check.ts";
+import type { Stage } from "./evidence.ts";
+import { crossedBy } from "./figures.ts";
 import { countOf, describeLosses } from "./losses.ts";
 import { count, us } from "./words.ts";
 
@@ -33,20 +35,37 @@ export function drops({ losses, evidence }: Facts): Check | undefined {
     return `${mode} ${count(n)}`;
   });
   const also = held > 0 ? `; ${held} more were in the hands of a process that was killed on purpose` : "";
-  return make("drops", verdict(dropped === 0), `${count(dropped)} dropped: ${byMode.join(", ")}${also}`, [
-    ...describeLosses(losses, "drop"),
-    ...describeLosses(losses, "held").map((line) => `(killed on purpose) ${line}`),
-  ]);
+  return make(
+    "drops",
+    exercised(crossedBy(evidence.stages), dropped === 0),
+    `${count(dropped)} dropped: ${byMode.join(", ")}${also}`,
+    [
+      ...describeLosses(losses, "drop"),
+      ...describeLosses(losses, "held").map((line) => `(killed on purpose) ${line}`),
+    ],
+  );
 }
 
-export function keepAliveRaces({ losses, evidence: { plan, modes } }: Facts): Check | undefined {
+export function keepAliveRaces({ losses, evidence: { plan, modes, stages } }: Facts): Check | undefined {
   if (!modes.some((mode) => mode === "keepalive" || mode === "mix")) return undefined;
   const races = countOf(losses, "race");
   const allowed = races > 0 && plan.allowStaleKeepAlive ? ", allowed" : "";
   const summary = `${count(races)} idempotent requests met a kept connection that was closing${allowed}`;
   const ok = races === 0 || plan.allowStaleKeepAlive;
-  return make("keep-alive-races", verdict(ok), summary, describeLosses(losses, "race"));
+  return make(
+    "keep-alive-races",
+    exercised(crossedBy(keptRuns(stages)), ok),
+    summary,
+    describeLosses(losses, "race"),
+  );
 }
+
+/** The stages with those runs alone whose connections are kept. */
+const keptRuns = (stages: readonly Stage[]): Stage[] =>
+  stages.map((stage) => ({
+    ...stage,
+    runs: stage.runs.filter(({ mode }) => mode === "keepalive" || mode === "post" || mode === "mix"),
+  }));
 
 export function exactlyOnce({ evidence: { ledger, modes } }: Facts): Check | undefined {
   if (!modes.some((mode) => mode === "mix" || MANNERS[mode].posts)) return undefined;

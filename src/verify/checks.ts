@@ -1,5 +1,6 @@
 /** Judges the evidence: one function a check, in the order of the report. Pure; nothing is measured here. */
 import type { Check, Judge } from "./check.ts";
+import { halfSentPost, hups, keptAtFlip, queuedAtFlip, unreadAtStop } from "./checks-dangers.ts";
 import {
   bodies,
   conservation,
@@ -17,6 +18,7 @@ import { count } from "./words.ts";
 
 const JUDGES: readonly Judge[] = [
   ...[swaps, replaced, conservation, drops, keepAliveRaces, exactlyOnce, bodies, streams, versions],
+  ...[keptAtFlip, queuedAtFlip, unreadAtStop, halfSentPost, hups],
   ...[mixedVersions, gap, p99, p999, timings],
   ...[leftovers, growth, memory, generator],
 ];

@@ -18,9 +18,10 @@ import { ForeignServer } from "./foreign.ts";
 import { NginxFront } from "./front.ts";
 import { HupwatchServer } from "./hupwatch.ts";
 import type { Swap } from "./journal.ts";
+import { KernelWatch } from "./kernel-watch.ts";
 import { joinLedger } from "./ledger.ts";
 import type { VerifyPlan } from "./plan.ts";
-import { changeOf, type Server, serversAt } from "./serving.ts";
+import { changeOf, placeOf, type Server, serversAt } from "./serving.ts";
 import { sampleOf, socketFilesAt } from "./stock.ts";
 import type { Subject } from "./subject.ts";
 import { Traffic } from "./traffic.ts";
@@ -127,7 +128,11 @@ class Conductor {
   async #stage(name: Stage["name"], times: number, act: () => Promise<Swap[]>): Promise<void> {
     const { subject, clock, plan } = this;
     if (this.#over) return;
-    const stage: Stage = { name, startMs: clock.now(), endMs: 0, asked: times, runs: [], swaps: [] };
+    const watch = new KernelWatch((this.#address && placeOf(this.#address)) ?? { port: 0 });
+    const stage: Stage = {
+      ...{ name, startMs: clock.now(), endMs: 0, asked: times, runs: [], swaps: [], signalsMs: [] },
+      kernel: watch.seen,
+    };
     this.#evidence.stages.push(stage);
     const traffic = new Traffic(plan, this.#evidence.target, this.#evidence.modes, clock);
     this.#traffic = traffic;
@@ -135,13 +140,18 @@ class Conductor {
     traffic.segment("warm-up");
     await this.#sleep(Math.min(WARM_UP_MS, plan.everyMs));
     traffic.segment("base");
-    subject.onMoment = (moment) => traffic.meet(moment);
+    subject.onMoment = (moment, leader) => {
+      watch.at(moment, leader);
+      traffic.meet(moment);
+    };
     for (let i = 1; i <= times && !this.#over; i++) {
       this.#doing = name === "swaps" ? `swap ${i} of ${times}` : `chaos: ${name}`;
       await this.#quiet(traffic);
       if (this.#over) break;
       traffic.segment("swap");
+      watch.begin();
       stage.swaps.push(...(await this.#watched(act)));
+      stage.signalsMs.push(...subject.signalsMs);
       traffic.settle();
       traffic.segment("base");
     }

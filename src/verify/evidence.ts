@@ -1,6 +1,7 @@
 /** What was seen, before anybody judges it. Times are milliseconds since the run began. */
 import type { Mode } from "../load/plan.ts";
 import type { Swap } from "./journal.ts";
+import type { KernelSightings } from "./kernel-watch.ts";
 import type { LedgerFindings } from "./ledger.ts";
 import type { ChaosKind, VerifyPlan } from "./plan.ts";
 import type { Sample } from "./stock.ts";
@@ -15,6 +16,9 @@ export interface Stage {
   asked: number;
   runs: TrafficRun[];
   swaps: Swap[];
+  /** When it was asked to swap. */
+  signalsMs: number[];
+  kernel: KernelSightings;
 }
 
 export interface Evidence {

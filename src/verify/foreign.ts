@@ -5,14 +5,15 @@ import type { Process } from "../os/procfs.ts";
 import type { RunClock } from "./clock.ts";
 import type { Swap } from "./journal.ts";
 import type { ReloadSubject } from "./plan.ts";
-import type { Moment, Subject } from "./subject.ts";
+import type { Subject } from "./subject.ts";
 
 const READY_EVERY_MS = 100;
 /** Nobody tells when a foreign server flips or stops: what these are met with is spread over the settling instead. */
 const BURSTS_AFTER_MS = [0, 50, 150, 400, 1000];
 
 export class ForeignServer implements Subject {
-  onMoment: ((moment: Moment) => void) | undefined;
+  onMoment: Subject["onMoment"];
+  readonly signalsMs = [];
   readonly steered = undefined;
   readonly pid = undefined;
   readonly death = undefined;

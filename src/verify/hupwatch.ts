@@ -31,7 +31,7 @@ const MOMENTS: Record<string, Moment> = {
 };
 
 export class HupwatchServer implements Subject {
-  onMoment: ((moment: Moment) => void) | undefined;
+  onMoment: Subject["onMoment"];
   onEvent: ((event: HupwatchEvent) => void) | undefined;
   steered: boolean | undefined;
   readonly signalsMs: number[] = [];
@@ -62,10 +62,15 @@ export class HupwatchServer implements Subject {
     this.#feed = new EventFeed(this.#runDir);
     this.#feed.onEvent = (event) => {
       const moment = MOMENTS[event.event];
-      if (moment) this.onMoment?.(moment);
+      if (moment) this.onMoment?.(moment, this.#leaderOf(event.generation));
       this.onEvent?.(event);
       this.#wake();
     };
+  }
+
+  #leaderOf(generation: number | undefined): number | undefined {
+    return this.events.findLast((e) => e.event === "generation.started" && e.generation === generation)
+      ?.child;
   }
 
   get pid(): number | undefined {

@@ -11,7 +11,7 @@ export function renderJunit(report: VerifyReport): string {
     tests: String(checks.length),
     failures: String(of("fail")),
     errors: String(of("inconclusive")),
-    skipped: String(of("skipped")),
+    skipped: String(of("skipped", "not-exercised")),
     time: seconds,
   });
   const suite = attributes({
@@ -39,6 +39,8 @@ function testCase({ name, status, summary, details }: Check): string {
       return `${open}<failure${message}>${text}</failure></testcase>`;
     case "inconclusive":
       return `${open}<error${message}>${text}</error></testcase>`;
+    case "not-exercised":
+      return `${open}<skipped${attributes({ message: `not exercised: ${summary}` })}/></testcase>`;
     case "skipped":
       return `${open}<skipped${message}/></testcase>`;
     default:

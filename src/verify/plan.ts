@@ -2,7 +2,7 @@
 import type { Mode } from "../load/plan.ts";
 
 /** Bad releases and accidents, on purpose; see chaos.ts for what each does and what it may cost. */
-export const CHAOS_KINDS = ["crash", "hang", "warm-up", "storm", "kill"] as const;
+export const CHAOS_KINDS = ["crash", "hang", "warm-up", "storm", "phases", "kill"] as const;
 export type ChaosKind = (typeof CHAOS_KINDS)[number];
 
 export interface HupwatchSubject {

@@ -24,6 +24,7 @@ import {
   versionsOf,
 } from "./figures.ts";
 import type { Swap } from "./journal.ts";
+import type { KernelSightings } from "./kernel-watch.ts";
 import type { LedgerFindings } from "./ledger.ts";
 import { countOf, type Loss, lossesOf } from "./losses.ts";
 import { type Proof, replacementOf } from "./replacement.ts";
@@ -88,6 +89,9 @@ export interface VerifyReport {
     startMs: number;
     endMs: number;
     swaps: Swap[];
+    /** When it was asked to swap. */
+    signalsMs: number[];
+    kernel: KernelSightings;
     /** `load` is a report of `hupwatch load`; its milliseconds count from `offsetMs`. */
     runs: { mode: TrafficMode; offsetMs: number; load: LoadReport }[];
   }[];
@@ -108,7 +112,7 @@ export function makeReport(evidence: Evidence): VerifyReport {
     schema: "hupwatch-verify/1",
     verdict,
     exitCode: verdict === "pass" ? 0 : verdict === "fail" ? 1 : 4,
-    line: lineOf(base, shownBy(replacement.proofs)),
+    line: lineOf(base, shownBy(replacement.proofs), notExercised(checks)),
     hupwatch: VERSION,
     subject:
       plan.subject.kind === "hupwatch"
@@ -136,8 +140,8 @@ export function makeReport(evidence: Evidence): VerifyReport {
     ledger: evidence.ledger ?? null,
     growth: growthOf(evidence),
     samples: evidence.samples,
-    stages: stages.map(({ name, startMs, endMs, swaps: tries, runs }) => ({
-      ...{ name, startMs, endMs, swaps: tries },
+    stages: stages.map(({ name, startMs, endMs, swaps: tries, signalsMs, kernel, runs }) => ({
+      ...{ name, startMs, endMs, swaps: tries, signalsMs, kernel },
       runs: runs.map(({ mode, offsetMs, result }) => ({ mode, offsetMs, load: reportOf(result) })),
     })),
   };
@@ -181,13 +185,18 @@ function shownBy(proofs: readonly Proof[][]): string {
     : `; that anything was replaced is shown by ${by} alone`;
 }
 
+function notExercised(checks: readonly Check[]): string {
+  const names = checks.filter((check) => check.status === "not-exercised").map((check) => check.name);
+  return names.length === 0 ? "" : `; not exercised: ${names.join(", ")}`;
+}
+
 function lineOf(
   {
     requests,
     swaps,
     bound95PerMillion: bound,
   }: Pick<VerifyReport, "requests" | "swaps" | "bound95PerMillion">,
-  also: string,
+  ...also: string[]
 ): string {
   const evidence =
     bound === null
@@ -195,7 +204,7 @@ function lineOf(
       : `95 % bound ${figure(bound)} per million; ${count(requests.crossed)} crossed a swap`;
   const { dropped, droppedByRaces, started } = requests;
   const races = droppedByRaces > 0 ? `, ${count(droppedByRaces)} of them by keep-alive races,` : "";
-  return `${count(dropped)} of ${plural(started, "request")} dropped${races} in ${plural(swaps, "swap")} (${evidence}${also})`;
+  return `${count(dropped)} of ${plural(started, "request")} dropped${races} in ${plural(swaps, "swap")} (${evidence}${also.join("")})`;
 }
 
 const figure = (n: number): string => (n >= 100 ? count(Math.round(n)) : n.toPrecision(2));

@@ -57,6 +57,12 @@ export function socketFilesAt(path: string): string[] {
     .sort();
 }
 
+/** Which of these sockets the process, or one below it, has open. */
+export function heldBelow(pid: number, inodes: ReadonlySet<number>): Set<number> {
+  const held = treeBelow(pid).flatMap((one) => socketsHeldBy(String(one.pid)));
+  return new Set(held.filter((inode) => inodes.has(inode)));
+}
+
 /** The process and all its descendants, by what the kernel lists as children: a look at every process costs too much. */
 function treeBelow(pid: number): Process[] {
   const tree: Process[] = [];

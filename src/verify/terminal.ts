@@ -5,7 +5,14 @@ import type { LatencyPair } from "./figures.ts";
 import type { VerifyReport } from "./report.ts";
 import { count, us } from "./words.ts";
 
-const WORDS = { pass: "ok", fail: "FAIL", inconclusive: "??", measured: "--", skipped: "skip" } as const;
+const WORDS = {
+  pass: "ok",
+  fail: "FAIL",
+  inconclusive: "??",
+  measured: "--",
+  skipped: "skip",
+  "not-exercised": "none",
+} as const;
 
 export function renderVerdict(report: VerifyReport): string {
   const { subject, target, modes, load, machine } = report;

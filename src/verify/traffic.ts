@@ -87,6 +87,7 @@ export class Traffic {
 
   /** What a swap is met with at the instants at which it can go wrong: new connections all at once, and late clients. */
   meet(moment: Moment): void {
+    for (const { run } of this.#runs) run.mark(moment);
     this.burst();
     const late = this.#of("late");
     if (moment === "asked") late?.burst(Math.min(LATE, this.plan.connections));

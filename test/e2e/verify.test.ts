@@ -39,7 +39,7 @@ test.each(TRANSPORTS)(
     expect(stdout).toMatch(/^PASS: 0 of /m);
     expect(code).toBe(0);
     expect(report.stages.map((stage) => stage.name)).toEqual([
-      ...["swaps", "crash", "hang", "warm-up", "storm", "kill"],
+      ...["swaps", "crash", "hang", "warm-up", "storm", "phases", "kill"],
     ] as never);
     expect(report.ledger).toMatchObject({ duplicates: [], neverExecuted: [], failedUnexecuted: [] });
     expect(report.growth.descriptors).toBe(0);

@@ -243,3 +243,32 @@ describe("books", () => {
     expect(last).toMatchObject({ ok: result.ok, started: 2000, inFlight: 0 });
   });
 });
+
+test("a marked instant counts who is in which danger, and who of them is lost", async () => {
+  // The first of each two requests on a connection is answered, the second one not before it is marked, and then never.
+  const answered = new WeakSet<object>();
+  const waiting: (() => void)[] = [];
+  const fault: Fault = ({ socket, good }) => {
+    if (answered.has(socket)) return void waiting.push(() => void socket.end());
+    answered.add(socket);
+    socket.write(good);
+  };
+  using server = new FaultServer("unix", fault, 1);
+  const run = start(
+    server,
+    { mode: "keepalive", connections: 2, requests: 4 },
+    {
+      tickMs: 5,
+      onTick() {
+        if (waiting.length < 2) return;
+        run.mark("flipped");
+        // The same instant again: nobody is counted twice.
+        run.mark("flipped");
+        for (const end of waiting.splice(0)) end();
+      },
+    },
+  );
+  const { dangers, failed } = await run.done;
+  expect(failed).toBe(2);
+  expect(dangers).toEqual([{ danger: "kept", at: "flipped", met: 2, lost: 2 }]);
+});

@@ -34,10 +34,23 @@ test("an old answer is a regression only if its request was sent after the new v
   expect(log.seen[0]).toMatchObject({ version: "1", count: 4, lastMs: 20, regressions: 1 });
 });
 
+test("an old server that is busy answers late, and is not newer for that", () => {
+  const log = new VersionLog();
+  const note = noter(log);
+  note("2", 5, 10);
+  expect(note("1", 4, 20)).toBeUndefined();
+  expect(note("2", 21, 22)).toBeUndefined();
+  expect(note("1", 21, 23)).toBe("2");
+  expect(log.seen.map((v) => [v.version, v.regressions])).toEqual([
+    ["1", 1],
+    ["2", 0],
+  ]);
+});
+
 test("versions that share a beginning are not taken for each other", () => {
   const log = new VersionLog();
   const note = noter(log);
-  for (const version of ["1", "10", "1", "11", ""]) note(version, 0, 0);
+  for (const [i, version] of ["1", "10", "1", "11", ""].entries()) note(version, i + 0.5, i);
   expect(log.seen.map((v) => [v.version, v.count])).toEqual([
     ["1", 2],
     ["10", 1],

@@ -28,10 +28,10 @@ test("a good service passes, and every report says so", async () => {
   const files = ["--json", "a.json", "--junit", "a.xml", "--html", "a.html", "--hgrm", "a.hgrm"];
   const mark = `TEST_MARK=${crypto.randomUUID()}`;
   const { stdout, code } = await hupwatchVerify(
-    [...QUICK, ...files, "--chaos-with", "crash,kill", "-b", "unix:s", "--", process.execPath, TINY],
+    [...QUICK, ...files, "--chaos-with", "crash,phases,kill", "-b", "unix:s", "--", process.execPath, TINY],
     { TEST_MARK: mark.slice("TEST_MARK=".length) },
   );
-  expect(stdout).toMatch(/^PASS: 0 of [\d,]+ requests dropped in 4 swaps \(95 % bound/m);
+  expect(stdout).toMatch(/^PASS: 0 of [\d,]+ requests dropped in 7 swaps \(95 % bound/m);
   expect(code).toBe(0);
 
   const report = (await Bun.file(join(folder, "a.json")).json()) as VerifyReport;
@@ -39,15 +39,24 @@ test("a good service passes, and every report says so", async () => {
   expect(report.stages.map((s) => [s.name, s.swaps.map((swap) => swap.outcome)])).toEqual([
     ["swaps", ["swapped", "swapped"]],
     ["crash", ["rolled-back"]],
+    ["phases", ["swapped", "swapped", "swapped"]],
     ["kill", ["swapped"]],
   ]);
   expect(report.versions.spans.map((v) => v.version)).toEqual(["1", "2", "3"]);
   expect(report.ledger).toMatchObject({ duplicates: [], neverExecuted: [], strangers: 0 });
   expect(report.ledger?.executedOnce).toBe(report.ledger?.posts ?? -1);
-  const wanted = ["swaps", "drops", "exactly-once", "versions", "leftovers", "generator"];
+  const wanted = ["swaps", "replaced", "hups", "drops", "exactly-once", "versions", "leftovers", "generator"];
   for (const name of wanted)
     expect(report.checks).toContainEqual(expect.objectContaining({ name, status: "pass" }));
 
+  // Whatever was not in danger has not been proved, and each report says so.
+  const never = report.checks.filter(({ status }) => status === "not-exercised").map(({ name }) => name);
+  expect(never).toContain("half-sent-post");
+  expect(report.line).toEndWith(`; not exercised: ${never.join(", ")})`);
+  expect(await Bun.file(join(folder, "a.xml")).text()).toContain(
+    'name="half-sent-post" time="0"><skipped message="not exercised: 0 POSTs half sent',
+  );
+  expect(await Bun.file(join(folder, "a.html")).text()).toContain('<span class="badge">not exercised</span>');
   const junit = await Bun.file(join(folder, "a.xml")).text();
   expect(await wellFormed(junit)).toEqual({ root: "testsuites", cases: report.checks.length, failures: 0 });
   expect(await Bun.file(join(folder, "a.hgrm")).text()).toMatch(/Value\s+Percentile\s+TotalCount/);
@@ -137,9 +146,12 @@ test("clients that take their time, and nginx in front, lose nothing", async () 
     ]);
     expect(stdout).toMatch(/^PASS: 0 of /m);
     expect(code).toBe(0);
-    const { stages } = (await Bun.file(join(folder, "t.json")).json()) as VerifyReport;
+    const { checks, stages } = (await Bun.file(join(folder, "t.json")).json()) as VerifyReport;
     const { runs = [], swaps = [] } = stages[0] ?? {};
     for (const { mode, load } of runs) expect({ mode, some: load.ok > 0 }).toEqual({ mode, some: true });
+    const status = (name: string) => checks.find((check) => check.name === name)?.status;
+    if (runs.some(({ mode }) => mode === "slow-send")) expect(status("half-sent-post")).toBe("pass");
+    expect(status("hups")).toBe("not-exercised");
     // Those of the swap, which were connected at the signal; they count from when they spoke.
     const late = runs.find(({ mode }) => mode === "late");
     expect(late?.load.ok).toBeGreaterThanOrEqual(10);

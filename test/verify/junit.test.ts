@@ -18,13 +18,13 @@ test("whatever a command or a server says stays text", async () => {
 });
 
 test("each status has the element that CI reads", () => {
-  const statuses = ["pass", "fail", "inconclusive", "measured", "skipped"] as const;
+  const statuses = ["pass", "fail", "inconclusive", "measured", "skipped", "not-exercised"] as const;
   const xml = renderJunit(
     report(
       "x",
       statuses.map((status) => ({ status })),
     ),
   );
-  expect(xml).toContain('tests="5" failures="1" errors="1" skipped="1" time="1.234"');
-  expect(xml.match(/<(failure|error|skipped) /g)).toEqual(["<failure ", "<error ", "<skipped "]);
+  expect(xml).toContain('tests="6" failures="1" errors="1" skipped="2" time="1.234"');
+  expect(xml.match(/<(failure|error|skipped) /g)).toEqual(["<failure ", "<error ", "<skipped ", "<skipped "]);
 });

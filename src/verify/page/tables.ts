@@ -12,6 +12,7 @@ const STATUSES: Record<Check["status"], string> = {
   inconclusive: "?",
   measured: "measured",
   skipped: "skipped",
+  "not-exercised": "not exercised",
 };
 
 export function headline(report: VerifyReport): string {
