@@ -2,6 +2,7 @@
  * The user's own shell lines, run when something has happened: as the command's user and in the command's directory, one after
  * the other, in the order of the events, each with a deadline. A hook never delays a swap, and its failure is told and harms nothing. Owns the one that runs.
  */
+import { existsSync } from "node:fs";
 import type { Account } from "../os/setpriv.ts";
 import { startAs } from "../os/spawn.ts";
 import type { Hook, HookEvent } from "../plan/hook.ts";
@@ -66,7 +67,8 @@ export class Hooks {
       const env = { ...environment, ...hookEnvironment(hook.event, told) };
       // stdout belongs to the server: what a hook says goes to the log.
       const child = startAs(account, ["/bin/sh", "-c", hook.line], {
-        cwd: directory,
+        // A release that is not there is a reason for a rollback, and none for keeping silent about it.
+        cwd: existsSync(`${directory}/.`) ? directory : "/",
         env,
         stdio: ["ignore", 2 as never, 2 as never],
       });

@@ -12,7 +12,9 @@ const sources = readdirSync(`${ROOT}/src`, { recursive: true, encoding: "utf8" }
   .join("\n");
 
 test("every name that the log is given is listed, and every listed one is used", () => {
-  const logged = [...sources.matchAll(/\blog\.(?:error|warn|notice|info|debug)\(\s*"([a-z.-]+)"/g)].map((m) => m[1]);
+  const logged = [...sources.matchAll(/\blog\.(?:error|warn|notice|info|debug)\(\s*"([a-z.-]+)"/g)].map(
+    (m) => m[1],
+  );
   expect(new Set(logged)).toEqual(new Set(Object.keys(REMARKS)));
   // That each has its words, the compiler holds; that it is told by somebody, nobody else does.
   const told = new Set([...sources.matchAll(/\bevent: (?:"([a-z.-]+)"|`generation\.\$)/g)].map((m) => m[1]));

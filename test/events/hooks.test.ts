@@ -1,6 +1,6 @@
 /** Hooks, by what their shell lines see and do; and that none of them holds up a swap. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { HOOK_EVENTS, parseHook } from "../../src/plan/hook.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -73,4 +73,22 @@ test("I5: a hook that fails, hangs or cannot be run is told and harms nothing", 
   expect(await hupwatch.exited).toBe(0);
   expect(existsSync(`${dir.path}/bye`)).toBe(true);
   await hupwatch.assertTreeGone();
+});
+
+// F10's kind: what is wrong with a release must not keep the alarm about it from being sent.
+test("a hook runs where the release's directory is gone", async () => {
+  using dir = tempDir();
+  mkdirSync(`${dir.path}/release`);
+  const hook = `rolled-back=echo "$PWD" > ${dir.path}/new; mv ${dir.path}/new ${dir.path}/told`;
+  const options = ["-k", "-w", "0", "--ready", "delay:0", "--chdir", `${dir.path}/release`, "--hook", hook];
+  await using hupwatch = await startHupwatch([...options, "--", "sleep", "1000"], { cwd: dir.path });
+  rmdirSync(`${dir.path}/release`);
+  hupwatch.hup();
+  await hupwatch.until(LOG.rolledBack);
+  await until(() => existsSync(`${dir.path}/told`), {
+    what: "the hook",
+    timeoutMs: 10_000,
+    context: () => hupwatch.log,
+  });
+  expect(readFileSync(`${dir.path}/told`, "utf8")).toBe("/\n");
 });
