@@ -3,11 +3,10 @@
  * lock, so a socket that is there already belongs to a dead hupwatch of that name and is replaced. It knows connections
  * and their limits; what the requests mean is the routes' business.
  */
-import { rmSync } from "node:fs";
 import type { Socket } from "bun";
 import type { Clock } from "../os/clock.ts";
 import { close, listen, socket as openSocket, peerCredentials } from "../os/libc.ts";
-import { bindAlone } from "../sockets/private-listener.ts";
+import { bindAlone, removeAlone } from "../sockets/private-listener.ts";
 import { Connection } from "./connection.ts";
 import type { Request } from "./request.ts";
 
@@ -89,7 +88,7 @@ export class ControlSocket implements Disposable {
 
   [Symbol.dispose](): void {
     this.#listener.stop(true);
-    rmSync(this.options.path, { force: true });
+    removeAlone(this.options.path);
   }
 }
 

@@ -30,7 +30,7 @@ export function privateListener(path: string): Listener {
     [Symbol.dispose]: () => {
       close(fd);
       // Some servers unlink at their exit what they were handed (daphne).
-      rmSync(path, { force: true });
+      removeAlone(path);
     },
   };
 }
@@ -44,6 +44,16 @@ export function bindAlone(fd: number, path: string): void {
   rmSync(place.at(basename(path)), { force: true });
   bindPrivately(fd, encode({ family: "unix", path }));
   if (!statOrUndefined(place.at(basename(path)))?.isSocket()) throw new SystemError("bind", "ENOENT");
+}
+
+/** Where the directory is somebody else's by now there is nothing of ours in it. */
+export function removeAlone(path: string): void {
+  try {
+    using place = ownPlace(dirname(path));
+    rmSync(place.at(basename(path)), { force: true });
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+  }
 }
 
 function ownPlace(directory: string): Place {

@@ -44,6 +44,7 @@ const PROGRAMS: Program[] = [
     package: "bash-completion",
     works: () => existsSync(BASH_COMPLETION),
   },
+  { name: "strace", package: "strace", works: () => succeeds(["strace", "-V"]) },
   { name: "tini", package: "tini", works: () => succeeds(["tini", "--version"]) },
   { name: "chpst", package: "runit", works: () => succeeds(["chpst", "true"]) },
   { name: "supervisord", package: "supervisor", works: () => succeeds(["supervisord", "--version"]) },
