@@ -1,8 +1,9 @@
 /**
  * Which versions answered, by the X-Version field: counts, first and last answer, and answers that went back in time.
- * A version is *newer* than those that answered before it, unless its first answer is to a request that was sent before the
- * other's first one came: a busy old server answers late. A regression is an answer from an older version to a request that
- * was sent after the newest one's first answer had arrived: some client saw new, then old.
+ * A version is *newer* than those that answered before it. Where its first answer is to a request that was sent before the
+ * other's first one came, that says nothing, since a busy old server answers late: then the newer one is the one that first
+ * answers a request sent after both. A regression is an answer from an older version to a request that was sent after the
+ * newest one's first answer had arrived: some client saw new, then old.
  */
 import { latin1 } from "../http/bytes.ts";
 
@@ -26,6 +27,8 @@ export class VersionLog {
   /** The version that answered last, as bytes, so that the usual case decodes nothing. */
   #currentBytes: Uint8Array = new Uint8Array();
   #current: VersionSeen | undefined;
+  /** A request sent after it decides which of the last two versions is the newer one; undefined: that is known. */
+  #undecidedMs: number | undefined;
 
   get regressions(): number {
     return this.seen.reduce((sum, v) => sum + v.regressions, 0);
@@ -36,6 +39,11 @@ export class VersionLog {
     const version = this.#versionOf(bytes, from, to, sentMs, nowMs);
     version.count++;
     version.lastMs = nowMs;
+    if (this.#undecidedMs !== undefined) {
+      if (sentMs <= this.#undecidedMs) return undefined;
+      this.#undecidedMs = undefined;
+      this.seen.push(...this.seen.splice(this.seen.indexOf(version), 1));
+    }
     const newest = this.seen[this.seen.length - 1] as VersionSeen;
     if (newest === version || sentMs <= newest.firstMs) return undefined;
     version.regressions++;
@@ -55,8 +63,8 @@ export class VersionLog {
     const newest = this.seen[this.seen.length - 1];
     if (newest && this.seen.length >= VERSIONS_MAX) return newest;
     const version = { version: text, count: 0, firstMs: nowMs, lastMs: nowMs, regressions: 0 };
-    const isOlder = newest !== undefined && sentMs <= newest.firstMs;
-    this.seen.splice(isOlder ? this.seen.length - 1 : this.seen.length, 0, version);
+    this.#undecidedMs = newest && sentMs <= newest.firstMs ? nowMs : undefined;
+    this.seen.push(version);
     this.#byText.set(text, version);
     return version;
   }

@@ -39,12 +39,22 @@ test("an old server that is busy answers late, and is not newer for that", () =>
   const note = noter(log);
   note("2", 5, 10);
   expect(note("1", 4, 20)).toBeUndefined();
+  expect(note("1", 19, 21)).toBeUndefined();
   expect(note("2", 21, 22)).toBeUndefined();
   expect(note("1", 21, 23)).toBe("2");
   expect(log.seen.map((v) => [v.version, v.regressions])).toEqual([
     ["1", 1],
     ["2", 0],
   ]);
+});
+
+test("of two that answer what was sent at once, the one that goes on is newer", () => {
+  const log = new VersionLog();
+  const note = noter(log);
+  note("1", 0, 1);
+  note("2", 0, 1);
+  expect(note("2", 2, 3)).toBeUndefined();
+  expect(note("1", 4, 5)).toBe("2");
 });
 
 test("versions that share a beginning are not taken for each other", () => {
