@@ -87,11 +87,7 @@ export class Generation {
       isLeaderAlive: () => this.#child !== undefined && this.#exit === undefined,
       signalLeader: (signal) => this.#signalServer(signal),
       tree: () => this.#tree(),
-      connections: () =>
-        os.countConnections(
-          this.#tree().map((p) => p.pid),
-          this.listeners.places,
-        ),
+      connections: () => os.watchConnections(() => this.#tree().map(({ pid }) => pid), this.listeners.places),
       signal: (targets, signal) => {
         for (const target of targets) os.kill(target, signal);
         this.#signalled(signal, targets);

@@ -3,6 +3,7 @@
  * generation, which hears `gone` when the whole tree has ended or was reported.
  */
 import { type Clock, poll } from "../os/clock.ts";
+import type { ConnectionWatch } from "../os/connections.ts";
 import type { Process } from "../os/procfs.ts";
 import { type StopStep, shortened } from "../plan/stop-sequence.ts";
 import type { Retirement } from "./posts.ts";
@@ -20,8 +21,6 @@ const LEFTOVER_GRACE_MS = 1500;
 const SWEEP_POLL_MS = 50;
 /** Most often only the relay of its output is left, which ends with the last writer. */
 const SWEEP_FIRST_MS = 3;
-/** A look costs a millisecond or two of /proc. */
-const IDLE_POLL_MS = 100;
 
 export interface Target {
   clock: Clock;
@@ -37,7 +36,7 @@ export interface Target {
   /** Everybody who still runs. */
   tree(): Process[];
   /** Clients' connections that it still holds, idle ones included. */
-  connections(): number;
+  connections(): ConnectionWatch;
   signal(targets: readonly Process[], signal: NodeJS.Signals): void;
   leftBehind(processes: Process[]): void;
   gone(): void;
@@ -46,6 +45,7 @@ export interface Target {
 export class Takedown implements Disposable {
   #how: Retirement | undefined;
   #timer: Disposable | undefined;
+  #watch: ConnectionWatch | undefined;
 
   constructor(private readonly target: Target) {}
 
@@ -67,12 +67,15 @@ export class Takedown implements Disposable {
   #awaitIdle(untilIdleMs: number): void {
     const { clock } = this.target;
     const giveUpAt = clock.now() + untilIdleMs;
+    const watch = this.target.connections();
+    this.#watch = watch;
     const look = () => {
-      if (clock.now() < giveUpAt && this.target.connections() > 0) return "more";
-      this.#take(this.target.stopSequence);
-      return "enough";
+      const { isIdle, nextMs } = watch.look();
+      const leftMs = giveUpAt - clock.now();
+      if (isIdle || leftMs <= 0) this.#take(this.target.stopSequence);
+      else this.#timer = clock.after(Math.min(nextMs, leftMs), look);
     };
-    this.#wait(poll(clock, IDLE_POLL_MS, look));
+    look();
   }
 
   /** One signal after the other to the leader; the last, KILL, to everybody. The leader's exit ends it. */
@@ -127,5 +130,7 @@ export class Takedown implements Disposable {
   [Symbol.dispose](): void {
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
+    this.#watch?.[Symbol.dispose]();
+    this.#watch = undefined;
   }
 }

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from "node:fs";
 import { type RecordedGeneration, type RecordedListener, treeQueryOf } from "../generation/record.ts";
-import { descriptorOf } from "../os/connections.ts";
+import { descriptorOf } from "../os/descriptors.ts";
 import { close, pidfdGetfd, pidfdOpen } from "../os/libc.ts";
 import { RELAY } from "../os/output.ts";
 import {

@@ -1,89 +1,115 @@
-/** How many connections of a public address a group of processes holds: /proc/PID/fd against /proc/net (proc(5)). */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { localColumn } from "./netstat.ts";
-import { allProcesses, type Process } from "./procfs.ts";
+/**
+ * Whether processes still hold connections of a public address. Asked of the kernel's filters (sock_diag(7)) and never of a whole
+ * table: one connection that is still open answers it. Only when that one is gone others are looked for, among the processes'
+ * own descriptors.
+ */
+import { socketInodesOf } from "./descriptors.ts";
+import { connectionState, isConnected } from "./sockdiag.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  dumpInSlices,
+  ESTABLISHED,
+  SHOW_NAME,
+  tcpQuestion,
+  unixQuestion,
+  unixRowOf,
+} from "./socket-table.ts";
 
 /** Where a generation accepts: a bound Unix path, or an address (4 or 16 bytes) and a port. */
 export type Accepting = { path: string } | { hostBytes: Uint8Array; port: number };
 
-const UNIX_CONNECTED = "03";
-const TCP_ESTABLISHED = "01";
-
-export function countConnections(pids: readonly number[], places: readonly Accepting[]): number {
-  const owned = socketInodes(pids);
-  if (owned.size === 0) return 0;
-  const paths = new Set(places.flatMap((p) => ("path" in p ? [p.path] : [])));
-  const ports = places.flatMap((p) => ("path" in p ? [] : [p]));
-  return (paths.size > 0 ? unixConnections(paths, owned) : 0) + tcpConnections(ports, owned);
+export interface ConnectionWatch extends Disposable {
+  /** A short look; `nextMs` is when the next one may follow, so that all together cost one hundredth of a core at most. */
+  look(): { isIdle: boolean; nextMs: number };
 }
 
-function socketInodes(pids: readonly number[]): Set<string> {
-  return new Set(pids.flatMap((pid) => [...socketsOf(pid).keys()]));
-}
+/** One that was open when it was last seen. */
+type Connection = { inode: number; isOpen(): boolean };
 
-/** Its sockets by inode, with a descriptor of each; none where it has ended or is another user's. */
-export function socketsOf(pid: number): Map<string, number> {
-  const sockets = new Map<string, number>();
-  for (const fd of listOf(`/proc/${pid}/fd`)) {
-    const target = linkOf(`/proc/${pid}/fd/${fd}`);
-    if (target.startsWith("socket:[")) sockets.set(target.slice(8, -1), Number(fd));
-  }
-  return sockets;
-}
+/** Longest that one look may take; the rest follows in the next. */
+const SLICE_MS = 3;
+const SLICE_PAUSE_MS = 10;
+const SHARE = 100;
+const MIN_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 1000;
+/** Among so many descriptors there is most probably a connection: the kernel is asked for them before more are read. */
+const FIRST_SOCKETS = 512;
+/** As many are remembered: when the last of them is gone, others are looked for. */
+const REMEMBERED = 64;
 
-function listOf(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return []; // what cannot be seen is not waited for
-  }
-}
-
-/** A connection may be closed while its neighbours are looked at. */
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return "";
-  }
-}
-
-/** All processes that have one of these sockets open, as far as we may look. */
-export function holdersOf(inodes: readonly number[]): Process[] {
-  const wanted = inodes.map(String);
-  return allProcesses().filter(({ pid }) => {
-    const sockets = socketsOf(pid);
-    return wanted.some((inode) => sockets.has(inode));
-  });
-}
-
-/** The number by which a process has that socket open; undefined where it has not, or we may not look. */
-export const descriptorOf = (pid: number, inode: number): number | undefined =>
-  socketsOf(pid).get(String(inode));
-
-/** An accepted Unix connection carries the name that its listener was bound to. */
-function unixConnections(paths: ReadonlySet<string>, owned: ReadonlySet<string>): number {
-  let count = 0;
-  for (const row of readFileSync("/proc/net/unix", "utf8").split("\n")) {
-    const [, , , , , state, inode, path] = row.split(/\s+/);
-    if (state === UNIX_CONNECTED && path && inode && paths.has(path) && owned.has(inode)) count += 1;
-  }
-  return count;
-}
-
-function tcpConnections(
-  ports: readonly Extract<Accepting, { port: number }>[],
-  owned: ReadonlySet<string>,
-): number {
-  if (ports.length === 0) return 0;
-  const wanted = new Set(ports.map((p) => localColumn(p.hostBytes, p.port).split(":")[1]));
-  let count = 0;
-  // A wildcard listener's connections have the address they came to, a dual-stack one's stand in the other table.
-  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"])
-    for (const row of readFileSync(table, "latin1").split("\n")) {
-      const fields = row.trim().split(/\s+/);
-      if (fields[3] === TCP_ESTABLISHED && wanted.has(fields[1]?.split(":")[1]) && owned.has(fields[9] ?? ""))
-        count += 1;
+/** `pids` is asked only when connections are looked for anew. */
+export function watchConnections(
+  pids: () => readonly number[],
+  places: readonly Accepting[],
+): ConnectionWatch {
+  let known: Connection[] = [];
+  let search: Generator<void, Connection[]> | undefined;
+  const look = (until: number): boolean | undefined => {
+    while (known.length > 0) {
+      if (known.at(-1)?.isOpen()) return false;
+      known.pop();
+      if (performance.now() > until) return undefined;
     }
-  return count;
+    search ??= find(pids(), places);
+    for (let slice = search.next(); ; slice = search.next()) {
+      if (slice.done) {
+        search = undefined;
+        known = slice.value;
+        return known.length === 0;
+      }
+      if (performance.now() > until) return undefined;
+    }
+  };
+  return {
+    look() {
+      const startedAt = performance.now();
+      const isIdle = look(startedAt + SLICE_MS);
+      if (isIdle === undefined) return { isIdle: false, nextMs: SLICE_PAUSE_MS };
+      const pause = SHARE * (performance.now() - startedAt);
+      return { isIdle, nextMs: Math.min(Math.max(pause, MIN_PAUSE_MS), MAX_PAUSE_MS) };
+    },
+    [Symbol.dispose]: () => void search?.return([]),
+  };
+}
+
+function* find(pids: readonly number[], places: readonly Accepting[]): Generator<void, Connection[]> {
+  const inodes = new Set<number>();
+  let asked = 0;
+  for (const pid of pids)
+    for (const _ of socketInodesOf(pid, inodes)) {
+      yield;
+      if (asked > 0 || inodes.size < FIRST_SOCKETS) continue;
+      asked = inodes.size;
+      const found = yield* connectionsAmong(inodes, places);
+      if (found.length > 0) return found;
+    }
+  return inodes.size === asked ? [] : yield* connectionsAmong(inodes, places);
+}
+
+function* connectionsAmong(
+  inodes: ReadonlySet<number>,
+  places: readonly Accepting[],
+): Generator<void, Connection[]> {
+  const found: Connection[] = [];
+  const keep = (connection: Connection) => found.length < REMEMBERED && found.push(connection);
+  const paths = new Set(places.flatMap((place) => ("path" in place ? [place.path.replace(/^@/, "\0")] : [])));
+  if (paths.size > 0)
+    yield* dumpInSlices(unixQuestion(1 << ESTABLISHED, SHOW_NAME), (message) => {
+      const inode = message.getUint32(4, true);
+      // An accepted connection carries the name that its listener was bound to.
+      if (inodes.has(inode) && paths.has(unixRowOf(message).name ?? ""))
+        keep({ inode, isOpen: () => isConnected(inode) });
+    });
+  const ports = new Set(places.flatMap((place) => ("port" in place ? [place.port] : [])));
+  // A dual-stack listener's connections stand in either family.
+  for (const port of ports)
+    for (const family of [AF_INET, AF_INET6])
+      yield* dumpInSlices(tcpQuestion(family, port, 1 << ESTABLISHED), (message) => {
+        const inode = message.getUint32(68, true);
+        if (!inodes.has(inode) || found.length >= REMEMBERED) return;
+        const ends = new Uint8Array(message.buffer.slice(message.byteOffset + 4, message.byteOffset + 40));
+        keep({ inode, isOpen: () => connectionState(family, ends, inode) === ESTABLISHED });
+      });
+  return found;
 }

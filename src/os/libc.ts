@@ -50,6 +50,8 @@ const WNOHANG = 1;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
 const CLOCK_MONOTONIC = 1;
+const SYS_GETDENTS64 = process.arch === "arm64" ? 61 : 217;
+const O_DIRECTORY_CLOEXEC = (process.arch === "arm64" ? 0o40000 : 0o200000) | 0o2000000;
 const SYS_PIDFD_OPEN = 434;
 const SYS_PIDFD_GETFD = 438;
 const SYS_LANDLOCK = { create: 444, addRule: 445, restrict: 446 } as const;
@@ -94,6 +96,8 @@ const C = openLibc({
   prctl: { args: ["int", "u64", "u64", "u64", "u64"], returns: "int" },
   waitid: { args: ["int", "u32", "ptr", "int"], returns: "int" },
   waitpid: { args: ["int", "ptr", "int"], returns: "int" },
+  open: { args: ["ptr", "int"], returns: "int" },
+  readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64"], returns: "i64" },
   clock_gettime: { args: ["int", "ptr"], returns: "int" },
   strerror: { args: ["int"], returns: "ptr" },
@@ -458,6 +462,18 @@ export function peekEndedChild(): number {
 
 /** Takes the status of one ended child by its pid. */
 export const reap = (pid: number): void => void C.waitpid(pid, null, WNOHANG);
+
+/** open(2) of a directory for `directoryEntries`. `path` ends with NUL. */
+export const openDirectory = (path: Uint8Array): number =>
+  check("open", C.open(ptr(path), O_DIRECTORY_CLOEXEC));
+
+/** getdents64(2): the next entries of a directory as the kernel writes them; 0 bytes at the end. */
+export const directoryEntries = (fd: number, buffer: Uint8Array): number =>
+  check("getdents64", C.syscall(SYS_GETDENTS64, fd, ptr(buffer), buffer.length, 0));
+
+/** readlink(2): the bytes written to `target`, 0 where there is no such link. `path` ends with NUL. */
+export const linkInto = (path: Uint8Array, target: Uint8Array): number =>
+  Math.max(0, Number(C.readlink(ptr(path), ptr(target), target.length)));
 
 /** pidfd_open(2), Linux 5.3. */
 export const pidfdOpen = (pid: number): number =>

@@ -3,7 +3,7 @@ import { statSync } from "node:fs";
 import { constants } from "node:os";
 import { accepts } from "./accepting.ts";
 import { type Clock, realClock } from "./clock.ts";
-import { type Accepting, countConnections } from "./connections.ts";
+import { type Accepting, type ConnectionWatch, watchConnections } from "./connections.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
@@ -30,7 +30,7 @@ export interface Os {
   /** Its real one; undefined where that very process is gone. */
   uidOf(identity: Identity): number | undefined;
   /** Connections of these places that these processes hold, idle ones included. */
-  countConnections(pids: readonly number[], places: readonly Accepting[]): number;
+  watchConnections(pids: () => readonly number[], places: readonly Accepting[]): ConnectionWatch;
   /** Whether one of these processes is about to accept from the listener with this inode; false where /proc does not tell. */
   accepts(pids: readonly number[], listenerInode: number): boolean;
   /** When that process was first seen, as the times of files are (milliseconds); undefined where it is gone. */
@@ -53,7 +53,7 @@ export const realOs: Os = {
   tree: (query) => treeOf({ ...query, self: process.pid }),
   strays: () => strayChildren(process.pid),
   uidOf: realUidOf,
-  countConnections,
+  watchConnections,
   accepts,
   listenersOf,
   // The kernel makes the entry at the first look.

@@ -1,6 +1,6 @@
 /** Where processes listen: their descriptors (proc(5)) against the kernel's tables of listeners (sock_diag(7)). */
 import { readFileSync } from "node:fs";
-import { socketsOf } from "./connections.ts";
+import { socketsOf } from "./descriptors.ts";
 import { tcpListeners, unixListeners } from "./socket-table.ts";
 
 export interface OwnListener {

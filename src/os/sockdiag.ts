@@ -7,6 +7,7 @@ const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
+const ESTABLISHED = 1;
 const ALL_STATES = 0xffffffff;
 const NO_COOKIE = 0xffffffff;
 /** The bit that asks for it, and the type of the attribute that tells it: { inode, device } and { queue, backlog }. */
@@ -14,8 +15,10 @@ const VFS = { show: 0x02, attribute: 1 } as const;
 const QUEUE = { show: 0x10, attribute: 4 } as const;
 const NETLINK_HEADER = 16;
 const UNIX_DIAG_MESSAGE = 16;
+/** struct unix_diag_msg: family, type, state. */
+const UNIX_DIAG_STATE_AT = NETLINK_HEADER + 2;
 /** struct inet_diag_msg: four bytes, struct inet_diag_sockid, then five numbers. */
-const INET_DIAG = { requestBytes: 72, rqueueAt: 72, inodeAt: 84, messageBytes: 88 } as const;
+const INET_DIAG = { requestBytes: 72, stateAt: 17, rqueueAt: 72, inodeAt: 84, messageBytes: 88 } as const;
 
 /** Connections that wait to be accepted, by the listener's inode; undefined where the kernel does not say. */
 export const unixQueue = (inode: number): number | undefined => askUnix(inode, QUEUE);
@@ -43,13 +46,25 @@ export function tcpEnd(
   local: Endpoint,
   remote: Endpoint,
 ): { isAccepted: boolean; unread: number } | undefined {
-  const answer = ask(tcpRequest(local, remote));
+  const family = local.host.length === 4 ? AF_INET : AF_INET6;
+  const answer = ask(tcpRequest(family, endsOf(local, remote)));
   if (answer === undefined || answer.byteLength < INET_DIAG.messageBytes) return undefined;
   return {
     isAccepted: answer.getUint32(INET_DIAG.inodeAt, true) !== 0,
     unread: answer.getUint32(INET_DIAG.rqueueAt, true),
   };
 }
+
+/** The state of the TCP connection whose ends are these (the first 36 bytes of struct inet_diag_sockid), as long as it is this socket. */
+export function connectionState(family: number, ends: Uint8Array, inode: number): number | undefined {
+  const answer = ask(tcpRequest(family, ends));
+  if (answer === undefined || answer.byteLength < INET_DIAG.messageBytes) return undefined;
+  return answer.getUint32(INET_DIAG.inodeAt, true) === inode ? answer.getUint8(INET_DIAG.stateAt) : undefined;
+}
+
+/** The Unix socket with that inode is connected. */
+export const isConnected = (inode: number): boolean =>
+  ask(unixRequest(inode, 0))?.getUint8(UNIX_DIAG_STATE_AT) === ESTABLISHED;
 
 /** One request, one answer; undefined where there is no such socket, without unix_diag, or where a sandbox forbids netlink. */
 function ask(request: Uint8Array): DataView | undefined {
@@ -94,17 +109,25 @@ function unixRequest(inode: number, show: number): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
+/** The first fields of struct inet_diag_sockid: both ports, both addresses. */
+function endsOf(local: Endpoint, remote: Endpoint): Uint8Array {
+  const view = new DataView(new ArrayBuffer(36));
+  const bytes = new Uint8Array(view.buffer);
+  view.setUint16(0, local.port);
+  view.setUint16(2, remote.port);
+  bytes.set(local.host, 4);
+  bytes.set(remote.host, 20);
+  return bytes;
+}
+
 /** struct inet_diag_req_v2 with both ends. */
-function tcpRequest(local: Endpoint, remote: Endpoint): Uint8Array {
+function tcpRequest(family: number, ends: Uint8Array): Uint8Array {
   const view = requestOf(INET_DIAG.requestBytes);
   const bytes = new Uint8Array(view.buffer);
-  view.setUint8(16, local.host.length === 4 ? AF_INET : AF_INET6);
+  view.setUint8(16, family);
   view.setUint8(17, IPPROTO_TCP);
   view.setUint32(20, ALL_STATES, true);
-  view.setUint16(24, local.port);
-  view.setUint16(26, remote.port);
-  bytes.set(local.host, 28);
-  bytes.set(remote.host, 44);
+  bytes.set(ends, 24);
   view.setUint32(64, NO_COOKIE, true);
   view.setUint32(68, NO_COOKIE, true);
   return bytes;

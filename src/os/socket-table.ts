@@ -71,14 +71,14 @@ const SOCK_DIAG_BY_FAMILY = 20;
 const NLMSG_DONE = 3;
 const NLM_F_REQUEST_DUMP = 1 | 0x300;
 const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
-const ESTABLISHED = 1;
+export const ESTABLISHED = 1;
 const LISTEN = 10;
 /** What is listed: who listens, and what is connected. */
 const STATES = (1 << ESTABLISHED) | (1 << LISTEN);
-const SHOW_NAME = 1;
+export const SHOW_NAME = 1;
 const SHOW_VFS = 2;
 const SHOW_RQLEN = 0x10;
 const NAME = 0;
@@ -89,36 +89,50 @@ const UNIX_MESSAGE_BYTES = 16;
 
 /** Undefined where the kernel answers with an error. */
 function dump<Row>(question: Uint8Array, rowOf: (message: DataView) => Row): Row[] | undefined {
+  const rows: Row[] = [];
+  const slices = dumpInSlices(question, (message) => rows.push(rowOf(message)));
+  for (let slice = slices.next(); ; slice = slices.next())
+    if (slice.done) return slice.value ? rows : undefined;
+}
+
+/**
+ * Visits each row, some hundred at a time, and returns whether these were all: false where the kernel answers with an error. A
+ * message is only good until the visit ends.
+ */
+export function* dumpInSlices(
+  question: Uint8Array,
+  visit: (message: DataView) => void,
+): Generator<void, boolean> {
   try {
     const fd = openSockDiag();
     try {
       send(fd, question);
-      return readDump(fd, rowOf);
+      return yield* readDump(fd, visit);
     } finally {
       close(fd);
     }
   } catch (error) {
     // A kernel without sock_diag, or a sandbox that forbids netlink: then it is not known.
-    if (error instanceof SystemError) return undefined;
+    if (error instanceof SystemError) return false;
     throw error;
   }
 }
 
-function readDump<Row>(fd: number, rowOf: (message: DataView) => Row): Row[] | undefined {
-  const rows: Row[] = [];
+function* readDump(fd: number, visit: (message: DataView) => void): Generator<void, boolean> {
   const buffer = new Uint8Array(64 * 1024);
   for (let length = recv(fd, buffer); length; length = recv(fd, buffer)) {
     const view = new DataView(buffer.buffer, 0, length);
     for (let at = 0; at + HEADER_BYTES <= length; ) {
       const size = view.getUint32(at, true);
       const type = view.getUint16(at + 4, true);
-      if (type === NLMSG_DONE) return rows;
-      if (type !== SOCK_DIAG_BY_FAMILY || size < HEADER_BYTES + UNIX_MESSAGE_BYTES) return undefined;
-      rows.push(rowOf(new DataView(buffer.buffer, at + HEADER_BYTES, size - HEADER_BYTES)));
+      if (type === NLMSG_DONE) return true;
+      if (type !== SOCK_DIAG_BY_FAMILY || size < HEADER_BYTES + UNIX_MESSAGE_BYTES) return false;
+      visit(new DataView(buffer.buffer, at + HEADER_BYTES, size - HEADER_BYTES));
       at += (size + 3) & ~3;
     }
+    yield;
   }
-  return rows;
+  return true;
 }
 
 /** struct nlmsghdr of a message that is as long as its buffer. */
@@ -129,17 +143,17 @@ function header(view: DataView): void {
 }
 
 /** struct unix_diag_req. */
-function unixQuestion(): Uint8Array {
+export function unixQuestion(states = STATES, show = SHOW_NAME | SHOW_VFS | SHOW_RQLEN): Uint8Array {
   const view = new DataView(new ArrayBuffer(HEADER_BYTES + 24));
   header(view);
   view.setUint8(16, AF_UNIX);
-  view.setUint32(20, STATES, true);
-  view.setUint32(28, SHOW_NAME | SHOW_VFS | SHOW_RQLEN, true);
+  view.setUint32(20, states, true);
+  view.setUint32(28, show, true);
   return new Uint8Array(view.buffer);
 }
 
 /** struct unix_diag_msg and its attributes. */
-function unixRowOf(message: DataView): UnixRow {
+export function unixRowOf(message: DataView): UnixRow {
   const row: UnixRow = {
     inode: message.getUint32(4, true),
     listening: message.getUint8(2) === LISTEN,
@@ -194,7 +208,7 @@ export const tcpListeners = (family: "inet" | "inet6", port: number): TcpListene
   }));
 
 /** struct inet_diag_req_v2 for one family: the kernel itself leaves out what has another local port. */
-function tcpQuestion(family: number, port: number, states = STATES): Uint8Array {
+export function tcpQuestion(family: number, port: number, states = STATES): Uint8Array {
   const view = new DataView(new ArrayBuffer(HEADER_BYTES + 56));
   header(view);
   view.setUint8(16, family);

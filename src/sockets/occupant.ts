@@ -1,5 +1,5 @@
 /** Which process listens at a Unix socket's path, and how a start gets past it. */
-import { descriptorOf } from "../os/connections.ts";
+import { descriptorOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";
 import { RELAY } from "../os/output.ts";
 import { allProcesses, environmentOf, processOf } from "../os/procfs.ts";

@@ -1,6 +1,6 @@
 /** What else listens at an address that is held: the error that names it. */
 import { HupwatchError } from "../error.ts";
-import { holdersOf } from "../os/connections.ts";
+import { holdersOf } from "../os/descriptors.ts";
 import type { SocketSpec } from "./spec.ts";
 
 /** `inodes`: as the kernel lists them. Looks through all of /proc. */

@@ -1,6 +1,7 @@
 /** An operating system whose processes do what the test says, when it says so. */
 import { constants } from "node:os";
 import type { HupwatchError } from "../../src/error.ts";
+import type { ConnectionWatch } from "../../src/os/connections.ts";
 import type { Os } from "../../src/os/os.ts";
 import type { OwnListener } from "../../src/os/own-listeners.ts";
 import type { Process } from "../../src/os/procfs.ts";
@@ -133,8 +134,11 @@ export class FakeOs implements Os {
   /** What the next looks at its connections find. */
   connections = 0;
 
-  countConnections(): number {
-    return this.connections;
+  watchConnections(): ConnectionWatch {
+    return {
+      look: () => ({ isIdle: this.connections === 0, nextMs: 100 }),
+      [Symbol.dispose]() {},
+    };
   }
 
   /** Whether the next look at who accepts finds somebody. */

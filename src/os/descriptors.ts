@@ -1,0 +1,94 @@
+/**
+ * Which sockets processes have open: /proc/PID/fd (proc(5)). A proxy has ten thousands, so they are read some hundred at a time,
+ * without a string for each.
+ */
+import { readdirSync, readlinkSync } from "node:fs";
+import { close, directoryEntries, linkInto, openDirectory, SystemError } from "./libc.ts";
+import { allProcesses, type Process } from "./procfs.ts";
+
+/** Its sockets by inode, with a descriptor of each; none where it has ended or is another user's. */
+export function socketsOf(pid: number): Map<string, number> {
+  const sockets = new Map<string, number>();
+  for (const fd of listOf(`/proc/${pid}/fd`)) {
+    const target = linkOf(`/proc/${pid}/fd/${fd}`);
+    if (target.startsWith("socket:[")) sockets.set(target.slice(8, -1), Number(fd));
+  }
+  return sockets;
+}
+
+function listOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // what cannot be seen is not waited for
+  }
+}
+
+/** A connection may be closed while its neighbours are looked at. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
+
+/** All processes that have one of these sockets open, as far as we may look. */
+export function holdersOf(inodes: readonly number[]): Process[] {
+  const wanted = inodes.map(String);
+  return allProcesses().filter(({ pid }) => {
+    const sockets = socketsOf(pid);
+    return wanted.some((inode) => sockets.has(inode));
+  });
+}
+
+/** The number by which a process has that socket open; undefined where it has not, or we may not look. */
+export const descriptorOf = (pid: number, inode: number): number | undefined =>
+  socketsOf(pid).get(String(inode));
+
+/** struct linux_dirent64: d_ino, d_off, then d_reclen (2), d_type (1), d_name. */
+const RECLEN_AT = 16;
+const NAME_AT = 19;
+const SOCKET = new TextEncoder().encode("socket:[");
+const ZERO = 0x30;
+const NINE = 0x39;
+
+/** Adds the inodes of its sockets to `inodes`, some hundred a slice. */
+export function* socketInodesOf(pid: number, inodes: Set<number>): Generator<void, void> {
+  const directory = new TextEncoder().encode(`/proc/${pid}/fd/`);
+  const path = new Uint8Array(directory.length + 16);
+  path.set(directory);
+  const [entries, target] = [new Uint8Array(8192), new Uint8Array(64)];
+  let fd: number | undefined;
+  try {
+    fd = openDirectory(path);
+    for (let bytes = directoryEntries(fd, entries); bytes > 0; bytes = directoryEntries(fd, entries)) {
+      for (let at = 0; at < bytes; ) {
+        let end = at + NAME_AT;
+        while (entries[end] !== 0) end += 1;
+        path.set(entries.subarray(at + NAME_AT, end + 1), directory.length);
+        const inode = socketInode(target, linkInto(path, target));
+        if (inode !== undefined) inodes.add(inode);
+        at += (entries[at + RECLEN_AT] ?? 0) | ((entries[at + RECLEN_AT + 1] ?? 0) << 8);
+      }
+      yield;
+    }
+  } catch (error) {
+    // Ended meanwhile, or another user's: what cannot be seen is not waited for.
+    if (!(error instanceof SystemError)) throw error;
+  } finally {
+    if (fd !== undefined) close(fd);
+  }
+}
+
+/** N of `socket:[N]`. */
+function socketInode(link: Uint8Array, length: number): number | undefined {
+  if (length <= SOCKET.length || SOCKET.some((byte, i) => link[i] !== byte)) return undefined;
+  let inode = 0;
+  for (let i = SOCKET.length; i < length; i += 1) {
+    const digit = link[i] ?? 0;
+    if (digit < ZERO || digit > NINE) break;
+    inode = inode * 10 + digit - ZERO;
+  }
+  return inode;
+}
