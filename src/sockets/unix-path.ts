@@ -155,7 +155,7 @@ export function bindBeside(
   // Where the way there was bent in that very moment it lies elsewhere, and is of no use.
   const stat = statOrUndefined(place.at(name));
   if (!stat?.isSocket()) throw new SystemError("bind", "ENOENT");
-  if (owner) giveAway(fd, place.at(name), owner);
+  if (owner) giveAway(fd, place, name, owner);
 }
 
 /** What bind(2) makes has the mode of the socket itself, less the umask. */
@@ -170,21 +170,30 @@ function bindWithMode(fd: number, address: Uint8Array, mode: number): void {
 }
 
 /** By the inode that the kernel has bound, where it says which that is; else by what a file of somebody else's could not be. */
-function giveAway(fd: number, path: string, { uid, gid }: NonNullable<SocketOptions["owner"]>): void {
+function giveAway(
+  fd: number,
+  place: Place,
+  name: string,
+  { uid, gid }: NonNullable<SocketOptions["owner"]>,
+): void {
   try {
-    withInode(path, ({ stat, self }) => {
+    withInode(place.at(name), ({ stat, self }) => {
       const bound = boundInode(fstatSync(fd).ino);
       const isOurs = stat.isSocket() && stat.uid === process.geteuid?.() && stat.nlink === 1;
       if (!isOurs || (bound !== undefined && bound !== stat.ino % 2 ** 32))
-        throw new HupwatchError("bind.replaced", `${path} was replaced by somebody while it was made`, {
-          hint: "choose a directory that other users cannot write to",
-        });
+        throw new HupwatchError(
+          "bind.replaced",
+          `${name} in ${place.path} was replaced by somebody while it was made`,
+          {
+            hint: "choose a directory that other users cannot write to",
+          },
+        );
       chownSync(self, uid, gid);
     });
   } catch (cause) {
     if (cause instanceof HupwatchError) throw cause;
     const { code = "?" } = cause as NodeJS.ErrnoException;
-    throw new HupwatchError("bind.owner", `cannot change the owner of a socket: ${code}`, {
+    throw new HupwatchError("bind.owner", `cannot change the owner of the socket in ${place.path}: ${code}`, {
       hint: "only root (CAP_CHOWN) may give a socket away; --socket-owner :GROUP may name a group of one's own",
       cause,
     });
