@@ -8,11 +8,11 @@ import { tempDir, until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
 /** `script` has a socket `n` and the address `to`; returns the pid of what ran it. */
-function say({ path }: NotifySocket, script: string): number {
+async function say({ path }: NotifySocket, script: string): Promise<number> {
   const start = `import os, socket, sys; n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); to = sys.argv[1].replace("@", "\\0"); `;
-  const { success, stderr, pid } = Bun.spawnSync([PYTHON, "-c", start + script, path]);
-  if (!success) throw new Error(stderr.toString());
-  return pid;
+  const child = Bun.spawn([PYTHON, "-c", start + script, path], { stdio: ["ignore", "ignore", "inherit"] });
+  expect(await child.exited).toBe(0);
+  return child.pid;
 }
 
 describe.each(["in a directory", "abstract"])("%s", (where) => {
@@ -50,13 +50,13 @@ describe.each(["in a directory", "abstract"])("%s", (where) => {
       senders.push(sender);
       return isTrusted;
     });
-    const pid = say(stage.socket, `n.sendto(b"READY=1", to)`);
+    const pid = await say(stage.socket, `n.sendto(b"READY=1", to)`);
     await until(() => stage.ignored.length > 0, { what: "the first one" });
     expect(stage.heard).toEqual([]);
     expect(stage.ignored).toEqual(senders);
     expect(senders).toEqual([{ pid, uid: process.getuid?.() ?? 0 }]);
     isTrusted = true;
-    say(stage.socket, `n.sendto(b"READY=1\\nSTATUS=a=b\\nnonsense", to)`);
+    await say(stage.socket, `n.sendto(b"READY=1\\nSTATUS=a=b\\nnonsense", to)`);
     await until(() => stage.heard.length > 0, { what: "the second one" });
     expect(stage.heard).toEqual([{ READY: "1", STATUS: "a=b" }]);
   });
@@ -65,7 +65,7 @@ describe.each(["in a directory", "abstract"])("%s", (where) => {
     using stage = open(() => true);
     const openBefore = readdirSync("/proc/self/fd").length;
     const fds = `n.connect(to); socket.send_fds(n, [b"READY=1"], [os.open("/dev/null", 0) for _ in range(50)])`;
-    for (let i = 0; i < 3; i++) say(stage.socket, fds);
+    for (let i = 0; i < 3; i++) await say(stage.socket, fds);
     await until(() => stage.heard.length === 3, { what: "the messages" });
     expect(readdirSync("/proc/self/fd").length).toBe(openBefore);
   });
@@ -73,8 +73,8 @@ describe.each(["in a directory", "abstract"])("%s", (where) => {
   // Its last line could be half a one: READY=1 of READY=10.
   test("of a message that is too long nothing is told", async () => {
     using stage = open(() => true);
-    say(stage.socket, `n.sendto(b"READY=1\\n" + b"x" * 9000, to)`);
-    say(stage.socket, `n.sendto(b"STATUS=after", to)`);
+    await say(stage.socket, `n.sendto(b"READY=1\\n" + b"x" * 9000, to)`);
+    await say(stage.socket, `n.sendto(b"STATUS=after", to)`);
     await until(() => stage.heard.some((m) => m.STATUS), { what: "the next one" });
     expect(stage.heard.some((m) => m.READY)).toBe(false);
   });
