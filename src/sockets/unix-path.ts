@@ -155,7 +155,12 @@ export function bindBeside(
   // Where the way there was bent in that very moment it lies elsewhere, and is of no use.
   const stat = statOrUndefined(place.at(name));
   if (!stat?.isSocket()) throw new SystemError("bind", "ENOENT");
-  if (owner) giveAway(fd, place, name, owner);
+  try {
+    if (owner) giveAway(fd, place, name, owner);
+  } catch (error) {
+    unlinkIfOurs(place.at(name), stat.ino);
+    throw error;
+  }
 }
 
 /** What bind(2) makes has the mode of the socket itself, less the umask. */
