@@ -7,7 +7,7 @@ import type { Log } from "../log.ts";
 import { becomeSubreaper } from "../os/libc.ts";
 import { realOs } from "../os/os.ts";
 import { Reaper } from "../os/reaper.ts";
-import type { RunPlan } from "../plan/run-plan.ts";
+import { learns, type RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
 import type { Ending } from "../swap/machine.ts";
@@ -15,6 +15,7 @@ import { Supervisor } from "../swap/supervisor.ts";
 import type { Audience } from "./audience.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { newKeeper } from "./keeping.ts";
+import { learnFrom } from "./learning.ts";
 import type { Prepared } from "./prepared.ts";
 import { listenToSignals } from "./signals.ts";
 
@@ -22,7 +23,7 @@ import { listenToSignals } from "./signals.ts";
 export async function supervise(
   { plan, traits, log, ownDir }: Prepared,
   audience: Audience,
-  held: readonly HeldSocket[],
+  held: HeldSocket[],
   inheritance: Inheritance<KeeperLink>,
 ): Promise<number> {
   const door = ownDir && doorOf(ownDir, plan.name);
@@ -32,11 +33,12 @@ export async function supervise(
   });
   const os = (keeper ?? inheritance.keeper)?.over(realOs) ?? realOs;
   const supervisor = new Supervisor(plan, held, os, audience, inheritance.survivors);
+  using _learning = keeper && learnFrom({ plan, log, keeper, supervisor, held, tell: audience.tell });
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
   using _signals = signalsTo(supervisor, plan, reaper, log);
   audience.openControl({ plan, server: traits.server, held, supervisor });
-  tellBegin(plan.name, traits.server, held, audience.tell);
+  tellBegin(plan, traits.server, held, audience.tell);
   const ending = await supervisor.run();
   audience.tell(conclusion(supervisor, ending, plan));
   await audience.finish(ending);
@@ -46,10 +48,16 @@ export async function supervise(
 const signalsTo = ({ post }: Supervisor, { killAtExit }: RunPlan, { look }: Reaper, log: Log): Disposable =>
   listenToSignals(post, killAtExit, process.env.HUPWATCH_SIGHUP === "nohup", look, log);
 
-function tellBegin(name: string, server: string, held: readonly HeldSocket[], tell: Tell): void {
+function tellBegin(
+  { name, ...plan }: RunPlan,
+  server: string,
+  held: readonly HeldSocket[],
+  tell: Tell,
+): void {
+  const isLearning = learns(plan);
   tell({ event: "run.plan", name, server });
   for (const { address, cutover } of held) tell({ event: "socket.held", address: format(address), cutover });
-  if (held.length === 0) tell({ event: "socket.none" });
+  if (held.length === 0 && !isLearning) tell({ event: "socket.none" });
 }
 
 function conclusion(

@@ -19,6 +19,8 @@ const FAILURE = ["reason", "exitCode", "exitSignal", "stderr"];
 export const EVENTS = {
   "run.plan": { meaning: "hupwatch starts; which server it recognised", facts: ["name", "server"] },
   "socket.held": { meaning: "a socket is held", facts: ["address", "cutover"] },
+  "socket.learned": { meaning: "an address that nobody named is held", facts: ["address", "generation"] },
+  "socket.released": { meaning: "a learned address is no longer held", facts: ["address"] },
   "socket.none": { meaning: "no socket is held: connections are not swapped", facts: [] },
   "generation.started": { meaning: "a generation's command runs", facts: ["generation", "child"] },
   "generation.ready": {
@@ -108,8 +110,9 @@ export const REMARKS: Record<string, string> = {
   "state.unwritable": "the state file cannot be written: a take-over may not find everybody",
   "control.unavailable": "the control socket cannot be opened",
   "socket.restored": "somebody unlinked a public path, and it was put back",
+  "socket.unlearned": "an address where the command listens cannot be held",
+  "intercept.trouble": "the keeper was killed and replaced, or a trapped call failed",
   "log.dropped": "the reader of stderr hung, and lines of the log were dropped meanwhile",
-  "intercept.trouble": "the keeper of an intercepted command met an obstacle",
   "terminal.gone": "the terminal was hung up, which is no deploy",
   signal: "a signal was received",
   "signal.nohup": "SIGHUP was ignored by the starter, and stays ignored",

@@ -34,6 +34,8 @@ export type ServiceEvent =
   | { event: "run.plan"; name: string; server: string }
   | { event: "socket.held"; address: string; cutover: Cutover }
   | { event: "socket.none" }
+  | { event: "socket.learned"; address: string; generation: Gen }
+  | { event: "socket.released"; address: string }
   | { event: "generation.started"; generation: Gen; pid: number }
   /** `proven`: its checks were answered by this generation for sure. */
   | { event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean }

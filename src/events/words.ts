@@ -25,6 +25,14 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `holding ${address} (${cutover.mode === "steer" ? "steered" : `shared: ${cutover.why}`})`,
     facts: { address, cutover: cutover.mode },
   }),
+  "socket.learned": ({ address, generation }) => ({
+    level: "info",
+    text: `generation ${generation} listens at ${address}: held from now on`,
+  }),
+  "socket.released": ({ address }) => ({
+    level: "warn",
+    text: `no generation listens at ${address} any more: it is no longer held`,
+  }),
   "socket.none": () => ({
     level: "info",
     text: "nobody holds a socket: generations are swapped, connections are not (see --bind)",

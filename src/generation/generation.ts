@@ -10,11 +10,13 @@ import type { Sender } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { OwnListener } from "../os/own-listeners.ts";
 import type { Process } from "../os/procfs.ts";
-import type { Child, ExitStatus } from "../os/spawn.ts";
+import type { Child, ExitStatus, Interception } from "../os/spawn.ts";
 import { marksOf } from "../plan/environment.ts";
-import type { RunPlan } from "../plan/run-plan.ts";
+import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { startRequest } from "../plan/start-request.ts";
+import { type Listening, listeningCheck } from "../ready/listening.ts";
 import type { HeldSocket } from "../sockets/held.ts";
+import { format } from "../sockets/sockaddr.ts";
 import { describeExit, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
 import { Witness } from "./output-capture.ts";
@@ -203,7 +205,7 @@ export class Generation {
       descriptors: request.passesDescriptors ? descriptors : [],
       stdout: witness.descriptor(1),
       stderr: witness.descriptor(2),
-      interception: plan.handover === "intercept" ? this.listeners.interception : undefined,
+      interception: this.#interception,
     });
     this.#child = child;
     this.#seenAtMs = this.os.seenAtMs(child.pid) ?? 0;
@@ -214,22 +216,19 @@ export class Generation {
     witness.begin({
       account: plan,
       env: { ...plan.environment, ...marksOf(plan, this.number, os.pid) },
-      keptOpen: this.listeners.groupDescriptors,
+      // Of an intercepted one the keeper has them.
+      keptOpen: plan.handover === "intercept" ? [] : this.listeners.groupDescriptors,
     });
     const patience = { timeoutMs: plan.readyTimeoutMs, goesOn: boot.isFirst && !plan.isReadyTimeoutGiven };
-    this.#readiness = new Readiness(
-      plan.checks,
-      this.#checkContext(witness, request.ownEnvironment),
-      patience,
-      {
-        ready: () => this.#passed(boot.unprovenMs),
-        failed: (failure) => this.#fail(failure),
-        overdue: () => this.post({ kind: "overdue", gen: this.number }),
-        waiting: (obstacle) => {
-          this.tell({ event: "generation.waiting", generation: this.number, ageMs: this.ageMs, obstacle });
-        },
+    const checks = learns(plan) ? [listeningCheck(this.#listening, plan.checks)] : plan.checks;
+    this.#readiness = new Readiness(checks, this.#checkContext(witness, request.ownEnvironment), patience, {
+      ready: () => this.#passed(boot.unprovenMs),
+      failed: (failure) => this.#fail(failure),
+      overdue: () => this.post({ kind: "overdue", gen: this.number }),
+      waiting: (obstacle) => {
+        this.tell({ event: "generation.waiting", generation: this.number, ageMs: this.ageMs, obstacle });
       },
-    );
+    });
     if (this.#mayBeAsked) this.#readiness.ask();
   }
 
@@ -286,7 +285,35 @@ export class Generation {
     });
   }
 
+  get #interception(): Interception | undefined {
+    const { plan, listeners } = this;
+    if (plan.handover !== "intercept") return undefined;
+    const { backlog } = plan.socketOptions;
+    return { ...listeners.interception, learns: learns(plan) ? { backlog } : undefined };
+  }
+
+  /** What is seen of it where its addresses are learned. */
+  get #listening(): Listening {
+    const isListening = (socket: HeldSocket) =>
+      this.#child?.listening?.().has(format(socket.address)) === true;
+    const all = () => [...this.listeners];
+    return {
+      listeners: () => all().flatMap(([socket, listener]) => (isListening(socket) ? [listener] : [])),
+      missing: () => all().flatMap(([socket]) => (isListening(socket) ? [] : [format(socket.address)])),
+    };
+  }
+
+  /** It listens at an address that nobody knew: from now on that is held. */
+  learn(socket: HeldSocket): void {
+    this.listeners.learn(socket);
+  }
+
   #ready(): void {
+    const listening = this.#child?.listening?.();
+    if (learns(this.plan) && listening) {
+      const dropped = this.listeners.keepOnly(({ address }) => listening.has(format(address)));
+      if (dropped.length > 0) this.#child?.forget?.(dropped);
+    }
     this.#readyMs = this.ageMs;
     this.post({ kind: "ready", gen: this.number });
   }

@@ -74,6 +74,22 @@ export class Listeners {
     return !this.#lineage.isDoubtful && this.asked.every((l) => l.proof);
   }
 
+  /** Learned: the generation made it, and the held socket has taken it over. */
+  learn(socket: HeldSocket): void {
+    if (socket.adopted) this.#public.set(socket, socket.adopted);
+  }
+
+  /** Those that it does not listen at are given back, and stay with whoever does. Returns their sockets' numbers in /proc. */
+  keepOnly(isWanted: (socket: HeldSocket) => boolean): number[] {
+    const dropped = [...this.#public].filter(([socket]) => !isWanted(socket));
+    return dropped.flatMap(([socket, listener]) => {
+      const own = listener.fd < 0 ? [] : [fstatSync(listener.fd).ino];
+      this.#public.delete(socket);
+      listener[Symbol.dispose]();
+      return [...own, ...(socket.groupInodes?.() ?? [])];
+    });
+  }
+
   of(socket: HeldSocket): Listener | undefined {
     return this.#public.get(socket);
   }

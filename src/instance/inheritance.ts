@@ -6,14 +6,19 @@ import type { Tell } from "../events/service-event.ts";
 import type { Log } from "../log.ts";
 import { uidOf } from "../os/accounts.ts";
 import type { Os } from "../os/os.ts";
-import type { RunPlan } from "../plan/run-plan.ts";
+import { learns, type RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { addressOf, holdAll } from "../sockets/open.ts";
 import { format } from "../sockets/sockaddr.ts";
+import { parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { claimState } from "./predecessor.ts";
 import { doorOf } from "./run-dir.ts";
 import { type RecordedState, statePath } from "./state-file.ts";
 import { type Kept, prepareTakeover, type Takeover } from "./takeover.ts";
+
+/** Where addresses are learned, those that a survivor listens at are the ones that are known. */
+const learnedSpecs = (takeover: Takeover | undefined): SocketSpec[] =>
+  parseSpecs(takeover?.current.listeners.map(({ address }) => address) ?? [], "/");
 
 export interface Heir {
   plan: RunPlan;
@@ -69,7 +74,7 @@ export class Inheritance<K extends Keeper> implements Disposable {
   async hold(): Promise<Held> {
     const { plan, log } = this.heir;
     const sockets = await holdAll({
-      specs: plan.sockets,
+      specs: learns(plan) ? learnedSpecs(this.takeover) : plan.sockets,
       options: plan.socketOptions,
       cutover: plan.cutover,
       boundBy: plan.handover === "path" ? "server" : "hupwatch",
@@ -88,7 +93,7 @@ export class Held implements Disposable {
   #isPassedOn = false;
 
   constructor(
-    private readonly sockets: readonly HeldSocket[],
+    private readonly sockets: HeldSocket[],
     /** Generations live behind them, which go on serving. */
     private readonly isInUse: boolean,
   ) {}
@@ -100,7 +105,7 @@ export class Held implements Disposable {
   }
 
   /** To the supervisor, which lets go of them at its end. */
-  give(): readonly HeldSocket[] {
+  give(): HeldSocket[] {
     this.#isPassedOn = true;
     return this.sockets;
   }

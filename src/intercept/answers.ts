@@ -5,7 +5,8 @@
  * A call that is about a held address is never let through by mistake: where something fails there, it fails for the caller, too.
  */
 import { chmodSync, chownSync, closeSync, constants, fstatSync, openSync } from "node:fs";
-import { SystemError, setNonblocking } from "../os/libc.ts";
+import { constants as numbers } from "node:os";
+import { listen, SystemError, setNonblocking } from "../os/libc.ts";
 import {
   type Answer,
   FLAGS,
@@ -16,23 +17,20 @@ import {
 } from "../os/libc-intercept.ts";
 import { decode, type SocketAddress } from "../sockets/sockaddr.ts";
 import { type Call, RECORDED_OPTIONS, V6ONLY } from "./calls.ts";
+import { type Learning, learn, Refused } from "./learn.ts";
 import { Caller, intOf, type Notification } from "./notification.ts";
-import { type Given, givenForPath, givenForPort } from "./table.ts";
+import { type Given, givenForPath, givenForPort, type RecordedOption } from "./table.ts";
 
 /** What the keeper knows of a generation while it answers for it. */
 export interface Charge {
   readonly notify: number;
   readonly given: Given[];
+  /** Addresses that are not given are learned; undefined: they are the command's own business. */
+  readonly learning: Learning | undefined;
   /** What was set on sockets that are not bound yet, by the socket's number in /proc. */
   readonly options: Map<number, RecordedOption[]>;
   /** Tells what was seen; `pid` is the process that did it. */
   saw(what: "bound" | "listening", given: Given, pid: number): void;
-}
-
-export interface RecordedOption {
-  level: number;
-  option: number;
-  value: Uint8Array;
 }
 
 /** Sockets whose options are remembered at a time: a bind forgets them, and those that never bind are few. */
@@ -67,9 +65,33 @@ function answerBind(notification: Notification, caller: Caller, charge: Charge):
   if (inode === undefined || protocol === undefined) return "continue";
   const options = charge.options.get(inode) ?? [];
   charge.options.delete(inode);
-  const given = givenFor(address, protocol, options, caller, charge.given);
-  if (!given || !isNotificationValid(charge.notify, notification.id)) return "continue";
+  const known = givenFor(address, protocol, options, caller, charge.given);
+  if (!isNotificationValid(charge.notify, notification.id)) return "continue";
+  const given = known ?? learnt(address, protocol, options, caller, charge);
+  if (!given || "errno" in given) return given ?? "continue";
   return give(given, number, options, notification, caller, charge);
+}
+
+/** The errno is that of the caller's own bind. */
+function learnt(
+  address: SocketAddress,
+  protocol: string,
+  options: readonly RecordedOption[],
+  caller: Caller,
+  { learning, given }: Charge,
+): Given | { errno: keyof typeof numbers.errno } | undefined {
+  if (!learning) return undefined;
+  try {
+    const found = learn(address, protocol, options, caller, learning);
+    if (found) given.push(found);
+    return found;
+  } catch (error) {
+    if (error instanceof Refused || error instanceof SystemError)
+      return { errno: error.errno as keyof typeof numbers.errno };
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (code in numbers.errno) return { errno: code as keyof typeof numbers.errno };
+    throw error;
+  }
 }
 
 function givenFor(
@@ -129,6 +151,7 @@ function answerListen(notification: Notification, caller: Caller, charge: Charge
   if (!given) return "continue";
   if (!given.isListening) {
     given.isListening = true;
+    if (given.isLearned && charge.learning) listen(given.fd, charge.learning.backlog);
     charge.saw("listening", given, caller.pid);
   }
   return { value: 0 };

@@ -6,7 +6,7 @@ import { fstatSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { realClock } from "../os/clock.ts";
 import { watchForeign } from "../os/foreign.ts";
-import { close, connect, dup, isIPv6Only, SystemError } from "../os/libc.ts";
+import { close, connect, dup, getsockname, isIPv6Only, SystemError } from "../os/libc.ts";
 import {
   anonymousFile,
   packetSocket,
@@ -29,7 +29,7 @@ import {
   type SpawnRequest,
 } from "../os/spawn.ts";
 import { trampoline } from "../os/trampoline.ts";
-import { decode, encode } from "../sockets/sockaddr.ts";
+import { decode, encode, type SocketAddress } from "../sockets/sockaddr.ts";
 import type { ExecOrder } from "./become-command.ts";
 import { filterFor, isKnownMachine } from "./calls.ts";
 import { descriptorsFor, OWN_ENVIRONMENT, ownProgram, startKeeper } from "./programs.ts";
@@ -57,7 +57,11 @@ interface HeldCharge {
   listeners: readonly HandedListener[];
   /** Duplicates of its listeners and of what else stays open. */
   fds: readonly number[];
+  learns: { backlog: number } | undefined;
 }
+
+/** A listener that the keeper has made, at an address that nobody had named. */
+export type Learned = Extract<KeeperEvent, { event: "listening" }>;
 
 export class KeeperLink implements Disposable {
   #connection: number;
@@ -65,6 +69,8 @@ export class KeeperLink implements Disposable {
   /** By the child that they are below: what has bound an address. */
   readonly #binders = new Map<number, Set<number>>();
   readonly #ears = new Set<(heard: Heard) => void>();
+  /** By generation: where it listens, of what was given and what is learned. */
+  readonly #listening = new Map<number, Set<string>>();
   readonly #childOf = new Map<number, number>();
   readonly #charges = new Map<number, HeldCharge>();
   #isOver = false;
@@ -111,9 +117,9 @@ export class KeeperLink implements Disposable {
     else close(memory);
     const { children, charges } = "children" in reply ? reply : { children: [], charges: [] };
     for (const { pid, binders } of children) this.#binders.set(pid, new Set(binders));
-    for (const { generation, listeners, others } of charges) {
+    for (const { generation, listeners, others, learns } of charges) {
       const [notify = -1, ...own] = rest.splice(0, 1 + listeners.length + others);
-      this.#charges.set(generation, { generation, notify, listeners, fds: own });
+      this.#charges.set(generation, { generation, notify, listeners, fds: own, learns });
     }
     let line = "";
     await Bun.connect({
@@ -140,8 +146,8 @@ export class KeeperLink implements Disposable {
     this.#connection = startKeeper(this.door, this.memory);
     setSendBuffer(this.#connection, 2 * PACKET_BYTES_MAX);
     // First of all the calls: somebody waits for their answers.
-    for (const { generation, notify, listeners, fds } of this.#charges.values())
-      this.#ask({ do: "adopt", generation, listeners }, [notify, ...fds]);
+    for (const { generation, notify, listeners, fds, learns } of this.#charges.values())
+      this.#ask({ do: "adopt", generation, listeners, learns }, [notify, ...fds]);
     for (const pid of orphans) this.#watchOrphan(pid);
     await this.#attach();
   }
@@ -159,6 +165,7 @@ export class KeeperLink implements Disposable {
     if (event.event !== "exited") {
       if (event.event === "bound")
         this.#binders.get(this.#childOf.get(event.generation) ?? 0)?.add(event.pid);
+      if (event.event === "listening") this.#listeningAt(event.generation).add(event.address);
       if (event.event === "released") this.#letGo(event.generation);
       this.#tellAll(event);
       return;
@@ -178,6 +185,45 @@ export class KeeperLink implements Disposable {
     const charge = this.#charges.get(generation);
     this.#charges.delete(generation);
     for (const fd of charge ? [charge.notify, ...charge.fds] : []) close(fd);
+  }
+
+  #listeningAt(generation: number): Set<string> {
+    const known = this.#listening.get(generation) ?? new Set<string>();
+    this.#listening.set(generation, known);
+    return known;
+  }
+
+  #generationOf(pid: number): number {
+    return [...this.#childOf].find(([, child]) => child === pid)?.[0] ?? 0;
+  }
+
+  #forget(generation: number, inodes: readonly number[]): void {
+    const charge = this.#charges.get(generation);
+    if (!charge) return;
+    this.#ask({ do: "forget", generation, inodes }, []);
+    const isForgotten = charge.fds.map((fd) => inodes.includes(fstatSync(fd).ino));
+    const isKept = (_: unknown, i: number) => isForgotten[i] !== true;
+    for (const fd of charge.fds.filter((_, i) => isForgotten[i])) close(fd);
+    const listeners = charge.listeners.filter(isKept);
+    this.#charges.set(generation, { ...charge, listeners, fds: charge.fds.filter(isKept) });
+  }
+
+  /** A listener that the keeper has made for a generation, by its number in /proc; ours to close. Another keeper will have it, too. */
+  takeLearned({ generation, inode, address, privatePath }: Learned): number | undefined {
+    const fd = this.take(inode);
+    const charge = this.#charges.get(generation);
+    if (fd === undefined || !charge) return fd;
+    const at = decode(getsockname(fd));
+    const named: SocketAddress =
+      at.family === "unix" ? { family: "unix", path: address.replace(/^unix:/, "") } : at;
+    const ipv6Only = at.family === "inet6" && isIPv6Only(fd);
+    const listener = { address: named, alsoAt: [], ipv6Only, privatePath };
+    this.#charges.set(generation, {
+      ...charge,
+      listeners: [listener, ...charge.listeners],
+      fds: [dup(fd), ...charge.fds],
+    });
+    return fd;
   }
 
   /** It may have ended before anybody asks. */
@@ -236,6 +282,7 @@ export class KeeperLink implements Disposable {
           helperEnv: OWN_ENVIRONMENT,
           descriptors: descriptors.length,
           listeners,
+          learns: interception.learns,
         },
         [
           order,
@@ -252,6 +299,7 @@ export class KeeperLink implements Disposable {
         generation,
         notify,
         listeners,
+        learns: interception.learns,
         fds: [...interception.listeners.map((l) => l.fd), ...interception.kept].map(dup),
       });
       this.#binders.set(reply.pid, new Set());
@@ -277,7 +325,11 @@ export class KeeperLink implements Disposable {
       argv: words,
       env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
       directory: request.cwd,
-      filter: filterFor(unix.length > 0 ? "ports and paths" : "ports", process.arch, lengths),
+      filter: filterFor(
+        unix.length > 0 || request.interception?.learns ? "ports and paths" : "ports",
+        process.arch,
+        lengths,
+      ),
     };
   }
 
@@ -294,6 +346,8 @@ export class KeeperLink implements Disposable {
       pid,
       startTime,
       exited: exit.promise,
+      listening: () => this.#listening.get(this.#generationOf(pid)) ?? new Set(),
+      forget: (inodes) => this.#forget(this.#generationOf(pid), inodes),
       server: () => {
         const server = serverBelow({ pid, startTime }, this.#binders.get(pid) ?? []);
         return server?.pid === pid ? undefined : server;

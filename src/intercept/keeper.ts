@@ -34,7 +34,7 @@ import {
   waitFor,
 } from "../os/libc-intercept.ts";
 import { format } from "../sockets/sockaddr.ts";
-import { answerTo, type Charge, type RecordedOption } from "./answers.ts";
+import { answerTo, type Charge } from "./answers.ts";
 import type { ExecAnswer } from "./become-command.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
 import { decodeNotification } from "./notification.ts";
@@ -46,7 +46,7 @@ import {
   PACKET_BYTES_MAX,
   PROTOCOL,
 } from "./protocol.ts";
-import type { Given } from "./table.ts";
+import type { Given, RecordedOption } from "./table.ts";
 
 /** Far longer than the exec helper needs: whoever stops it then must not stop the keeper. */
 const HELPER_MS = 10_000;
@@ -63,7 +63,7 @@ interface Kept extends Charge {
   readonly generation: number;
   readonly handed: readonly HandedListener[];
   /** Descriptors that only stay open. */
-  readonly others: readonly number[];
+  readonly others: number[];
 }
 
 export interface KeeperStart {
@@ -209,6 +209,8 @@ export class Keeper {
         return this.#attach(fds);
       case "adopt":
         return this.#adopt(request, fds);
+      case "forget":
+        return { reply: this.#forget(request) };
       case "take":
         return this.#take(request.inode);
       case "start":
@@ -222,10 +224,13 @@ export class Keeper {
     if (events !== undefined) setNonblocking(events, true);
     const children = [...this.#children].map(([pid, binders]) => ({ pid, binders: [...binders] }));
     const kept = [...this.#charges.values()];
-    const charges = kept.map(({ generation, handed, others }) => ({
+    const charges = kept.map(({ generation, given, others, learning }) => ({
       generation,
-      listeners: handed,
+      listeners: given.map(({ address, alsoAt, ipv6Only, privatePath }) => ({
+        ...{ address, alsoAt, ipv6Only, privatePath },
+      })),
       others: others.length,
+      learns: learning && { backlog: learning.backlog },
     }));
     const ofCharges = kept.flatMap(({ notify, given, others }) => [
       notify,
@@ -240,10 +245,11 @@ export class Keeper {
 
   /** Its children are not ours, and how they end is seen by hupwatch; their calls are answered here from now on. */
   #adopt(
-    { generation, listeners }: Extract<KeeperRequest, { do: "adopt" }>,
+    { generation, listeners, learns }: Extract<KeeperRequest, { do: "adopt" }>,
     [notify = -1, ...fds]: readonly number[],
   ): { reply: KeeperReply } {
-    const charge = this.#charge(generation, notify, listeners, fds, new Set());
+    const learning = learns && { generation, backlog: learns.backlog, startedAtMs: 0 };
+    const charge = this.#charge({ generation, notify, handed: listeners, learning }, fds, new Set());
     // It may have bound them all before we came.
     for (const given of charge.given) given.isBound = true;
     const isInHand =
@@ -251,6 +257,18 @@ export class Keeper {
       this.#inHand.getUint32(NOTIFICATION_BYTES, true) === generation;
     if (isInHand) this.#answerInHand(charge);
     return { reply: { ok: true } };
+  }
+
+  #forget({ generation, inodes }: Extract<KeeperRequest, { do: "forget" }>): KeeperReply {
+    for (const charge of this.#charges.values()) {
+      if (charge.generation !== generation) continue;
+      const given = charge.given.filter((g) => inodes.includes(g.inode));
+      const others = charge.others.filter((fd) => inodes.includes(fstatSync(fd).ino));
+      for (const one of given) charge.given.splice(charge.given.indexOf(one), 1);
+      for (const one of others) charge.others.splice(charge.others.indexOf(one), 1);
+      for (const fd of new Set([...given.map((g) => g.fd), ...others])) close(fd);
+    }
+    return { ok: true };
   }
 
   #take(inode: number): { reply: KeeperReply; fds: number[] } {
@@ -267,6 +285,8 @@ export class Keeper {
   ): { reply: KeeperReply; fds?: number[] } {
     const { descriptors, generation, listeners } = request;
     const [order = -1] = fds;
+    // In the time of file systems: hupwatch has just written it.
+    const startedAtMs = fstatSync(order).mtimeMs;
     const standard = fds.slice(1, 4);
     const passed = fds.slice(4, 4 + descriptors);
     const ofListeners = fds.slice(4 + descriptors, 4 + descriptors + listeners.length);
@@ -281,7 +301,8 @@ export class Keeper {
       this.#children.set(pid, binders);
       theirEnd.close();
       const { notify, noNewPrivileges } = awaitCommand(ours);
-      this.#charge(generation, notify, listeners, [...ofListeners, ...others], binders);
+      const learning = request.learns && { generation, backlog: request.learns.backlog, startedAtMs };
+      this.#charge({ generation, notify, handed: listeners, learning }, [...ofListeners, ...others], binders);
       return { reply: { ok: true, pid, noNewPrivileges }, fds: [notify] };
     } catch (error) {
       for (const fd of [...ofListeners, ...others]) close(fd);
@@ -296,25 +317,36 @@ export class Keeper {
 
   /** From now on its calls are answered. `fds`: its listeners, and others that only stay open. */
   #charge(
-    generation: number,
-    notify: number,
-    handed: readonly HandedListener[],
+    about: Pick<Kept, "generation" | "notify" | "handed" | "learning">,
     fds: readonly number[],
     binders: Set<number>,
   ): Kept {
+    const { generation, notify, handed } = about;
     const given = handed.map((listener, i): Given => {
       const fd = fds[i] as number;
-      return { ...listener, fd, inode: fstatSync(fd).ino, isBound: false, isListening: false };
+      return {
+        ...listener,
+        fd,
+        inode: fstatSync(fd).ino,
+        isBound: false,
+        isListening: false,
+        isLearned: false,
+      };
     });
-    const saw: Charge["saw"] = (event, { address }, process) => {
+    const saw: Charge["saw"] = (event, { address, inode, isLearned, privatePath }, pid) => {
+      const about = { generation, pid, address: format(address) };
+      if (event === "listening") {
+        this.#tell({ event, ...about, inode, learned: isLearned, ...(privatePath ? { privatePath } : {}) });
+        return;
+      }
       // One line for each of them: workers that bind by themselves do it again and again.
-      if (event === "bound" && binders.has(process)) return;
-      if (event === "bound" && binders.size < MAX_BINDERS) binders.add(process);
-      this.#tell({ event, generation, pid: process, address: format(address) });
+      if (binders.has(pid)) return;
+      if (binders.size < MAX_BINDERS) binders.add(pid);
+      this.#tell({ event, ...about });
     };
     const options = new Map<number, RecordedOption[]>();
     const others = fds.slice(handed.length);
-    const charge = { generation, notify, handed, given, others, options, saw };
+    const charge = { ...about, given, others, options, saw };
     this.#charges.set(notify, charge);
     return charge;
   }

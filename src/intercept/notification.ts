@@ -95,6 +95,16 @@ export class Caller {
     return this.#reading(() => use(`/proc/${this.tid}`));
   }
 
+  /** Makes a file as it would be made by the caller: with its fsuid, its groups and its umask. */
+  withItsRights<T>(make: () => T): T {
+    const own = process.umask(this.#numbers("Umask", 8)[0] ?? 0o22);
+    try {
+      return withIdentity(this.identity, OWN, make);
+    } finally {
+      process.umask(own);
+    }
+  }
+
   #status: string | undefined;
 
   get #statusText(): string {

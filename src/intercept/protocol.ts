@@ -35,12 +35,21 @@ export type KeeperRequest =
       helperEnv: readonly string[];
       descriptors: number;
       listeners: readonly HandedListener[];
+      /** Other addresses are learned, with an accept queue of that length. */
+      learns: { backlog: number } | undefined;
     }
   /**
    * A keeper has died, and this one goes on for it. Beside it: the descriptor of the generation's filter, its listeners, and what else
    * is to stay open.
    */
-  | { do: "adopt"; generation: number; listeners: readonly HandedListener[] }
+  | {
+      do: "adopt";
+      generation: number;
+      listeners: readonly HandedListener[];
+      learns: { backlog: number } | undefined;
+    }
+  /** The generation does not listen at these and will not: by their sockets' numbers in /proc. */
+  | { do: "forget"; generation: number; inodes: readonly number[] }
   /** A listener that is kept, by its socket's number in /proc. */
   | { do: "take"; inode: number };
 
@@ -54,6 +63,7 @@ export interface KeptCharge {
   generation: number;
   listeners: readonly HandedListener[];
   others: number;
+  learns: { backlog: number } | undefined;
 }
 
 export type KeeperReply =
@@ -66,7 +76,17 @@ export type KeeperReply =
 
 export type KeeperEvent =
   | { event: "exited"; pid: number; code?: number; signal?: number }
-  | { event: "bound" | "listening"; generation: number; pid: number; address: string }
+  | { event: "bound"; generation: number; pid: number; address: string }
+  /** `learned`: the keeper has made it. */
+  | {
+      event: "listening";
+      generation: number;
+      pid: number;
+      address: string;
+      inode: number;
+      learned: boolean;
+      privatePath?: string;
+    }
   /** No process has its filter any more. */
   | { event: "released"; generation: number }
   | { event: "trouble"; generation: number; what: string };
@@ -100,15 +120,11 @@ export function readEvent(line: string): KeeperEvent | undefined {
         ? { event: "exited", pid: fields.pid, ...pick(fields, "code"), ...pick(fields, "signal") }
         : undefined;
     case "bound":
-    case "listening":
       return isCount(fields.generation) && isCount(fields.pid) && isText(fields.address)
-        ? {
-            event: fields.event,
-            generation: fields.generation,
-            pid: fields.pid,
-            address: fields.address,
-          }
+        ? { event: "bound", generation: fields.generation, pid: fields.pid, address: fields.address }
         : undefined;
+    case "listening":
+      return readListening(fields);
     case "released":
       return isCount(fields.generation) ? { event: "released", generation: fields.generation } : undefined;
     case "trouble":
@@ -118,6 +134,14 @@ export function readEvent(line: string): KeeperEvent | undefined {
     default:
       return undefined;
   }
+}
+
+function readListening(fields: Record<string, unknown>): KeeperEvent | undefined {
+  const { generation, pid, address, inode, learned, privatePath } = fields;
+  if (!isCount(generation) || !isCount(pid) || !isText(address) || !isCount(inode)) return undefined;
+  if (privatePath !== undefined && !isText(privatePath)) return undefined;
+  const path = privatePath === undefined ? {} : { privatePath };
+  return { event: "listening", generation, pid, address, inode, learned: learned === true, ...path };
 }
 
 const TEXT_MAX = 1000;

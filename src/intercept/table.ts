@@ -19,6 +19,8 @@ export interface Given {
   isBound: boolean;
   /** The generation has called listen(2) on it. */
   isListening: boolean;
+  /** The keeper has made it, in the place of an address that hupwatch did not know. */
+  isLearned: boolean;
 }
 
 const isWildcard = ({ host }: InetAddress): boolean => host === "0.0.0.0" || host === "::";
@@ -68,3 +70,10 @@ function isSameDirectory(ours: string, theirs: string): boolean {
 
 /** The socket's file is still the one of this name. */
 export const inodeAt = (path: string): number | undefined => lstatSync(path, { throwIfNoEntry: false })?.ino;
+
+/** Set on a socket before it was bound. */
+export interface RecordedOption {
+  level: number;
+  option: number;
+  value: Uint8Array;
+}

@@ -31,6 +31,8 @@ export interface Interception {
   listeners: readonly InterceptingListener[];
   /** Stay open as long as the generation lives, whatever becomes of hupwatch. */
   kept: readonly number[];
+  /** What else it listens on is learned, with an accept queue of that length. */
+  learns?: { backlog: number } | undefined;
 }
 
 /** What stands in the place of an address that the command binds. */
@@ -56,6 +58,10 @@ export interface Child {
   readonly exited: Promise<ExitStatus>;
   /** False where it is gone already. */
   kill(signal: string): boolean;
+  /** Where it listens by now, of the addresses that were given or are learned, as `format` writes them. */
+  listening?(): ReadonlySet<string>;
+  /** These sockets, by their numbers in /proc, are not its own: it does not listen there, and will not. */
+  forget?(inodes: readonly number[]): void;
   /** The server below it, where it is known to be no more than a wrapper of one. */
   server?(): Identity | undefined;
 }

@@ -13,7 +13,7 @@ import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import { metricsNote } from "./metrics.ts";
 import { type Options, usage } from "./options.ts";
 import { ownerOf } from "./owner.ts";
-import type { RunPlan } from "./run-plan.ts";
+import { learns, type RunPlan } from "./run-plan.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
 import { pathNote, releaseNote } from "./working-directory.ts";
 
@@ -32,7 +32,8 @@ export function planRun(options: Options): Planned {
   const traits = traitsOf({ words: given.words, env, directory, account, look: around.look });
   const sockets = asked.sockets ?? parseSpecs(traits.binds, options.here);
   const handover = chooseHandover(asked.handover, traits, sockets);
-  const isUnknown = sockets.length === 0 && asked.handover !== "none" ? traits.unknownBinds : undefined;
+  const needsAddresses = sockets.length === 0 && handover !== "intercept" && asked.handover !== "none";
+  const isUnknown = needsAddresses ? traits.unknownBinds : undefined;
   if (isUnknown !== undefined && around.look === undefined) throw refuseUnknown(isUnknown);
   const extraListener = around.runDir !== undefined && wantsExtra(traits, handover, sockets, given.cutover);
   const handedSockets = extraListener ? [...sockets, PROBE] : sockets;
@@ -47,7 +48,9 @@ export function planRun(options: Options): Planned {
     sockets: handover === "none" ? [] : sockets,
     socketOptions: socketOptions(asked, traits, given.user),
     handover,
-    checks: chooseChecks(asked.checks, traits, handover === "none" ? [] : sockets),
+    checks: learns({ handover, sockets })
+      ? (asked.checks ?? [])
+      : chooseChecks(asked.checks, traits, handover === "none" ? [] : sockets),
     generationPidfile: traits.generationPidfile,
     runDir: around.runDir,
     extraListener,
@@ -58,7 +61,7 @@ export function planRun(options: Options): Planned {
   const notes = [
     ...traits.notes,
     isUnknown,
-    ...(plan.sockets.length > 0 ? [] : (traits.notesUnbound ?? [])),
+    ...(plan.sockets.length > 0 || learns(plan) ? [] : (traits.notesUnbound ?? [])),
     directory === around.cwd ? releaseNote(directory) : undefined,
     pathNote(given.words[0] ?? "", directory, ownEnv),
     metricsNote(ownEnv),
@@ -88,8 +91,6 @@ function chooseHandover(
   traits: ServerTraits,
   sockets: readonly SocketSpec[],
 ): Handover {
-  if (mode === "intercept" && sockets.length === 0)
-    throw usage("--handover intercept: no socket is held that could be given", "name it with --bind");
   if (mode !== "auto") return mode;
   if (sockets.length === 0) return "none";
   if (hasPlaceholder(traits.words, "fd")) return "argv";

@@ -5,6 +5,10 @@ import type { SocketOptions } from "../sockets/held.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
 import type { StopStep } from "./stop-sequence.ts";
 
+/** Nothing is held from the start: the addresses are those where the first generation listens. */
+export const learns = ({ handover, sockets }: Pick<RunPlan, "handover" | "sockets">): boolean =>
+  handover === "intercept" && sockets.length === 0;
+
 export interface RunPlan {
   /** What people and the run dir call this instance. */
   name: string;

@@ -35,7 +35,8 @@ export const connectCheck = (): Check => ({
   },
 });
 
-function isAccepted(
+/** A connection was made there and has left the accept queue; `probes` keeps it between two looks. */
+export function isAccepted(
   listener: Listener,
   probes: Map<Listener, Probe | undefined>,
   note: (obstacle: string) => void,

@@ -11,9 +11,10 @@ import type { RecordedGeneration, Role, Snapshot } from "../generation/record.ts
 import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { unswappable } from "../generation/unheld.ts";
 import type { Os } from "../os/os.ts";
-import type { RunPlan } from "../plan/run-plan.ts";
+import { learns, type RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
 import { Rescue } from "../sockets/rescue.ts";
+import { format } from "../sockets/sockaddr.ts";
 import { completed } from "./completed.ts";
 import {
   assertState,
@@ -82,7 +83,7 @@ export class Supervisor {
 
   constructor(
     private readonly plan: RunPlan,
-    private readonly held: readonly HeldSocket[],
+    private readonly held: HeldSocket[],
     private readonly os: Os,
     private readonly outside: Outside,
     survivors?: { current: RecordedGeneration; last: Gen },
@@ -164,14 +165,39 @@ export class Supervisor {
     const pending = [...listeners].flatMap(([, listener]) => this.#rescues.get(listener) ?? []);
     if (pending.length === 0) {
       listeners.release();
+      this.#letGo();
       return;
     }
     void Promise.all(pending.map(async (rescue) => (await rescue).finish())).then((counts) => {
       for (const [, listener] of listeners) this.#rescues.delete(listener);
       listeners.release();
+      this.#letGo();
       const connections = counts.reduce((a, b) => a + b, 0);
       if (connections > 0) this.outside.tell({ event: "generation.rescued", generation: gen, connections });
     });
+  }
+
+  /** A generation listens at an address that nobody knew. False where that generation is over. */
+  learned(gen: Gen, socket: HeldSocket): boolean {
+    const generation = this.#generations.get(gen);
+    if (!generation || this.#state.phase === "over") return false;
+    this.held.push(socket);
+    generation.learn(socket);
+    this.outside.record(this.snapshot());
+    return true;
+  }
+
+  /** A learned address where no generation listens any more is let go of. */
+  #letGo(): void {
+    const { phase } = this.#state;
+    if (!learns(this.plan) || phase === "stopping" || phase === "over") return;
+    const generations = [...this.#generations.values()];
+    for (const socket of [...this.held]) {
+      if (generations.some(({ listeners }) => listeners.of(socket))) continue;
+      this.held.splice(this.held.indexOf(socket), 1);
+      socket[Symbol.dispose]();
+      this.outside.tell({ event: "socket.released", address: format(socket.address) });
+    }
   }
 
   /** An heir is asked when all those are gone who had its listeners: until then an orphan could answer in its place. */

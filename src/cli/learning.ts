@@ -1,0 +1,65 @@
+/**
+ * Addresses that a generation listens at and nobody has named: each is taken over from the keeper, as a survivor's is, and held from
+ * then on. What the keeper tells is the command's word: it is held only where the socket itself says the same.
+ */
+import type { Tell } from "../events/service-event.ts";
+import type { KeeperLink, Learned } from "../intercept/keeper-link.ts";
+import type { Log } from "../log.ts";
+import { close, getsockname, isListening } from "../os/libc.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import { holdAll } from "../sockets/open.ts";
+import { decode, format } from "../sockets/sockaddr.ts";
+import { parseSpecs } from "../sockets/spec.ts";
+import type { Supervisor } from "../swap/supervisor.ts";
+
+export interface Learner {
+  plan: RunPlan;
+  log: Log;
+  keeper: KeeperLink;
+  supervisor: Supervisor;
+  held: readonly HeldSocket[];
+  tell: Tell;
+}
+
+export function learnFrom(learner: Learner): Disposable {
+  const { keeper, log } = learner;
+  return keeper.listen((heard) => {
+    if (heard.event !== "listening" || !heard.learned) return;
+    learn(learner, heard).catch((error) => {
+      log.warn(
+        "socket.unlearned",
+        `cannot hold ${heard.address}: ${error instanceof Error ? error.message : error}`,
+      );
+    });
+  });
+}
+
+async function learn(
+  { plan, log, keeper, supervisor, held, tell }: Learner,
+  learned: Learned,
+): Promise<void> {
+  const { address, generation, privatePath } = learned;
+  if (held.some((socket) => format(socket.address) === address)) return;
+  const names = held.map(({ spec }) => spec.text);
+  const spec = parseSpecs([...names, address], "/").at(-1);
+  const fd = keeper.takeLearned(learned);
+  if (!spec || fd === undefined) return;
+  if (
+    !isListening(fd) ||
+    format(decode(getsockname(fd))) !== (privatePath ? `unix:${privatePath}` : address)
+  ) {
+    close(fd);
+    throw new Error("its socket says something else");
+  }
+  const [socket] = await holdAll({
+    specs: [spec],
+    options: plan.socketOptions,
+    cutover: plan.cutover,
+    inherited: () => ({ fd, privatePath }),
+    onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
+  });
+  if (!socket) return;
+  if (supervisor.learned(generation, socket)) tell({ event: "socket.learned", address, generation });
+  else socket.leave();
+}

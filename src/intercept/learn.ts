@@ -1,0 +1,130 @@
+/**
+ * An address that nobody has told hupwatch of: the keeper makes the socket in the place of the command's own, with no more rights
+ * than the command has, and listens when the command does. hupwatch takes it over from there, as it does a survivor's.
+ *
+ * Not learned: what has no fixed address (port 0, UDP), and sockets below a directory that the generation has made itself,
+ * which the next one makes anew (multiprocessing, agents).
+ */
+import { linkSync, readFileSync, readlinkSync, realpathSync, statSync, unlinkSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { bind, close, isIPv6Only, setFlag, setIPv6Only, setNoDelay, socket } from "../os/libc.ts";
+import { setOption } from "../os/libc-intercept.ts";
+import { encode, type InetAddress, type SocketAddress } from "../sockets/sockaddr.ts";
+import { privateName } from "../sockets/unix-path.ts";
+import { V6ONLY } from "./calls.ts";
+import type { Caller } from "./notification.ts";
+import type { Given, RecordedOption } from "./table.ts";
+
+export interface Learning {
+  generation: number;
+  /** Of the accept queue. */
+  backlog: number;
+  /** When the generation was started, in the time of file systems. */
+  startedAtMs: number;
+}
+
+const CAP_NET_BIND_SERVICE = 10;
+
+/** The listener-to-be, bound; undefined where such an address is not learned. Throws SystemError as the command's own bind would. */
+export function learn(
+  address: SocketAddress,
+  protocol: string,
+  options: readonly RecordedOption[],
+  caller: Caller,
+  learning: Learning,
+): Given | undefined {
+  if (!sharesOurWorld(caller)) return undefined;
+  switch (address.family) {
+    case "inet":
+    case "inet6":
+      return /^(MP)?TCP/.test(protocol) && address.port !== 0
+        ? learnPort(address, options, caller)
+        : undefined;
+    case "unix":
+      return protocol === "UNIX-STREAM" ? learnPath(address.path, caller, learning) : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** Another root, network or mount namespace means other addresses by the same names. */
+const sharesOurWorld = (caller: Caller): boolean =>
+  caller.look((root) => {
+    const isSame = (name: string) => readlinkSync(`${root}/${name}`) === readlinkSync(`/proc/self/${name}`);
+    return isSame("ns/net") && isSame("ns/mnt") && isSame("root");
+  });
+
+function learnPort(address: InetAddress, options: readonly RecordedOption[], caller: Caller): Given {
+  if (address.port < firstFreePort() && !caller.isCapable(CAP_NET_BIND_SERVICE)) throw refused("EACCES");
+  const fd = socket(address.family, false);
+  try {
+    setFlag(fd, "reuseaddr");
+    setNoDelay(fd);
+    for (const { level, option, value } of options) {
+      if (level === V6ONLY.level) {
+        if (value.some(Boolean)) setIPv6Only(fd);
+      } else setOption(fd, level, option, value);
+    }
+    // Without SO_REUSEPORT, so that the kernel refuses what a stranger listens on; with it from then on, for the next generation.
+    bind(fd, encode(address));
+    setFlag(fd, "reuseport");
+    return given(address, fd, address.family === "inet6" && isIPv6Only(fd));
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+function firstFreePort(): number {
+  try {
+    return Number(readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "latin1"));
+  } catch {
+    return 1024;
+  }
+}
+
+/** Bound beside and linked to the public path: so the next generation's can take its place by a rename. */
+function learnPath(written: string, caller: Caller, learning: Learning): Given | undefined {
+  const directory = caller.look((root) =>
+    realpathSync(written.startsWith("/") ? dirname(written) : join(`${root}/cwd`, dirname(written))),
+  );
+  if (statSync(directory).birthtimeMs >= learning.startedAtMs) return undefined;
+  const path = join(directory, basename(written));
+  const privatePath = privateName(path, learning.generation);
+  return caller.withItsRights(() => {
+    const fd = socket("unix", false);
+    try {
+      bind(fd, encode({ family: "unix", path: privatePath }));
+      try {
+        linkSync(privatePath, path);
+      } catch (error) {
+        unlinkSync(privatePath);
+        throw (error as NodeJS.ErrnoException).code === "EEXIST" ? refused("EADDRINUSE") : error;
+      }
+      return { ...given({ family: "unix", path }, fd, false), alsoAt: [], privatePath };
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  });
+}
+
+const given = (address: SocketAddress, fd: number, ipv6Only: boolean): Given => ({
+  address,
+  alsoAt: [],
+  fd,
+  inode: statSync(`/proc/self/fd/${fd}`).ino,
+  ipv6Only,
+  isBound: true,
+  isListening: false,
+  isLearned: true,
+});
+
+/** What the command is answered. */
+export class Refused extends Error {
+  constructor(readonly errno: "EACCES" | "EADDRINUSE") {
+    super(errno);
+  }
+}
+
+const refused = (errno: "EACCES" | "EADDRINUSE"): Refused => new Refused(errno);

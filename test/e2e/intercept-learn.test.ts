@@ -1,0 +1,154 @@
+/** `--handover intercept` without --bind: where the first generation listens is learned, held, steered and taken over. */
+import { expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { placeIn } from "../harness/contract.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { Lives } from "../harness/lives.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { freePort, tempDir, until } from "../harness/until.ts";
+import { BUILT, GUNICORNS } from "../setup/places.ts";
+
+const INTERCEPT = ["-w", "0.2", "--handover", "intercept"];
+
+const COMMANDS: Record<string, { needs?: string; words: (at: string) => string[] }> = {
+  Node: { words: (at) => ["node", "node.mjs", at] },
+  "Go, static": { needs: BUILT.go, words: (at) => [BUILT.go, at] },
+  "gunicorn behind a shell that stays": {
+    words: (at) => [
+      "sh",
+      "-c",
+      `${GUNICORNS.debian} wsgi:application -w 2 -b ${at.startsWith("/") ? `unix:${at}` : at}; exit $?`,
+    ],
+  },
+};
+
+const CASES = Object.entries(COMMANDS)
+  .filter(([, { needs }]) => needs === undefined || existsSync(needs))
+  .flatMap(([name, { words }]) =>
+    (["tcp", "unix"] as const).map((transport) => ({ name, transport, words })),
+  );
+
+// `node server.js` was rolled back by EADDRINUSE, and `./entrypoint.sh` lost its path with the first swap that was called a success.
+test.each(CASES)(
+  "$name over $transport: two swaps, a kill -9 and a start, nothing dropped",
+  async (c) => {
+    using dir = tempDir();
+    const place = await placeIn(dir.path, c.transport);
+    const target = c.transport === "unix" ? `unix:${place.at}` : place.at;
+    await using lives = new Lives([...INTERCEPT, "--", ...c.words(place.at)], { cwd: place.directory });
+    const first = await lives.start();
+    expect(first.log).toContain(`generation 1 listens at ${target}: held from now on`);
+    await using load = await startLoad({ target, rate: 200, afterFirstOk: true });
+    for (const generation of [2, 3]) {
+      await first.swap(generation);
+      await load.more(20);
+    }
+    first.signal("SIGKILL");
+    await first.exited;
+    await load.more(20);
+    const second = await lives.start();
+    expect(second.log).toContain("took over generation 3, which serves");
+    await load.version("4");
+    await second.swap(5);
+    expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
+    second.signal("SIGQUIT");
+    await second.exited;
+    await second.assertTreeGone();
+    if (c.transport === "unix") expect(existsSync(place.at)).toBe(false);
+  },
+  60_000,
+);
+
+/** Each address has a listener, and `stop` of the file's words closes none. */
+const LISTENS = `
+const http = require("http"), { readFileSync } = require("fs");
+for (const at of readFileSync("at", "utf8").trim().split(" "))
+  http.createServer((request, response) => response.end(process.env.HUPWATCH_GENERATION)).listen(...at.split(":").reverse().map((w, i) => i ? w : Number(w)));
+`;
+
+const ask = async (port: number) =>
+  await (await fetch(`http://127.0.0.1:${port}/`, { keepalive: false })).text();
+
+test("an address that the next version has not is let go of, and one that it has besides is held", async () => {
+  using dir = tempDir();
+  const [main, old, young] = [await freePort(), await freePort(), await freePort()];
+  writeFileSync(`${dir.path}/at`, `127.0.0.1:${main} 127.0.0.1:${old}`);
+  await using hupwatch = await startHupwatch(["-k", ...INTERCEPT, "--", "node", "-e", LISTENS], {
+    cwd: dir.path,
+  });
+  await hupwatch.until(new RegExp(`127.0.0.1:${old}: held`));
+  writeFileSync(`${dir.path}/at`, `127.0.0.1:${main} 127.0.0.1:${young}`);
+  await hupwatch.swap(2);
+  await hupwatch.until(new RegExp(`127.0.0.1:${young}: held`));
+  await hupwatch.until(new RegExp(`no generation listens at 127.0.0.1:${old} any more`));
+  expect(await ask(main)).toBe("2");
+  expect(await ask(young)).toBe("2");
+  expect(await ask(old).catch((error) => error.code)).toBe("ECONNREFUSED");
+  await hupwatch.swap(3);
+  expect(await ask(young)).toBe("3");
+}, 30_000);
+
+test("a new version that listens nowhere is rolled back, and the old one never noticed", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  writeFileSync(`${dir.path}/at`, `127.0.0.1:${port}`);
+  await using hupwatch = await startHupwatch(
+    [
+      "-k",
+      ...INTERCEPT,
+      "--ready-timeout",
+      "2s",
+      "--",
+      "sh",
+      "-c",
+      `[ -e broken ] && exec sleep 1000; exec node -e '${LISTENS}'`,
+    ],
+    { cwd: dir.path },
+  );
+  await hupwatch.until(/held from now on/);
+  writeFileSync(`${dir.path}/broken`, "");
+  hupwatch.hup();
+  await hupwatch.until(LOG.rolledBack);
+  expect(hupwatch.log).toContain(`it does not listen at 127.0.0.1:${port}`);
+  expect(await ask(port)).toBe("1");
+}, 30_000);
+
+test("port 0, UDP, and sockets of a directory of its own are the command's own business", async () => {
+  using dir = tempDir();
+  const own = `
+    const net = require("net"), dgram = require("dgram"), fs = require("fs");
+    net.createServer().listen(0, () => console.error("any port"));
+    dgram.createSocket("udp4").bind(0, () => console.error("a datagram socket"));
+    const mine = fs.mkdtempSync("mine-");
+    net.createServer().listen(mine + "/agent.sock", () => console.error("an agent"));
+    net.createServer((s) => s.end()).listen("lasting.sock", () => console.error("a path"));`;
+  await using hupwatch = await startHupwatch(["-k", ...INTERCEPT, "--", "node", "-e", own], {
+    cwd: dir.path,
+  });
+  for (const said of [/any port/, /a datagram socket/, /an agent/, /a path/]) await hupwatch.until(said);
+  expect(hupwatch.count(/held from now on/)).toBe(1);
+  expect(hupwatch.log).toContain(`generation 1 listens at unix:${dir.path}/lasting.sock: held from now on`);
+}, 30_000);
+
+test("what the kernel would refuse the command is refused", async () => {
+  using dir = tempDir();
+  const taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  writeFileSync(`${dir.path}/file`, "");
+  const tries = `
+    const net = require("net");
+    const tell = (what) => (error) => console.error(what, error.code);
+    net.createServer().on("error", tell("taken")).listen(${taken.port}, "127.0.0.1");
+    net.createServer().on("error", tell("file")).listen("file");
+    net.createServer().on("error", tell("nowhere")).listen("nowhere/app.sock");
+    net.createServer((s) => s.end()).listen("good.sock");`;
+  await using hupwatch = await startHupwatch(["-k", ...INTERCEPT, "--", "node", "-e", tries], {
+    cwd: dir.path,
+  });
+  await hupwatch.until(/taken EADDRINUSE/);
+  await hupwatch.until(/file EADDRINUSE/);
+  // libuv names it so where a directory is missing.
+  await hupwatch.until(/nowhere (ENOENT|EACCES)/);
+  taken.stop();
+  await until(() => hupwatch.count(/held from now on/) === 1, { what: "the good one" });
+}, 30_000);
