@@ -1,9 +1,9 @@
 /** Starts the programs of this room with hupwatch's own runtime, which need nothing of the machine but that. */
-import { openSync, rmSync } from "node:fs";
+import { openSync } from "node:fs";
 import { dirname } from "node:path";
-import { bind, close, listen } from "../os/libc.ts";
+import { close, listen } from "../os/libc.ts";
 import { packetSocket, socketPair, startProgram } from "../os/libc-intercept.ts";
-import { encode } from "../sockets/sockaddr.ts";
+import { bindAlone } from "../sockets/private-listener.ts";
 import { BLOCKED_SIGNALS } from "./protocol.ts";
 
 /** The programs of this room, as this hupwatch was started itself: from its sources, its bundles or one executable. */
@@ -52,11 +52,15 @@ export function descriptorsFor(standard: readonly (number | "ignore")[]): { fds:
   };
 }
 
-/** In the run directory, which is ours alone. */
+/** In the run directory, if that is ours alone at this moment. */
 function openDoor(path: string): number {
-  rmSync(path, { force: true });
   const fd = packetSocket();
-  bind(fd, encode({ family: "unix", path }));
-  listen(fd, 4);
-  return fd;
+  try {
+    bindAlone(fd, path);
+    listen(fd, 4);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
