@@ -6,6 +6,7 @@ import { findLeft } from "../instance/predecessor.ts";
 import { type RunDir, requireOwn, runsAlready } from "../instance/run-dir.ts";
 import { uidOf } from "../os/accounts.ts";
 import { requireRunnable } from "../os/lookup.ts";
+import { realOs } from "../os/os.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { generationEnvironment } from "../plan/environment.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
@@ -56,7 +57,7 @@ async function socketsToBind({ name, sockets, socketOptions, user }: RunPlan, { 
   const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions).catch(() => "")));
   const otherRunDirs = runDir.asked ? [] : ownRunDirs(env, uid);
   const left = findLeft({
-    ...{ runDir: runDir.path, name, otherRunDirs },
+    ...{ runDir: runDir.path, name, otherRunDirs, os: realOs },
     ...{ commandUid: uidOf(user), addresses: addresses.filter(Boolean) },
   });
   const taken = left?.generations.flatMap((g) => g.listeners.map((l) => l.address)) ?? [];

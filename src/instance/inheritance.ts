@@ -13,8 +13,8 @@ import { format } from "../sockets/sockaddr.ts";
 import { parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { claimState } from "./predecessor.ts";
 import { doorOf } from "./run-dir.ts";
-import { type RecordedState, statePath } from "./state-file.ts";
-import { type Kept, prepareTakeover, type Takeover } from "./takeover.ts";
+import { statePath } from "./state-file.ts";
+import { type Kept, type Left, prepareTakeover, type Takeover } from "./takeover.ts";
 
 /** Where addresses are learned, those that a survivor listens at are the ones that are known. */
 const learnedSpecs = (takeover: Takeover | undefined): SocketSpec[] =>
@@ -52,13 +52,10 @@ export class Inheritance<K extends Keeper> implements Disposable {
     keeperAt: (door: string) => Promise<K | undefined>,
   ): Promise<Inheritance<K>> {
     const { ownDir, plan } = heir;
-    const left = ownDir === undefined ? undefined : await leftBehind(heir, ownDir, os.pid);
-    const keeper = ownDir && left ? await keeperAt(doorOf(ownDir, left.name)) : undefined;
-    return new Inheritance(
-      heir,
-      await prepareTakeover(left, plan, keeper?.over(os) ?? os, tell, keeper?.take),
-      keeper,
-    );
+    const left = ownDir === undefined ? undefined : await leftBehind(heir, ownDir, os);
+    const keeper = ownDir && left ? await keeperAt(doorOf(ownDir, left.state.name)) : undefined;
+    const takeover = left && (await prepareTakeover(left, plan, keeper?.over(os) ?? os, tell, keeper?.take));
+    return new Inheritance(heir, takeover, keeper);
   }
 
   [Symbol.dispose](): void {
@@ -122,8 +119,8 @@ export class Held implements Disposable {
 async function leftBehind(
   { plan: { name, sockets, socketOptions, user }, otherRunDirs, log }: Heir,
   runDir: string,
-  pid: number,
-): Promise<RecordedState | undefined> {
+  os: Os,
+): Promise<Left | undefined> {
   const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions)));
   const onUnreadable = (why: string) =>
     log.warn(
@@ -131,13 +128,12 @@ async function leftBehind(
       `cannot read ${statePath(runDir, name)}: ${why}; if an earlier hupwatch '${name}' has left the service running, this start cannot take it over: end that service first`,
     );
   const left = claimState({
-    ...{ runDir, otherRunDirs, pid, name },
+    ...{ runDir, otherRunDirs, os, name },
     ...{ commandUid: uidOf(user), addresses, onUnreadable },
   });
-  if (left && left.name !== name)
-    log.info("instance.renamed", `the service of hupwatch '${left.name}' is '${name}' from now on`, {
-      from: left.name,
-    });
+  const from = left?.state.name;
+  if (from !== undefined && from !== name)
+    log.info("instance.renamed", `the service of hupwatch '${from}' is '${name}' from now on`, { from });
   return left;
 }
 

@@ -5,11 +5,13 @@
  */
 import { basename } from "node:path";
 import { HupwatchError } from "../error.ts";
-import { isRunning } from "../os/procfs.ts";
+import type { Os } from "../os/os.ts";
+import { type Asked, takeCensus } from "./census.ts";
+import { choose } from "./choice.ts";
 import { namesIn } from "./instances.ts";
 import { enterRunDir, InstanceLock, removeOwn, runsAlready } from "./run-dir.ts";
 import { putState, type RecordedState, readState, statePath } from "./state-file.ts";
-import { type Asked, findSurvivors } from "./survivors.ts";
+import type { Left } from "./takeover.ts";
 
 export interface Starter extends Asked {
   runDir: string;
@@ -17,38 +19,42 @@ export interface Starter extends Asked {
   name: string;
   /** Where else this user's hupwatches may have left something; ours alone, all of them. */
   otherRunDirs: readonly string[];
-  pid: number;
+  os: Os;
   /** The starter's own state is there and cannot be understood. */
   onUnreadable: (why: string) => void;
 }
 
 /** To look and touch nothing. */
-export type Looker = Omit<Starter, "pid" | "onUnreadable">;
+export type Looker = Omit<Starter, "onUnreadable">;
 
 /**
- * The state to take over from; it is at the starter's own place from then on, so that whoever comes next finds it there even
+ * What to take over from; its state is at the starter's own place from then on, so that whoever comes next finds it there even
  * if this start is killed. A living hupwatch's is never touched. Throws HupwatchError where one of our name lives, and
  * where the run directory cannot be written to.
  */
-export function claimState(starter: Starter): RecordedState | undefined {
-  const { runDir, name } = starter;
+export function claimState(starter: Starter): Left | undefined {
+  const { runDir, name, os } = starter;
   const own = readState(runDir, name, starter.onUnreadable);
   // Its lock was free all the same: somebody has emptied the run directory under it.
-  if (own && isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
-  if (hasSurvivors(own, starter)) return own;
+  if (own && os.isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
+  const left = leftOf(own, starter);
+  if (left && hasSurvivors(left)) return left;
   for (const [dir, other] of others(starter)) {
     const claimed = claim(starter, dir, other);
     if (claimed) return claimed;
   }
-  return own;
+  return left;
 }
 
 /** What a start would take over from; touches nothing. */
-export function findLeft(starter: Looker): RecordedState | undefined {
-  const own = readState(starter.runDir, starter.name);
-  if (hasSurvivors(own, starter)) return own;
-  const states = others(starter).map(([dir, other]) => readState(dir, other));
-  return states.find((s) => s && isOurs(s, starter) && !isRunning(s.hupwatch) && hasSurvivors(s, starter));
+export function findLeft(looker: Looker): RecordedState | undefined {
+  const own = leftOf(readState(looker.runDir, looker.name), looker);
+  if (own && hasSurvivors(own)) return own.state;
+  for (const [dir, other] of others(looker)) {
+    const left = claimable(readState(dir, other), looker);
+    if (left) return left.state;
+  }
+  return undefined;
 }
 
 /** Directory and name of all but the starter's own. */
@@ -59,32 +65,35 @@ const others = ({ runDir, name, otherRunDirs }: Looker): [dir: string, name: str
     ),
   );
 
-function claim(starter: Starter, dir: string, other: string): RecordedState | undefined {
+function claim(starter: Starter, dir: string, other: string): Left | undefined {
   if (!isOurs(readState(dir, other), starter)) return undefined;
-  using lock = lockUnlessAlive(dir, other, starter.pid);
+  using lock = lockUnlessAlive(dir, other, starter.os.pid);
+  if (!lock) return undefined;
   // Once more, under the lock: somebody else may have been quicker.
-  const state = readState(dir, other);
-  if (
-    !lock ||
-    !state ||
-    !isOurs(state, starter) ||
-    isRunning(state.hupwatch) ||
-    !hasSurvivors(state, starter)
-  )
-    return undefined;
+  const left = claimable(readState(dir, other), starter);
+  if (!left) return undefined;
   // Not renamed: the two may be on different file systems. Whoever finds both takes its own.
   using place = enterRunDir(starter.runDir, process.getuid?.() ?? 0);
-  putState(place, basename(statePath(starter.runDir, starter.name)), JSON.stringify(state));
+  putState(place, basename(statePath(starter.runDir, starter.name)), JSON.stringify(left.state));
   // Nobody listens behind the socket: who did is dead, and his lock is ours.
   for (const file of [basename(statePath(dir, other)), `${other}.sock`]) removeOwn(dir, file);
-  return state;
+  return left;
+}
+
+/** At an address of ours, with survivors and without a hupwatch. */
+function claimable(state: RecordedState | undefined, looker: Looker): Left | undefined {
+  if (!state || !isOurs(state, looker) || looker.os.isRunning(state.hupwatch)) return undefined;
+  const left = leftOf(state, looker);
+  return left && hasSurvivors(left) ? left : undefined;
 }
 
 const isOurs = (state: RecordedState | undefined, { addresses }: Looker) =>
   state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
 
-const hasSurvivors = (state: RecordedState | undefined, asked: Asked) =>
-  state !== undefined && findSurvivors(state, asked, () => false).current !== undefined;
+const leftOf = (state: RecordedState | undefined, looker: Looker): Left | undefined =>
+  state && { state, census: takeCensus(state, looker, looker.os) };
+
+const hasSurvivors = ({ census }: Left): boolean => choose(census).current !== undefined;
 
 function lockUnlessAlive(runDir: string, name: string, pid: number): InstanceLock | undefined {
   try {

@@ -5,22 +5,21 @@
  *
  * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
  */
-import { lstatSync } from "node:fs";
 import type { Tell } from "../events/service-event.ts";
 import { Generation } from "../generation/generation.ts";
-import type { RecordedGeneration, RecordedListener } from "../generation/record.ts";
+import type { RecordedGeneration } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
-import { uidOf } from "../os/accounts.ts";
 import { close, isReadable } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
 import { unixQueue } from "../os/sockdiag.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { InheritedListener } from "../sockets/held.ts";
-import { addressOf } from "../sockets/open.ts";
 import { removeNames } from "../sockets/unix-path.ts";
+import type { Census } from "./census.ts";
+import { choose } from "./choice.ts";
 import type { RecordedState } from "./state-file.ts";
-import { findSurvivors, holds, takeListener } from "./survivors.ts";
+import { takeGroup, takeListener } from "./take-listener.ts";
 
 export interface Takeover {
   current: RecordedGeneration;
@@ -34,39 +33,44 @@ export interface Takeover {
 /** A duplicate of a listener that an earlier hupwatch's keeper has, by its number in /proc. */
 export type Kept = (inode: number) => number | undefined;
 
+/** What an earlier hupwatch recorded, and who lives of it. */
+export interface Left {
+  state: RecordedState;
+  census: Census;
+}
+
 /** Undefined where nobody lives who could be taken over; what the dead left on disk is removed then. */
 export async function prepareTakeover(
-  state: RecordedState | undefined,
+  { state, census }: Left,
   plan: RunPlan,
   os: Os,
   tell: Tell,
   kept: Kept = () => undefined,
 ): Promise<Takeover | undefined> {
-  if (!state) return undefined;
-  const take = (survivor: RecordedGeneration, inode: number) => kept(inode) ?? takeListener(survivor, inode);
-  const addresses = await Promise.all(plan.sockets.map((spec) => addressOf(spec, plan.socketOptions)));
-  const asked = { commandUid: uidOf(plan.user), addresses };
-  const { current, others, last } = findSurvivors(state, asked, isPublic);
+  const { current, others, endOthers } = choose(census);
+  const take = (inode: number, survivors: readonly RecordedGeneration[]) => {
+    for (const survivor of survivors) {
+      const fd = kept(inode) ?? takeListener(survivor, inode, os);
+      if (fd !== undefined) return fd;
+    }
+    return undefined;
+  };
   const end = async () => {
     await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, tell)));
     removeDeadNames(state, current);
   };
-  if (!current) {
-    await end();
-    return undefined;
-  }
-  // Who cannot be steered away from can only be ended first; what then is alone in its group is found without an order.
-  if (!knowsGroups(current, others)) await end();
+  if (endOthers === "before") await end();
+  if (!current) return undefined;
   const everybody = [current, ...others];
   return {
     current,
-    last,
+    last: census.last,
     inherited(address) {
       const listener = current.listeners.find((l) => l.address === address);
       if (!listener) return undefined;
       return {
-        fd: take(current, listener.inode),
-        group: takeGroup(everybody, listener, take),
+        fd: take(listener.inode, [current]),
+        group: takeGroup(listener.group ?? [], (inode) => take(inode, everybody)),
         inode: listener.inode,
         order: listener.group,
         privatePath: listener.privatePath,
@@ -82,40 +86,31 @@ export async function prepareTakeover(
   };
 }
 
-/** The order of every SO_REUSEPORT group is still the recorded one: no member has gone, and none is missing in the record. */
-function knowsGroups(current: RecordedGeneration, others: readonly RecordedGeneration[]): boolean {
-  const everybody = [current, ...others];
-  return current.listeners.every(
-    ({ address, group }) =>
-      !group ||
-      (group.every((inode) => inode === 0 || everybody.some((survivor) => holds(survivor, inode))) &&
-        others.every(
-          ({ listeners }) =>
-            listeners.length > 0 && listeners.every((l) => l.address !== address || group.includes(l.inode)),
-        )),
-  );
-}
-
 /** The hupwatch that flipped to the current one may have died right then: the others get the time that it would have given. */
 async function settleOthers(
   current: RecordedGeneration,
   others: readonly RecordedGeneration[],
-  { clock }: Os,
+  os: Os,
 ): Promise<void> {
   if (others.length === 0) return;
   const own = new Set(current.listeners.map((l) => l.inode));
   using queues = new DisposableStack();
   const hasQueued = others.flatMap((survivor) =>
-    survivor.listeners.filter((l) => !own.has(l.inode)).map((l) => queueOf(survivor, l.inode, queues)),
+    survivor.listeners.filter((l) => !own.has(l.inode)).map((l) => queueOf(survivor, l.inode, queues, os)),
   );
   const settled = Promise.withResolvers<void>();
-  settle(clock, SETTLE_MS, () => hasQueued.some((look) => look()), settled.resolve);
+  settle(os.clock, SETTLE_MS, () => hasQueued.some((look) => look()), settled.resolve);
   await settled.promise;
 }
 
 /** By a duplicate of the listener, else by the kernel's tables, of which a sandbox may hide that of Unix sockets. */
-function queueOf(survivor: RecordedGeneration, inode: number, queues: DisposableStack): () => boolean {
-  const fd = takeListener(survivor, inode);
+function queueOf(
+  survivor: RecordedGeneration,
+  inode: number,
+  queues: DisposableStack,
+  os: Os,
+): () => boolean {
+  const fd = takeListener(survivor, inode, os);
   if (fd === undefined) return () => tcpQueue(inode) > 0 || (unixQueue(inode) ?? 0) > 0;
   queues.defer(() => close(fd));
   return () => isReadable(fd);
@@ -126,15 +121,6 @@ function removeDeadNames({ generations }: RecordedState, current: RecordedGenera
   const inUse = new Set(current?.listeners.map((l) => l.privatePath));
   for (const { address, privatePath } of generations.flatMap((g) => g.listeners))
     if (privatePath && !inUse.has(privatePath)) removeNames(address, privatePath);
-}
-
-/** The public path is a name of its private listener: that is what clients reach, whatever the state file says. */
-function isPublic(generation: RecordedGeneration): boolean {
-  return generation.listeners.some(({ address, privatePath }) => {
-    if (!privatePath || !address.startsWith("unix:")) return false;
-    const inode = inodeOf(privatePath);
-    return inode !== undefined && inode === inodeOf(address.slice("unix:".length));
-  });
 }
 
 function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, tell: Tell): Promise<void> {
@@ -153,24 +139,3 @@ function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, tell: Tell)
   generation.retire(survivor.role === "starting" ? "abandon" : "graceful");
   return gone.promise;
 }
-
-/** All of them or none: a group with a gap has another order. */
-function takeGroup(
-  everybody: readonly RecordedGeneration[],
-  { group = [] }: RecordedListener,
-  take: (survivor: RecordedGeneration, inode: number) => number | undefined,
-): number[] {
-  const takeOne = (inode: number) => {
-    for (const survivor of everybody) {
-      const fd = take(survivor, inode);
-      if (fd !== undefined) return fd;
-    }
-    return undefined;
-  };
-  const taken = group.map(takeOne);
-  if (taken.every((fd) => fd !== undefined)) return taken;
-  for (const fd of taken) if (fd !== undefined) close(fd);
-  return [];
-}
-
-const inodeOf = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.ino;

@@ -1,16 +1,28 @@
 /** The one seam to the operating system: a record of functions, real by default, driven by hand in tests. */
-import { statSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { accepts } from "./accepting.ts";
 import { type Clock, realClock } from "./clock.ts";
 import { type Accepting, type ConnectionWatch, watchConnections } from "./connections.ts";
+import { socketsOf } from "./descriptors.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
 import { listenersOf, type OwnListener } from "./own-listeners.ts";
-import { expects, type Identity, isSame, type Process, realUidOf, type TreeQuery, treeOf } from "./procfs.ts";
+import {
+  expects,
+  type Identity,
+  isRunning,
+  isSame,
+  marked,
+  type Process,
+  realUidOf,
+  type TreeQuery,
+  treeOf,
+} from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 import { strayChildren } from "./strays.ts";
+import { takeDescriptor } from "./take-descriptor.ts";
 
 export interface Os {
   readonly pid: number;
@@ -29,6 +41,16 @@ export interface Os {
   strays(): Process[];
   /** Its real one; undefined where that very process is gone. */
   uidOf(identity: Identity): number | undefined;
+  /** It runs, and not as a zombie. */
+  isRunning(identity: Identity): boolean;
+  /** Processes whose environment has that line. */
+  marked(line: string): { process: Process; environment: string[] }[];
+  /** Its sockets by their numbers in /proc, with a descriptor of each. */
+  socketsOf(pid: number): ReadonlyMap<string, number>;
+  /** A duplicate of that process' descriptor, ours to close; undefined where the kernel does not let us. */
+  takeDescriptor(pid: number, fd: number): number | undefined;
+  /** Of the file itself, where it is a link, too; undefined where there is none. */
+  inodeOf(path: string): number | undefined;
   /** Connections of these places that these processes hold, idle ones included. */
   watchConnections(pids: () => readonly number[], places: readonly Accepting[]): ConnectionWatch;
   /** Whether one of these processes is about to accept from the listener with this inode; false where /proc does not tell. */
@@ -53,6 +75,11 @@ export const realOs: Os = {
   tree: (query) => treeOf({ ...query, self: process.pid }),
   strays: () => strayChildren(process.pid),
   uidOf: realUidOf,
+  isRunning,
+  marked,
+  socketsOf,
+  takeDescriptor,
+  inodeOf: (path) => lstatSync(path, { throwIfNoEntry: false })?.ino,
   watchConnections,
   accepts,
   listenersOf,

@@ -140,6 +140,13 @@ export function environmentOf(pid: number): string[] {
   }
 }
 
+/** Processes whose environment, as they were started with it, has that line. */
+export const marked = (line: string): { process: Process; environment: string[] }[] =>
+  allProcesses().flatMap((process) => {
+    const environment = environmentOf(process.pid);
+    return environment.includes(line) ? [{ process, environment }] : [];
+  });
+
 export interface TreeQuery {
   leader: Identity;
   /** Lines that mark the environment of everybody in the tree, e.g. `HUPWATCH_GENERATION=3`. All must be there. */

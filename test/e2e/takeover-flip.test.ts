@@ -4,8 +4,9 @@
  */
 import { expect, test } from "bun:test";
 import { linkSync, renameSync, rmSync } from "node:fs";
-import { takeListener } from "../../src/instance/survivors.ts";
+import { takeListener } from "../../src/instance/take-listener.ts";
 import { attachReuseportSelector, close } from "../../src/os/libc.ts";
+import { realOs } from "../../src/os/os.ts";
 import { everybodyTo } from "../../src/sockets/selectors.ts";
 import { assertHealthy, filesOf, servedBy, socketFiles } from "../harness/health.ts";
 import type { Hupwatch } from "../harness/hupwatch.ts";
@@ -47,7 +48,7 @@ function flipTo(lives: Lives, number: number, bind: string): void {
     rmSync(link, { force: true }); // rename(2) between two names of one inode does nothing
     return;
   }
-  const fd = takeListener(generation, inode);
+  const fd = takeListener(generation, inode, realOs);
   if (fd === undefined) throw new Error(`the kernel does not hand out the listener of generation ${number}`);
   attachReuseportSelector(fd, everybodyTo(group.indexOf(inode)));
   close(fd);

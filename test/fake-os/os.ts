@@ -113,6 +113,26 @@ export class FakeOs implements Os {
     return 1000;
   }
 
+  isRunning({ pid }: { pid: number }): boolean {
+    return this.children.some((child) => child.pid === pid && child.running);
+  }
+
+  marked(): [] {
+    return [];
+  }
+
+  socketsOf(): ReadonlyMap<string, number> {
+    return new Map();
+  }
+
+  takeDescriptor(): undefined {
+    return undefined;
+  }
+
+  inodeOf(): undefined {
+    return undefined;
+  }
+
   expects(): boolean {
     return true;
   }

@@ -1,0 +1,126 @@
+/**
+ * Who lives of an earlier hupwatch's generations, and what they hold: facts, gathered once, behind the Os seam. What follows from
+ * them is choice.ts.
+ */
+import { type RecordedGeneration, type RecordedListener, treeQueryOf } from "../generation/record.ts";
+import type { Os } from "../os/os.ts";
+import { RELAY } from "../os/output.ts";
+import type { Process } from "../os/procfs.ts";
+import { listeningAt } from "../sockets/listening.ts";
+import type { RecordedState } from "./state-file.ts";
+
+/** A generation that goes on serving although its hupwatch died or left, or what is left of one. */
+export interface Survivor extends RecordedGeneration {
+  /** The state file names its leader; else only environments tell of it, which anything of that user can have. */
+  isRecorded: boolean;
+  /** Its leader runs. */
+  isLed: boolean;
+  /** One of its processes, not merely the relay of its output, has a listener of its open. */
+  mayAccept: boolean;
+  /** A public Unix path is a name of a listener of its: that is what clients reach, whatever the state file says. */
+  isPublic: boolean;
+  /** Sockets that its processes have open, by their numbers in /proc. A relay counts: it keeps a listener in its group. */
+  sockets: ReadonlySet<number>;
+}
+
+export interface Census {
+  /** Recorded ones in the order of the state file, then the others. */
+  survivors: readonly Survivor[];
+  /** The highest number given to a generation so far. */
+  last: number;
+}
+
+/** What the start that looks knows by itself. */
+export interface Asked {
+  /** Of its command; undefined where it has a name that only the system's libraries can look up. */
+  commandUid: number | undefined;
+  /** That it is to hold, as `format` writes them. */
+  addresses: readonly string[];
+}
+
+export function takeCensus(state: RecordedState, asked: Asked, os: Os): Census {
+  const started = state.generations.filter((g) => g.pid > 0 && !isSomebodyElses(g, os));
+  const recorded = started
+    .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? asked.commandUid }, true, os))
+    .filter(({ isLed, tree }) => isLed || tree.length > 0);
+  const found = unrecorded(state, asked, os).map((g) => survivorOf(g, false, os, asked.addresses));
+  const survivors = [...recorded, ...found].map(({ tree: _, ...survivor }) => survivor);
+  return { survivors, last: Math.max(state.last, ...survivors.map((g) => g.number)) };
+}
+
+/** `addresses`: where a listener of its is looked for, if none is recorded. */
+function survivorOf(
+  g: RecordedGeneration,
+  isRecorded: boolean,
+  os: Os,
+  addresses: readonly string[] = [],
+): Survivor & { tree: Process[] } {
+  const tree = os.tree(treeQueryOf(g));
+  const held = tree.map((process) => ({ process, inodes: inodesOf(process, os) }));
+  const sockets = new Set(held.flatMap(({ inodes }) => inodes));
+  const listeners = g.listeners.length > 0 ? g.listeners : foundAt(addresses, sockets);
+  const hasOne = (inodes: readonly number[]) => listeners.some(({ inode }) => inodes.includes(inode));
+  return {
+    ...{ ...g, listeners, isRecorded, sockets, tree },
+    isLed: os.isRunning(g),
+    mayAccept: held.some(({ process, inodes }) => process.command !== RELAY && hasOne(inodes)),
+    isPublic: listeners.some((listener) => isPublic(listener, os)),
+  };
+}
+
+const inodesOf = ({ pid }: Process, os: Os): number[] => [...os.socketsOf(pid).keys()].map(Number);
+
+/** What it has in its hands of all that the kernel knows to listen there. */
+const foundAt = (addresses: readonly string[], sockets: ReadonlySet<number>): RecordedListener[] =>
+  addresses.flatMap((address) =>
+    listeningAt(address)
+      .filter(({ inode }) => sockets.has(inode))
+      .map((listening) => ({ address, ...listening })),
+  );
+
+function isPublic({ address, privatePath }: RecordedListener, os: Os): boolean {
+  if (!privatePath || !address.startsWith("unix:")) return false;
+  const inode = os.inodeOf(privatePath);
+  return inode !== undefined && inode === os.inodeOf(address.slice("unix:".length));
+}
+
+/**
+ * After a restart of the machine, or of a container that keeps its run directory, a number and a start time may come again. A
+ * process of root's may have become any user since, and sudo(8) makes any user root; no other change is in its power.
+ */
+function isSomebodyElses(g: RecordedGeneration, os: Os): boolean {
+  const uid = os.uidOf(g);
+  return uid !== undefined && uid !== 0 && ![undefined, 0, uid].includes(g.uid);
+}
+
+/** It could do what it liked anyway. */
+const ROOT = 0;
+
+/**
+ * Started in the instant between the fork and the state's write, or while the disk was full: whose pid is known only by
+ * their environment. That of another user's process says nothing.
+ */
+function unrecorded(state: RecordedState, asked: Asked, os: Os): RecordedGeneration[] {
+  const uids = [ROOT, process.getuid?.(), asked.commandUid, ...state.generations.map((g) => g.uid)];
+  const trusted = new Set(uids.filter((uid) => uid !== undefined));
+  const started = new Set(state.generations.filter((g) => g.pid > 0).map((g) => g.number));
+  const found = new Map<number, RecordedGeneration>();
+  const hupwatchPid = state.hupwatch.pid;
+  for (const { process, environment } of os.marked(`HUPWATCH_PID=${hupwatchPid}`)) {
+    const number = generationOf(environment, state.name);
+    const uid = os.uidOf(process);
+    if (number === undefined || started.has(number) || uid === undefined || !trusted.has(uid)) continue;
+    const { pid, startTime } = process;
+    if ((found.get(number)?.startTime ?? Number.POSITIVE_INFINITY) <= startTime) continue;
+    const { role = "starting", listeners = [] } = state.generations.find((g) => g.number === number) ?? {};
+    found.set(number, { pid, startTime, uid, number, role, listeners, hupwatchPid });
+  }
+  return [...found.values()];
+}
+
+function generationOf(environment: readonly string[], name: string): number | undefined {
+  if (!environment.includes(`HUPWATCH_NAME=${name}`)) return undefined;
+  const mark = "HUPWATCH_GENERATION=";
+  const number = Number(environment.find((line) => line.startsWith(mark))?.slice(mark.length));
+  return Number.isSafeInteger(number) && number > 0 ? number : undefined;
+}

@@ -1,0 +1,47 @@
+/** What follows from a census: which survivor is swapped from, and in which order the others go. Pure. */
+import type { Census, Survivor } from "./census.ts";
+
+export interface Choice {
+  /** The one that clients reach; undefined where none is left that could answer them. */
+  current: Survivor | undefined;
+  /** Unfinished or retired ones, to be ended before the next swap. */
+  others: Survivor[];
+  /**
+   * When the others end: `after` clients have been steered away from them, or `before` anything is held, since the order of a
+   * SO_REUSEPORT group is no longer known and nothing can be steered; what then is alone in its group is found without an order.
+   */
+  endOthers: "before" | "after";
+}
+
+export function choose({ survivors }: Census): Choice {
+  const able = survivors.filter(isAble);
+  // Those that share a listener are all behind the public path.
+  const reached = able.filter(({ isPublic }) => isPublic);
+  const current =
+    reached.find((g) => g.role === "serving") ??
+    reached[0] ??
+    able.find((g) => g.role === "serving") ??
+    able.findLast((g) => g.role === "starting") ??
+    able.at(-1);
+  const others = survivors.filter((g) => g !== current);
+  return { current, others, endOthers: current && knowsGroups(current, others) ? "after" : "before" };
+}
+
+/**
+ * What a dead leader left behind may be workers that still accept, or nothing but a log's relay. Of one that nobody recorded
+ * only what it listens on shows that clients reach it.
+ */
+const isAble = ({ isRecorded, isLed, mayAccept }: Survivor): boolean => (isRecorded && isLed) || mayAccept;
+
+/** The order of every SO_REUSEPORT group is still the recorded one: no member has gone, and none is missing in the record. */
+function knowsGroups(current: Survivor, others: readonly Survivor[]): boolean {
+  const everybody = [current, ...others];
+  // 0 stands for a member that is never to be used.
+  const isThere = (inode: number) => inode === 0 || everybody.some(({ sockets }) => sockets.has(inode));
+  return current.listeners.every(({ address, group }) => {
+    if (!group) return true;
+    const isKnown = ({ listeners }: Survivor) =>
+      listeners.length > 0 && listeners.every((l) => l.address !== address || group.includes(l.inode));
+    return group.every(isThere) && others.every(isKnown);
+  });
+}

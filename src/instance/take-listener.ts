@@ -1,0 +1,22 @@
+/** Listeners of survivors, taken out of their processes (pidfd_getfd(2)). */
+import { type RecordedGeneration, treeQueryOf } from "../generation/record.ts";
+import { close } from "../os/libc.ts";
+import type { Os } from "../os/os.ts";
+
+/** A duplicate, by the number that the socket has in /proc; undefined where the kernel does not let us (another user, or Yama's ptrace_scope). */
+export function takeListener(survivor: RecordedGeneration, inode: number, os: Os): number | undefined {
+  for (const { pid } of os.tree(treeQueryOf(survivor))) {
+    const fd = os.socketsOf(pid).get(String(inode));
+    const taken = fd === undefined ? undefined : os.takeDescriptor(pid, fd);
+    if (taken !== undefined) return taken;
+  }
+  return undefined;
+}
+
+/** All listeners of a group in its order, or none: a group with a gap has another order. */
+export function takeGroup(group: readonly number[], take: (inode: number) => number | undefined): number[] {
+  const taken = group.map(take);
+  if (taken.every((fd) => fd !== undefined)) return taken;
+  for (const fd of taken) if (fd !== undefined) close(fd);
+  return [];
+}
