@@ -6,12 +6,17 @@ import type { Event } from "../swap/machine.ts";
 
 const FORWARDED = ["SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU"] as const;
 
-/** Until disposed of. `nohup`: SIGHUP was ignored when hupwatch started, and stays ignored. */
+export interface SignalOptions {
+  killAtExit: boolean;
+  /** SIGHUP was ignored when hupwatch started, and stays ignored. */
+  isNohup: boolean;
+  onChildEnd: () => void;
+}
+
+/** Until disposed of. */
 export function listenToSignals(
   post: (event: Event) => void,
-  killAtExit: boolean,
-  nohup: boolean,
-  onChildEnd: () => void,
+  { killAtExit, isNohup, onChildEnd }: SignalOptions,
   log: Log,
 ): Disposable {
   const handlers = new Map<NodeJS.Signals, () => void>();
@@ -20,7 +25,7 @@ export function listenToSignals(
       log.debug("signal", `received ${signal}`, { signal });
       post(event);
     });
-  if (nohup)
+  if (isNohup)
     log.warn(
       "signal.nohup",
       "SIGHUP was ignored when hupwatch started (nohup), so a closing terminal swaps nothing, and neither does kill -HUP: start it with setsid instead of nohup to swap by signal",

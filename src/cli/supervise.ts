@@ -45,8 +45,10 @@ export async function supervise(
   return exitCodeOf(ending, plan.stopSequence);
 }
 
-const signalsTo = ({ post }: Supervisor, { killAtExit }: RunPlan, { look }: Reaper, log: Log): Disposable =>
-  listenToSignals(post, killAtExit, process.env.HUPWATCH_SIGHUP === "nohup", look, log);
+const signalsTo = (supervisor: Supervisor, { killAtExit }: RunPlan, reaper: Reaper, log: Log): Disposable => {
+  const isNohup = process.env.HUPWATCH_SIGHUP === "nohup";
+  return listenToSignals(supervisor.post, { killAtExit, isNohup, onChildEnd: reaper.look }, log);
+};
 
 function tellBegin(
   { name, ...plan }: RunPlan,

@@ -93,13 +93,13 @@ export class Supervisor {
     this.#state = this.#first.state;
     this.#ownAddresses = new OwnAddresses(outside.tell);
     if (survivors) {
-      this.#generation(survivors.current.number).adopt(survivors.current);
+      this.#create(survivors.current.number).adopt(survivors.current);
       this.#public = survivors.current.number;
       this.#reached.add(survivors.current.number);
     }
   }
 
-  #generation(gen: Gen): Generation {
+  #create(gen: Gen): Generation {
     const generation = new Generation(gen, this.plan, this.held, this.os, this.post, this.outside.tell);
     this.#generations.set(gen, generation);
     return generation;
@@ -281,7 +281,7 @@ export class Supervisor {
   }
 
   #boot({ gen, public: isPublic, heirOf, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
-    const generation = this.#generation(gen);
+    const generation = this.#create(gen);
     try {
       if (!isPublic) this.#requireHeld();
       generation.listen(heirOf === undefined ? undefined : this.#generations.get(heirOf));
