@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { RecordedGeneration } from "../generation/record.ts";
 import { readSmall } from "../os/place.ts";
 import { isSame, processOf } from "../os/procfs.ts";
-import { runDirsBeside } from "./run-dir.ts";
+import { ownRunDir, runDirsBeside } from "./run-dir.ts";
 import { readState } from "./state-file.ts";
 
 export interface Instance {
@@ -29,8 +29,7 @@ export function runDirsOf(
 ): string[] {
   if (asked !== undefined) return [asked];
   const xdg = env.XDG_RUNTIME_DIR?.startsWith("/") ? [join(env.XDG_RUNTIME_DIR, "hupwatch")] : [];
-  const own =
-    uid === 0 ? ["/run/hupwatch"] : [`/tmp/hupwatch-${uid}`, ...runDirsBeside(`/tmp/hupwatch-${uid}`, uid)];
+  const own = [ownRunDir(uid), ...(uid === 0 ? [] : runDirsBeside(ownRunDir(uid), uid))];
   return [...new Set([...xdg, `/run/user/${uid}/hupwatch`, ...own])];
 }
 

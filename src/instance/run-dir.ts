@@ -34,8 +34,11 @@ export function chooseRunDir(
   if (asked !== undefined) return { path: asked, asked: true };
   if (env.XDG_RUNTIME_DIR?.startsWith("/"))
     return { path: join(env.XDG_RUNTIME_DIR, "hupwatch"), asked: false };
-  return { path: uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`, asked: false };
+  return { path: ownRunDir(uid), asked: false };
 }
+
+/** Where no runtime directory is given to this user. */
+export const ownRunDir = (uid: number): string => (uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`);
 
 const FIX = { hint: "remove it, or choose another one with --run-dir" };
 

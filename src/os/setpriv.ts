@@ -1,6 +1,6 @@
 /** What setpriv(1) does between us and the command: another user or group, and the parent's death signal. */
-import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
+import { groupRow, groupsWith, numberIn, userRow } from "./accounts.ts";
 import type { FileIdentity } from "./libc.ts";
 
 export interface Account {
@@ -20,19 +20,19 @@ export function identityOptions({ user, group }: Account): string[] {
 }
 
 /** The group that the user has in /etc/passwd; a bare number has the group of the same number. */
-const primaryGroup = (user: string): string => rowOf("/etc/passwd", user)?.[3] ?? user;
+const primaryGroup = (user: string): string => userRow(user)?.[3] ?? user;
 
 /** The same as what a process has over files. */
 export function fileIdentityOf({ user, group }: Account): FileIdentity {
   const own = ownIdentity();
-  if (user === undefined) return { uid: own.uid, gid: idOf("/etc/group", group) ?? own.gid, groups: [] };
-  const name = rowOf("/etc/passwd", user)?.[0] ?? user;
-  const member = rowsOf("/etc/group").filter((row) => row[3]?.split(",").includes(name));
-  const gid = group === undefined ? Number(primaryGroup(user)) : (idOf("/etc/group", group) ?? own.gid);
+  const given = group === undefined ? undefined : numberIn(groupRow(group), group);
+  if (user === undefined) return { uid: own.uid, gid: given ?? own.gid, groups: [] };
+  const name = userRow(user)?.[0] ?? user;
+  const primary = Number(primaryGroup(user));
   return {
-    uid: idOf("/etc/passwd", user) ?? own.uid,
-    gid,
-    groups: [Number(primaryGroup(user)), ...member.map((row) => Number(row[2]))],
+    uid: numberIn(userRow(user), user) ?? own.uid,
+    gid: group === undefined ? primary : (given ?? own.gid),
+    groups: [primary, ...groupsWith(name)],
   };
 }
 
@@ -41,21 +41,6 @@ export const ownIdentity = (): FileIdentity => ({
   gid: process.getgid?.() ?? 0,
   groups: process.getgroups?.() ?? [],
 });
-
-const rowsOf = (file: string): string[][] =>
-  readFileSync(file, "utf8")
-    .split("\n")
-    .map((line) => line.split(":"));
-
-const rowOf = (file: string, key: string): string[] | undefined => {
-  const rows = rowsOf(file);
-  return rows.find((row) => row[0] === key) ?? rows.find((row) => row[2] === key);
-};
-
-const idOf = (file: string, key: string | undefined): number | undefined => {
-  const id = key === undefined ? undefined : (rowOf(file, key)?.[2] ?? key);
-  return id !== undefined && /^\d+$/.test(id) ? Number(id) : undefined;
-};
 
 export function requireSetpriv(): string {
   if (canDieWithParent() && setpriv) return setpriv;

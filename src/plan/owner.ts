@@ -1,6 +1,6 @@
 /** `user`, `user:group`, `:group` by name or number, from /etc/passwd and /etc/group. */
-import { readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
+import { groupRow, isNumber, userRow } from "../os/accounts.ts";
 
 export interface Owner {
   uid: number;
@@ -13,8 +13,8 @@ const UNCHANGED = 0xffffffff;
 /** A user without a group brings its own. Throws a usage error that names the value. */
 export function ownerOf(text: string, option: string): Owner {
   const [user = "", group = ""] = text.split(":");
-  const account = user === "" ? undefined : find("/etc/passwd", user);
-  const circle = group === "" ? undefined : find("/etc/group", group);
+  const account = user === "" ? undefined : userRow(user);
+  const circle = group === "" ? undefined : groupRow(group);
   if (
     (user !== "" && !account && !isNumber(user)) ||
     (group !== "" && !circle && !isNumber(group)) ||
@@ -26,14 +26,4 @@ export function ownerOf(text: string, option: string): Owner {
   const uid = account ? Number(account[2]) : isNumber(user) ? Number(user) : UNCHANGED;
   const ownGroup = account ? Number(account[3]) : UNCHANGED;
   return { uid, gid: circle ? Number(circle[2]) : isNumber(group) ? Number(group) : ownGroup };
-}
-
-const isNumber = (text: string) => /^\d+$/.test(text);
-
-/** The fields of the line of that name or number. */
-function find(file: string, key: string): string[] | undefined {
-  const rows = readFileSync(file, "utf8")
-    .split("\n")
-    .map((line) => line.split(":"));
-  return rows.find((row) => row[0] === key) ?? rows.find((row) => row[2] === key && isNumber(key));
 }
