@@ -5,6 +5,7 @@ import { defaultCheck, parseCheck } from "../ready/parse.ts";
 import type { Handed, ServerTraits } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
 import { programOf } from "../servers/reading/program.ts";
+import { isDueToLook } from "../servers/reading/running.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
 import { type Handover, handOver, hasPlaceholder, wantsProbe } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
@@ -34,7 +35,7 @@ export function planRun(options: Options): Planned {
   const handover = chooseHandover(asked.handover, traits, sockets);
   const needsAddresses = sockets.length === 0 && handover !== "intercept" && asked.handover !== "none";
   const isUnknown = needsAddresses ? traits.unknownBinds : undefined;
-  if (isUnknown !== undefined && around.look === undefined) throw refuseUnknown(isUnknown);
+  if (isUnknown !== undefined && !isDueToLook(around.look, isUnknown)) throw refuseUnknown(isUnknown);
   const extraListener = around.runDir !== undefined && wantsExtra(traits, handover, sockets, given.cutover);
   const handedSockets = extraListener ? [...sockets, PROBE] : sockets;
   const handed = handedBy(traits, handover, handedSockets);
@@ -75,7 +76,7 @@ export const ASKING = 0;
 /** A start would lose clients at its first swap. */
 const refuseUnknown = (why: string) =>
   new HupwatchError("server.unasked", why, {
-    hint: "give each address to hupwatch by --bind; --handover none starts it without, and its swaps lose clients",
+    hint: "give each address to hupwatch by --bind, or let hupwatch see what is bound: --handover intercept",
   });
 
 /** Behind a runner that stays, LISTEN_PID is set where the server's pid is: in its place, by a shell that becomes it. */

@@ -172,10 +172,13 @@ describe("interpreters", () => {
   // "starts all the same, and loses at each HUP"
   test("hypercorn that cannot be asked does not start without its listeners", () => {
     using dir = site({ "hc.toml": "bind = [\n" });
-    const { code, err } = run(["--", `${SERVERS_VENV}/bin/hypercorn`, "-c", "hc.toml", "asgi:app"], dir.path);
+    const words = ["--", `${SERVERS_VENV}/bin/hypercorn`, "-c", "hc.toml", "asgi:app"];
+    const { code, err } = run(words, dir.path);
     expect(err).toContain("what hc.toml binds is not known, since hypercorn could not be asked");
     expect(err).toContain("To fix: give each address to hupwatch by --bind");
     expect(code).toBe(125);
+    expect(run(["explain", ...words], dir.path)).toMatchObject({ code: 2, err });
+    expect(binds(explained(["-b", ":81", ...words], dir.path))).toEqual([":81"]);
   });
 });
 

@@ -27,7 +27,7 @@ export interface Unasked {
 export function answerOf<T>(found: Recognised, words: () => string[], what: string): T | Unasked {
   try {
     const { json, why } = ask(found, words(), what);
-    return json === undefined ? { unasked: why } : (JSON.parse(json) as T);
+    return json === undefined ? { unasked: why.split("\n").at(-1) ?? "" } : (JSON.parse(json) as T);
   } catch (error) {
     if (error instanceof HupwatchError) return { unasked: error.message };
     throw error;

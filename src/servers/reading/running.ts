@@ -34,8 +34,12 @@ const endOf = ({ exitCode, signal }: ReturnType<typeof runToEnd>): string =>
  * False where it is.
  */
 export function isUnknown({ look, unknown }: CommandLine, what: string, why: string): boolean {
-  if (look === undefined || !(look === "blind" || /permission denied/i.test(why))) return false;
+  if (!isDueToLook(look, why)) return false;
   const last = why.split("\n").at(-1);
   unknown?.push(`${what} is not known here, since a look may write nothing (${last}): a start asks`);
   return true;
 }
+
+/** A start, which may write, might find it out. */
+export const isDueToLook = (look: CommandLine["look"], why: string): boolean =>
+  look === "blind" || (look === "confined" && /permission denied/i.test(why));
