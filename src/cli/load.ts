@@ -11,6 +11,7 @@ import { command, type Values } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { requireWritable, writeReport } from "./report-file.ts";
+import { untilInterrupted } from "./signals.ts";
 import { duration, number, size, urlPath, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
@@ -151,15 +152,11 @@ function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPl
 }
 
 async function runShowing(plan: LoadPlan, quiet: boolean): Promise<LoadResult> {
-  const abort = new AbortController();
-  const stop = () => abort.abort();
-  process.once("SIGINT", stop).once("SIGTERM", stop);
+  using interrupt = untilInterrupted({ signals: ["SIGINT", "SIGTERM"], once: true });
   using line = quiet ? undefined : new ProgressLine();
   const onTick = (snapshot: LoadSnapshot) => line?.show(progressLine(snapshot));
   const ticking = line ? { onTick, tickMs: line.everyMs } : {};
-  const result = await startLoad(plan, { signal: abort.signal, ...ticking }).done;
-  process.off("SIGINT", stop).off("SIGTERM", stop);
-  return result;
+  return await startLoad(plan, { signal: interrupt.signal, ...ticking }).done;
 }
 
 /** HdrHistogram's percentile text, in milliseconds: what its plotter and wrk2's users read. */

@@ -73,12 +73,23 @@ export interface Interrupt extends Disposable {
   pause(ms: number): Promise<void>;
 }
 
-/** For sub-commands that go on until somebody has seen enough: INT, TERM and HUP end them in order. */
-export function untilInterrupted(): Interrupt {
+export interface Interruption {
+  signals?: readonly NodeJS.Signals[];
+  /** The next one of the same kind kills, as if nobody listened. */
+  once?: boolean;
+}
+
+/** For sub-commands that go on until somebody has seen enough: these signals end them in order. */
+export function untilInterrupted({
+  signals = ["SIGINT", "SIGTERM", "SIGHUP"],
+  once = false,
+}: Interruption = {}): Interrupt {
   const abort = new AbortController();
   const stop = () => abort.abort();
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.on(signal, stop);
+  for (const signal of signals) {
+    if (once) process.once(signal, stop);
+    else process.on(signal, stop);
+  }
   return {
     signal: abort.signal,
     pause: (ms) => after(ms, undefined, { signal: abort.signal }).catch(() => {}),

@@ -8,6 +8,7 @@ import { command } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { requireWritable, writeReport } from "./report-file.ts";
+import { untilInterrupted } from "./signals.ts";
 import { VERIFY_OPTIONS } from "./verify-options.ts";
 import { planVerify, type VerifyValues } from "./verify-plan.ts";
 
@@ -67,16 +68,11 @@ export default command({
 });
 
 async function conductShowing(plan: VerifyPlan, quiet: boolean): Promise<Evidence> {
-  const abort = new AbortController();
-  const stop = () => abort.abort();
-  process.on("SIGINT", stop).on("SIGTERM", stop);
+  using interrupt = untilInterrupted({ signals: ["SIGINT", "SIGTERM"] });
   using line = quiet ? undefined : new ProgressLine();
   const show = (progress: Progress) => line?.show(renderProgress(progress));
-  try {
-    return await conduct(plan, { signal: abort.signal, progress: line && { everyMs: line.everyMs, show } });
-  } finally {
-    process.off("SIGINT", stop).off("SIGTERM", stop);
-  }
+  const progress = line && { everyMs: line.everyMs, show };
+  return await conduct(plan, { signal: interrupt.signal, progress });
 }
 
 async function writeReports(values: VerifyValues, report: VerifyReport, evidence: Evidence): Promise<void> {

@@ -131,7 +131,7 @@ export function allProcesses(): Process[] {
   return found;
 }
 
-/** The value of a variable in the environment a process was started with; undefined where it is unreadable. */
+/** The lines `NAME=value` that a process was started with, or has written over them since; none where they are unreadable. */
 export function environmentOf(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");

@@ -2,7 +2,7 @@
  * A held socket: a public address that hupwatch owns from start to exit and never accepts from. Every generation gets
  * a listener of its own behind it (steer), or all share one (share).
  *
- * Used by the swap alone; the three kinds stand beside this file. Whoever opens one disposes of it.
+ * The swap steers it, and everything else only looks; the three kinds stand beside this file. Whoever opens one disposes of it.
  */
 import { HupwatchError } from "../error.ts";
 import type { Probe } from "./probe.ts";
@@ -34,8 +34,9 @@ export interface InheritedListener {
   fd: number | undefined;
   /** Duplicates of all listeners of its SO_REUSEPORT group in the kernel's order, its own included; ours to close. */
   group?: number[] | undefined;
-  /** Its socket's number in /proc, and those of its whole group in the kernel's order, as they were recorded. */
+  /** Its socket's number in /proc. */
   inode?: number;
+  /** The numbers of its whole group in the kernel's order, as they were recorded. */
   order?: readonly number[] | undefined;
   privatePath?: string | undefined;
   /** The other survivors' names beside a Unix path: theirs may stand at the public one and is replaced. */

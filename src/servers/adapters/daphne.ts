@@ -83,7 +83,7 @@ const QUIRKS = [
     link: "https://github.com/twisted/twisted/blob/trunk/src/twisted/internet/unix.py",
   },
   {
-    what: "TERM and INT cancel requests in flight: give slow ones a longer --warmup-time",
+    what: "TERM and INT cancel requests in flight: give slow ones a longer --drain-until-idle",
     link: "https://github.com/django/daphne/blob/main/daphne/server.py",
   },
   {
