@@ -14,6 +14,7 @@ import {
   installFilter,
   sendWithDescriptors,
   setCloseOnExec,
+  tryTrappedCall,
 } from "../os/libc-intercept.ts";
 
 export interface ExecOrder {
@@ -42,6 +43,8 @@ export function becomeCommand(orderFd: number, answerFd: number): never {
     const { fd, noNewPrivileges } = installFilter(order.filter);
     say({ step: "filter", noNewPrivileges }, [fd]);
     close(fd);
+    // A container may let the filter be installed and refuse its answers: found here, and not at the server's bind.
+    tryTrappedCall();
     execute(order.path, order.argv, order.env);
   } catch (error) {
     say({

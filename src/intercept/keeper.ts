@@ -19,6 +19,7 @@ import {
 import {
   accept,
   answerNotification,
+  canPlaceDescriptors,
   childEnds,
   drainSignals,
   isNotificationValid,
@@ -379,13 +380,28 @@ function awaitCommand(socket: number): { notify: number; noNewPrivileges: boolea
   if (!filter) throw new SystemError("exec helper", "ECHILD");
   if (filter.answer.step === "failed") throw new SystemError(filter.answer.call, filter.answer.errno);
   const notify = dupAway(filter.fds[0] as number);
-  // Its end of the socket is closed by its execve(2).
-  const failure = hear(socket);
-  if (!failure) return { notify, noNewPrivileges: filter.answer.noNewPrivileges };
-  close(notify);
-  throw failure.answer.step === "failed"
-    ? new SystemError(failure.answer.call, failure.answer.errno)
-    : new SystemError("exec helper", "EPROTO");
+  try {
+    if (!canPlaceDescriptors(notify)) throw new SystemError("seccomp", "EOPNOTSUPP");
+    answerOnce(notify);
+    // Its end of the socket is closed by its execve(2).
+    const failure = hear(socket);
+    if (!failure) return { notify, noNewPrivileges: filter.answer.noNewPrivileges };
+    throw failure.answer.step === "failed"
+      ? new SystemError(failure.answer.call, failure.answer.errno)
+      : new SystemError("exec helper", "EPROTO");
+  } catch (error) {
+    close(notify);
+    throw error;
+  }
+}
+
+/** The call that it makes to see that its calls are answered. */
+function answerOnce(notify: number): void {
+  const [seen] = waitFor([notify], HELPER_MS);
+  if (!seen?.readable) throw new SystemError("seccomp", "ETIMEDOUT");
+  const memory = new Uint8Array(new ArrayBuffer(NOTIFICATION_BYTES));
+  if (receiveNotification(notify, memory))
+    answerNotification(notify, decodeNotification(memory).id, "continue");
 }
 
 function once(act: () => void): { close(): void } {

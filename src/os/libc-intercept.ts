@@ -29,6 +29,7 @@ const C = dlopen(libcName(), {
   mmap: { args: ["ptr", "u64", "int", "int", "int", "i64"], returns: "ptr" },
   getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: "i64" },
   _exit: { args: ["int"], returns: "void" },
+  listen: { args: ["int", "int"], returns: "int" },
   execve: { args: ["ptr", "ptr", "ptr"], returns: "int" },
   waitpid: { args: ["int", "ptr", "int"], returns: "int" },
   posix_spawn: { args: ["ptr", "ptr", "ptr", "ptr", "ptr", "ptr"], returns: "int" },
@@ -161,6 +162,20 @@ export function placeDescriptor(
   request.setUint32(16, number, true);
   request.setUint32(20, cloexec ? CLOEXEC : 0, true);
   check("ioctl(SECCOMP_IOCTL_NOTIF_ADDFD)", C.ioctl(notify, NOTIF_ADDFD, ptr(request)));
+}
+
+/** Whether this kernel can place descriptors (Linux 5.9): of a call that nobody makes it says so in another way. */
+export function canPlaceDescriptors(notify: number): boolean {
+  const request = new DataView(new ArrayBuffer(24));
+  C.ioctl(notify, NOTIF_ADDFD, ptr(request));
+  return errno() === "ENOENT";
+}
+
+/** A call that is trapped, and fails: EBADF where somebody has let it go on. Throws SystemError of anything else. */
+export function tryTrappedCall(): void {
+  if (C.listen(-1, 0) === 0) return;
+  const name = errno();
+  if (name !== "EBADF") throw new SystemError("listen", name);
 }
 
 // --- descriptors over Unix sockets: unix(7), SCM_RIGHTS ---

@@ -5,7 +5,7 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { placeIn } from "../harness/contract.ts";
-import { startHupwatch } from "../harness/hupwatch.ts";
+import { LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { tempDir } from "../harness/until.ts";
 import { BUILT, GUNICORNS } from "../setup/places.ts";
@@ -90,4 +90,27 @@ test("the stop signal goes to the server, and the wrapper in front of it hears o
   expect(await slow).toBe("slow\n");
   expect(hupwatch.log).toContain(`generation 1: sent SIGTERM to ${server}`);
   expect(hupwatch.log).toMatch(/wrapper told[\s\S]*generation 1 gone/);
+}, 30_000);
+
+test("below another supervisor of this kind it cannot be, and that is said with the way out", async () => {
+  using dir = tempDir();
+  const place = await placeIn(dir.path, "tcp");
+  const inner = [
+    LAUNCHER,
+    "--run-dir",
+    `${dir.path}/inner`,
+    "--handover",
+    "intercept",
+    "--",
+    "node",
+    "node.mjs",
+    place.at,
+  ];
+  await using hupwatch = spawnHupwatch(["-k", "--handover", "intercept", "-b", place.at, "--", ...inner], {
+    cwd: place.directory,
+  });
+  await hupwatch.until(
+    /cannot intercept 'node': a supervisor above hupwatch answers its system calls already/,
+  );
+  expect(await hupwatch.exited).toBe(125);
 }, 30_000);
