@@ -10,7 +10,7 @@ export function renderExplanation(e: Explanation, label: (text: string) => strin
   const rows: [label: string, lines: string[]][] = [
     ["Server", [serverLine(e.server), ...(e.asked ? [`(${e.asked})`] : [])]],
     ["Directory", [e.directory]],
-    ["Sockets", e.sockets.length > 0 ? e.sockets.flatMap(socketLines) : [NO_SOCKET]],
+    ["Sockets", e.sockets.length > 0 ? e.sockets.flatMap(socketLines) : [noSocket(e)]],
     ["Handover", [HANDOVER[e.handover]]],
     ["Command", commandLines(e.command)],
     ["Environment", environmentLines(e.environment)],
@@ -33,7 +33,10 @@ function serverLine(server: string): string {
   return title ? `${title}, recognised by '${front}'` : `${server}: not a server that is known`;
 }
 
-const NO_SOCKET = "none is held: generations are swapped, connections are not (see --bind)";
+const noSocket = ({ handover }: Explanation): string =>
+  handover === "intercept"
+    ? "none from the start: where the first generation listens is learned, and held from then on"
+    : "none is held: generations are swapped, connections are not (see --bind)";
 const KILLED = "the command never outlives hupwatch";
 const LEFT = "TERM to hupwatch leaves the command running, and the next start takes it over (-k stops it)";
 
@@ -42,7 +45,7 @@ const HANDOVER: Record<Explanation["handover"], string> = {
   argv: "argv: descriptor numbers in the command's words or the server's own variable",
   path: "path: the server takes no descriptor and binds a path of its own, which is linked onto the public one",
   intercept:
-    "intercept: the command's own bind(2), or that of any process below it, is given the held listener",
+    "intercept: its own bind(2), or that of any process below it, is given the held listener (seccomp; without CAP_SYS_ADMIN sudo, ping and file capabilities have no effect in it: no_new_privs)",
   none: "none",
 };
 

@@ -2,7 +2,7 @@
 
 import { readEnvFile } from "../plan/env-file.ts";
 import type { Planned } from "../plan/plan.ts";
-import type { RunPlan } from "../plan/run-plan.ts";
+import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
 import { formatStopSequence } from "../plan/stop-sequence.ts";
 import type { Check } from "../ready/check.ts";
@@ -71,7 +71,10 @@ export function explain(
     handover: plan.handover,
     command: { given, run: request.argv },
     environment: changed(plan, env, request),
-    checks: plan.checks.map((check) => judged(check, unproven, plan.extraListener)),
+    checks: [
+      ...(learns(plan) ? [LISTENS] : []),
+      ...plan.checks.map((check) => judged(check, unproven, plan.extraListener)),
+    ],
     swap: {
       readyTimeoutMs: plan.readyTimeoutMs,
       warmupMs: plan.warmupMs,
@@ -83,6 +86,12 @@ export function explain(
     quirks: traits.quirks,
   };
 }
+
+const LISTENS = {
+  check: "listen",
+  proof: true,
+  why: "it is seen to listen, and accepts wherever it listens",
+};
 
 /** A Unix socket is bound to a hidden name, a steered one to one of the generation's own. */
 function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {

@@ -61,6 +61,7 @@ export function planRun(options: Options): Planned {
   const ownEnv = givenEnvironment(plan);
   const notes = [
     ...traits.notes,
+    ...(handover === "intercept" ? [] : (traits.notesUnseen ?? [])),
     isUnknown,
     ...(plan.sockets.length > 0 || learns(plan) ? [] : (traits.notesUnbound ?? [])),
     directory === around.cwd ? releaseNote(directory) : undefined,

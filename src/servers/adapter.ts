@@ -77,6 +77,8 @@ export interface ServerTraits {
   notes: readonly string[];
   /** Why `binds` may not be all: the server computes them, and could not be asked. Without a --bind that is refused. */
   unknownBinds?: string;
+  /** The same, where its own bind is not seen (no interception). */
+  notesUnseen?: readonly string[];
   /** As `notes`, where it would bind nothing that is known and --bind gives nothing either. */
   notesUnbound?: readonly string[];
 }

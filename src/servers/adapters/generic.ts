@@ -36,7 +36,8 @@ export const generic: ServerAdapter = {
         link: "https://docs.rs/listenfd",
       },
     ],
-    notes: hiddenBy(words),
+    notes: [],
+    notesUnseen: hiddenBy(words),
   }),
 };
 
@@ -46,11 +47,11 @@ function hiddenBy(words: readonly string[]): string[] {
   const isShell = /^(ba|da|z|k|a)?sh$/.test(name) && words.includes("-c");
   if (isShell)
     return [
-      "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its addresses into --bind",
+      "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its addresses into --bind; or use --handover intercept, which sees the server",
     ];
   return /^(npm|yarn|pnpm|sudo|su)$/.test(name)
     ? [
-        `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss it: put the server's own words behind --`,
+        `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss it: put the server's own words behind --, or use --handover intercept, which sees the server`,
       ]
     : [];
 }

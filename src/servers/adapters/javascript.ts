@@ -25,7 +25,7 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
       quirks,
       notes: [],
       notesUnbound: [
-        `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}`,
+        `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}; or use --handover intercept, which learns it`,
       ],
     };
   },
