@@ -23,7 +23,7 @@ export const RUN_OPTIONS = {
     short: "b",
     multiple: true,
     value: "SPEC",
-    help: "hold unix:/path, host:port, [v6]:port or fd://N",
+    help: "hold unix:/path, host:port, :port (IPv4), [::]:port (both families) or fd://N",
     default: "the server's own",
   },
   backlog: { type: "string", value: "N", help: "accept-queue length", default: "net.core.somaxconn" },

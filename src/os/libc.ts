@@ -22,6 +22,7 @@ const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const AI_PASSIVE = 1;
 const SO = {
   reuseaddr: 2,
   error: 4,
@@ -100,6 +101,8 @@ const C = openLibc({
   readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64"], returns: "i64" },
   clock_gettime: { args: ["int", "ptr"], returns: "int" },
+  getaddrinfo: { args: ["ptr", "ptr", "ptr", "ptr"], returns: "int" },
+  freeaddrinfo: { args: ["ptr"], returns: "void" },
   strerror: { args: ["int"], returns: "ptr" },
   __errno_location: { args: [], returns: "ptr" },
 });
@@ -258,6 +261,23 @@ export function setNoDelay(fd: number): void {
 export function setIPv6Only(fd: number): void {
   const on = new Int32Array([1]);
   check("setsockopt(IPV6_V6ONLY)", C.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ptr(on), 4));
+}
+
+/**
+ * The addresses that a server gets for a name, each as a sockaddr, in the order in which it would try them: getaddrinfo(3) with AI_PASSIVE,
+ * which may ask a name server and waits for it. None where the name has none. The fields of struct addrinfo are those of netdb.h, LP64.
+ */
+export function addressesOf(host: string): Uint8Array[] {
+  const hints = new Int32Array([AI_PASSIVE, 0, SOCK_STREAM, IPPROTO_TCP, 0, 0, 0, 0, 0, 0, 0, 0]);
+  const first = new BigUint64Array(1);
+  if (C.getaddrinfo(ptr(Buffer.from(`${host}\0`)), null, ptr(hints), ptr(first)) !== 0) return [];
+  const found: Uint8Array[] = [];
+  for (let at = Number(first[0]); at !== 0; at = read.ptr(at as Pointer, 40)) {
+    const [length, address] = [read.u32(at as Pointer, 16), read.ptr(at as Pointer, 24) as Pointer];
+    found.push(Uint8Array.from({ length }, (_, i) => read.u8(address, i)));
+  }
+  C.freeaddrinfo(Number(first[0]) as Pointer);
+  return found;
 }
 
 export const isIPv6Only = (fd: number): boolean => getInt(fd, IPV6_V6ONLY, IPPROTO_IPV6) !== 0;

@@ -187,5 +187,6 @@ function socketOptions(
     bindsGiven || traits.socketOwner === undefined
       ? undefined
       : ownerOf(traits.socketOwner, "--socket-owner");
-  return { backlog, mode: socketMode ?? traits.socketMode, owner: socketOwner ?? own, users };
+  const ipv6Only = !bindsGiven && traits.ipv6Only === true;
+  return { backlog, mode: socketMode ?? traits.socketMode, owner: socketOwner ?? own, users, ipv6Only };
 }

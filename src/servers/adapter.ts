@@ -45,6 +45,8 @@ export interface ServerTraits {
   asked?: string;
   /** The addresses that it would bind by itself, as `--bind` SPECs. Empty: none are known. */
   binds: readonly string[];
+  /** Its IPv6 sockets leave IPv4 alone (IPV6_V6ONLY), whatever else it binds. */
+  ipv6Only?: boolean;
   handover: Handover;
   /** It would serve one more descriptor beside these, a Unix socket, by LISTEN_FDS or by `take`. Left out: it would not. */
   takesExtraListener?(sockets: readonly SocketSpec[]): boolean;

@@ -69,7 +69,7 @@ export interface SocketOptions {
   owner?: { uid: number; gid: number } | undefined;
   /** Whose directories another user's symlink may lead root to: those that the command runs as. */
   users?: readonly number[] | undefined;
-  /** Of an IPv6 socket: leaves IPv4 to another one of the same port. */
+  /** Of an IPv6 socket: leaves IPv4 alone (IPV6_V6ONLY). It does so, too, where another spec has the same port of IPv4. */
   ipv6Only?: boolean | undefined;
 }
 

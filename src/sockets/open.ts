@@ -59,7 +59,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
       const cutover = cutoverOf(address, request.cutover);
       const wanted = await resolve(spec, address.host, address.port);
       const inherited = inheritedOf(wanted);
-      const options = { ...request.options, ipv6Only: leavesIPv4(wanted, request.specs) };
+      const options = { ...request.options, ipv6Only: leavesIPv4(wanted, request.specs, request.options) };
       return cutover.mode === "share"
         ? shared(spec, wanted, options, cutover, inherited)
         : new HeldTcp(spec, wanted, options, inherited);
@@ -68,11 +68,16 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
 }
 
 /** Linux lets [::] take the port of IPv4, too, and refuses it to a socket that asks for that one. */
-const leavesIPv4 = (wanted: InetAddress, specs: readonly SocketSpec[]): boolean =>
+const leavesIPv4 = (
+  wanted: InetAddress,
+  specs: readonly SocketSpec[],
+  { ipv6Only }: SocketOptions,
+): boolean =>
   wanted.family === "inet6" &&
-  wanted.port !== 0 &&
-  hostBytes(wanted).every((byte) => byte === 0) &&
-  specs.some(({ address: a }) => a.kind === "tcp" && a.port === wanted.port && !isIPv6(a.host));
+  (ipv6Only === true ||
+    (wanted.port !== 0 &&
+      hostBytes(wanted).every((byte) => byte === 0) &&
+      specs.some(({ address: a }) => a.kind === "tcp" && a.port === wanted.port && !isIPv6(a.host))));
 
 /** What `holdAll` will ask its request about, as `format` writes it; opens nothing. Throws HupwatchError. */
 export async function addressOf(spec: SocketSpec, options: SocketOptions): Promise<string> {
@@ -111,7 +116,7 @@ export async function requireFree(
       return;
     case "tcp": {
       const wanted = await resolve(spec, address.host, address.port);
-      requireTcp(spec, wanted, leavesIPv4(wanted, specs));
+      requireTcp(spec, wanted, leavesIPv4(wanted, specs, options));
     }
   }
 }
@@ -171,7 +176,10 @@ function listeningAt(spec: SocketSpec, fd: number): SocketAddress {
   }
 }
 
-/** A name is taken as the servers take it: its first IPv4 address, else its first IPv6 one. */
+/**
+ * A name is taken as gunicorn, hypercorn, daphne and uWSGI take it: its first IPv4 address, else its first IPv6 one. What others make of
+ * it their adapters say (servers/reading/addresses.ts).
+ */
 async function resolve(spec: SocketSpec, host: string, port: number): Promise<InetAddress> {
   if (host === "" || host === "*") return { family: "inet", host: "0.0.0.0", port };
   if (isIPv4(host)) return { family: "inet", host, port };

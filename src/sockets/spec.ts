@@ -34,7 +34,7 @@ export const PROBE: SocketSpec = {
 const isEveryIPv4 = (host: string): boolean => host === "" || host === "*" || host === "0.0.0.0";
 
 const FORMS =
-  "use unix:/path, host:port, [v6]:port, :port or fd://N, with NAME= before it where it needs a name";
+  "use unix:/path, host:port, [v6]:port, :port (IPv4), [::]:port (both families) or fd://N, with NAME= before it where it needs a name";
 
 /** Reads one SPEC. A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
 export function parseSpec(text: string, cwd: string): SocketSpec {

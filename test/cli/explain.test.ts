@@ -188,7 +188,7 @@ describe("warnings", () => {
 test.each([
   [["--"], /no command to run/],
   [["-b", "nonsense", "--", "server"], /cannot bind 'nonsense'/],
-  [["-b", ":1", "-b", ":2", "--", "uvicorn", "a:a"], /uvicorn takes one socket/],
+  [["-b", ":1", "-b", ":2", "--", "cheroot", "a:a"], /cheroot takes one socket/],
   [["--cutover", "share", "--", "daphne", "-u", "a.sock", "a:a"], /daphne .* cannot share the Unix socket/],
   [["-b", "unix:@x", "--", "daphne", "a:a"], /cannot share the Unix socket 'unix:@x': it shuts it down/],
   [["--no-such", "--", "server"], /no-such/],

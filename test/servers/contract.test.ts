@@ -251,7 +251,7 @@ describe("waitress is called from Python, since its command takes no descriptor"
 
 describe("what cannot be handed over is said before anything starts", () => {
   test.each([
-    ["uvicorn app:app", [":80", ":81"], "uvicorn takes one socket"],
+    ["uvicorn app:app --workers 2", [":80", ":81"], "uvicorn with --workers or --reload takes one socket"],
     ["cheroot app:app", [":80", ":81"], "cheroot takes one socket"],
     ["granian app:app", [":80"], "granian takes no descriptor"],
     ["nginx", ["unix:/a.sock"], "nginx cannot be handed 'unix:/a.sock'"],

@@ -4,8 +4,9 @@
  */
 import { HupwatchError } from "../../error.ts";
 import type { ServerAdapter } from "../adapter.ts";
+import { firstAddress } from "../reading/addresses.ts";
 import { lastValueOf } from "../reading/options.ts";
-import { recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { recognise, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 import type { Spelling } from "../reading/spelling.ts";
 
@@ -48,11 +49,11 @@ export const cheroot: ServerAdapter = {
   },
 };
 
-/** cli.py parse_wsgi_bind_addr: `[::1]:8000`, `host:port`, `@abstract`, or a path. */
+/** cli.py parse_wsgi_bind_addr: `[::1]:8000`, `host:port`, `@abstract`, or a path. Of a name the first address that binds (server.py prepare). */
 function specOf(bind: string, directory: string): string {
   if (bind.startsWith("@")) return `unix:${bind}`;
   const [, host, port] = /^(\[[^\]]*\]|[^:/]*):(\d+)$/.exec(bind) ?? [];
-  return host === undefined ? unixSpec(bind, directory) : tcpSpec(host, port as string);
+  return host === undefined ? unixSpec(bind, directory) : firstAddress(host, port as string);
 }
 
 const QUIRKS = [

@@ -57,7 +57,7 @@ export const daphne: ServerAdapter = {
 function bindOf({ args, directory }: Recognised): string {
   const path = lastValueOf(args, "--unix-socket", "-u");
   if (path !== undefined) return unixSpec(path, directory);
-  return tcpSpec(lastValueOf(args, "--bind", "-b") ?? "127.0.0.1", lastValueOf(args, "--port", "-p") ?? 8000);
+  return tcpSpec(lastValueOf(args, "--bind", "-b") || "127.0.0.1", lastValueOf(args, "--port", "-p") ?? 8000);
 }
 
 function take({ front, args }: Recognised, sockets: readonly SocketSpec[]): Handed {

@@ -66,7 +66,9 @@ export const hypercorn: ServerAdapter = {
 const specOf = (bind: string, directory: string): string => {
   if (bind.startsWith("unix:")) return unixSpec(bind.slice(5), directory);
   if (bind.startsWith("fd://")) return bind;
-  return /^(\[[^\]]*\]|[^:]*)$/.test(bind) ? tcpSpec(bind, 8000) : bind;
+  const bare = bind.replace(/[[\]]/g, "");
+  const [, host = bare, port = 8000] = /^(.*):(\d+)$/.exec(bare) ?? [];
+  return tcpSpec(host, port);
 };
 
 function take({ front, args }: Recognised, sockets: readonly unknown[]): Handed {

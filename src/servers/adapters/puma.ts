@@ -6,8 +6,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { ServerAdapter } from "../adapter.ts";
+import { firstAddress, loopbackAddresses } from "../reading/addresses.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
-import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { type Recognised, recognise, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 import type { Spelling } from "../reading/spelling.ts";
 import { askPuma } from "./puma-settings.ts";
@@ -28,7 +29,7 @@ export const puma: ServerAdapter = {
     const { binds, unknown } = bindsOf(found);
     return {
       server: title,
-      binds: binds.map((bind) => specOf(bind, found.directory)),
+      binds: binds.flatMap((bind) => specsOf(bind, found.directory)),
       handover: "systemd",
       takesExtraListener: () => true,
       ready: binds.some((b) => b.startsWith("ssl:")) ? "connect" : "http",
@@ -111,12 +112,14 @@ function literal(line: string, env: Readonly<Record<string, string>>): string | 
   return value ? `tcp://0.0.0.0:${value}` : undefined;
 }
 
-function specOf(uri: string, directory: string): string {
+/** binder.rb add_tcp_listener. */
+function specsOf(uri: string, directory: string): string[] {
   const unix = /^unix:\/\/([^?]*)/.exec(uri);
-  if (unix) return unixSpec(unix[1]?.startsWith("/") ? unix[1] : join(directory, unix[1] ?? ""), directory);
+  if (unix) return [unixSpec(unix[1]?.startsWith("/") ? unix[1] : join(directory, unix[1] ?? ""), directory)];
   const [, host = "0.0.0.0", port = "9292"] =
     /^(?:tcp|ssl):\/\/(\[[^\]]*\]|[^:?/]*)(?::(\d+))?/.exec(uri) ?? [];
-  return tcpSpec(host === "" ? "0.0.0.0" : host, port);
+  if (host === "localhost") return loopbackAddresses(port);
+  return [firstAddress(host === "*" ? "" : host, port)];
 }
 
 const QUIRKS = [

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ServerAdapter } from "../adapter.ts";
+import { firstAddress } from "../reading/addresses.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
@@ -49,7 +50,7 @@ function bindsOf(found: Recognised): string[] {
   const { args, directory } = found;
   const listens = valuesOf(args, "--listen", "-l").map((l) => specOf(l, directory));
   const [host, port] = [lastValueOf(args, "--host", "-o"), lastValueOf(args, "--port", "-p")];
-  if (host !== undefined || port !== undefined) listens.push(tcpSpec(host ?? "0.0.0.0", port ?? 8080));
+  if (host !== undefined || port !== undefined) listens.push(firstAddress(host ?? "", port ?? 8080));
   const { text } = configOf(found);
   const own = listensIn(text);
   // A port that it was handed it does not bind again (http_server.rb inherit_listeners!); a path of a generation is another one.
@@ -76,7 +77,8 @@ function specOf(address: string, directory: string): string {
   const path = address.replace(/^unix:/, "");
   if (path !== address || path.includes("/")) return unixSpec(path, directory);
   if (/^\d+$/.test(address)) return tcpSpec("0.0.0.0", address);
-  return address.replace(/^\*?:/, "0.0.0.0:");
+  const [, host = address, port = 80] = /^(.*):(\d+)$/.exec(address) ?? [];
+  return firstAddress(host === "*" ? "" : host, port);
 }
 
 function notes(found: Recognised): string[] {

@@ -1,31 +1,47 @@
 /**
- * uvicorn takes one descriptor, by `--fd`, for a Unix socket as well as for a port; its `--workers` share it. It has no
- * LISTEN_FDS. With `--uds` it unlinks the path at its exit, whoever has bound it since (main.py, `os.remove(config.uds)`).
+ * uvicorn takes one descriptor, by `--fd`, for a Unix socket as well as for a port; its `--workers` share it. Several it takes only
+ * from Python, Server.run(sockets=[...]), and without `--workers`. It has no LISTEN_FDS. With `--uds` it unlinks the path at its exit, whoever has bound it since (main.py, `os.remove(config.uds)`).
  */
 import { HupwatchError } from "../../error.ts";
+import { descriptorOf } from "../../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "../adapter.ts";
+import { everyAddress } from "../reading/addresses.ts";
 import { hasFlag, lastValueOf, withMore, without } from "../reading/options.ts";
+import { pythonOf } from "../reading/python-interpreter.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+
+/** argv: the descriptors, then uvicorn's own words. */
+const SERVE = `
+import socket, sys, uvicorn
+fds = [int(fd) for fd in sys.argv[1].split(",")]
+run = uvicorn.Server.run
+def serve(server, sockets=None):
+    return run(server, sockets=[socket.socket(fileno=fd) for fd in fds])
+uvicorn.Server.run = serve
+sys.argv[:2] = ["uvicorn"]
+uvicorn.main()
+`.trim();
 
 export const uvicorn: ServerAdapter = {
   name: "uvicorn",
   shown: [
     {
       server: "uvicorn",
-      takes: "`--fd N` in place of `--uds`, `--host`, `--port`; one socket",
+      takes: "`--fd N` in place of `--uds`, `--host`, `--port`; several by the same call from `python -c`",
       stopped: "TERM",
     },
   ],
   read(command) {
     const found = recognise(command, "uvicorn", /^uvicorn$/);
     if (!found) return undefined;
-    const { args, words, title } = found;
+    const { words, title } = found;
     const own = asked(found, "fd") !== undefined;
     const limit = asked(found, "timeout-graceful-shutdown");
     return {
       server: title,
-      binds: own ? [] : [bindOf(found)],
+      binds: own ? [] : bindsOf(found),
+      ipv6Only: !bindsOne(found),
       handover: "argv",
       ready: asked(found, "ssl-certfile") === undefined ? "http" : "connect",
       // It ends by the very signal that asked it (server.py capture_signals): success, not a crash.
@@ -42,9 +58,7 @@ export const uvicorn: ServerAdapter = {
         ...(own && !/\{fd/.test(words.join(" "))
           ? ["--fd is left as it is: leave it out, and hupwatch passes a descriptor of its own"]
           : []),
-        ...(hasFlag(args, "--reload") || isTrue(found.env.UVICORN_RELOAD)
-          ? ["--reload restarts past hupwatch: for development only"]
-          : []),
+        ...(reloads(found) ? ["--reload restarts past hupwatch: for development only"] : []),
       ],
     };
   },
@@ -58,20 +72,35 @@ const asked = ({ args, env }: Recognised, option: string): string | undefined =>
 /** As click reads a flag from the environment. */
 const isTrue = (value: string | undefined): boolean => /^(1|true|t|yes|y|on)$/i.test(value ?? "");
 
-function bindOf(found: Recognised): string {
+const reloads = ({ args, env }: Recognised): boolean =>
+  hasFlag(args, "--reload") || isTrue(env.UVICORN_RELOAD);
+
+/** With workers or a reloader it binds one socket for all of them (config.py bind_socket), else asyncio binds. */
+const bindsOne = (found: Recognised): boolean =>
+  reloads(found) || Number(asked(found, "workers") ?? found.env.WEB_CONCURRENCY ?? 1) > 1;
+
+function bindsOf(found: Recognised): string[] {
   const path = asked(found, "uds");
-  if (path !== undefined) return unixSpec(path, found.directory);
-  return tcpSpec(asked(found, "host") ?? "127.0.0.1", asked(found, "port") ?? "8000");
+  if (path !== undefined) return [unixSpec(path, found.directory)];
+  const [host, port] = [asked(found, "host") ?? "127.0.0.1", asked(found, "port") ?? "8000"];
+  return bindsOne(found) ? [tcpSpec(host, port)] : everyAddress(host, port);
 }
 
-function take({ front, args, env }: Recognised, sockets: number): Handed {
-  if (sockets > 1)
-    throw new HupwatchError("uvicorn.one-socket", `uvicorn takes one socket, and ${sockets} are held`, {
-      hint: "give one --bind, and let a proxy listen on the others",
-    });
+function take(found: Recognised, sockets: number): Handed {
+  const { front, args, env, program } = found;
+  if (sockets > 1 && bindsOne(found))
+    throw new HupwatchError(
+      "uvicorn.one-socket",
+      `uvicorn with --workers or --reload takes one socket, and ${sockets} are held`,
+      { hint: "give one --bind, and let a proxy listen on the others" },
+    );
   const rest = without(args, ["--uds"], ["--host"], ["--port"]);
-  const words = [...front, ...withMore(rest, ["--fd", "{fd}"])];
-  // It would beat --fd in Config.bind_socket.
+  const fds = Array.from({ length: sockets }, (_, i) => descriptorOf(i)).join(",");
+  const words =
+    sockets > 1
+      ? [...front.slice(0, program.from), ...pythonOf(found), "-c", SERVE, fds, ...rest]
+      : [...front, ...withMore(rest, ["--fd", "{fd}"])];
+  // It would beat --fd in Config.bind_socket, and be unlinked at the exit.
   return env.UVICORN_UDS ? { words, env: { UVICORN_UDS: "" } } : { words };
 }
 

@@ -5,9 +5,10 @@
  */
 import { descriptorOf } from "../../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "../adapter.ts";
-import { lastValueOf, valuesOf, without } from "../reading/options.ts";
+import { everyAddress } from "../reading/addresses.ts";
+import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";
-import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { type Recognised, recognise, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 import type { Spelling } from "../reading/spelling.ts";
 
@@ -23,7 +24,10 @@ waitress.runner.run(sys.argv, _serve=serve)
 
 /** getopt, which has no short ones (waitress/runner.py). */
 const SPELLING: Spelling = {
-  longs: ["--listen", "--host", "--port", "--unix-socket", "--unix-socket-perms"],
+  longs: [
+    ...["--listen", "--host", "--port", "--unix-socket", "--unix-socket-perms"],
+    ...["--ipv4", "--no-ipv4", "--ipv6", "--no-ipv6"],
+  ],
 };
 
 export const waitress: ServerAdapter = {
@@ -41,6 +45,7 @@ export const waitress: ServerAdapter = {
     return {
       server: found.title,
       binds: bindsOf(found),
+      ipv6Only: true,
       handover: "argv",
       // "INET and UNIX sockets cannot be mixed" (adjustments.py), and the private one is a Unix socket.
       takesExtraListener: (sockets) => sockets.every(({ address }) => address.kind === "unix"),
@@ -56,12 +61,19 @@ export const waitress: ServerAdapter = {
   },
 };
 
+/** adjustments.py: every address of getaddrinfo(3), `*` is all of both families. */
 function bindsOf({ args, directory }: Recognised): string[] {
   const path = lastValueOf(args, "--unix-socket");
   if (path !== undefined) return [unixSpec(path, directory)];
-  const listens = valuesOf(args, "--listen").flatMap((l) => l.split(/\s+/));
-  if (listens.length > 0) return listens.map((l) => (l.startsWith("*:") ? l.slice(1) : l));
-  return [tcpSpec(lastValueOf(args, "--host") ?? "0.0.0.0", lastValueOf(args, "--port") ?? 8080)];
+  const [host, port] = [lastValueOf(args, "--host") ?? "0.0.0.0", lastValueOf(args, "--port") ?? "8080"];
+  const given = valuesOf(args, "--listen").flatMap((l) => l.split(/\s+/).filter(Boolean));
+  const listens = given.length > 0 ? given : [`${host.includes(":") ? `[${host}]` : host}:${port}`];
+  const binds = listens.flatMap((listen) => {
+    const [, name = listen, own = port] = /^(.*):([^:\]]+)$/.exec(listen) ?? [];
+    return everyAddress(name === "*" ? "" : name, own);
+  });
+  const isWanted = (bind: string) => !hasFlag(args, bind.startsWith("[") ? "--no-ipv6" : "--no-ipv4");
+  return [...new Set(binds.filter(isWanted))];
 }
 
 /** adjustments.py: unix_socket_perms is octal, 0600 unless told. */
@@ -75,6 +87,7 @@ function take(found: Recognised, sockets: readonly unknown[]): Handed {
   const python = pythonOf(found);
   // `env A=1 python -m waitress`: what stands before the interpreter or the script stays.
   const before = front.slice(0, program.from);
+  // Of sockets that it is given it wants both families.
   const rest = without(
     args,
     ["--listen"],
@@ -82,7 +95,7 @@ function take(found: Recognised, sockets: readonly unknown[]): Handed {
     ["--port"],
     ["--unix-socket"],
     ["--unix-socket-perms"],
-  );
+  ).filter((word) => !/^--(no-)?ipv[46]$/.test(word));
   const fds = sockets.map((_, i) => descriptorOf(i)).join(",");
   return { words: [...before, ...python, "-c", SERVE, fds, ...rest] };
 }
