@@ -39,6 +39,8 @@ const STORM_EVERY_MS = 100;
 /** How long a release lives that dies in its warm-up: it has served by then, and half a second is the least there is. */
 const WARM_LIFE_MS = 100;
 const ALONE_MS = 500;
+/** Well within a phase: events are stamped in whole milliseconds. */
+const WITHIN_MS = 20;
 
 const hasStarted = (e: HupwatchEvent) => e.event === "generation.started";
 
@@ -117,6 +119,7 @@ export const ACCIDENTS: Record<ChaosKind, Accident> = {
       for (const phase of ["swap.done", "generation.started", "generation.ready"]) {
         await server.expect(since, (e) => e.event === phase);
         since = server.events.length;
+        await Bun.sleep(WITHIN_MS);
         server.hup();
       }
       await server.until(() => isAnswered(server, from, "phases"));

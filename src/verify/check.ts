@@ -25,7 +25,7 @@ export interface Facts {
 }
 
 /** Undefined where there is nothing to check. */
-export type Judge = (facts: Facts) => Check | undefined;
+export type Judge = (facts: Facts) => Check | Check[] | undefined;
 
 export const verdict = (ok: boolean): CheckStatus => (ok ? "pass" : "fail");
 

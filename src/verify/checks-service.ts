@@ -1,6 +1,7 @@
 /** Checks of the service around the requests: swaps that came about, versions, what is left and what grew. */
 import { ACCIDENTS } from "./chaos.ts";
 import { bounded, type Check, type Facts, make, verdict } from "./check.ts";
+import type { Evidence, Stage } from "./evidence.ts";
 import { growthOf, isFresh, type VersionSpan, versionsOf } from "./figures.ts";
 import type { Swap } from "./journal.ts";
 import { type Proof, replacementOf } from "./replacement.ts";
@@ -9,23 +10,34 @@ import { count, ms, plural } from "./words.ts";
 /** An answer may be on its way when its process has ended, and the events' stamps are whole milliseconds. */
 const STALE_SLACK_MS = 100;
 
-export function swaps({ evidence: { stages, death, interrupted } }: Facts): Check | undefined {
-  const details = death === undefined ? [] : [death];
-  let wrong = death === undefined ? 0 : 1;
-  let seen = 0;
-  for (const stage of stages) {
-    const expected = stage.name === "swaps" ? "swapped" : ACCIDENTS[stage.name].expected;
-    const bad = stage.swaps.filter((s) => s.outcome !== expected || s.endMs === undefined);
-    seen += stage.swaps.length;
-    wrong += bad.length;
-    details.push(...bad.map((s) => describeSwap(s, expected)));
-    if (stage.swaps.length < stage.asked && !interrupted) {
-      wrong++;
-      details.push(`${stage.name}: ${stage.swaps.length} of ${stage.asked} came about`);
-    }
-  }
+/** The ordinary ones, and each accident apart. */
+export const swaps = ({ evidence }: Facts): Check[] =>
+  evidence.stages.map((stage, i) => swapsOfStage(stage, evidence, i === 0 ? evidence.death : undefined));
+
+function swapsOfStage(stage: Stage, { interrupted }: Evidence, death: string | undefined): Check {
+  const isOrdinary = stage.name === "swaps";
+  const expected = stage.name === "swaps" ? "swapped" : ACCIDENTS[stage.name].expected;
+  const bad = stage.swaps.filter((s) => s.outcome !== expected || s.endMs === undefined);
+  const details = [...(death === undefined ? [] : [death]), ...bad.map((s) => describeSwap(s, expected))];
+  if (stage.swaps.length < stage.asked && !interrupted)
+    details.push(`${stage.name}: ${stage.swaps.length} of ${stage.asked} came about`);
+  const wrong = details.length;
   const good = wrong === 0 ? "all as they should" : `${wrong} not as they should`;
-  return make("swaps", verdict(wrong === 0), `${plural(seen, "swap")}, ${good}`, details);
+  const summary = `${plural(stage.swaps.length, "swap")}, ${good}`;
+  return make(isOrdinary ? "swaps" : `chaos-${stage.name}`, verdict(wrong === 0), summary, details);
+}
+
+/** I2: who serves is asked to stop only when its successor was ready. */
+export function order({ evidence: { plan, stages } }: Facts): Check | undefined {
+  if (plan.subject.kind !== "hupwatch") return undefined;
+  const all = stages.flatMap((stage) => stage.swaps);
+  const early = all.filter((swap) => swap.stoppedEarlyMs !== undefined);
+  const told = early.map(
+    (s) =>
+      `swap to generation ${s.to}: the old one was asked to stop ${ms((s.stoppedEarlyMs ?? 0) - s.startMs)} after the HUP`,
+  );
+  const summary = `${early.length} of ${plural(all.length, "swap")} asked the old generation to stop before the new one was ready`;
+  return make("order", verdict(early.length === 0), summary, told);
 }
 
 const PROOFS: Record<Proof, string> = {

@@ -10,14 +10,14 @@ import {
   keepAliveRaces,
   streams,
 } from "./checks-requests.ts";
-import { growth, leftovers, memory, replaced, swaps, versions } from "./checks-service.ts";
+import { growth, leftovers, memory, order, replaced, swaps, versions } from "./checks-service.ts";
 import { gap, mixedVersions, p99, p999, timings } from "./checks-time.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Loss } from "./losses.ts";
 import { count } from "./words.ts";
 
 const JUDGES: readonly Judge[] = [
-  ...[swaps, replaced, conservation, drops, keepAliveRaces, exactlyOnce, bodies, streams, versions],
+  ...[swaps, order, replaced, conservation, drops, keepAliveRaces, exactlyOnce, bodies, streams, versions],
   ...[keptAtFlip, queuedAtFlip, unreadAtStop, halfSentPost, hups],
   ...[mixedVersions, gap, p99, p999, timings],
   ...[leftovers, growth, memory, generator],

@@ -17,7 +17,7 @@ import { markedProcesses, signalProcess } from "./stock.ts";
 import type { Moment, Subject } from "./subject.ts";
 
 /** The launcher says where it is: built in, this file is elsewhere. */
-const LAUNCHER = process.env.HUPWATCH_LAUNCHER ?? join(import.meta.dir, "../launcher.sh");
+const launcher = () => process.env.HUPWATCH_LAUNCHER ?? join(import.meta.dir, "../launcher.sh");
 /** In the environment of everything that comes of this run. hupwatch strips HUPWATCH_*, so it is none of those. */
 const MARK = "VERIFY_RUN";
 const STOP_TIMEOUT_MS = 90_000;
@@ -116,7 +116,7 @@ export class HupwatchServer implements Subject {
     const run = [...runWords, `--run-dir=${this.#runDir}`];
     this.#process = Bun.spawn(
       // A kill -9 of us is to end it, too: by QUIT, since TERM without -k would leave its service running.
-      signalledWhenWeDie("QUIT", [LAUNCHER, "run", ...run, "--", ...words]),
+      signalledWhenWeDie("QUIT", [launcher(), "run", ...run, "--", ...words]),
       {
         env: {
           ...process.env,

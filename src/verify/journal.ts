@@ -24,6 +24,8 @@ export interface Swap {
   decidedMs: number | undefined;
   /** The one that lost got its first stop signal; it may be left alone before, while it holds connections. */
   stopMs: number | undefined;
+  /** A generation that served got a stop signal before the new one was ready: against I2. */
+  stoppedEarlyMs?: number | undefined;
   /** The one that lost has no process left. */
   endMs: number | undefined;
   outcome: Outcome;
@@ -64,6 +66,7 @@ export function swapsOf(events: readonly HupwatchEvent[], { kind, signalsMs, at 
     const decided = done ?? undone;
     const gone = loser === undefined ? undefined : of("generation.gone", loser);
     const ready = of("generation.ready");
+    const early = stoppedEarly(events, i, to);
     const stopped = loser === undefined ? undefined : of("generation.signalled", loser);
     const execMs = at(started);
     const before = swaps.at(-1);
@@ -79,6 +82,7 @@ export function swapsOf(events: readonly HupwatchEvent[], { kind, signalsMs, at 
       readyProven: ready?.proven,
       decidedMs: decided && at(decided),
       stopMs: stopped && at(stopped),
+      stoppedEarlyMs: early && at(early),
       endMs: gone && at(gone),
       outcome: done ? "swapped" : undone ? "rolled-back" : "failed",
       why: undone?.message ?? (done ? undefined : lastError(after)),
@@ -87,6 +91,20 @@ export function swapsOf(events: readonly HupwatchEvent[], { kind, signalsMs, at 
     });
   }
   return swaps;
+}
+
+/** Who was replaced before drains by right; everybody else still serves, until the new one is ready or has failed. */
+function stoppedEarly(events: readonly HupwatchEvent[], started: number, to: number | undefined) {
+  const drains = new Set(
+    events.slice(0, started).flatMap((e) => (e.event === "swap.done" ? [e.retired] : [])),
+  );
+  const after = events.slice(started + 1);
+  const isOver = (e: HupwatchEvent) =>
+    e.generation === to && ["generation.ready", "swap.rolled-back", "swap.done"].includes(e.event);
+  const end = after.findIndex(isOver);
+  return after
+    .slice(0, end < 0 ? after.length : end)
+    .find((e) => e.event === "generation.signalled" && e.generation !== to && !drains.has(e.generation));
 }
 
 const lastError = (events: readonly HupwatchEvent[]): string =>
