@@ -12,9 +12,7 @@ function live(seed: number): World {
   const random = new Random(seed);
   const world = new World({
     maxDraining: 1 + random.below(4),
-    respawn: random.chance(Number(process.env.RESPAWN ?? 0))
-      ? { times: random.below(4), withinMs: 5 + random.below(40) }
-      : undefined,
+    respawn: random.chance(0.3) ? { times: random.below(4), withinMs: 5 + random.below(40) } : undefined,
   });
   const [hups, misfortune, noise, orders] = [random.next(), random.next() * 0.6, random.next() * 0.2, 0.02];
   try {

@@ -207,7 +207,9 @@ export class World {
     if (how === "abandon" && actor.ready && !order && event?.kind !== "failed")
       throw new Error(`I2: ${gen} was ready and is given up`);
     const isOverdue = this.state.phase === "starting" && (this.state.overdue || event?.kind === "overdue");
-    if (how === "kill" && !order && actor.retired.length === 0 && !isOverdue)
+    // One that was not ready in time in a dead one's place had no client: it is killed, so that the next one may boot (I1).
+    const isInTheWay = event?.kind === "failed" && event.gen === gen;
+    if (how === "kill" && !order && actor.retired.length === 0 && !isOverdue && !isInTheWay)
       throw new Error(`I2: ${gen} is killed and was never asked`);
     actor.retired.push(how);
   }
@@ -223,11 +225,11 @@ export class World {
   }
 
   #checkEverything(): void {
-    // The dead are only swept: they do not count.
-    const draining = this.state.draining.filter((gen) => this.#actor(gen).alive);
-    for (const gen of draining.slice(0, -this.limits.maxDraining))
-      if (this.state.phase !== "stopping" && !this.#actor(gen).retired.includes("kill"))
-        throw new Error(`${gen} drains beyond the limit and was not hurried`);
+    // The dead are only swept, and what was killed is as good as dead: they do not count.
+    const drains = (actor: Actor) => actor.alive && !actor.retired.includes("kill");
+    const draining = this.state.draining.filter((gen) => drains(this.#actor(gen)));
+    if (draining.length > this.limits.maxDraining && this.state.phase !== "stopping")
+      throw new Error(`${draining.join(", ")} drain, beyond the limit`);
   }
 
   /** After each event: what must have been asked for, and what must have ended. */
@@ -250,11 +252,9 @@ export class World {
       throw new Error(`I3: nobody takes over who waits for ${event.gen}`);
   }
 
-  /** Who was killed is as good as gone. */
+  /** What was killed is as good as gone, and the dead are swept. */
   #oneUnready(): void {
-    const unready = [...this.actors].filter(
-      ([, a]) => !a.over && !a.ready && (a.alive || a.retired.length === 0) && !a.retired.includes("kill"),
-    );
+    const unready = [...this.actors].filter(([, a]) => a.alive && !a.ready && !a.retired.includes("kill"));
     if (unready.length > 1) throw new Error(`I1: not ready are ${unready.map(([gen]) => gen).join(" and ")}`);
   }
 
