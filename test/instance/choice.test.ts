@@ -50,6 +50,7 @@ describe("the current one is", () => {
       [survivor(1), survivor(2, starting), survivor(3, starting)],
       3,
     ],
+    ["rather one that was starting than one that drains", [survivor(1, starting), survivor(2)], 1],
     ["else the youngest that drains", [survivor(1), survivor(2)], 2],
     ["one whose workers outlived their leader", [survivor(1, { ...serving, ...workersOnly })], 1],
     [
