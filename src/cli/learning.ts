@@ -56,6 +56,7 @@ async function learn(
     specs: [spec],
     options: plan.socketOptions,
     cutover: plan.cutover,
+    isLearned: true,
     inherited: () => ({ fd, privatePath }),
     onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });

@@ -72,6 +72,7 @@ export class Inheritance<K extends Keeper> implements Disposable {
     const { plan, log } = this.heir;
     const sockets = await holdAll({
       specs: learns(plan) ? learnedSpecs(this.takeover) : plan.sockets,
+      isLearned: learns(plan),
       options: plan.socketOptions,
       cutover: plan.cutover,
       boundBy: plan.handover === "path" ? "server" : "hupwatch",

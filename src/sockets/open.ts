@@ -1,6 +1,6 @@
 /** From specs to held sockets: resolves names, picks steer or share, and lets go of all where one fails. */
 
-import { readFileSync } from "node:fs";
+import { lstatSync, readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
 import { cutoverOf, type Shared } from "./cutover.ts";
@@ -22,6 +22,8 @@ export interface HoldRequest {
   boundBy?: "hupwatch" | "server";
   /** What a survivor holds of an address, written as `format` does. */
   inherited?: (address: string) => InheritedListener | undefined;
+  /** Nobody has named it: later listeners have owner and mode of the one that the command itself has made. */
+  isLearned?: boolean;
   /** A public Unix path had vanished and was put back. */
   onRestored?: (path: string) => void;
 }
@@ -52,7 +54,8 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
       const cutover = cutoverOf(address, request.cutover);
       const path = throughLink(spec, address.path, request.options);
       const inherited = inheritedOf({ family: "unix", path });
-      const steered = new HeldUnix(spec, path, request.options, onRestored, inherited, request.boundBy);
+      const options = request.isLearned ? like(inherited, request.options) : request.options;
+      const steered = new HeldUnix(spec, path, options, onRestored, inherited, request.boundBy);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {
@@ -119,6 +122,18 @@ export async function requireFree(
       requireTcp(spec, wanted, leavesIPv4(wanted, specs, options));
     }
   }
+}
+
+function like(inherited: InheritedListener | undefined, options: SocketOptions): SocketOptions {
+  const made = inherited?.privatePath && lstatSync(inherited.privatePath, { throwIfNoEntry: false });
+  if (!made) return options;
+  const { uid, gid, mode } = made;
+  const isOurs = uid === process.geteuid?.() && gid === process.getegid?.();
+  return {
+    ...options,
+    mode: options.mode ?? mode & 0o777,
+    owner: options.owner ?? (isOurs ? undefined : { uid, gid }),
+  };
 }
 
 /** A path is shared by giving every generation the first one's listener. */

@@ -1,6 +1,7 @@
 /** `--handover intercept` without --bind: where the first generation listens is learned, held, steered and taken over. */
 import { expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, statSync, writeFileSync } from "node:fs";
+import { NOBODY } from "../harness/another-user.ts";
 import { placeIn } from "../harness/contract.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
@@ -152,3 +153,29 @@ test("what the kernel would refuse the command is refused", async () => {
   taken.stop();
   await until(() => hupwatch.count(/held from now on/) === 1, { what: "the good one" });
 }, 30_000);
+
+test.skipIf(process.getuid?.() !== 0)(
+  "what another user's command binds is made with that user's rights, and has its owner and mode in each generation",
+  async () => {
+    using dir = tempDir();
+    chownSync(dir.path, NOBODY.uid, NOBODY.gid);
+    const path = `${dir.path}/app.sock`;
+    const binds = `
+      const http = require("http"), fs = require("fs");
+      http.createServer().on("error", (e) => console.error("port 80", e.code)).listen(80);
+      http.createServer((q, r) => r.end(process.env.HUPWATCH_GENERATION)).listen("app.sock", () => fs.chmodSync("app.sock", 0o622));`;
+    await using hupwatch = await startHupwatch(
+      ["-k", ...INTERCEPT, "--user", "nobody", "--", "node", "-e", binds],
+      { cwd: dir.path },
+    );
+    await hupwatch.until(/port 80 EACCES/);
+    for (const generation of [1, 2, 3]) {
+      if (generation > 1) await hupwatch.swap(generation);
+      const { uid, gid, mode } = statSync(path);
+      expect({ uid, gid, mode: mode & 0o777 }).toEqual({ ...NOBODY, mode: 0o622 });
+      const answer = await fetch("http://app/", { unix: path, keepalive: false });
+      expect(await answer.text()).toBe(`${generation}`);
+    }
+  },
+  30_000,
+);

@@ -221,6 +221,14 @@ http:// {
 }
 `;
 
+/** It takes no descriptor and no --bind is given: where it listens is learned. */
+const intercepted = (
+  name: string,
+  program: string,
+  command: (place: Place) => string[],
+  more: Partial<ServerRow> = {},
+): ServerRow => row(name, program, command, { options: () => ["--handover", "intercept"], ...more });
+
 const tableOnly = (server: ServerRow): ServerRow => ({ ...server, tableOnly: true });
 
 export const SERVERS: readonly ServerRow[] = [
@@ -276,6 +284,25 @@ export const SERVERS: readonly ServerRow[] = [
   row("Bun.listen", process.execPath, () => ["tiny.ts"], { options: ask }),
   row("Bun.serve", process.execPath, () => ["fetch.ts", "{socket}"], { options: ask, transports: ["unix"] }),
   row("Go, net/http", BUILT.go, () => [], { options: ask }),
+  intercepted("Bun.serve, intercepted", process.execPath, ({ at }) => ["fetch.ts", at]),
+  intercepted("Deno.serve, intercepted", BUILT.deno, ({ at }) => ["run", "-A", "fetch.ts", at]),
+  // Their chains have tests of their own, e2e/intercept*.
+  tableOnly(intercepted("Node.js, intercepted", "node", ({ at }) => ["node.mjs", at])),
+  tableOnly(intercepted("Go, net/http, intercepted", BUILT.go, ({ at }) => [at])),
+  tableOnly(
+    intercepted("gunicorn behind sh, intercepted", "sh", (place) => [
+      ...["-c", `${GUNICORNS.debian} wsgi:application -w 4 -b ${bindOf(place)}; exit $?`],
+    ]),
+  ),
+  tableOnly(
+    intercepted("npm start, intercepted", "npm", () => ["--silent", "start"], {
+      deploy: ({ directory, at }) =>
+        void Bun.write(
+          `${directory}/package.json`,
+          JSON.stringify({ scripts: { start: `node node.mjs ${at}` } }),
+        ),
+    }),
+  ),
   row("Rust, axum", BUILT.rust, () => [], {
     version: ["grep", "-A1", '^name = "axum"', `${CACHE}/rust/Cargo.lock`],
     options: ask,
