@@ -11,7 +11,7 @@ import { HeldUnix } from "./held-unix.ts";
 import { isIPv4, isIPv6 } from "./ip.ts";
 import { decode, format, hostBytes, type InetAddress, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
-import { requireTcp } from "./tcp-listener.ts";
+import { likeOurOwn, requireTcp } from "./tcp-listener.ts";
 import { requirePlace, throughLink } from "./unix-path.ts";
 
 export interface HoldRequest {
@@ -45,7 +45,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
   const { address } = spec;
   switch (address.kind) {
     case "fd":
-      return inherited(spec, address.fd, cutoverOf(address, request.cutover));
+      return inherited(spec, address.fd, cutoverOf(address, request.cutover), request.options);
     case "abstract": {
       const wanted = { family: "abstract", name: address.name } as const;
       return shared(spec, wanted, request.options, cutoverOf(address, request.cutover), inheritedOf(wanted));
@@ -160,11 +160,12 @@ function shared(
   return new HeldShared(spec, address, inherited.fd, cutover, { adopted: {} });
 }
 
-function inherited(spec: SocketSpec, fd: number, cutover: Shared): HeldSocket {
+function inherited(spec: SocketSpec, fd: number, cutover: Shared, options: SocketOptions): HeldSocket {
   const address = listeningAt(spec, fd);
-  // A number of our own: the runtime hands descriptors 0 to 2 to a command in its own way only.
+  // A number of our own, close-on-exec: the runtime hands descriptors 0 to 2 to a command in its own way only.
   const own = dup(fd);
   if (fd > 2) close(fd);
+  if (address.family === "inet" || address.family === "inet6") likeOurOwn(own, options);
   return new HeldShared(spec, address, own, cutover);
 }
 

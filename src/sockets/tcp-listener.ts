@@ -31,6 +31,19 @@ export function requireTcp(spec: SocketSpec, address: InetAddress, ipv6Only: boo
   close(bound(spec, address, ipv6Only, (fd) => bind(fd, encode(address))));
 }
 
+/**
+ * Gives a listener that the starter made what ours have: no Nagle's delay, and an accept queue of that length (listen(2), once
+ * more). TCP alone: over a Unix socket whoever calls listen(2) is what its clients see as their peer (SO_PEERCRED).
+ */
+export function likeOurOwn(fd: number, { backlog }: SocketOptions): void {
+  try {
+    setNoDelay(fd);
+    listen(fd, backlog);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error; // SCTP, or a seccomp filter: it serves as it is
+  }
+}
+
 function bound(
   spec: SocketSpec,
   address: InetAddress,
