@@ -44,6 +44,14 @@ export const EVENTS = {
     meaning: "the serving generation died by itself",
     facts: ["generation", ...FAILURE],
   },
+  "generation.died": {
+    meaning: "a generation that was being replaced died by itself",
+    facts: ["generation", ...FAILURE],
+  },
+  "generation.hurried": {
+    meaning: "it is killed, because more generations drain at once than --max-draining allows",
+    facts: ["generation", "maxDraining"],
+  },
   "generation.start-failed": {
     meaning: "a generation did not come up, and no other one serves",
     facts: ["generation", ...FAILURE],
@@ -66,7 +74,7 @@ export const EVENTS = {
   },
   "generation.signalled": {
     meaning: "a generation was sent a signal",
-    facts: ["generation", "signal", "pids"],
+    facts: ["generation", "signal", "pids", "why"],
   },
   "generation.rescued": {
     meaning: "clients of a dead generation were passed on",
@@ -86,6 +94,10 @@ export const EVENTS = {
   "swap.rolled-back": {
     meaning: "the new generation failed, the old one goes on",
     facts: ["generation", "serving", "durationMs", ...FAILURE],
+  },
+  "memory.short": {
+    meaning: "the kernel killed processes for want of memory during a swap",
+    facts: ["generation", "kills", "where"],
   },
   stopping: { meaning: "the generations are being stopped", facts: ["generations"] },
   ignored: { meaning: "a request that cannot be carried out", facts: ["what", "why"] },

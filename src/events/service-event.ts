@@ -2,6 +2,7 @@
  * What happens in the life of the service, each event with its facts: told once, by the one that knows them, and consumed by
  * the log, hooks, systemd, the history and those that wait for an outcome. Nothing is looked up a second time.
  */
+import type { OomKills } from "../os/oom.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 import type { Cutover } from "../sockets/held.ts";
 
@@ -14,6 +15,8 @@ export interface Failure {
   exit?: ExitStatus;
   /** The last lines it wrote on stderr; may still grow by what was under way. */
   stderr?: readonly string[];
+  /** It ended before it was told to, or by a signal that hupwatch did not send. */
+  isUnasked?: boolean;
   /** Exit code of hupwatch where this was the first generation and it is all that is known. */
   exitCode?: number;
 }
@@ -46,6 +49,10 @@ export type ServiceEvent =
   /** The one before it listened there, and it does not. */
   | { event: "generation.address-lost"; generation: Gen; before: Gen; addresses: readonly string[] }
   | { event: "generation.crashed"; generation: Gen; failure: Failure }
+  /** One that was being replaced ended by itself. */
+  | { event: "generation.died"; generation: Gen; failure: Failure }
+  /** It is killed because more of them drain at once than may. */
+  | { event: "generation.hurried"; generation: Gen; maxDraining: number }
   | { event: "generation.start-failed"; generation: Gen; failure: Failure }
   /** It serves, but clients could not be sent (back) to it. */
   | { event: "generation.unreachable"; generation: Gen; failure: Failure }
@@ -54,7 +61,14 @@ export type ServiceEvent =
   /** Not ready in its time, and a HUP asked for a fresh copy. */
   | { event: "generation.given-up"; generation: Gen; ageMs: number }
   | { event: "generation.respawning"; generation: Gen; afterMs: number }
-  | { event: "generation.signalled"; generation: Gen; signal: string; pids: number[] }
+  /** `why`: of one that is not part of an ordinary stop. */
+  | {
+      event: "generation.signalled";
+      generation: Gen;
+      signal: string;
+      pids: number[];
+      why?: string | undefined;
+    }
   /** So many connections were taken out of a dead generation's queue and passed on. */
   | { event: "generation.rescued"; generation: Gen; connections: number }
   | { event: "generation.left-behind"; generation: Gen; processes: readonly Leftover[] }
@@ -65,6 +79,8 @@ export type ServiceEvent =
   /** `isUnproven`: nothing shows that the new generation accepts, and nobody asked for less. */
   | ({ event: "swap.done"; generation: Gen; retired: Gen; isUnproven: boolean } & Age)
   | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
+  /** The kernel has killed so many processes for want of memory since the swap to `generation` began. */
+  | { event: "memory.short"; generation: Gen; kills: number; where: OomKills["where"] }
   | { event: "stopping"; generations: Gen[] }
   | { event: "ignored"; what: string; why: string }
   | { event: "hook.failed"; hook: string; command: string; reason: string }

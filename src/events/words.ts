@@ -42,10 +42,10 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation} started (pid ${pid})`,
     facts: { generation, child: pid },
   }),
-  "generation.signalled": ({ generation, signal, pids }) => ({
+  "generation.signalled": ({ generation, signal, pids, why }) => ({
     level: signal === "SIGKILL" ? "warn" : "debug",
-    text: `generation ${generation}: sent ${signal} to ${pids.join(", ")}`,
-    facts: { generation, signal, pids },
+    text: `generation ${generation}: sent ${signal} to ${pids.join(", ")}${why === undefined ? "" : ` (${why})`}`,
+    facts: { generation, signal, pids, why },
   }),
   "generation.left-behind": ({ generation, processes }) => ({
     level: "error",
@@ -107,6 +107,16 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     facts: { generation, before, addresses },
   }),
   "generation.crashed": died,
+  "generation.died": (event) => ({
+    ...died(event),
+    level: "warn",
+    text: `generation ${event.generation}, which was being replaced, ${event.failure.reason}`,
+  }),
+  "generation.hurried": ({ generation, maxDraining }) => ({
+    level: "warn",
+    text: `generation ${generation} is killed before its clients are done: no more than ${maxDraining} may drain at once (--max-draining ${maxDraining})`,
+    facts: { generation, maxDraining },
+  }),
   "generation.start-failed": died,
   "generation.waiting": ({ generation, ageMs, obstacle }) => ({
     level: "warn",
@@ -122,6 +132,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     level: "warn",
     text: `generation ${generation} takes its place${afterMs > 0 ? ` in ${formatDuration(afterMs)}` : ""}`,
     facts: { generation, afterMs },
+  }),
+  "memory.short": ({ generation, kills, where }) => ({
+    level: "warn",
+    text: `out of memory: the kernel killed ${kills === 1 ? "1 process" : `${kills} processes`} ${where === "machine" ? "on this machine" : "in this control group"} since the swap to generation ${generation} began; a swap needs memory for two generations`,
+    facts: { generation, kills, where },
   }),
   stopping: ({ generations }) => ({
     level: "info",

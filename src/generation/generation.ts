@@ -17,7 +17,7 @@ import { startRequest } from "../plan/start-request.ts";
 import { type Listening, listeningCheck } from "../ready/listening.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
-import { describeExit, failureBy } from "./failure.ts";
+import { describeExit, describeKill, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
 import { Witness } from "./output-capture.ts";
 import { OwnFiles } from "./own-files.ts";
@@ -48,6 +48,9 @@ export class Generation {
   readonly listeners: Listeners;
   #child: Child | undefined;
   #exit: ExitStatus | undefined;
+  #boot: Boot | undefined;
+  /** Signals, by hupwatch. */
+  readonly #sent = new Set<string>();
   #startedAt: number;
   #readyMs: number | undefined;
   #isSeenAccepting = false;
@@ -90,9 +93,9 @@ export class Generation {
       signalLeader: (signal) => this.#signalServer(signal),
       tree: () => this.#tree(),
       connections: () => os.watchConnections(() => this.#tree().map(({ pid }) => pid), this.listeners.places),
-      signal: (targets, signal) => {
+      signal: (targets, signal, why) => {
         for (const target of targets) os.kill(target, signal);
-        this.#signalled(signal, targets);
+        this.#signalled(signal, targets, why);
       },
       leftBehind: (processes) => {
         this.listeners.doubt();
@@ -132,9 +135,17 @@ export class Generation {
     return !this.isProven && !this.plan.isReadinessGiven;
   }
 
-  #signalled(signal: NodeJS.Signals, targets: readonly { pid: number }[]): void {
+  #signalled(signal: NodeJS.Signals, targets: readonly { pid: number }[], why?: string): void {
+    this.#sent.add(signal);
     const pids = targets.map(({ pid }) => pid);
-    if (pids.length > 0) this.tell({ event: "generation.signalled", generation: this.number, signal, pids });
+    if (pids.length > 0)
+      this.tell({ event: "generation.signalled", generation: this.number, signal, pids, why });
+  }
+
+  /** By a signal that it was not sent, or before it was sent any. An end without fault is its own affair. */
+  #isUnasked({ code, signal }: ExitStatus): boolean {
+    if (signal !== undefined) return !this.#sent.has(signal);
+    return this.#sent.size === 0 && code !== 0;
   }
 
   /** What a later hupwatch has to know of it, from before it runs until it is gone. */
@@ -181,6 +192,7 @@ export class Generation {
   }
 
   #start(boot: Boot): void {
+    this.#boot = boot;
     const { plan, os } = this;
     const needs = new Set(plan.checks.flatMap((c) => c.needs));
     const witness = new Witness(os, {
@@ -337,11 +349,15 @@ export class Generation {
     this.#exit = status;
     this.#delay?.[Symbol.dispose]();
     this.#readiness?.[Symbol.dispose]();
-    const reason = describeExit(status, this.ageMs);
+    const isUnasked = this.#isUnasked(status);
+    // While it is looked at, another one serves.
+    const isSuccessor = this.#boot?.isFirst === false && this.#witness !== undefined;
+    const killed = isUnasked ? describeKill(status, isSuccessor) : "";
+    const reason = `${describeExit(status, this.ageMs)}${killed}`;
     const tell = () => {
       const wasBegun = this.#takedown.begun;
       this.#witness?.[Symbol.dispose]();
-      const failure = this.#withLines({ reason, exit: status });
+      const failure = this.#withLines({ reason, exit: status, isUnasked });
       this.post({ kind: "exited", gen: this.number, failure, at: this.os.clock.now() });
       if (wasBegun) this.#takedown.sweep();
     };
@@ -382,6 +398,7 @@ export class Generation {
     const { pid } = server ?? child;
     if (signal !== "SIGWINCH" && !this.os.expects(pid, signal))
       return `process ${pid} of generation ${this.number} has no handler for it and would not survive it`;
+    this.#sent.add(signal);
     if (server) this.os.kill(server, signal);
     else child.kill(signal);
     return undefined;

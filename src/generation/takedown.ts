@@ -2,6 +2,7 @@
  * Takes a generation down: its stop sequence, signal by signal, then whatever a dead leader left behind. Owned by the
  * generation, which hears `gone` when the whole tree has ended or was reported.
  */
+import { formatDuration } from "../duration.ts";
 import { type Clock, poll } from "../os/clock.ts";
 import type { ConnectionWatch } from "../os/connections.ts";
 import type { Process } from "../os/procfs.ts";
@@ -37,7 +38,7 @@ export interface Target {
   tree(): Process[];
   /** Clients' connections that it still holds, idle ones included. */
   connections(): ConnectionWatch;
-  signal(targets: readonly Process[], signal: NodeJS.Signals): void;
+  signal(targets: readonly Process[], signal: NodeJS.Signals, why?: string): void;
   leftBehind(processes: Process[]): void;
   gone(): void;
 }
@@ -79,15 +80,18 @@ export class Takedown implements Disposable {
   }
 
   /** One signal after the other to the leader; the last, KILL, to everybody. The leader's exit ends it. */
-  #take(steps: readonly StopStep[]): void {
+  #take(steps: readonly StopStep[], asked?: { signal: string; waitedMs: number }): void {
     const [step, ...rest] = steps;
     if (!step) {
       this.sweep();
       return;
     }
-    if (step.signal === "SIGKILL") this.target.signal(this.target.tree(), "SIGKILL");
+    const why = asked && `it did not end within ${formatDuration(asked.waitedMs)} of ${asked.signal}`;
+    if (step.signal === "SIGKILL") this.target.signal(this.target.tree(), "SIGKILL", why);
     else this.target.signalLeader(step.signal);
-    this.#wait(this.target.clock.after(step.waitMs, () => this.#take(rest)));
+    const { signal, waitedMs } = asked ?? { signal: step.signal, waitedMs: 0 };
+    const next = () => this.#take(rest, { signal, waitedMs: waitedMs + step.waitMs });
+    this.#wait(this.target.clock.after(step.waitMs, next));
   }
 
   /** The leader is dead: whoever is left gets a moment, then TERM, then KILL. */
@@ -111,7 +115,7 @@ export class Takedown implements Disposable {
       }
       steps.shift();
       nextAt = clock.now() + step.waitMs;
-      this.target.signal(left, step.signal);
+      this.target.signal(left, step.signal, "their leader has ended");
       return "more";
     };
     this.#wait(poll(clock, SWEEP_POLL_MS, look, SWEEP_FIRST_MS));

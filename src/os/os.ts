@@ -7,6 +7,7 @@ import { type Accepting, type ConnectionWatch, watchConnections } from "./connec
 import { socketsOf } from "./descriptors.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
+import { type OomKills, oomKills } from "./oom.ts";
 import { canTap, openTap, type Tap } from "./output.ts";
 import { listenersOf, type OwnListener } from "./own-listeners.ts";
 import {
@@ -59,6 +60,8 @@ export interface Os {
   seenAtMs(pid: number): number | undefined;
   /** Where these processes listen. */
   listenersOf(pids: readonly number[]): OwnListener[];
+  /** Processes that the kernel has killed for want of memory, so far; undefined where nothing counts them. */
+  oomKills(): OomKills | undefined;
   /** False where the signal's default action would be taken there. */
   expects(pid: number, signal: NodeJS.Signals): boolean;
   /** False where that very process (pid and start time) is gone. */
@@ -83,6 +86,7 @@ export const realOs: Os = {
   watchConnections,
   accepts,
   listenersOf,
+  oomKills,
   // The kernel makes the entry at the first look.
   seenAtMs: (pid) => statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.ctimeMs,
   expects: (pid, signal) => expects(pid, constants.signals[signal]),

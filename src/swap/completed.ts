@@ -37,9 +37,12 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
       return { event: "swap.rolled-back", generation, serving, failure, ...age(generation) };
     }
     case "crashed":
+    case "died":
     case "start-failed":
     case "unreachable":
       return { event: `generation.${report.event}`, generation: report.gen, failure: report.failure };
+    case "hurried":
+      return { event: "generation.hurried", generation: report.gen, maxDraining: report.maxDraining };
     case "respawning":
       return { event: "generation.respawning", generation: report.gen, afterMs: report.afterMs };
     case "given-up":

@@ -169,7 +169,7 @@ const TABLE: Table = {
     // Both serve clients now: the cutover is due within the warm-up; we go when the old one is gone. A second TERM does not wait
     // for the warm-up, a third one not for the old one.
     leave: (s, _, limits) => {
-      if (s.leaving) return cutOver(s, "drain", limits);
+      if (s.leaving) return cutOver(s, limits);
       return goTo({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
     },
     stop: (s) => {
@@ -186,9 +186,9 @@ const TABLE: Table = {
     failed: (s, e) => (isAbout(s.next, e) ? undo(s, "abandon", e.failure) : unchanged(s)),
     exited: (s, e, limits) => {
       if (isAbout(s.next, e)) return undo(s, "sweep", e.failure);
-      return isAbout(s.current, e) ? cutOver(s, "sweep", limits) : leaderGone(s, e);
+      return isAbout(s.current, e) ? cutOver(s, limits, e.failure) : leaderGone(s, e);
     },
-    settled: (s, e, limits) => (isAbout(s.next, e) ? cutOver(s, "drain", limits) : unchanged(s)),
+    settled: (s, e, limits) => (isAbout(s.next, e) ? cutOver(s, limits) : unchanged(s)),
     gone: treeGone,
   },
   undoing: {

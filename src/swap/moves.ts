@@ -78,8 +78,11 @@ function rescue(state: State, gen: Gen): Effect[] {
 }
 
 /** The leader of a retired generation has ended. */
-export const leaderGone = (state: State, { gen }: Of<"exited">): Step =>
-  state.draining.includes(gen) ? goTo(state, ...rescue(state, gen)) : unchanged(state);
+export function leaderGone(state: State, { gen, failure }: Of<"exited">): Step {
+  if (!state.draining.includes(gen)) return unchanged(state);
+  const told = failure.isUnasked ? [say({ event: "died", gen, failure })] : [];
+  return goTo(state, ...told, ...rescue(state, gen));
+}
 
 /** The whole tree of a retired generation has ended: its listeners go, once no client waits in them. */
 export function treeGone(state: State, { gen }: Of<"gone">): Step {
@@ -99,10 +102,11 @@ function drain(base: Common, gen: Gen, how: Retirement, limits: Limits): { base:
   const draining = [...base.draining, gen];
   const tooMany =
     draining.length > limits.maxDraining ? draining.slice(0, draining.length - limits.maxDraining) : [];
-  return {
-    base: { ...common(base), draining },
-    effects: [retire(gen, how), ...tooMany.filter((g) => g !== gen).map((g) => retire(g, "kill"))],
-  };
+  const { maxDraining } = limits;
+  const hurried = tooMany
+    .filter((g) => g !== gen)
+    .flatMap((g) => [say({ event: "hurried", gen: g, maxDraining }), retire(g, "kill")]);
+  return { base: { ...common(base), draining }, effects: [retire(gen, how), ...hurried] };
 }
 
 /** Everybody goes, each in its way; then hupwatch does. */
@@ -193,16 +197,17 @@ export function undo(state: In<"booting"> | In<"warming">, how: "sweep" | "aband
   };
 }
 
-/** The new generation stays and the old one goes: it drains, or is swept where it is dead. */
-export function cutOver(state: In<"warming">, how: "drain" | "sweep", limits: Limits): Step {
+/** The new generation stays and the old one goes: it drains, or is swept where it has `died`. */
+export function cutOver(state: In<"warming">, limits: Limits, died?: Failure): Step {
   const { current, next } = state;
-  const { base, effects } = drain(state, current, how, limits);
+  const { base, effects } = drain(state, current, died ? "sweep" : "drain", limits);
   const done = [
     unsettle,
+    ...(died ? [say({ event: "died", gen: current, failure: died })] : []),
     say({ event: "swapped", gen: next, from: current }),
     ...state.owed.map((signal) => forward(next, signal)),
     ...effects,
-    ...(how === "sweep" ? rescue(state, current) : []),
+    ...(died ? rescue(state, current) : []),
   ];
   if (state.leaving) return withEffects(leave(base, next), ...done);
   return serveOrSwap({ ...base, again: state.again }, next, ...done);

@@ -81,6 +81,10 @@ export type Report =
   | { event: "swapped"; gen: Gen; from: Gen }
   | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
   | { event: "crashed"; gen: Gen; failure: Failure }
+  /** It was being replaced. */
+  | { event: "died"; gen: Gen; failure: Failure }
+  /** More drain at once than may. */
+  | { event: "hurried"; gen: Gen; maxDraining: number }
   | { event: "respawning"; gen: Gen; afterMs: number }
   /** It was not ready in its time, and a HUP asked for a fresh copy. */
   | { event: "given-up"; gen: Gen }

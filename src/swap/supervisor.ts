@@ -29,6 +29,7 @@ import {
   step,
   takeOver,
 } from "./machine.ts";
+import { Memory } from "./memory.ts";
 import { OwnAddresses } from "./own-addresses.ts";
 
 /** Where the supervisor tells what happens, and where it records who runs. */
@@ -63,6 +64,17 @@ function roleOf(gen: Gen, state: State): Role {
 /** An old generation stays so long, at least, beside one of which nothing tells whether it accepts. */
 const UNPROVEN_MS = 5000;
 
+const isAlone = ({ phase, draining }: State): boolean => phase === "serving" && draining.length === 0;
+
+/** With these a time ends in which two generations were in memory, or one of them ends. */
+const MAY_BE_SHORT: ReadonlySet<Report["event"]> = new Set([
+  "swapped",
+  "rolled-back",
+  "died",
+  "crashed",
+  "gone",
+]);
+
 export class Supervisor {
   #state: State;
   readonly #queue: Event[] = [];
@@ -76,6 +88,7 @@ export class Supervisor {
   readonly #rescues = new Map<Listener, Promise<Rescue>>();
   readonly #escaped: Escaped;
   readonly #ownAddresses: OwnAddresses;
+  readonly #memory: Memory;
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
   /** Who ran when it ended: the descriptors are closed then, and whoever still asks gets this. */
@@ -92,6 +105,7 @@ export class Supervisor {
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
     this.#state = this.#first.state;
     this.#ownAddresses = new OwnAddresses(outside.tell);
+    this.#memory = new Memory(() => os.oomKills(), outside.tell);
     if (survivors) {
       this.#create(survivors.current.number).adopt(survivors.current);
       this.#public = survivors.current.number;
@@ -261,6 +275,7 @@ export class Supervisor {
     if (report.event === "gone") this.#tellEscaped(report.gen);
     this.#lookAtOwnAddresses(report);
     this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
+    if (MAY_BE_SHORT.has(report.event)) this.#memory.check(isAlone(this.#state));
   }
 
   /** I6: what its takedown could not find is named before it is said to be gone. */
@@ -282,6 +297,7 @@ export class Supervisor {
 
   #boot({ gen, public: isPublic, heirOf, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
     const generation = this.#create(gen);
+    if (!isPublic) this.#memory.swapBegins(gen);
     try {
       if (!isPublic) this.#requireHeld();
       generation.listen(heirOf === undefined ? undefined : this.#generations.get(heirOf));

@@ -68,6 +68,25 @@ describe("--on-crash exit: hupwatch ends as the serving generation did, and its 
   );
 });
 
+// https://github.com/benoitc/gunicorn/issues/1785: "not a word that generation 1 was killed by SIGKILL".
+test.concurrent(
+  "the old one is killed in the warm-up: its successor serves, and that is said",
+  async () => {
+    using _turn = await takeTurn();
+    using dir = tempDir();
+    const options = ["-k", "-w", "30", "-b", `unix:${dir.path}/s`];
+    await using hupwatch = await startHupwatch([...options, "--", ...always(TINY)]);
+    hupwatch.hup();
+    await hupwatch.until(/generation 2 ready/);
+    killGeneration(hupwatch, 1);
+    await hupwatch.until(LOG.retired(1));
+    expect(hupwatch.log).toMatch(
+      /warn: generation 1, which was being replaced, was killed by SIGKILL after .* \(out of memory\?\)/,
+    );
+  },
+  TURN_TIMEOUT_MS,
+);
+
 describe("--on-crash respawn: clients wait for the heir in the dead one's queue", () => {
   test.concurrent.each(TRANSPORTS)(
     "and nobody is refused when nothing was accepted (%s)",

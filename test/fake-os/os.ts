@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import type { HupwatchError } from "../../src/error.ts";
 import type { ConnectionWatch } from "../../src/os/connections.ts";
+import type { OomKills } from "../../src/os/oom.ts";
 import type { Os } from "../../src/os/os.ts";
 import type { OwnListener } from "../../src/os/own-listeners.ts";
 import type { Process } from "../../src/os/procfs.ts";
@@ -177,6 +178,13 @@ export class FakeOs implements Os {
 
   listenersOf(): OwnListener[] {
     return this.listening;
+  }
+
+  /** So many processes the kernel has killed for want of memory. */
+  killed = 0;
+
+  oomKills(): OomKills {
+    return { kills: this.killed, where: "control group" };
   }
 
   adopt(): Child {

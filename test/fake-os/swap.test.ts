@@ -259,8 +259,78 @@ test("too many drain: the oldest is killed", async () => {
     await stage.turn(1000);
   }
   expect(stage.child(1).signals).toEqual(["SIGTERM", "SIGKILL"]);
+  // https://github.com/django/channels/issues/1460: "the log does not say why, nor names the option".
+  const news = stage.news();
+  expect(news.indexOf("hurried 1")).toBe(news.indexOf("SIGKILL 1") - 1);
   expect(stage.child(2).signals).toEqual(["SIGTERM"]);
   expect(stage.running).toEqual([2, 3, 4].map((g) => stage.child(g).pid));
+});
+
+/**
+ * "An accident is healed in silence": https://github.com/datarobot/datarobot-user-models/pull/2314,
+ * https://github.com/benoitc/gunicorn/issues/1785.
+ */
+describe("an accident that was healed is said", () => {
+  test("the old one is killed in the warm-up", async () => {
+    const stage = await serving();
+    await stage.post("swap");
+    await stage.ready(2);
+    stage.news();
+    stage.child(1).dies("SIGKILL");
+    await stage.turn(0);
+    expect(stage.news()).toContain("died 1");
+    expect(stage.failure?.reason).toMatch(/^was killed by SIGKILL after .* \(out of memory\?\)$/);
+  });
+
+  test("the new one is killed after the flip", async () => {
+    const stage = await serving();
+    await stage.post("swap");
+    await stage.ready(2);
+    stage.child(2).dies("SIGKILL");
+    await stage.turn(0);
+    expect(stage.news()).toContain("rolled-back 2");
+    expect(stage.failure?.reason).toEndWith(" (out of memory? A swap needs memory for two generations)");
+  });
+
+  test.each([
+    ["SIGTERM", false],
+    ["SIGKILL", true],
+    ["SIGSEGV", true],
+  ])("one that drains ends by %s", async (signal, isSaid) => {
+    const stage = await serving();
+    await stage.post("swap");
+    await stage.ready(2);
+    await stage.turn(1000);
+    expect(stage.child(1).signals).toEqual(["SIGTERM"]);
+    stage.child(1).dies(signal);
+    await stage.turn(0);
+    expect(stage.news().includes("died 1")).toBe(isSaid);
+  });
+
+  test("one that hupwatch killed itself is not said to have run out of memory", async () => {
+    const stage = await serving();
+    await stage.post("swap");
+    await stage.ready(2);
+    await stage.turn(31_000);
+    expect(stage.child(1).running).toBe(false);
+    const news = stage.news();
+    expect(news).toContain("SIGKILL 1");
+    expect(news).not.toContain("died 1");
+  });
+
+  test("workers that the kernel killed during the swap", async () => {
+    const stage = await serving();
+    stage.os.killed = 3; // long before
+    await stage.post("swap");
+    await stage.ready(2);
+    stage.os.killed = 5;
+    await stage.turn(1000);
+    expect(stage.news().filter((line) => line.startsWith("short"))).toEqual(["short 2"]);
+    stage.os.killed = 6;
+    stage.child(1).exits(0);
+    await stage.turn(1000);
+    expect(stage.news().filter((line) => line.startsWith("short"))).toEqual(["short 2"]);
+  });
 });
 
 test("a bug in a held socket ends the run with its stack, and is not taken for a failed swap", async () => {

@@ -85,7 +85,7 @@ const TABLE: Row[] = [
     "the old one dies by itself",
     "warming",
     exited(1),
-    ["unsettle", "say swapped", "retire 1 sweep", "rescue 1", "unwatch 2"],
+    ["unsettle", "say died", "say swapped", "retire 1 sweep", "rescue 1", "unwatch 2"],
     "serving",
   ],
   ["leave waits for the cutover", "warming", leave, [], "warming"],
