@@ -44,7 +44,7 @@ const PHASES: Record<string, string> = {
   serving: "serving",
   booting: "swapping: the new generation boots",
   warming: "swapping: both serve",
-  undoing: "rolling back",
+  "rolling-back": "rolling back",
   stopping: "stopping",
   over: "ended, but for its hooks",
 };

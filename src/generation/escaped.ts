@@ -1,6 +1,6 @@
 /**
- * What has escaped from a generation's tree and outlives it. Which generation it came from nobody can tell: it is named when
- * one is gone that it may have come from, once, and left alone.
+ * Processes that have escaped from a generation's tree and outlive it. Which generation one came from cannot be known: it is named
+ * once, when a generation is gone that it may have come from, and left alone.
  */
 import type { Os } from "../os/os.ts";
 import type { Identity, Process } from "../os/procfs.ts";

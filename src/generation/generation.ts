@@ -19,7 +19,7 @@ import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { describeExit, describeKill, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
-import { Witness } from "./output-capture.ts";
+import { OutputCapture } from "./output-capture.ts";
 import { OwnFiles } from "./own-files.ts";
 import type { GenerationEvent, Retirement } from "./posts.ts";
 import { Readiness } from "./readiness.ts";
@@ -38,7 +38,7 @@ const ACCEPTS_LOOK_MS = 50;
 const STRANGER_MS = 100;
 
 export interface Boot {
-  /** Nobody else serves, or did: a start of its own, and no successor of a dead one. */
+  /** No other generation serves or has served: the first start, not the successor of a dead generation. */
   isFirst: boolean;
   /** Where nothing tells whether it accepts, the old one stays so long after its checks have passed. */
   unprovenMs: number;
@@ -58,12 +58,12 @@ export class Generation {
   #seenAtMs = 0;
   #delay: Disposable | undefined;
   #readiness: Readiness | undefined;
-  /** Nobody else can answer at its listeners: those of a dead generation are its workers', too, while these live. */
-  #mayBeAsked = true;
-  #witness: Witness | undefined;
+  /** No other process can answer at its listeners. Those of a dead generation are shared with its workers while these live. */
+  #mayBeProbed = true;
+  #capture: OutputCapture | undefined;
   readonly #takedown: Takedown;
   #gone = false;
-  /** What its environment says: an adopted one was started by somebody else. */
+  /** What its environment says: an adopted one was started by another hupwatch. */
   #hupwatchPid: number;
   /** Of its leader, as last seen: a command may start as root and become another user by itself. */
   #uid: number | undefined;
@@ -98,7 +98,7 @@ export class Generation {
         this.#signalled(signal, targets, why);
       },
       leftBehind: (processes) => {
-        this.listeners.doubt();
+        this.listeners.markUnproven();
         tell({ event: "generation.left-behind", generation: number, processes });
       },
       gone: () => this.#finish(),
@@ -159,7 +159,7 @@ export class Generation {
     const { runDir, extraListener, nonblocking } = this.plan;
     const probePath =
       extraListener && runDir ? join(runDir, `probe-${this.os.pid}-${this.number}`) : undefined;
-    this.#mayBeAsked = predecessor === undefined;
+    this.#mayBeProbed = predecessor === undefined;
     if (predecessor) this.listeners.inherit(predecessor.listeners);
     else this.listeners.open(probePath, nonblocking);
   }
@@ -180,7 +180,7 @@ export class Generation {
     this.#delay = this.os.clock.after(ms, () => this.boot(boot));
   }
 
-  /** Starts the command and asks it until it is ready. Posts `ready`, `failed` or `exited`. */
+  /** Starts the command and probes it until it is ready. Posts `ready`, `failed` or `exited`. */
   boot(boot: Boot): void {
     this.#startedAt = this.os.clock.now();
     try {
@@ -195,28 +195,28 @@ export class Generation {
     this.#boot = boot;
     const { plan, os } = this;
     const needs = new Set(plan.checks.flatMap((c) => c.needs));
-    const witness = new Witness(os, {
+    const capture = new OutputCapture(os, {
       stderr: plan.watchStderr,
       needs,
       // The run directory is ours alone: a command that may have another user, or become another one, could not reach it.
       notifyDirectory: plan.user === undefined && this.#commandUid !== 0 ? plan.runDir : undefined,
       isTrusted: (sender) => this.#maySpeak(sender),
     });
-    this.#witness = witness;
+    this.#capture = capture;
     const { sockets, descriptors } = this.listeners;
     const request = startRequest(plan, {
       generation: this.number,
       sockets,
       hupwatchPid: os.pid,
-      notifySocket: witness.notifySocket,
+      notifySocket: capture.notifySocket,
     });
     this.#files = OwnFiles.of(plan, this.number);
     this.#files.prepare();
     const child = os.spawn({
       ...request,
       descriptors: request.passesDescriptors ? descriptors : [],
-      stdout: witness.descriptor(1),
-      stderr: witness.descriptor(2),
+      stdout: capture.descriptor(1),
+      stderr: capture.descriptor(2),
       interception: this.#interception,
     });
     this.#child = child;
@@ -225,7 +225,7 @@ export class Generation {
     this.tell({ event: "generation.started", generation: this.number, pid: child.pid });
     void child.exited.then((status) => this.#onExit(status));
     // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
-    witness.begin({
+    capture.begin({
       account: plan,
       env: { ...plan.environment, ...marksOf(plan, this.number, os.pid) },
       // Of an intercepted one the keeper has them.
@@ -233,7 +233,7 @@ export class Generation {
     });
     const patience = { timeoutMs: plan.readyTimeoutMs, goesOn: boot.isFirst && !plan.isReadyTimeoutGiven };
     const checks = learns(plan) ? [listeningCheck(this.#listening, plan.checks)] : plan.checks;
-    this.#readiness = new Readiness(checks, this.#checkContext(witness, request.ownEnvironment), patience, {
+    this.#readiness = new Readiness(checks, this.#checkContext(capture, request.ownEnvironment), patience, {
       ready: () => this.#passed(boot.unprovenMs),
       failed: (failure) => this.#fail(failure),
       overdue: () => this.post({ kind: "overdue", gen: this.number }),
@@ -241,24 +241,24 @@ export class Generation {
         this.tell({ event: "generation.waiting", generation: this.number, ageMs: this.ageMs, obstacle });
       },
     });
-    if (this.#mayBeAsked) this.#readiness.ask();
+    if (this.#mayBeProbed) this.#readiness.probe();
   }
 
-  /** Of those whose listeners it inherited nobody is left. */
-  ask(): void {
-    this.#mayBeAsked = true;
-    this.#readiness?.ask();
+  /** No process is left of the generations whose listeners it got. */
+  probe(): void {
+    this.#mayBeProbed = true;
+    this.#readiness?.probe();
   }
 
-  #checkContext(witness: Witness, own: Record<string, string>) {
-    const { asked } = this.listeners;
-    const socket = asked[0]?.privatePath;
+  #checkContext(capture: OutputCapture, own: Record<string, string>) {
+    const { probed } = this.listeners;
+    const socket = probed[0]?.privatePath;
     const env = { ...own, ...(socket ? { HUPWATCH_SOCKET: socket } : {}) };
     return {
       clock: this.os.clock,
-      listeners: asked,
-      onLine: witness.onLine,
-      onNotify: witness.onNotify,
+      listeners: probed,
+      onLine: capture.onLine,
+      onNotify: capture.onNotify,
       run: (line: string) => {
         const child = this.os.spawn({
           argv: ["/bin/sh", "-c", line],
@@ -315,7 +315,7 @@ export class Generation {
     };
   }
 
-  /** It listens at an address that nobody knew: from now on that is held. */
+  /** It listens at an address that was unknown so far: from now on that is held. */
   learn(socket: HeldSocket): void {
     this.listeners.learn(socket);
   }
@@ -341,7 +341,7 @@ export class Generation {
   }
 
   #withLines(failure: Failure): Failure {
-    const stderr = this.#witness?.lastLines;
+    const stderr = this.#capture?.lastLines;
     return stderr === undefined || stderr.length === 0 ? failure : { ...failure, stderr };
   }
 
@@ -351,26 +351,26 @@ export class Generation {
     this.#readiness?.[Symbol.dispose]();
     const isUnasked = this.#isUnasked(status);
     // While it is looked at, another one serves.
-    const isSuccessor = this.#boot?.isFirst === false && this.#witness !== undefined;
+    const isSuccessor = this.#boot?.isFirst === false && this.#capture !== undefined;
     const killed = isUnasked ? describeKill(status, isSuccessor) : "";
     const reason = `${describeExit(status, this.ageMs)}${killed}`;
     const tell = () => {
       const wasBegun = this.#takedown.begun;
-      this.#witness?.[Symbol.dispose]();
+      this.#capture?.[Symbol.dispose]();
       const failure = this.#withLines({ reason, exit: status, isUnasked });
       this.post({ kind: "exited", gen: this.number, failure, at: this.os.clock.now() });
       if (wasBegun) this.#takedown.sweep();
     };
     const { clock } = this.os;
     const giveUpAt = clock.now() + LAST_LINES_MS;
-    const witness = this.#witness;
-    if (!witness || witness.isOver) {
+    const capture = this.#capture;
+    if (!capture || capture.isOver) {
       tell();
       return;
     }
-    // Its last words are on their way through the relay, and nobody is served worse for the wait.
+    // Its last lines are on their way through the relay, and no client is served worse for the wait.
     this.#delay = poll(clock, LAST_LINES_LOOK_MS, () => {
-      if (!witness.isOver && clock.now() < giveUpAt) return "more";
+      if (!capture.isOver && clock.now() < giveUpAt) return "more";
       tell();
       return "enough";
     });
@@ -388,8 +388,8 @@ export class Generation {
   }
 
   /**
-   * A signal for the leader alone: servers pass on to their workers what those should have. Why it was kept back, if it was:
-   * to whom expects none, all that are passed on but WINCH are an end or a stop (signal(7)).
+   * Sends a signal to the leader alone: servers pass on to their workers what those should have. Returns why it was not sent, if it
+   * was not: except for WINCH, the default action of every forwarded signal is to terminate or stop the process (signal(7)).
    */
   forward(signal: NodeJS.Signals): string | undefined {
     const child = this.#child;
@@ -404,7 +404,7 @@ export class Generation {
     return undefined;
   }
 
-  /** A wrapper in front of the server hears of it when the server has gone. */
+  /** A wrapper in front of the server gets its signal when the server has gone. */
   #signalServer(signal: NodeJS.Signals): void {
     const child = this.#child;
     if (!child) return;
@@ -421,10 +421,10 @@ export class Generation {
     });
   }
 
-  /** It has proved itself: nobody looks at what it writes any more. */
+  /** It is proven: its output is not captured any more. */
   unwatch(): void {
-    this.#witness?.[Symbol.dispose]();
-    this.#witness = undefined;
+    this.#capture?.[Symbol.dispose]();
+    this.#capture = undefined;
   }
 
   /** Takes it down; posts `gone` when its whole tree has ended. Called again, only "kill" changes anything. */
@@ -447,8 +447,8 @@ export class Generation {
   }
 
   /**
-   * The user of the command, or root, and none of its processes in particular: systemd-notify(1) is gone before anybody
-   * can look for it. Behind gosu(1) or su-exec the command has a user that no option names: that of any process of its tree.
+   * The user of the command, or root, and none of its processes in particular: systemd-notify(1) is gone before
+   * it can be looked up. Behind gosu(1) or su-exec the command has a user that no option names: that of any process of its tree.
    */
   #maySpeak({ uid }: Sender): boolean {
     if (uid === 0 || uid === this.#commandUid) return true;

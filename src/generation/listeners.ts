@@ -1,6 +1,6 @@
 /**
  * The listeners of one generation: one behind each held socket, and where those are shared and an answer there proves
- * nothing, one more of its own. It owns them until they are released, together with its heirs.
+ * nothing, one more of its own. It owns them until they are released, together with its successors.
  */
 import { fstatSync } from "node:fs";
 import type { Gen } from "../events/service-event.ts";
@@ -20,8 +20,11 @@ export class Listeners {
   readonly #public = new Map<HeldSocket, Listener>();
   #probe: Listener | undefined;
   #isInherited = false;
-  /** Who has them, one after the other as heirs do, each until its release: the dead one's orphans may outlive the heir. */
-  #lineage = { holders: new Set<Listeners>([this]), isDoubtful: false };
+  /**
+   * Every generation that has these listeners, each until its release: a dead one's leftover processes may outlive its successor.
+   * Unproven: a leftover process that cannot be ended may answer in place of any of them.
+   */
+  #shared = { owners: new Set<Listeners>([this]), isUnproven: false };
   /** What a survivor came with. */
   #recorded: readonly RecordedListener[] | undefined;
 
@@ -49,8 +52,8 @@ export class Listeners {
     }
     this.#probe = predecessor.#probe;
     predecessor.#isInherited = true;
-    this.#lineage = predecessor.#lineage;
-    this.#lineage.holders.add(this);
+    this.#shared = predecessor.#shared;
+    this.#shared.owners.add(this);
   }
 
   /** Those of a survivor, which the held sockets have taken over. */
@@ -59,19 +62,19 @@ export class Listeners {
     for (const socket of this.held) if (socket.adopted) this.#public.set(socket, socket.adopted);
   }
 
-  /** An heir has them, or will have: nobody else is to touch them. */
+  /** A successor has them, or will have: nothing else is to touch them. */
   get isInherited(): boolean {
     return this.#isInherited;
   }
 
-  /** Somebody who had them will not die: whoever answers there may be that one, for every heir. */
-  doubt(): void {
-    this.#lineage.isDoubtful = true;
+  /** A leftover process that has them does not end: any answer there may be its own, now and for every successor. */
+  markUnproven(): void {
+    this.#shared.isUnproven = true;
   }
 
-  /** An answer where the checks ask is the generation's own for sure. */
+  /** Only this generation can answer where the checks connect. */
   get proof(): boolean {
-    return !this.#lineage.isDoubtful && this.asked.every((l) => l.proof);
+    return !this.#shared.isUnproven && this.probed.every((l) => l.proof);
   }
 
   /** Learned: the generation made it, and the held socket has taken it over. */
@@ -79,7 +82,7 @@ export class Listeners {
     if (socket.adopted) this.#public.set(socket, socket.adopted);
   }
 
-  /** Those that it does not listen at are given back, and stay with whoever does. Returns their sockets' numbers in /proc. */
+  /** Those that it does not listen at are given back, and stay with those that do. Returns their sockets' numbers in /proc. */
   keepOnly(isWanted: (socket: HeldSocket) => boolean): number[] {
     const dropped = [...this.#public].filter(([socket]) => !isWanted(socket));
     return dropped.flatMap(([socket, listener]) => {
@@ -98,8 +101,8 @@ export class Listeners {
     return this.#public.entries();
   }
 
-  /** Where the checks ask: the generation's own one where there is one. */
-  get asked(): Listener[] {
+  /** Where the checks connect: the generation's own one where there is one. */
+  get probed(): Listener[] {
     return this.#probe ? [this.#probe] : [...this.#public.values()];
   }
 
@@ -163,7 +166,7 @@ export class Listeners {
     });
   }
 
-  /** Clients that nobody has accepted yet. */
+  /** Clients wait that have not been accepted yet. */
   hasQueued(): boolean {
     return [...this.#public.values()].some((listener) => listener.hasQueued());
   }
@@ -192,14 +195,14 @@ export class Listeners {
     return this.held.find((socket) => format(socket.address) === address);
   }
 
-  /** For whoever knows that no client waits in them. */
+  /** To be called only when no client waits in them. */
   release(): void {
-    const { holders } = this.#lineage;
-    holders.delete(this);
-    const inUse = new Set([...holders].flatMap((holder) => holder.#all));
+    const { owners } = this.#shared;
+    owners.delete(this);
+    const inUse = new Set([...owners].flatMap((owner) => owner.#all));
     for (const listener of this.#all) if (!inUse.has(listener)) listener[Symbol.dispose]();
     this.#public.clear();
-    // Nobody holds the addresses that have left the command line since it was started.
+    // No socket is held for addresses that have left the command line since it was started.
     for (const { address, privatePath } of this.#recorded ?? [])
       if (privatePath && !this.#heldAt(address)) removeNames(address, privatePath);
   }

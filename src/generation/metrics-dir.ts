@@ -51,7 +51,7 @@ function ownerIn(place: Place, user: Owner | undefined): Owner {
   throw new Error(`${place.path} belongs to user ${uid}, and the command runs as user ${user.uid}`);
 }
 
-/** One that is there already must be the owner's: what is somebody else's is neither given away nor emptied. */
+/** One that is there already must be the owner's: what belongs to another user is neither given away nor emptied. */
 function make(place: Place, name: string, owner: Owner): Place {
   const isNew = unlessThere(() => mkdirSync(place.at(name)));
   const made = place.enter(name);
@@ -75,7 +75,7 @@ function unlessThere(step: () => void): boolean {
   }
 }
 
-/** The generation's processes have all ended: nobody is left who could count on. */
+/** The generation's processes have all ended: no process is left that could still write to it. */
 export function removeMetricsDirectory(path: string, user?: Owner): void {
   try {
     using place = Place.open(dirname(path));
@@ -85,7 +85,7 @@ export function removeMetricsDirectory(path: string, user?: Owner): void {
     empty(own);
     rmdirSync(place.at(basename(path)));
   } catch {
-    // Gone already, or somebody keeps something of their own there.
+    // Gone already, or it holds files that are not ours.
   }
 }
 

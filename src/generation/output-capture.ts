@@ -1,6 +1,6 @@
 /**
- * What a generation writes and notifies while it is young: the last lines of stderr for the reason of a failure, and ears for
- * the checks. It is let go when the generation has proved itself; the output goes on without us.
+ * What a generation writes and notifies while it is young: it keeps the last lines of stderr, for the reason of a failure, and passes
+ * lines and notifications on to the checks. It ends when the generation is proven; the output goes on without us.
  */
 import type { NotifySocket, Trust } from "../os/notify-socket.ts";
 import type { Os } from "../os/os.ts";
@@ -22,11 +22,11 @@ export interface Wants {
   isTrusted: Trust;
 }
 
-export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNotify"> {
+export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | "onNotify"> {
   /** Oldest first; goes on filling while lines come. */
   readonly lastLines: string[] = [];
   readonly #taps: { target: 1 | 2; tap: Tap }[] = [];
-  readonly #ears = new Set<(line: string) => void>();
+  readonly #subscribers = new Set<(line: string) => void>();
   #notify: NotifySocket | undefined;
 
   /** Throws SystemError where the kernel has no pipe or socket for us. */
@@ -45,7 +45,7 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
     return this.#taps.find((t) => t.target === target)?.tap.descriptor;
   }
 
-  /** Undefined where no check listens there. */
+  /** Undefined where no check needs notifications. */
   get notifySocket(): string | undefined {
     return this.#notify?.path;
   }
@@ -65,16 +65,16 @@ export class Witness implements Disposable, Pick<CheckContext, "onLine" | "onNot
       this.lastLines.push(line);
       if (this.lastLines.length > KEPT_LINES) this.lastLines.shift();
     }
-    for (const ear of [...this.#ears]) ear(line);
+    for (const subscriber of [...this.#subscribers]) subscriber(line);
   }
 
-  readonly onLine = (ear: (line: string) => void): Disposable => {
-    this.#ears.add(ear);
-    return { [Symbol.dispose]: () => void this.#ears.delete(ear) };
+  readonly onLine = (subscriber: (line: string) => void): Disposable => {
+    this.#subscribers.add(subscriber);
+    return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) };
   };
 
-  readonly onNotify: CheckContext["onNotify"] = (ear, ignored) =>
-    this.#notify?.listen(ear, ignored) ?? { [Symbol.dispose]: () => {} };
+  readonly onNotify: CheckContext["onNotify"] = (subscriber, ignored) =>
+    this.#notify?.listen(subscriber, ignored) ?? { [Symbol.dispose]: () => {} };
 
   [Symbol.dispose](): void {
     for (const { tap } of this.#taps.splice(0)) tap[Symbol.dispose]();

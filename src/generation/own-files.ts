@@ -30,7 +30,7 @@ export class OwnFiles {
     );
   }
 
-  /** Of one that somebody else started: where the plan and the environment of today say. */
+  /** Of a generation that another hupwatch started: where the plan and the environment of today say. */
   static presumed(plan: RunPlan, generation: number): OwnFiles {
     try {
       return OwnFiles.of(plan, generation);

@@ -10,7 +10,7 @@ export type Retirement = "drain" | "graceful" | "abandon" | "sweep" | "kill";
 
 export type GenerationEvent =
   | { kind: "ready"; gen: Gen }
-  /** A first start that nobody gave a deadline: not ready in the usual time, and it goes on. */
+  /** A first start without a deadline of the user's: not ready in the usual time, and it goes on. */
   | { kind: "overdue"; gen: Gen }
   /** Not started, not ready in time, or its listener could not be put in place. */
   | { kind: "failed"; gen: Gen; failure: Failure; at: number }

@@ -1,7 +1,7 @@
 /**
- * Asks a young generation until every check has passed or its time is up. Owned by the generation, which says when it may
- * be asked: as long as somebody else can answer in its place, only checks that merely listen run (they must not miss a
- * word), and no time is up. What stands in its way is told after some seconds, and not only at the end.
+ * Runs the checks of a young generation until all have passed or its time is up. Owned by the generation, which says when it may
+ * be probed. While another process can answer in its place, only the checks that hear output and notifications run (they must not
+ * miss one), and its time does not begin. What it still waits for is reported after some seconds, and not only at the end.
  */
 import { formatDuration } from "../duration.ts";
 import type { Check, CheckContext } from "../ready/check.ts";
@@ -10,7 +10,7 @@ export type ReadinessContext = Omit<CheckContext, "note" | "extend">;
 
 export interface Patience {
   timeoutMs: number;
-  /** It has nobody to protect and no deadline of the user's: it is only said that it is late. */
+  /** No other generation serves and the user set no deadline: that it is late is only reported. */
   goesOn: boolean;
 }
 
@@ -33,7 +33,7 @@ const FIRST_WAITING_MS = 10_000;
 const WAITING_PAUSE_MAX_MS = 600_000;
 const LONGER = "a longer --ready-timeout";
 
-const isListener = ({ needs }: Check): boolean => needs.includes("output") || needs.includes("notify");
+const onlyHears = ({ needs }: Check): boolean => needs.includes("output") || needs.includes("notify");
 
 export class Readiness implements Disposable {
   /** The checks that have not passed, and what stands in their way. */
@@ -43,7 +43,7 @@ export class Readiness implements Disposable {
   #deadlineAt: number;
   #latestAt: number;
   #telling: Disposable;
-  #mayAsk = false;
+  #mayProbe = false;
   #over = false;
 
   constructor(
@@ -57,18 +57,18 @@ export class Readiness implements Disposable {
     this.#latestAt = this.#deadlineAt + EXTENSION_MAX_MS;
     this.#deadline = clock.after(patience.timeoutMs, this.#giveUp);
     this.#telling = clock.after(FIRST_WAITING_MS, () => this.#tell(FIRST_WAITING_MS));
-    for (const check of checks) this.#missing.set(check, { what: "it has not been asked yet" });
-    for (const check of checks) if (isListener(check)) this.#start(check);
+    for (const check of checks) this.#missing.set(check, { what: "it has not been probed yet" });
+    for (const check of checks) if (onlyHears(check)) this.#start(check);
   }
 
-  /** Whoever answers from now on is the generation itself: its time begins. */
-  ask(): void {
-    if (this.#mayAsk || this.#over) return;
+  /** From now on only the generation itself can answer: its time begins. */
+  probe(): void {
+    if (this.#mayProbe || this.#over) return;
     const { timeoutMs } = this.patience;
-    this.#mayAsk = true;
+    this.#mayProbe = true;
     this.#latestAt = this.context.clock.now() + timeoutMs + EXTENSION_MAX_MS;
     this.#extend(timeoutMs);
-    for (const check of [...this.#missing.keys()]) if (!isListener(check)) this.#start(check);
+    for (const check of [...this.#missing.keys()]) if (!onlyHears(check)) this.#start(check);
   }
 
   #start(check: Check): void {
@@ -115,7 +115,7 @@ export class Readiness implements Disposable {
   }
 
   readonly #giveUp = (): void => {
-    if (!this.#mayAsk) return;
+    if (!this.#mayProbe) return;
     if (this.patience.goesOn) {
       this.verdicts.overdue();
       return;

@@ -14,7 +14,7 @@ export interface RecordedListener {
   privatePath?: string | undefined;
 }
 
-/** Its pid is 0 while it is about to be started: then only its environment will tell who it is. */
+/** Its pid is 0 while it is about to be started: then its processes are found only by their environment. */
 export interface RecordedGeneration extends Identity {
   number: number;
   /** The pid in its HUPWATCH_PID: that of the hupwatch that started it. */

@@ -6,11 +6,11 @@ import { type Clock, poll } from "../os/clock.ts";
 
 /** At least so long, where there is a socket: connections that were on their way, accepted but not yet read. */
 export const SETTLE_MS = 500;
-/** An accept queue that does not empty belongs to a server that hangs: waiting longer would help nobody. */
+/** An accept queue that does not empty belongs to a server that hangs: waiting longer would not help. */
 const MAX_QUEUE_WAIT_MS = 5000;
 const QUEUE_POLL_MS = 10;
 
-/** Calls `then` once, after `ms` and when nobody is queued any more, unless disposed of before. */
+/** Calls `then` once, after `ms` and when no client is queued any more, unless disposed of before. */
 export function settle(clock: Clock, ms: number, hasQueued: () => boolean, then: () => void): Disposable {
   let timer = clock.after(ms, () => {
     const giveUpAt = clock.now() + MAX_QUEUE_WAIT_MS;

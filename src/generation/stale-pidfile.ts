@@ -1,13 +1,13 @@
 /**
  * A generation's pid file after its server was killed. A later generation of that number would end at once where the pid in it
- * is a stranger's by now: gunicorn asks no more than whether anybody has it (gunicorn/pidfile.py, validate).
+ * belongs to another process by now: gunicorn only looks whether any process has it (gunicorn/pidfile.py, validate).
  */
 import { unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { Place, readSmall } from "../os/place.ts";
 import { environmentOf, processOf } from "../os/procfs.ts";
 
-/** Removes it unless somebody lives by it, or might; never fails: what is in the way the server itself says better. */
+/** Removes it unless its process lives, or might. Never fails: the server itself says better what is in the way. */
 export function removeStalePidfile(path: string, generation: number): void {
   // `.2` is what the second master writes that gunicorn starts at USR2 (gunicorn/arbiter.py, start).
   for (const name of [path, `${path}.2`]) {

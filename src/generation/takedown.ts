@@ -34,7 +34,7 @@ export interface Target {
   /** The leader runs. */
   isLeaderAlive(): boolean;
   signalLeader(signal: NodeJS.Signals): void;
-  /** Everybody who still runs. */
+  /** Every process that still runs. */
   tree(): Process[];
   /** Clients' connections that it still holds, idle ones included. */
   connections(): ConnectionWatch;
@@ -79,7 +79,7 @@ export class Takedown implements Disposable {
     look();
   }
 
-  /** One signal after the other to the leader; the last, KILL, to everybody. The leader's exit ends it. */
+  /** One signal after the other to the leader; the last, KILL, to every process. The leader's exit ends it. */
   #take(steps: readonly StopStep[], asked?: { signal: string; waitedMs: number }): void {
     const [step, ...rest] = steps;
     if (!step) {
@@ -94,7 +94,7 @@ export class Takedown implements Disposable {
     this.#wait(this.target.clock.after(step.waitMs, next));
   }
 
-  /** The leader is dead: whoever is left gets a moment, then TERM, then KILL. */
+  /** The leader is dead: what is left gets a moment, then TERM, then KILL. */
   sweep(): void {
     const { clock } = this.target;
     if (this.target.tree().length === 0) {

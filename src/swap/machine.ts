@@ -5,20 +5,20 @@
  *                     ready                  swap (HUP)              ready(next)
  *    starting ─────────────────▶ serving ───────────────▶ booting ───────────────▶ warming
  *       │                         ▲  ▲  ▲                    │                      │   │
- *       │ exited, failed          │  │  └──── gone(failed) ── undoing ◀─────────────┘   │ settled:
+ *       │ exited, failed          │  │  └─── gone(failed) ─ rolling-back ◀──────────┘   │ settled:
  *       ▼                         │  │                       ▲ exited(next), failed     │ retire the old one
  *    stopping ──▶ over            │  └───────────────────────┘                          │
  *    (stop, quit, leave, crash)   └─────────────────────────────────────────────────────┘
  *
- * The flip to a new generation's listener happens on entering `warming`; on the way to `undoing` it is taken back.
+ * The flip to a new generation's listener happens on entering `warming`; on the way to `rolling-back` it is taken back.
  * A HUP that comes meanwhile sets `again`: exactly one more swap follows, whatever the outcome of this one.
  *
- * A signal to pass on that comes in a swap is for both: the successor may have opened the very log files that are to be opened
- * again. To it the signal is `owed` until the cutover: who has no handler yet would die of it, and of its workers the first
- * one is ready long before the last.
+ * A signal to pass on that comes during a swap is for both generations: the new one, too, may have opened the log files that are to
+ * be reopened. It gets the signal at the cutover (`owed`). Before that its handler may be missing, and the default action would
+ * kill it: its first worker is ready long before the last.
  *
  * Invariants (assertState and the tests carry their numbers; see the README):
- * I1 one generation at most is not ready · I2 nobody who serves is asked to stop before the successor has settled
+ * I1 one generation at most is not ready · I2 no serving generation is told to stop before the next one has settled
  * I4 no HUP is lost · I8 a failed swap leaves the old one untouched.
  */
 import {
@@ -43,6 +43,7 @@ import {
   promote,
   respawn,
   retire,
+  rollBack,
   say,
   serveOrSwap,
   startAfresh,
@@ -51,7 +52,6 @@ import {
   tooLate,
   treeGone,
   unchanged,
-  undo,
   unsettle,
   withEffects,
 } from "./moves.ts";
@@ -153,9 +153,9 @@ const TABLE: Table = {
       );
     },
     overdue: unchanged,
-    failed: (s, e) => (isAbout(s.next, e) ? undo(s, "abandon", e.failure) : unchanged(s)),
+    failed: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
     exited: (s, e, limits) => {
-      if (isAbout(s.next, e)) return undo(s, "sweep", e.failure);
+      if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
       return isAbout(s.current, e) ? promote(s, e, limits) : leaderGone(s, e);
     },
     settled: unchanged,
@@ -183,15 +183,15 @@ const TABLE: Table = {
     forward: passOn,
     ready: unchanged,
     overdue: unchanged,
-    failed: (s, e) => (isAbout(s.next, e) ? undo(s, "abandon", e.failure) : unchanged(s)),
+    failed: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
     exited: (s, e, limits) => {
-      if (isAbout(s.next, e)) return undo(s, "sweep", e.failure);
+      if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
       return isAbout(s.current, e) ? cutOver(s, limits, e.failure) : leaderGone(s, e);
     },
     settled: (s, e, limits) => (isAbout(s.next, e) ? cutOver(s, limits) : unchanged(s)),
     gone: treeGone,
   },
-  undoing: {
+  "rolling-back": {
     swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed })),
     leave: (s) => leaveKeeping(s, s.failed),
     stop: (s) =>
@@ -222,7 +222,7 @@ const TABLE: Table = {
   stopping: {
     swap: ignore("swap", "hupwatch is stopping"),
     leave: hurry,
-    // Who was to be left running is stopped after all.
+    // The generation that was to be left running is stopped after all.
     stop: (s) => {
       if (s.ending.kind !== "left") return hurry(s);
       const { serving } = s.ending;

@@ -62,7 +62,7 @@ function served(state: State): Gen | undefined {
       return state.next;
     case "serving":
     case "booting":
-    case "undoing":
+    case "rolling-back":
       return state.current;
     case "stopping":
       return state.ending.kind === "failed" ? undefined : state.ending.serving;
@@ -109,7 +109,7 @@ function drain(base: Common, gen: Gen, how: Retirement, limits: Limits): { base:
   return { base: { ...common(base), draining }, effects: [retire(gen, how), ...hurried] };
 }
 
-/** Everybody goes, each in its way; then hupwatch does. */
+/** Every generation is stopped, each in its way; then hupwatch ends. */
 export function end(base: Common, ending: Ending, leaving: [Gen, Retirement][]): Step {
   const gens = leaving.map(([gen]) => gen);
   const state: State = { phase: "stopping", ending, ...common(base), draining: [...base.draining, ...gens] };
@@ -120,7 +120,7 @@ export function end(base: Common, ending: Ending, leaving: [Gen, Retirement][]):
   );
 }
 
-/** QUIT: nobody is asked, everybody is killed, those that still drain included. */
+/** QUIT: every generation is killed without a stop signal, also those that still drain. */
 export function endAtOnce(base: Common, serving: Gen, gens: Gen[]): Step {
   const killed = gens.map((gen): [Gen, Retirement] => [gen, "kill"]);
   const hurried = base.draining.map((gen) => retire(gen, "kill"));
@@ -149,7 +149,7 @@ const MAX_PAUSE_MS = 5000;
 
 /**
  * A new generation on the dead one's listeners, later after each death; undefined where the limit is reached. One that
- * was not ready in time still lives: it is killed first, so that it neither answers in the heir's place nor breaks I1.
+ * was not ready in time still lives: it is killed first, so that it neither answers in its successor's place nor breaks I1.
  */
 export function respawn(
   base: Common & { again: boolean },
@@ -176,20 +176,24 @@ export function respawn(
     say({ event: "crashed", gen: dead, failure }),
     say({ event: "respawning", gen: next, afterMs }),
     ...(how === "kill" ? [retire(dead, how)] : []),
-    { do: "boot", gen: next, public: true, heirOf: dead, afterMs },
+    { do: "boot", gen: next, public: true, succeeds: dead, afterMs },
     ...(how === "sweep" ? [retire(dead, how)] : []),
   );
 }
 
 /** The new generation is no good: the old one goes on, and the failed one is taken down before anything else starts. */
-export function undo(state: In<"booting"> | In<"warming">, how: "sweep" | "abandon", failure: Failure): Step {
+export function rollBack(
+  state: In<"booting"> | In<"warming">,
+  how: "sweep" | "abandon",
+  failure: Failure,
+): Step {
   const { current, next, again } = state;
   const told = say({ event: "rolled-back", gen: next, to: current, failure });
-  const undoing: State = { phase: "undoing", current, failed: next, again, ...common(state) };
-  if (state.phase === "booting") return goTo(undoing, told, retire(next, how));
+  const rollingBack: State = { phase: "rolling-back", current, failed: next, again, ...common(state) };
+  if (state.phase === "booting") return goTo(rollingBack, told, retire(next, how));
   const rolledBack = state.leaving
     ? end(state, { kind: "left", serving: current }, [[next, how]])
-    : goTo(undoing, retire(next, how));
+    : goTo(rollingBack, retire(next, how));
   const freed = how === "sweep" ? rescue(rolledBack.state, next) : [];
   return {
     state: rolledBack.state,
@@ -214,8 +218,8 @@ export function cutOver(state: In<"warming">, limits: Limits, died?: Failure): S
 }
 
 /**
- * TERM without -k where nothing is unfinished: the serving one stays. What drains is waited for, since nobody else would
- * send it the signals that are still due.
+ * TERM without -k where nothing is unfinished: the serving one stays. hupwatch waits for what drains, since no other process
+ * would send it the signals that are still due.
  */
 export function leave(base: Common, serving: Gen): Step {
   const ending: Ending = { kind: "left", serving };
@@ -251,13 +255,13 @@ export function promote(state: In<"booting">, { failure, at }: Died, limits: Lim
 }
 
 /** TERM without -k while one generation serves: the unfinished one is taken down first, the serving one stays. */
-export function leaveKeeping(state: In<"booting"> | In<"undoing">, unfinished: Gen): Step {
+export function leaveKeeping(state: In<"booting"> | In<"rolling-back">, unfinished: Gen): Step {
   const ending: Ending = { kind: "left", serving: state.current };
   const unanswered = state.phase === "booting" || state.again;
   return withEffects(end(state, ending, [[unfinished, "kill"]]), ...(unanswered ? [tooLate()] : []));
 }
 
-/** I4: a HUP that nobody will carry out any more is at least refused aloud. */
+/** I4: a HUP that will not be carried out any more is at least refused with a message. */
 export const tooLate = () => say({ event: "ignored", what: "swap", why: "hupwatch is leaving" });
 
 export const isAbout = (gen: Gen, event: { gen: Gen }) => event.gen === gen;
@@ -266,7 +270,7 @@ export function ignoreForward(state: State, event: Of<"forward">): Step {
   return goTo(state, say({ event: "ignored", what: event.signal, why: "no generation serves" }));
 }
 
-/** The second request to stop: nobody waits any longer. */
+/** The second request to stop: there is no more waiting. */
 export function hurry(state: In<"stopping">): Step {
   return goTo(state, ...state.draining.map((g) => retire(g, "kill")));
 }
@@ -292,7 +296,7 @@ export function startAfresh(state: In<"starting">): Step {
     },
     say({ event: "given-up", gen: old }),
     retire(old, "kill"),
-    { do: "boot", gen: next, public: true, heirOf: old },
+    { do: "boot", gen: next, public: true, succeeds: old },
   );
 }
 

@@ -1,6 +1,6 @@
 /**
  * The machine's words: what a run can be in, what can happen to it, what is to be done and said then. Types alone, for the
- * table (machine.ts), for those who carry its effects out and for those who tell of them.
+ * table (machine.ts), for what carries its effects out and for what reports them.
  */
 import type { Failure, Gen } from "../events/service-event.ts";
 import type { GenerationEvent, Retirement } from "../generation/posts.ts";
@@ -40,7 +40,7 @@ export type State = Common &
     | { phase: "serving"; current: Gen }
     | { phase: "booting"; current: Gen; next: Gen; again: boolean; owed: readonly string[] }
     | { phase: "warming"; current: Gen; next: Gen; again: boolean; owed: readonly string[]; leaving: boolean }
-    | { phase: "undoing"; current: Gen; failed: Gen; again: boolean }
+    | { phase: "rolling-back"; current: Gen; failed: Gen; again: boolean }
     | { phase: "stopping"; ending: Ending }
     | { phase: "over"; ending: Ending }
   );
@@ -48,7 +48,7 @@ export type State = Common &
 export type Phase = State["phase"];
 export type In<P extends Phase> = Extract<State, { phase: P }>;
 
-/** Why nobody serves although somebody did. */
+/** Why no generation serves although one did. */
 export interface Fall {
   failure: Failure;
   /** `next` was started in its place, and another one may be if it fails, too. */
@@ -97,10 +97,10 @@ export type Report =
 
 export type Effect =
   /**
-   * `public`: clients reach its listener from the start, since nobody else serves. `heirOf`: it gets the very listeners
-   * of a dead generation, with the clients that wait in them.
+   * `public`: clients reach its listener from the start, since no other generation serves. `succeeds`: the dead generation whose
+   * listeners it gets, with the clients that wait in them.
    */
-  | { do: "boot"; gen: Gen; public: boolean; heirOf?: Gen; afterMs?: number }
+  | { do: "boot"; gen: Gen; public: boolean; succeeds?: Gen; afterMs?: number }
   | { do: "steer"; to: Gen }
   /** Wait for the warm-up and the settling of `old`, then post `settled`. */
   | { do: "settle"; old: Gen; next: Gen }

@@ -32,7 +32,7 @@ import {
 import { Memory } from "./memory.ts";
 import { OwnAddresses } from "./own-addresses.ts";
 
-/** Where the supervisor tells what happens, and where it records who runs. */
+/** Where the supervisor reports what happens, and where it records what runs. */
 export interface Outside {
   tell: Tell;
   /**
@@ -47,7 +47,7 @@ function roleOf(gen: Gen, state: State): Role {
   if (state.draining.includes(gen)) return "retiring";
   switch (state.phase) {
     case "serving":
-    case "undoing":
+    case "rolling-back":
       return gen === state.current ? "serving" : "retiring";
     case "starting":
       return "starting";
@@ -81,9 +81,9 @@ export class Supervisor {
   #busy = false;
   readonly #generations = new Map<Gen, Generation>();
   #settling: Disposable | undefined;
-  /** To whom new connections go. */
+  /** The generation that new connections go to. */
   #public: Gen | undefined;
-  /** Clients were sent to it at some time: only then somebody else than our own probes may wait in its queue. */
+  /** Clients were sent to it at some time: only then may connections other than our own probes wait in its queue. */
   readonly #reached = new Set<Gen>();
   readonly #rescues = new Map<Listener, Promise<Rescue>>();
   readonly #escaped: Escaped;
@@ -91,7 +91,7 @@ export class Supervisor {
   readonly #memory: Memory;
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
-  /** Who ran when it ended: the descriptors are closed then, and whoever still asks gets this. */
+  /** What ran at the end. By then the descriptors are closed, so later requests get this. */
   #last: Snapshot | undefined;
 
   constructor(
@@ -161,7 +161,7 @@ export class Supervisor {
     if (!generation || generation.listeners.isInherited) return;
     if (gen === this.#public || !this.#reached.has(gen)) return;
     for (const [{ cutover, address }, listener] of generation.listeners) {
-      // Who waits in a shared listener waits for the serving generation, which accepts from it, too.
+      // A client in a shared listener waits for the serving generation, which accepts from it, too.
       if (cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
       if (listener.fd >= 0 && listener.hasQueued())
         this.#rescues.set(listener, Rescue.start(listener.fd, address));
@@ -173,7 +173,7 @@ export class Supervisor {
     const generation = this.#generations.get(gen);
     this.#generations.delete(gen);
     this.#reached.delete(gen);
-    this.#askHeirs();
+    this.#probeSuccessors();
     if (!generation) return;
     const { listeners } = generation;
     const pending = [...listeners].flatMap(([, listener]) => this.#rescues.get(listener) ?? []);
@@ -191,7 +191,7 @@ export class Supervisor {
     });
   }
 
-  /** A generation listens at an address that nobody knew. False where that generation is over. */
+  /** A generation listens at an address that was unknown so far. False where that generation is over. */
   learned(gen: Gen, socket: HeldSocket): boolean {
     const generation = this.#generations.get(gen);
     if (!generation || this.#state.phase === "over") return false;
@@ -214,11 +214,11 @@ export class Supervisor {
     }
   }
 
-  /** An heir is asked when all those are gone who had its listeners: until then an orphan could answer in its place. */
-  #askHeirs(): void {
+  /** A successor is probed when all generations that had its listeners are gone: a leftover process could answer in its place. */
+  #probeSuccessors(): void {
     const generations = [...this.#generations.values()];
     if (generations.some(({ listeners }) => listeners.isInherited)) return;
-    for (const generation of generations) generation.ask();
+    for (const generation of generations) generation.probe();
   }
 
   #carryOut(effect: Effect): void {
@@ -283,7 +283,7 @@ export class Supervisor {
     const begin = this.#generations.get(gen)?.startTime;
     if (begin === undefined) return;
     const living = [...this.#generations.values()];
-    // What began beside a younger one may be that one's, and is named with it.
+    // A process that began beside a younger generation may belong to that one, and is named with it.
     const younger = living.flatMap(({ number, startTime }) => (number > gen ? (startTime ?? []) : []));
     const trees = () => living.flatMap((generation) => generation.processes);
     const processes = this.#escaped.between(begin, Math.min(...younger), trees);
@@ -295,12 +295,12 @@ export class Supervisor {
     if (why !== undefined) this.#report({ event: "ignored", what, why });
   }
 
-  #boot({ gen, public: isPublic, heirOf, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
+  #boot({ gen, public: isPublic, succeeds, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
     const generation = this.#create(gen);
     if (!isPublic) this.#memory.swapBegins(gen);
     try {
       if (!isPublic) this.#requireHeld();
-      generation.listen(heirOf === undefined ? undefined : this.#generations.get(heirOf));
+      generation.listen(succeeds === undefined ? undefined : this.#generations.get(succeeds));
       if (isPublic) this.#steerAll(generation);
     } catch (error) {
       this.#failed(gen, error);
@@ -308,7 +308,7 @@ export class Supervisor {
     }
     // Recorded first: if hupwatch is killed between the fork and the write, the next start can still find the child.
     this.outside.record(this.snapshot());
-    const boot = { isFirst: isPublic && heirOf === undefined, unprovenMs: this.#unprovenMs() };
+    const boot = { isFirst: isPublic && succeeds === undefined, unprovenMs: this.#unprovenMs() };
     if (afterMs === 0) generation.boot(boot);
     else generation.bootAfter(afterMs, boot);
   }
@@ -329,8 +329,8 @@ export class Supervisor {
   #steer(to: Gen): void {
     const generation = this.#generations.get(to);
     if (!generation) return;
-    // Written before it is done: who takes over sends everybody to whom the state names, wherever we were killed. In the
-    // other order it could name one that fails and is being taken down.
+    // Recorded before it is done: wherever we are killed, the next hupwatch sends all clients to the generation that the state
+    // file names. In the other order it could name one that fails and is being taken down.
     this.outside.record(this.snapshot());
     try {
       this.#steerAll(generation);
@@ -357,7 +357,7 @@ export class Supervisor {
     this.#settling = settle(this.os.clock, ms, hasQueued, () => this.post({ kind: "settled", gen: next }));
   }
 
-  /** Who runs and what they hold, for whoever has to take over. */
+  /** What runs and what it holds, for a hupwatch that takes over. */
   snapshot(): Snapshot {
     if (this.#last) return this.#last;
     const { last } = this.#state;

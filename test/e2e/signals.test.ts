@@ -48,7 +48,7 @@ const PHASES: Record<string, Phase> = {
     reach: (hupwatch) => swapping(hupwatch, LOG.ready(2)),
     serving: 2,
   },
-  undoing: {
+  "rolling-back": {
     options: ["--ready-timeout", "0.3s", "--stop-signal", "TERM/1s/KILL"],
     command: firstThen(child("print-signals.ts"), hopeless),
     reach: (hupwatch) => swapping(hupwatch, LOG.rolledBack),

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { Stage } from "./stage.ts";
 
-const NAMES = ["starting", "serving", "booting", "warming", "undoing", "stopping", "draining"] as const;
+const NAMES = ["starting", "serving", "booting", "warming", "rolling-back", "stopping", "draining"] as const;
 type Name = (typeof NAMES)[number];
 
 const PHASES: Record<Name, () => Promise<Stage>> = {
@@ -25,7 +25,7 @@ const PHASES: Record<Name, () => Promise<Stage>> = {
     await stage.ready(2);
     return stage;
   },
-  undoing: async () => {
+  "rolling-back": async () => {
     const stage = await PHASES.booting();
     stage.child(2).forks();
     stage.child(2).exits(3);
@@ -90,7 +90,7 @@ describe("I7: leave: the serving generation stays and is not touched", () => {
     ["serving", 1, []],
     ["booting", 1, []],
     ["warming", 2, []],
-    ["undoing", 1, []],
+    ["rolling-back", 1, []],
     ["draining", 2, []],
   ];
   test.each(stays)("%s", async (name, stayer, signals) => {
@@ -125,7 +125,7 @@ describe("I7: leave: the serving generation stays and is not touched", () => {
 });
 
 describe("I4: HUP", () => {
-  test.each(["starting", "serving", "booting", "warming", "undoing", "draining"] as const)(
+  test.each(["starting", "serving", "booting", "warming", "rolling-back", "draining"] as const)(
     "%s: a generation that was started later serves in the end",
     async (name) => {
       const stage = await PHASES[name]();

@@ -119,7 +119,7 @@ describe("I6: what a dead leader leaves behind", () => {
 describe("--on-crash respawn", () => {
   const respawn = { times: 2, withinMs: 60_000 };
 
-  test("the heir gets the dead one's listener and boots at once; the third time nobody does", async () => {
+  test("the successor gets the dead one's listener and boots at once; the third time there is none", async () => {
     const stage = await serving({ respawn });
     stage.child(1).exits(3);
     await stage.turn(0);
@@ -139,7 +139,7 @@ describe("--on-crash respawn", () => {
 
   const whole = 1500 + 3000 + 5000 + 200;
 
-  test("nobody asks the heir before the whole tree of the dead one is gone: an orphan would answer", async () => {
+  test("the successor is not probed before the whole tree of the dead one is gone: a leftover process would answer", async () => {
     const stage = await serving({ respawn });
     stage.child(1).forks({ endsBy: "SIGTERM" });
     stage.child(1).exits(3);
@@ -151,7 +151,7 @@ describe("--on-crash respawn", () => {
     expect(stage.news()).toEqual(["SIGTERM 1", "gone 1", "ready 2", "steer 1", "serving 2"]);
   });
 
-  test("nor before the orphans of an earlier one are, which had the same listeners", async () => {
+  test("nor before the leftover processes of an earlier one are, which had the same listeners", async () => {
     const stage = await serving({ respawn });
     stage.child(1).forks({ endsBy: "SIGKILL" });
     stage.child(1).exits(3);
@@ -166,7 +166,7 @@ describe("--on-crash respawn", () => {
     expect(stage.news()).toContain("ready 3");
   });
 
-  test("I5: its time begins when it is asked, and who would not die makes every heir's answers no proof", async () => {
+  test("I5: its time begins when it is probed, and a leftover process that cannot be ended leaves every successor unproven", async () => {
     const stage = await serving({ respawn, readyTimeoutMs: 1000 });
     stage.child(1).forks({ endsBy: "nothing" });
     stage.child(1).exits(3);
@@ -179,7 +179,7 @@ describe("--on-crash respawn", () => {
     expect(stage.news()).toContain("ready 3, not proven");
   });
 
-  test("a check that listens listens from the start: what the heir says early is heard", async () => {
+  test("a check that hears lines hears them from the start: what the successor says early counts", async () => {
     const said: (() => void)[] = [];
     const start: Check["start"] = (_, passed) => {
       said.push(passed);
@@ -195,7 +195,7 @@ describe("--on-crash respawn", () => {
     expect(stage.news()).toContain("ready 2");
   });
 
-  test("an order while the heir waits for its moment ends it", async () => {
+  test("an order while the successor waits for its moment ends it", async () => {
     const stage = await serving({ respawn });
     stage.child(1).exits(3);
     await stage.turn(0);

@@ -1,4 +1,4 @@
-/** Whose listeners are whose: between a generation, its heir and the held sockets. */
+/** Which listeners belong to which generation: between a generation, its successor and the held sockets. */
 import { expect, test } from "bun:test";
 import { Listeners } from "../../src/generation/listeners.ts";
 import { FakeHeld, type FakeListener } from "../fake-os/sockets.ts";
@@ -7,20 +7,20 @@ const fake = () => new FakeHeld(() => {});
 const generationsOf = (listeners: Listeners) =>
   [...listeners].map(([, listener]) => (listener as FakeListener).generation);
 
-test("an heir has the very listeners of the dead one, which releases nothing", () => {
+test("a successor has the very listeners of the dead one, which releases nothing", () => {
   const held = [fake(), fake()];
-  const [first, heir] = [new Listeners(1, held), new Listeners(2, held)];
+  const [first, successor] = [new Listeners(1, held), new Listeners(2, held)];
   first.open(undefined, false);
-  heir.inherit(first);
+  successor.inherit(first);
   first.release();
   expect(first.isInherited).toBe(true);
-  expect(generationsOf(heir)).toEqual([1, 1]);
+  expect(generationsOf(successor)).toEqual([1, 1]);
   expect(held.map(({ open }) => [...open])).toEqual([[1], [1]]);
-  heir.release();
+  successor.release();
   expect(held.map(({ open }) => [...open])).toEqual([[], []]);
 });
 
-test("an heir that is gone before the dead one's orphans leaves them theirs: the last of all closes them", () => {
+test("a successor that is gone before the dead one's leftover processes leaves them theirs: the last of all closes them", () => {
   const held = [fake()];
   const [first, second, third] = [1, 2, 3].map((gen) => new Listeners(gen, held)) as [
     Listeners,
@@ -38,22 +38,22 @@ test("an heir that is gone before the dead one's orphans leaves them theirs: the
   expect(held[0]?.open).toEqual(new Set());
 });
 
-test("an heir of a survivor opens those that the survivor did not have, in the order of the held sockets", () => {
+test("a survivor's successor opens those that the survivor did not have, in the order of the held sockets", () => {
   const adopted = fake();
   const held = [fake(), Object.assign(adopted, { adopted: adopted.listenFor(1) }), fake()];
-  const [survivor, heir] = [new Listeners(1, held), new Listeners(2, held)];
+  const [survivor, successor] = [new Listeners(1, held), new Listeners(2, held)];
   survivor.adopt([]);
   expect(generationsOf(survivor)).toEqual([1]);
-  heir.inherit(survivor);
-  expect(generationsOf(heir)).toEqual([2, 1, 2]);
-  expect(heir.descriptors).toHaveLength(heir.sockets.length);
+  successor.inherit(survivor);
+  expect(generationsOf(successor)).toEqual([2, 1, 2]);
+  expect(successor.descriptors).toHaveLength(successor.sockets.length);
 });
 
-test("an heir of a survivor opens anew what the kernel did not hand out", () => {
+test("a survivor's successor opens anew what the kernel did not hand out", () => {
   const lost = fake();
   const held = [Object.assign(lost, { adopted: { ...lost.listenFor(1), isForeign: true } })];
-  const [survivor, heir] = [new Listeners(1, held), new Listeners(2, held)];
+  const [survivor, successor] = [new Listeners(1, held), new Listeners(2, held)];
   survivor.adopt([]);
-  heir.inherit(survivor);
-  expect(generationsOf(heir)).toEqual([2]);
+  successor.inherit(survivor);
+  expect(generationsOf(successor)).toEqual([2]);
 });

@@ -35,7 +35,7 @@ function asking(goesOn = false) {
       waiting: (obstacle) => told.push(obstacle),
     },
   );
-  readiness.ask();
+  readiness.probe();
   return { clock, outcomes, told, say: (usec: string) => hear({ EXTEND_TIMEOUT_USEC: usec }) };
 }
 

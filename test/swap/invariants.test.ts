@@ -22,7 +22,7 @@ const reports = (effects: readonly Effect[], event: string) =>
   effects.filter((e) => e.do === "report" && e.report.event === event).length;
 
 describe("I1: at most one generation is not ready", () => {
-  test.each(["starting", "booting", "undoing"] as const)("a HUP starts nobody in phase %s", (phase) => {
+  test.each(["starting", "booting", "rolling-back"] as const)("a HUP starts nobody in phase %s", (phase) => {
     expect(boots(play([...WAY_TO[phase], swap, swap]).effects)).toEqual([]);
   });
 
@@ -32,9 +32,9 @@ describe("I1: at most one generation is not ready", () => {
   });
 
   test("the next one starts when the failed one's whole tree is gone, not when its leader is", () => {
-    const undoing = [...WAY_TO.undoing, swap];
-    expect(boots(play([...undoing, exited(2)]).effects)).toEqual([]);
-    expect(boots(play([...undoing, exited(2), gone(2)]).effects)).toEqual([3]);
+    const rollingBack = [...WAY_TO["rolling-back"], swap];
+    expect(boots(play([...rollingBack, exited(2)]).effects)).toEqual([]);
+    expect(boots(play([...rollingBack, exited(2), gone(2)]).effects)).toEqual([3]);
   });
 });
 
@@ -55,7 +55,7 @@ describe("I2: who serves is asked to stop only after its successor has settled",
 });
 
 describe("I4: no HUP is lost", () => {
-  test.each(["starting", "booting", "warming", "undoing"] as const)(
+  test.each(["starting", "booting", "warming", "rolling-back"] as const)(
     "three HUPs in phase %s fold into exactly one more swap",
     (phase) => {
       const first = play(WAY_TO[phase]).state.last;
@@ -63,7 +63,7 @@ describe("I4: no HUP is lost", () => {
         starting: [ready(1)],
         booting: [ready(2), settled(2)],
         warming: [settled(2)],
-        undoing: [gone(2)],
+        "rolling-back": [gone(2)],
       };
       const { state, all } = play([...WAY_TO[phase], swap, swap, swap, ...finish[phase]]);
       expect(state).toMatchObject({ phase: "booting", next: first + 1, again: false });
@@ -87,7 +87,7 @@ describe("I4: no HUP is lost", () => {
     ["a waiting one in the warm-up", [...WAY_TO.warming, swap, leave, settled(2)]],
     ["one that comes after", [...WAY_TO.warming, leave, swap, settled(2)]],
     ["a waiting one, where the new one dies", [...WAY_TO.warming, swap, leave, exited(2)]],
-    ["a waiting one while undoing", [...WAY_TO.undoing, swap, leave]],
+    ["a waiting one while rolling back", [...WAY_TO["rolling-back"], swap, leave]],
   ])("leaving drops no HUP in silence: %s", (_, events) => {
     expect(reports(play(events).all, "ignored")).toBe(1);
   });
@@ -141,5 +141,5 @@ describe("assertState knows the impossible", () => {
 });
 
 test("I3: a flip back that fails is told: the old one serves, but clients do not reach it", () => {
-  expect(after(...WAY_TO.undoing, failed(1))).toEqual(["say unreachable"]);
+  expect(after(...WAY_TO["rolling-back"], failed(1))).toEqual(["say unreachable"]);
 });

@@ -47,8 +47,8 @@ const TABLE: Row[] = [
   ["a signal to pass on", "serving", usr1, ["forward SIGUSR1 to 1"], "serving"],
 
   ["the successor is ready", "booting", ready(2), ["say ready", "steer 2", "settle 1 -> 2"], "warming"],
-  ["the successor is not", "booting", failed(2), ["say rolled-back", "retire 2 abandon"], "undoing"],
-  ["the successor dies", "booting", exited(2), ["say rolled-back", "retire 2 sweep"], "undoing"],
+  ["the successor is not", "booting", failed(2), ["say rolled-back", "retire 2 abandon"], "rolling-back"],
+  ["the successor dies", "booting", exited(2), ["say rolled-back", "retire 2 sweep"], "rolling-back"],
   [
     "the serving one dies: its successor gets the clients",
     "booting",
@@ -72,14 +72,14 @@ const TABLE: Row[] = [
     "warming",
     exited(2),
     ["unsettle", "steer 1", "say rolled-back", "retire 2 sweep", "rescue 2"],
-    "undoing",
+    "rolling-back",
   ],
   [
     "its listener could not be put in place",
     "warming",
     failed(2),
     ["unsettle", "steer 1", "say rolled-back", "retire 2 abandon"],
-    "undoing",
+    "rolling-back",
   ],
   [
     "the old one dies by itself",
@@ -107,20 +107,20 @@ const TABLE: Row[] = [
 
   [
     "the failed one is gone",
-    "undoing",
+    "rolling-back",
     gone(2),
     ["say gone", "rescue 2", "release 2", "unwatch 1"],
     "serving",
   ],
   [
     "the old one dies too",
-    "undoing",
+    "rolling-back",
     exited(1),
     ["say crashed", "retire 2 kill", "retire 1 sweep"],
     "stopping",
   ],
-  ["stop", "undoing", stop, ["say stopping", "retire 2 kill", "retire 1 graceful"], "stopping"],
-  ["signals go to the old one", "undoing", usr1, ["forward SIGUSR1 to 1"], "undoing"],
+  ["stop", "rolling-back", stop, ["say stopping", "retire 2 kill", "retire 1 graceful"], "stopping"],
+  ["signals go to the old one", "rolling-back", usr1, ["forward SIGUSR1 to 1"], "rolling-back"],
 
   ["gone: the end", "stopping", gone(1), ["say gone", "release 1", "end stopped"], "over"],
   ["too late for a swap", "stopping", swap, ["say ignored"], "stopping"],
@@ -166,7 +166,7 @@ describe("words of the dead, of strangers and of those who come too late change 
     ["serving", [ready(1), failed(1), exited(7), settled(1), gone(1)]],
     ["booting", [ready(1), failed(1), exited(7), settled(2), gone(1)]],
     ["warming", [ready(2), failed(1), exited(7), settled(1), gone(2)]],
-    ["undoing", [ready(2), failed(2), exited(2), settled(2), gone(1)]],
+    ["rolling-back", [ready(2), failed(2), exited(2), settled(2), gone(1)]],
     ["stopping", [ready(1), failed(1), settled(2), gone(7)]],
     ["over", [ready(1), failed(1), exited(1), settled(2), gone(7), leave, stop, quit, usr1]],
   ];
@@ -268,7 +268,7 @@ describe("a first start that is not ready in the usual time", () => {
   test("answers a HUP by a fresh copy on its listeners, and one HUP by one", () => {
     const { state, effects } = play([overdue(1), swap]);
     expect(effects.map(wording)).toEqual(afresh);
-    expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, heirOf: 1 });
+    expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, succeeds: 1 });
     expect(state).toMatchObject({ phase: "starting", next: 2, again: false, overdue: false });
   });
 

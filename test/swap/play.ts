@@ -32,7 +32,7 @@ export const WAY_TO: Record<Phase, Event[]> = {
   serving: [ready(1)],
   booting: [ready(1), swap],
   warming: [ready(1), swap, ready(2)],
-  undoing: [ready(1), swap, failed(2)],
+  "rolling-back": [ready(1), swap, failed(2)],
   stopping: [ready(1), stop],
   over: [ready(1), leave],
 };

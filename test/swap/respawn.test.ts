@@ -8,10 +8,10 @@ const dies = (gen: number, at = 0): Event => exited(gen, DEATH, at);
 const after = (...events: Event[]) => play(events, limits).effects.map(wording);
 const pauses = (effects: Effect[]) => effects.flatMap((e) => (e.do === "boot" ? [e.afterMs ?? 0] : []));
 
-test("the heir boots in public on the very listeners of the dead one, and only that one's rest is swept", () => {
+test("the successor boots in public on the very listeners of the dead one, and only that one's rest is swept", () => {
   const { effects } = play([ready(1), dies(1)], limits);
   expect(effects.map(wording)).toEqual(["say crashed", "say respawning", "boot 2 public", "retire 1 sweep"]);
-  expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, heirOf: 1, afterMs: 0 });
+  expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, succeeds: 1, afterMs: 0 });
 });
 
 test("later after each death within the window, at once after a quiet one", () => {
@@ -32,19 +32,19 @@ test("the first generation is not tried again: a wrong command stays wrong", () 
   expect(play([dies(1)], limits).state.phase).toBe("stopping");
 });
 
-test("I1: an heir that is not ready in time is killed before the next one boots", () => {
+test("I1: a successor that is not ready in time is killed before the next one boots", () => {
   const wordings = after(ready(1), dies(1), failed(2, TIMEOUT));
   expect(wordings).toContain("retire 2 kill");
   expect(wordings.indexOf("retire 2 kill")).toBeLessThan(wordings.indexOf("boot 3 public"));
 });
 
-test("I1: a failed successor that still goes is killed before the heir of the serving one boots", () => {
-  const wordings = after(...WAY_TO.undoing, dies(1));
+test("I1: a failed generation that is still going is killed before the successor of the serving one boots", () => {
+  const wordings = after(...WAY_TO["rolling-back"], dies(1));
   expect(wordings.indexOf("retire 2 kill")).toBeLessThan(wordings.indexOf("boot 3 public"));
 });
 
-test("I4: a HUP that waited is carried out by way of the heir", () => {
-  const { state } = play([...WAY_TO.undoing, swap, dies(1), ready(3)], limits);
+test("I4: a HUP that waited is carried out by way of the successor", () => {
+  const { state } = play([...WAY_TO["rolling-back"], swap, dies(1), ready(3)], limits);
   expect(state).toMatchObject({ phase: "booting", current: 3, next: 4 });
 });
 

@@ -145,7 +145,7 @@ export class World {
       case "boot": {
         this.actors.set(effect.gen, {
           ...{ alive: true, ready: false, judged: false, retired: [], over: false },
-          ...{ reached: effect.public, succeeds: effect.heirOf, watched: true, released: false },
+          ...{ reached: effect.public, succeeds: effect.succeeds, watched: true, released: false },
         });
         if (effect.public) this.#target = effect.gen;
         for (const hup of this.#hups) hup.answered = true;
@@ -245,7 +245,7 @@ export class World {
     const isServing = target?.alive && target.ready && target.retired.length === 0;
     const isInherited = [...this.actors.values()].some(({ succeeds }) => succeeds === event.gen);
     // One that was given up while it could still end by itself is rescued from when it is gone.
-    const isFailed = event.kind === "exited" && state.phase === "undoing" && state.failed === event.gen;
+    const isFailed = event.kind === "exited" && state.phase === "rolling-back" && state.failed === event.gen;
     const passesOn = actor?.reached && !isInherited && this.#target !== event.gen && isServing;
     const isDue = passesOn && state.phase !== "over" && (!isFailed || event.gen === wasTarget);
     if (isDue && !effects.some((e) => e.do === "rescue" && e.gen === event.gen))
