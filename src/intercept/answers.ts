@@ -33,6 +33,10 @@ export interface Charge {
   saw(what: "bound" | "listening", given: Given, pid: number): void;
 }
 
+/** Its registration would go with its own socket, and the server would wait for ever. */
+const IN_EPOLL =
+  "the server has put its socket into epoll before it binds it, as netty did until 2026-02, so that it cannot be given another one: update it, or use another handover";
+
 /** Sockets whose options are remembered at a time: a bind forgets them, and those that never bind are few. */
 const MAX_OPTION_SOCKETS = 1000;
 const AT_FDCWD = -100;
@@ -69,6 +73,7 @@ function answerBind(notification: Notification, caller: Caller, charge: Charge):
   if (!isNotificationValid(charge.notify, notification.id)) return "continue";
   const given = known ?? learnt(address, protocol, options, caller, charge);
   if (!given || "errno" in given) return given ?? "continue";
+  if (caller.isInEpoll(number, inode)) throw new Error(IN_EPOLL);
   return give(given, number, options, notification, caller, charge);
 }
 

@@ -44,6 +44,8 @@ export type Traps = "ports" | "ports and paths";
  */
 export const RECORDED_OPTIONS = [
   { level: 41, option: 26, name: "IPV6_V6ONLY" },
+  { level: 1, option: 7, name: "SO_SNDBUF" },
+  { level: 1, option: 8, name: "SO_RCVBUF" },
   { level: 6, option: 9, name: "TCP_DEFER_ACCEPT" },
   { level: 6, option: 23, name: "TCP_FASTOPEN" },
 ] as const;

@@ -35,6 +35,7 @@ import {
   waitFor,
 } from "../os/libc-intercept.ts";
 import { format } from "../sockets/sockaddr.ts";
+import { removeNames } from "../sockets/unix-path.ts";
 import { answerTo, type Charge } from "./answers.ts";
 import type { ExecAnswer } from "./become-command.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
@@ -158,6 +159,7 @@ export class Keeper {
   #release({ generation, notify, given, others }: Kept): void {
     this.#charges.delete(notify);
     this.#tell({ event: "released", generation });
+    for (const one of given) if (one.isLearned && !one.isListening) removeFiles(one);
     for (const fd of new Set([notify, ...given.map((g) => g.fd), ...others])) close(fd);
   }
 
@@ -402,6 +404,11 @@ function answerOnce(notify: number): void {
   const memory = new Uint8Array(new ArrayBuffer(NOTIFICATION_BYTES));
   if (receiveNotification(notify, memory))
     answerNotification(notify, decodeNotification(memory).id, "continue");
+}
+
+/** Of a socket that was bound and never listened, of which hupwatch knows nothing. */
+function removeFiles({ address, privatePath }: Given): void {
+  if (address.family === "unix" && privatePath !== undefined) removeNames(format(address), privatePath);
 }
 
 function once(act: () => void): { close(): void } {

@@ -1,5 +1,5 @@
 /** A notification as the kernel writes it (struct seccomp_notif of linux/seccomp.h), and what its caller can be asked. */
-import { closeSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { type FileIdentity, withIdentity } from "../os/libc.ts";
 
 export interface Notification {
@@ -82,6 +82,30 @@ export class Caller {
     const target = this.#reading(() => readlinkSync(`/proc/${this.tid}/fd/${fd}`));
     const found = /^socket:\[(\d+)\]$/.exec(target);
     return found ? Number(found[1]) : undefined;
+  }
+
+  /** Somebody waits for this very socket by epoll(7) already: a registration that goes with the open file. */
+  isInEpoll(fd: number, inode: number): boolean {
+    return this.#reading(() =>
+      readdirSync(`/proc/${this.tid}/fd`).some((name) =>
+        this.#epollTargets(name).some((target) => target.fd === fd && target.inode === inode),
+      ),
+    );
+  }
+
+  /** Of a descriptor that is none of epoll's, or that another thread has closed meanwhile: nothing. */
+  #epollTargets(name: string): { fd: number; inode: number }[] {
+    try {
+      if (readlinkSync(`/proc/${this.tid}/fd/${name}`) !== "anon_inode:[eventpoll]") return [];
+      const info = readFileSync(`/proc/${this.tid}/fdinfo/${name}`, "latin1");
+      return [...info.matchAll(/^tfd:\s+(\d+) .*\bino:([0-9a-f]+)/gm)].map(([, target, ino = ""]) => ({
+        fd: Number(target),
+        inode: Number.parseInt(ino, 16),
+      }));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
   }
 
   /** Open flags, as fcntl(2) has them. */

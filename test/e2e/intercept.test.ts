@@ -3,12 +3,12 @@
  * bind(2) the held listener.
  */
 import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { placeIn } from "../harness/contract.ts";
 import { LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
-import { tempDir } from "../harness/until.ts";
-import { BUILT, GUNICORNS } from "../setup/places.ts";
+import { freePort, tempDir } from "../harness/until.ts";
+import { BUILT, GUNICORNS, PYTHON } from "../setup/places.ts";
 
 const gunicorn = (at: string) =>
   `${GUNICORNS.debian} wsgi:application -w 2 -b ${at.startsWith("/") ? `unix:${at}` : at}`;
@@ -113,4 +113,79 @@ test("below another supervisor of this kind it cannot be, and that is said with 
     /cannot intercept 'node': a supervisor above hupwatch answers its system calls already/,
   );
   expect(await hupwatch.exited).toBe(125);
+}, 30_000);
+
+/** What a listener has after its bind and listen; the second word binds it in the other family. */
+const TELLS = `
+import select, socket, sys, time
+listener = socket.socket(socket.AF_INET6)
+for level, option, value in [(41, 26, 1), (1, 7, 50000), (1, 8, 60000), (6, 9, 7)]:
+    listener.setsockopt(level, option, value)
+listener.setblocking(False)
+listener.bind(("::1", int(sys.argv[1])))
+listener.listen(3)
+told = [listener.getsockopt(level, option) for level, option in [(41, 26), (1, 7), (1, 8), (6, 9)]]
+print("told", told, listener.getblocking(), listener.get_inheritable(), listener.getsockname()[:2], file=sys.stderr, flush=True)
+while True:
+    select.select([listener], [], [])
+    listener.accept()[0].close()
+`;
+
+// Which family of addresses a socket takes, and what its connections inherit, is set before the bind.
+test("options that were set before the bind, O_NONBLOCK and close-on-exec are those of the listener", async () => {
+  using dir = tempDir();
+  const port = `${await freePort("::1")}`;
+  const words = [PYTHON, "-c", TELLS, port];
+  const plain = Bun.spawn(words, { stderr: "pipe" });
+  const expected = new TextDecoder().decode((await plain.stderr.getReader().read()).value).trim();
+  plain.kill();
+  await plain.exited;
+  await using hupwatch = await startHupwatch(
+    ["-k", "--handover", "intercept", "-b", `[::1]:${port}`, "--", ...words],
+    {
+      cwd: dir.path,
+    },
+  );
+  expect(expected).toStartWith("told [1, ");
+  expect(/^told .*$/m.exec(hupwatch.log)?.[0]).toBe(expected);
+}, 30_000);
+
+// netty#16240: its native transport registered before it bound, and SETFD drops the registration.
+test("a socket that is in epoll before its bind is refused, and that is said", async () => {
+  using dir = tempDir();
+  const early = `
+import select, socket
+listener, poll = socket.socket(), select.epoll()
+poll.register(listener, select.EPOLLIN)
+listener.bind(("127.0.0.1", ${await freePort()}))`;
+  await using hupwatch = spawnHupwatch(["-k", "--handover", "intercept", "--", PYTHON, "-c", early], {
+    cwd: dir.path,
+  });
+  await hupwatch.until(/has put its socket into epoll before it binds it/);
+  await hupwatch.exited;
+  expect(hupwatch.log).toContain("OSError: [Errno 5] Input/output error");
+}, 30_000);
+
+test("-k: nothing of an intercepted command outlives a killed hupwatch, its keeper neither", async () => {
+  using dir = tempDir();
+  const place = await placeIn(dir.path, "tcp");
+  const words = ["sh", "-c", `node node.mjs ${place.at}; exit $?`];
+  await using hupwatch = await startHupwatch(["-k", "--handover", "intercept", "--", ...words], {
+    cwd: place.directory,
+  });
+  hupwatch.signal("SIGKILL");
+  await hupwatch.exited;
+  await hupwatch.assertTreeGone();
+}, 30_000);
+
+test("a path that is bound and never listened at is not left behind", async () => {
+  using dir = tempDir();
+  const binds = `import socket; s = socket.socket(socket.AF_UNIX); s.bind("bound.sock"); print("bound", flush=True)`;
+  await using hupwatch = spawnHupwatch(["-k", "--handover", "intercept", "--", PYTHON, "-c", binds], {
+    cwd: dir.path,
+  });
+  await hupwatch.until(/bound/, { stream: "output" });
+  await hupwatch.exited;
+  await hupwatch.assertTreeGone();
+  expect(readdirSync(dir.path)).toEqual([]);
 }, 30_000);
