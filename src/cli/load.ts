@@ -1,6 +1,8 @@
 /** `hupwatch load`: reads the options, runs the engine, shows what it says. */
 import { HupwatchError } from "../error.ts";
 import { type LoadSnapshot, startLoad } from "../load/engine.ts";
+import { FailureLog, unixZeroOf } from "../load/failure-log.ts";
+import type { FailureRecord } from "../load/outcome.ts";
 import { DEFAULTS, type LoadPlan, MODES, type Mode, makePlan } from "../load/plan.ts";
 import { preflight } from "../load/preflight.ts";
 import { type LoadResult, reportOf } from "../load/result.ts";
@@ -10,7 +12,7 @@ import { verdictOf } from "../load/verdict.ts";
 import { command, type Values } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { requireWritable, writeReport } from "./report-file.ts";
+import { requireWritable, unwritten, writeReport } from "./report-file.ts";
 import { untilInterrupted } from "./signals.ts";
 import { duration, number, size, urlPath, usage, wholeNumber } from "./values.ts";
 
@@ -61,6 +63,8 @@ const OPTIONS = {
     help: "slots that may find no free connection",
     default: String(DEFAULTS.missedMax * 100),
   },
+  failures: { type: "string", value: "FILE", help: "write one JSON line for each failure as it happens" },
+  "stop-at-first-drop": { type: "boolean", help: "end when the first request has failed" },
   json: { type: "boolean", help: "print the result as JSON (schema hupwatch-load/1) instead of the table" },
   hgrm: { type: "string", value: "FILE", help: "write the latency spectrum in HdrHistogram's text format" },
   quiet: { type: "boolean", short: "q", help: "no progress on stderr" },
@@ -117,11 +121,13 @@ export default command({
   async run({ values, positionals }) {
     const plan = readPlan(values, positionals);
     await preflight(plan);
-    requireWritable(values.hgrm);
-    const result = await runShowing(plan, values.quiet === true);
+    for (const file of [values.hgrm, values.failures]) requireWritable(file);
+    using failures = values.failures === undefined ? undefined : new FailureLog(values.failures);
+    const result = await runShowing(plan, values, failures);
     if (values.json) await printJson(reportOf(result));
     else await print(renderTable(result));
     if (values.hgrm !== undefined) await writeSpectrum(values.hgrm, result);
+    if (failures?.problem) throw unwritten(values.failures ?? "", failures.problem);
     return conclude(plan, result);
   },
 });
@@ -151,12 +157,23 @@ function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPl
   });
 }
 
-async function runShowing(plan: LoadPlan, quiet: boolean): Promise<LoadResult> {
+async function runShowing(
+  plan: LoadPlan,
+  values: Values<typeof OPTIONS>,
+  failures: FailureLog | undefined,
+): Promise<LoadResult> {
   using interrupt = untilInterrupted({ signals: ["SIGINT", "SIGTERM"], once: true });
-  using line = quiet ? undefined : new ProgressLine();
+  using line = values.quiet === true ? undefined : new ProgressLine();
   const onTick = (snapshot: LoadSnapshot) => line?.show(progressLine(snapshot));
   const ticking = line ? { onTick, tickMs: line.everyMs } : {};
-  return await startLoad(plan, { signal: interrupt.signal, ...ticking }).done;
+  const failed = new AbortController();
+  const signal = AbortSignal.any([interrupt.signal, failed.signal]);
+  const onFailure = (record: FailureRecord) => {
+    failures?.write(record, unixZeroOf(run.originMs), { mode: plan.mode });
+    if (values["stop-at-first-drop"] === true) failed.abort();
+  };
+  const run = startLoad(plan, { signal, onFailure, ...ticking });
+  return await run.done;
 }
 
 /** HdrHistogram's percentile text, in milliseconds: what its plotter and wrk2's users read. */

@@ -22,10 +22,13 @@ export async function writeReport(file: string, text: string): Promise<void> {
     await Bun.write(file, text);
   } catch (cause) {
     const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new HupwatchError("report.unwritten", `cannot write ${file}: ${why}`, {
-      exitCode: 3,
-      hint: "make room for it, or name a file elsewhere; the verdict stands above",
-      cause,
-    });
+    throw unwritten(file, why, cause);
   }
 }
+
+export const unwritten = (file: string, why: string, cause?: unknown) =>
+  new HupwatchError("report.unwritten", `cannot write ${file}: ${why}`, {
+    exitCode: 3,
+    hint: "make room for it, or name a file elsewhere; the verdict stands above",
+    cause,
+  });

@@ -60,13 +60,18 @@ export const VERIFY_OPTIONS = {
   seed: {
     type: "string",
     value: "N",
-    help: "of the instants at which requests are sent",
+    help: "of the instants at which requests are sent, and of --chaos-mix",
     default: "random, and told",
   },
   "upload-size": { type: "string", value: "SIZE", help: "body of an 'upload'", default: "256k" },
   "swap-timeout": { type: "string", value: "DUR", help: "for one swap, drain included", default: "90s" },
   chaos: { type: "boolean", help: `afterwards bad releases and accidents: ${CHAOS_KINDS.join(", ")}` },
   "chaos-with": { type: "string", multiple: true, value: "KINDS", help: "only these of them" },
+  "chaos-mix": {
+    type: "string",
+    value: "N",
+    help: "so many of them and of swaps at random under one load; --seed repeats it",
+  },
   target: {
     type: "string",
     value: "TARGET",
@@ -95,6 +100,10 @@ export const VERIFY_OPTIONS = {
     type: "boolean",
     help: "idempotent requests may meet a kept connection that is closing",
   },
+  compare: { type: "string", value: "FILE", help: "an earlier --json: say which figures got worse" },
+  "max-worse": { type: "string", value: "X", help: "fail if one is above X times what it was in --compare" },
+  failures: { type: "string", value: "FILE", help: "write one JSON line for each failure as it happens" },
+  "stop-at-first-drop": { type: "boolean", help: "end with the swap in which the first request is dropped" },
   "max-p99-ratio": {
     type: "string",
     value: "X",

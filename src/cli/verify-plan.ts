@@ -1,6 +1,8 @@
 /** From the words of `hupwatch verify` to a VerifyPlan: every value is checked here, before anything is started. */
+import { readFileSync } from "node:fs";
 import { MODES } from "../load/plan.ts";
 import { parseTarget } from "../load/target.ts";
+import { type KeyFigures, keyFiguresIn } from "../verify/compare.ts";
 import {
   type Bounds,
   CHAOS_KINDS,
@@ -55,7 +57,10 @@ export function planVerify(values: VerifyValues, words: readonly string[]): Veri
     checkBodies: values["any-body"] !== true,
     missedMax: (number(values["max-missed"], "--max-missed", 0, 100) ?? DEFAULTS.missedMax * 100) / 100,
     chaos,
+    mix: mixOf(values, chaos),
+    compareWith: compareWith(values),
     allowStaleKeepAlive: values["allow-stale-keepalive"] === true,
+    stopAtFirstDrop: values["stop-at-first-drop"] === true,
     ledger: values.ledger,
     bounds: boundsOf(values),
   };
@@ -122,6 +127,38 @@ function chaosOf(values: VerifyValues): ChaosKind[] {
   return values.chaos ? [...CHAOS_KINDS] : [];
 }
 
+function mixOf(values: VerifyValues, chaos: readonly ChaosKind[]): number {
+  const mix = wholeNumber(values["chaos-mix"], "--chaos-mix", 1, 1_000_000) ?? 0;
+  if (mix > 0 && chaos.length === 0)
+    throw usage("--chaos-mix mixes nothing", "name what: --chaos, or --chaos-with KINDS");
+  return mix;
+}
+
+/** Read before minutes of load, not after. */
+function compareWith({ compare: file, "max-worse": bound }: VerifyValues): KeyFigures | undefined {
+  if (file === undefined) {
+    if (bound !== undefined)
+      throw usage("--max-worse without --compare", "name the earlier report: --compare old.json");
+    return undefined;
+  }
+  const figures = keyFiguresIn(jsonIn(file));
+  if (figures) return figures;
+  throw usage(
+    `--compare '${file}' is not a report of hupwatch verify`,
+    "name what --json has written, of this version or later",
+  );
+}
+
+function jsonIn(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    if (cause instanceof SyntaxError) return undefined;
+    const why = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw usage(`--compare '${file}' cannot be read: ${why}`, "name a file that exists");
+  }
+}
+
 function frontOf(text: string): "nginx" {
   if (text === "nginx") return text;
   throw usage(`--front '${text}' is not known`, "use nginx");
@@ -137,6 +174,7 @@ function boundsOf(values: VerifyValues): Bounds {
     maxMixedMs: ms("max-mixed"),
     maxReadyMs: ms("max-ready"),
     maxRssSlopeKb: number(values["max-rss-slope"], "--max-rss-slope", 0, 1e9),
+    maxWorse: number(values["max-worse"], "--max-worse", 0.01, 1e6),
     maxCutStreams: wholeNumber(values["max-cut-streams"], "--max-cut-streams", 0, 1e9),
     maxFdGrowth: wholeNumber(values["max-fd-growth"], "--max-fd-growth", 0, 1e6),
   };

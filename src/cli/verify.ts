@@ -1,4 +1,5 @@
 /** `hupwatch verify`: reads the options, has the swaps done and judged, writes the reports. */
+import { FailureLog } from "../load/failure-log.ts";
 import { conduct, type Progress } from "../verify/conductor.ts";
 import type { Evidence } from "../verify/evidence.ts";
 import type { VerifyPlan } from "../verify/plan.ts";
@@ -7,7 +8,7 @@ import { renderProgress, renderVerdict } from "../verify/terminal.ts";
 import { command } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
-import { requireWritable, writeReport } from "./report-file.ts";
+import { requireWritable, unwritten, writeReport } from "./report-file.ts";
 import { untilInterrupted } from "./signals.ts";
 import { VERIFY_OPTIONS } from "./verify-options.ts";
 import { planVerify, type VerifyValues } from "./verify-plan.ts";
@@ -57,22 +58,25 @@ export default command({
   epilogue: EPILOGUE,
   async run({ values, positionals }) {
     const plan = planVerify(values, positionals);
-    for (const file of [values.json, values.junit, values.html, values.hgrm]) requireWritable(file);
-    const evidence = await conductShowing(plan, values.quiet === true);
+    for (const file of [values.json, values.junit, values.html, values.hgrm, values.failures])
+      requireWritable(file);
+    using failures = values.failures === undefined ? undefined : new FailureLog(values.failures);
+    const evidence = await conductShowing(plan, values.quiet === true, failures);
     const report = makeReport(evidence);
     if (values.json === "-") await printJson(report);
     else await print(renderVerdict(report));
     await writeReports(values, report, evidence);
+    if (failures?.problem) throw unwritten(values.failures ?? "", failures.problem);
     return report.exitCode;
   },
 });
 
-async function conductShowing(plan: VerifyPlan, quiet: boolean): Promise<Evidence> {
+async function conductShowing(plan: VerifyPlan, quiet: boolean, failures?: FailureLog): Promise<Evidence> {
   using interrupt = untilInterrupted({ signals: ["SIGINT", "SIGTERM"] });
   using line = quiet ? undefined : new ProgressLine();
   const show = (progress: Progress) => line?.show(renderProgress(progress));
   const progress = line && { everyMs: line.everyMs, show };
-  return await conduct(plan, { signal: interrupt.signal, progress });
+  return await conduct(plan, { signal: interrupt.signal, progress, failures });
 }
 
 async function writeReports(values: VerifyValues, report: VerifyReport, evidence: Evidence): Promise<void> {

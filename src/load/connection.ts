@@ -61,6 +61,8 @@ export class Connection {
   state: State = "closed";
   readonly reader = new ResponseReader();
   readonly exchange = new Exchange();
+  /** Undefined for a Unix socket, and before it is connected. */
+  localPort: number | undefined;
   #socket: Socket<Connection> | undefined;
   #unsent: Uint8Array | undefined;
   /** Of a kind that takes its time. */
@@ -224,6 +226,7 @@ export class Connection {
       return;
     }
     this.#socket = socket;
+    if (this.address.kind === "tcp") this.localPort = socket.localPort;
     if (!this.#manner.silent) {
       this.#write();
       return;

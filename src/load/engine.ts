@@ -254,11 +254,11 @@ class Engine implements LoadRun, ConnectionOwner {
   // The books
 
   #bookFailure(connection: Connection, failure: Failure, now: number): void {
-    const { receivedBytes: bytes, reader } = connection;
-    const received = { bytes, status: reader.state === "idle" ? 0 : reader.status };
+    const { receivedBytes: bytes, reader, localPort } = connection;
+    const received = { bytes, status: reader.state === "idle" ? 0 : reader.status, localPort };
     this.#dangers.lost(connection.exchange.dangers);
     const record = this.#tally.bad(connection.exchange, failure, received, now);
-    if (record) this.options.onFailure?.(record);
+    this.options.onFailure?.(record);
   }
 
   #sentMs = 0;

@@ -104,6 +104,8 @@ export interface FailureRecord {
   intendedMs: number;
   startedMs: number;
   endedMs: number;
+  /** Of a TCP connection: a server's log has it as its client's. */
+  localPort?: number;
   /** Bytes of the answer that came. */
   receivedBytes: number;
   status?: number;

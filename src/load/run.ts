@@ -8,7 +8,7 @@ export interface LoadOptions {
   onTick?: (snapshot: LoadSnapshot) => void;
   /** Default 200. */
   tickMs?: number;
-  /** Called for each failure that is kept in full, as it happens. */
+  /** Called for each failure as it happens, also beyond those that the result keeps. */
   onFailure?: (failure: FailureRecord) => void;
 }
 

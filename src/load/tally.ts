@@ -57,6 +57,14 @@ export interface SegmentTally {
   latency: Histogram;
 }
 
+/** What a failed request's connection has to tell. */
+export interface Received {
+  /** Of the answer. */
+  bytes: number;
+  status: number;
+  localPort: number | undefined;
+}
+
 /** Times are milliseconds since the run began. */
 export class Tally {
   readonly kinds: Partial<Record<Kind, KindTally>> = {};
@@ -107,19 +115,28 @@ export class Tally {
     this.#lastOkMs = nowMs;
   }
 
-  bad(exchange: Exchange, failure: Failure, received: { bytes: number; status: number }, nowMs: number) {
-    const { kind, reused, n } = exchange;
+  /** Returns all that is known of it; kept up to the cap. */
+  bad(exchange: Exchange, failure: Failure, received: Received, nowMs: number): FailureRecord {
+    const { kind } = exchange;
     this.#kind(kind).failed++;
     const segment = this.#segmentOf(exchange);
     if (segment !== undefined) segment.failed++;
     bump(this.series.failed, this.#cell(nowMs));
     this.failed++;
     this.#count(exchange, failure);
-    if (this.records.length >= this.recordsMax) {
-      this.recordsDropped++;
-      return undefined;
-    }
-    const record: FailureRecord = {
+    const record = this.#recordOf(exchange, failure, received, nowMs);
+    if (this.records.length < this.recordsMax) this.records.push(record);
+    else this.recordsDropped++;
+    return record;
+  }
+
+  #recordOf(
+    { kind, reused, n, intendedMs, startedMs }: Exchange,
+    failure: Failure,
+    { bytes, status, localPort }: Received,
+    endedMs: number,
+  ): FailureRecord {
+    return {
       id: this.idOf(n),
       kind,
       class: failure.class,
@@ -127,15 +144,11 @@ export class Tally {
       ...(failure.errno ? { errno: failure.errno } : {}),
       ...(failure.detail ? { detail: failure.detail } : {}),
       ...(failure.closeCode ? { closeCode: failure.closeCode } : {}),
-      reused,
-      intendedMs: exchange.intendedMs,
-      startedMs: exchange.startedMs,
-      endedMs: nowMs,
-      receivedBytes: received.bytes,
-      ...(received.bytes > 0 && received.status > 0 ? { status: received.status } : {}),
+      ...{ reused, intendedMs, startedMs, endedMs },
+      ...(localPort ? { localPort } : {}),
+      receivedBytes: bytes,
+      ...(bytes > 0 && status > 0 ? { status } : {}),
     };
-    this.records.push(record);
-    return record;
   }
 
   /** Names what comes next; a name that was there goes on. Returns its number, for exchanges. */

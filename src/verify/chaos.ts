@@ -3,6 +3,7 @@
  * that they need nothing of the command: what is killed while it boots is a release that crashes, what is stopped
  * (SIGSTOP) is one that hangs.
  */
+import { fraction } from "../load/schedule.ts";
 import { processOf } from "../os/procfs.ts";
 import type { HupwatchEvent } from "./event-feed.ts";
 import type { Outcome, Swap } from "./journal.ts";
@@ -48,6 +49,16 @@ function signalLeader(started: HupwatchEvent | undefined, signal: NodeJS.Signals
   const leader = started?.child === undefined ? undefined : processOf(started.child);
   if (leader) signalProcess(leader, signal);
 }
+
+/** What is done one after the other: the same for the same seed. */
+export const mixOf = (seed: number, length: number, kinds: readonly ChaosKind[]): Swap["kind"][] => {
+  const all = ["swap", ...kinds] as const;
+  return Array.from({ length }, (_, i) => all[Math.floor(fraction(seed, i) * all.length)] ?? "swap");
+};
+
+/** What is to become of a swap of this kind. */
+export const expectedOf = (kind: Swap["kind"]): Outcome =>
+  kind === "swap" ? "swapped" : ACCIDENTS[kind].expected;
 
 /** The last HUP was followed by a generation that serves, and nothing goes on any more. */
 function isAnswered(server: Patient, from: number, kind: ChaosKind): true | undefined {

@@ -1,11 +1,12 @@
 /** Checks of the service around the requests: swaps that came about, versions, what is left and what grew. */
-import { ACCIDENTS } from "./chaos.ts";
+import { expectedOf } from "./chaos.ts";
 import { bounded, type Check, type Facts, make, verdict } from "./check.ts";
+import { compared, type FigureName } from "./compare.ts";
 import type { Evidence, Stage } from "./evidence.ts";
-import { growthOf, isFresh, type VersionSpan, versionsOf } from "./figures.ts";
+import { growthOf, isFresh, keyFiguresOf, type VersionSpan, versionsOf } from "./figures.ts";
 import type { Swap } from "./journal.ts";
 import { type Proof, replacementOf } from "./replacement.ts";
-import { count, ms, plural } from "./words.ts";
+import { count, ms, plural, us } from "./words.ts";
 
 /** An answer may be on its way when its process has ended, and the events' stamps are whole milliseconds. */
 const STALE_SLACK_MS = 100;
@@ -16,9 +17,11 @@ export const swaps = ({ evidence }: Facts): Check[] =>
 
 function swapsOfStage(stage: Stage, { interrupted }: Evidence, death: string | undefined): Check {
   const isOrdinary = stage.name === "swaps";
-  const expected = stage.name === "swaps" ? "swapped" : ACCIDENTS[stage.name].expected;
-  const bad = stage.swaps.filter((s) => s.outcome !== expected || s.endMs === undefined);
-  const details = [...(death === undefined ? [] : [death]), ...bad.map((s) => describeSwap(s, expected))];
+  const bad = stage.swaps.filter((s) => s.outcome !== expectedOf(s.kind) || s.endMs === undefined);
+  const details = [
+    ...(death === undefined ? [] : [death]),
+    ...bad.map((s) => describeSwap(s, expectedOf(s.kind))),
+  ];
   if (stage.swaps.length < stage.asked && !interrupted)
     details.push(`${stage.name}: ${stage.swaps.length} of ${stage.asked} came about`);
   const wrong = details.length;
@@ -38,6 +41,29 @@ export function order({ evidence: { plan, stages } }: Facts): Check | undefined 
   );
   const summary = `${early.length} of ${plural(all.length, "swap")} asked the old generation to stop before the new one was ready`;
   return make("order", verdict(early.length === 0), summary, told);
+}
+
+const FIGURES: Record<FigureName, (value: number) => string> = {
+  droppedPerMillion: (value) => `${value.toFixed(1)} dropped per million`,
+  p99InSwapsUs: (value) => `p99 in swaps ${us(value)}`,
+  p999InSwapsUs: (value) => `p99.9 in swaps ${us(value)}`,
+  longestGapMs: (value) => `longest gap ${ms(value)}`,
+  signalToReadyMs: (value) => `HUP to ready ${ms(value)}`,
+};
+
+export function comparison({ swaps, losses, evidence }: Facts): Check | undefined {
+  const { compareWith, bounds } = evidence.plan;
+  if (!compareWith) return undefined;
+  const all = compared(compareWith, keyFiguresOf(evidence, swaps, losses));
+  const isWorse = (ratio: number | null, by: number) => ratio === null || ratio > by;
+  const worse = all.filter(({ ratio }) => isWorse(ratio, bounds.maxWorse ?? 1));
+  const bound = bounds.maxWorse === undefined ? "worse" : `more than ${bounds.maxWorse} times what they were`;
+  const told = all.map(({ figure, before, now, ratio }) => {
+    const times = ratio === null ? "" : ` (x ${ratio.toFixed(2)})`;
+    return `${FIGURES[figure](now)}, before ${FIGURES[figure](before).replace(/^[^\d]*/, "")}${times}`;
+  });
+  const status = bounds.maxWorse === undefined ? "measured" : verdict(worse.length === 0);
+  return make("compare", status, `${worse.length} of ${plural(all.length, "figure")} ${bound}`, told);
 }
 
 const PROOFS: Record<Proof, string> = {

@@ -10,7 +10,7 @@ import {
   keepAliveRaces,
   streams,
 } from "./checks-requests.ts";
-import { growth, leftovers, memory, order, replaced, swaps, versions } from "./checks-service.ts";
+import { comparison, growth, leftovers, memory, order, replaced, swaps, versions } from "./checks-service.ts";
 import { gap, mixedVersions, p99, p999, timings } from "./checks-time.ts";
 import type { Evidence } from "./evidence.ts";
 import type { Loss } from "./losses.ts";
@@ -20,7 +20,7 @@ const JUDGES: readonly Judge[] = [
   ...[swaps, order, replaced, conservation, drops, keepAliveRaces, exactlyOnce, bodies, streams, versions],
   ...[keptAtFlip, queuedAtFlip, unreadAtStop, halfSentPost, hups],
   ...[mixedVersions, gap, p99, p999, timings],
-  ...[leftovers, growth, memory, generator],
+  ...[comparison, leftovers, growth, memory, generator],
 ];
 
 const DETAILS_MAX = 20;

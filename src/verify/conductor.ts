@@ -7,11 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HupwatchError } from "../error.ts";
 import { startLoad } from "../load/engine.ts";
+import { type FailureLog, unixZeroOf } from "../load/failure-log.ts";
 import { lingers, MANNERS } from "../load/manners.ts";
+import type { FailureRecord } from "../load/outcome.ts";
 import { type Mode, makePlan } from "../load/plan.ts";
 import { preflight } from "../load/preflight.ts";
 import type { LoadResult } from "../load/result.ts";
 import { type Address, parseTarget, type Target } from "../load/target.ts";
+import { mixOf } from "./chaos.ts";
 import { RunClock } from "./clock.ts";
 import type { Evidence, Stage } from "./evidence.ts";
 import { ForeignServer } from "./foreign.ts";
@@ -20,16 +23,19 @@ import { HupwatchServer } from "./hupwatch.ts";
 import type { Swap } from "./journal.ts";
 import { KernelWatch } from "./kernel-watch.ts";
 import { joinLedger } from "./ledger.ts";
+import { isDrop } from "./losses.ts";
 import type { VerifyPlan } from "./plan.ts";
 import { changeOf, placeOf, type Server, serversAt } from "./serving.ts";
 import { sampleOf, socketFilesAt } from "./stock.ts";
 import type { Subject } from "./subject.ts";
-import { Traffic } from "./traffic.ts";
+import { Traffic, type TrafficMode } from "./traffic.ts";
 
 export interface Watcher {
   /** Ends the run in good order after the swap that is going on. */
   signal: AbortSignal;
   /** Undefined: nobody looks. */
+  /** Where each failure is told of as it happens. */
+  failures?: FailureLog | undefined;
   progress?: { everyMs: number; show(progress: Progress): void } | undefined;
 }
 
@@ -68,6 +74,8 @@ class Conductor {
   readonly #evidence: Evidence;
   #socketPath: string | undefined;
   #doing = "starting";
+  /** By the first drop. */
+  #stopped = false;
   #traffic: Traffic | undefined;
   /** The server's own, whatever is in front of it. */
   #address: Address | undefined;
@@ -111,7 +119,10 @@ class Conductor {
     await this.#assertServed(evidence.modes);
 
     await this.#stage("swaps", plan.swaps, () => subject.swap());
-    for (const kind of plan.chaos) await this.#stage(kind, 1, () => subject.chaos(kind));
+    const act = (kind: Swap["kind"]) => (kind === "swap" ? subject.swap() : subject.chaos(kind));
+    if (plan.mix === 0) for (const kind of plan.chaos) await this.#stage(kind, 1, () => act(kind));
+    const mix = mixOf(plan.seed, plan.mix, plan.chaos);
+    if (mix.length > 0) await this.#stage("mix", mix.length, (i) => act(mix[i] ?? "swap"));
 
     this.#doing = "stopping";
     evidence.death = subject.death;
@@ -119,13 +130,13 @@ class Conductor {
     await this.#lookForRemains();
     const results = evidence.stages.flatMap((stage) => stage.runs.map((run) => run.result));
     evidence.ledger = joinLedger(readIfThere(this.ledger), [...this.#probes, ...results]);
-    evidence.interrupted = this.watcher.signal.aborted;
+    evidence.interrupted = this.watcher.signal.aborted || this.#stopped;
     evidence.elapsedMs = clock.now();
     return evidence;
   }
 
   /** Loads the service anew, and does it so many times: quiet time, act, until its last trace is gone. */
-  async #stage(name: Stage["name"], times: number, act: () => Promise<Swap[]>): Promise<void> {
+  async #stage(name: Stage["name"], times: number, act: (i: number) => Promise<Swap[]>): Promise<void> {
     const { subject, clock, plan } = this;
     if (this.#over) return;
     const watch = new KernelWatch((this.#address && placeOf(this.#address)) ?? { port: 0 });
@@ -134,7 +145,9 @@ class Conductor {
       kernel: watch.seen,
     };
     this.#evidence.stages.push(stage);
-    const traffic = new Traffic(plan, this.#evidence.target, this.#evidence.modes, clock);
+    const traffic = new Traffic(plan, this.#evidence.target, this.#evidence.modes, clock, (...failure) =>
+      this.#failed(name, ...failure),
+    );
     this.#traffic = traffic;
     // The first second is everybody's worst, ours included: neither steady nor in a swap.
     traffic.segment("warm-up");
@@ -145,12 +158,12 @@ class Conductor {
       traffic.meet(moment);
     };
     for (let i = 1; i <= times && !this.#over; i++) {
-      this.#doing = name === "swaps" ? `swap ${i} of ${times}` : `chaos: ${name}`;
+      this.#doing = times > 1 || name === "swaps" ? `${name}: ${i} of ${times}` : `chaos: ${name}`;
       await this.#quiet(traffic);
       if (this.#over) break;
       traffic.segment("swap");
       watch.begin();
-      stage.swaps.push(...(await this.#watched(act)));
+      stage.swaps.push(...(await this.#watched(() => act(i - 1))));
       stage.signalsMs.push(...subject.signalsMs);
       traffic.settle();
       traffic.segment("base");
@@ -175,6 +188,13 @@ class Conductor {
     return swaps.map((swap) => ({ ...swap, processes }));
   }
 
+  #failed(stage: Stage["name"], record: FailureRecord, mode: TrafficMode, originMs: number): void {
+    const { plan, watcher, subject } = this;
+    const known = { mode, stage, generation: subject.serving };
+    watcher.failures?.write(record, unixZeroOf(originMs), known);
+    if (plan.stopAtFirstDrop && isDrop(record, stage, plan.allowStaleKeepAlive)) this.#stopped = true;
+  }
+
   async #look(): Promise<Server[]> {
     return this.#address ? serversAt(this.#address) : [];
   }
@@ -186,7 +206,7 @@ class Conductor {
   }
 
   get #over(): boolean {
-    return this.watcher.signal.aborted || this.subject.death !== undefined;
+    return this.watcher.signal.aborted || this.#stopped || this.subject.death !== undefined;
   }
 
   /** Quiet, but for as many bursts as a swap gets: else the two would not be comparable. */

@@ -24,6 +24,8 @@ export interface HupwatchEvent {
   child: number | undefined;
   /** Which one was asked to stop, where this says that a swap is done. */
   retired: number | undefined;
+  /** Who goes on, where this says that a swap was rolled back. */
+  serving: number | undefined;
   address: string | undefined;
   cutover: string | undefined;
   /** False where the old generation may have answered in place of the new one. */
@@ -165,6 +167,7 @@ export function parseEvent(text: string): HupwatchEvent | undefined {
     generation: number("generation"),
     child: number("child"),
     retired: number("retired"),
+    serving: number("serving"),
     address: string("address"),
     cutover: string("cutover"),
     proven: typeof said.proven === "boolean" ? said.proven : undefined,

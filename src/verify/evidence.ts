@@ -9,7 +9,7 @@ import type { TrafficRun } from "./traffic.ts";
 
 /** A load of its own, so that what an accident cost is told apart from what the swaps cost. */
 export interface Stage {
-  name: "swaps" | ChaosKind;
+  name: "swaps" | ChaosKind | "mix";
   startMs: number;
   endMs: number;
   /** How often it was to be done. */

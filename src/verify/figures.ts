@@ -2,8 +2,10 @@
 import { lingers, MANNERS } from "../load/manners.ts";
 import { type Percentiles, percentiles } from "../load/result.ts";
 import { merged } from "../load/tally.ts";
+import type { KeyFigures } from "./compare.ts";
 import type { Evidence, Stage } from "./evidence.ts";
 import type { Swap } from "./journal.ts";
+import { countOf, type Loss } from "./losses.ts";
 import { type Spread, slopeOf, spreadOf } from "./statistics.ts";
 import type { TrafficMode, TrafficRun } from "./traffic.ts";
 
@@ -58,6 +60,24 @@ export function gapsOf(stages: readonly Stage[]): Gap[] {
     if (gap.ms > (longest.get(mode)?.ms ?? -1)) longest.set(mode, gap);
   }
   return [...longest.values()];
+}
+
+/** What a later run is compared with. */
+export function keyFiguresOf(
+  { stages }: Evidence,
+  swaps: Stage | undefined,
+  losses: readonly Loss[],
+): KeyFigures {
+  const started = stages.flatMap((s) => s.runs).reduce((sum, { result }) => sum + result.started, 0);
+  const [all] = latencyPairs(swaps);
+  const gaps = gapsOf(stages).map((gap) => gap.ms);
+  return {
+    droppedPerMillion: started === 0 ? null : (countOf(losses, "drop", "race") * 1e6) / started,
+    p99InSwapsUs: all?.swap.count ? all.swap.p99Us : null,
+    p999InSwapsUs: all?.swap.count ? all.swap.p999Us : null,
+    longestGapMs: gaps.length === 0 ? null : Math.max(...gaps),
+    signalToReadyMs: timingsOf(swaps).signalToReadyMs?.p50 ?? null,
+  };
 }
 
 export interface VersionSpan {

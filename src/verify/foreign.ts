@@ -14,6 +14,7 @@ const BURSTS_AFTER_MS = [0, 50, 150, 400, 1000];
 export class ForeignServer implements Subject {
   onMoment: Subject["onMoment"];
   readonly signalsMs = [];
+  readonly serving = undefined;
   readonly steered = undefined;
   readonly pid = undefined;
   readonly death = undefined;

@@ -22,6 +22,10 @@ const launcher = () => process.env.HUPWATCH_LAUNCHER ?? join(import.meta.dir, ".
 const MARK = "VERIFY_RUN";
 const STOP_TIMEOUT_MS = 90_000;
 const LAST_WORDS = 8;
+/** After these, new connections are led to the generation that they name. */
+const FLIPS: ReadonlySet<string> = new Set([
+  ...["generation.serves", "generation.taken-over", "generation.ready", "swap.rolled-back"],
+]);
 const MOMENTS: Record<string, Moment> = {
   "generation.ready": "flipped",
   "swap.done": "decided",
@@ -66,6 +70,11 @@ export class HupwatchServer implements Subject {
       this.onEvent?.(event);
       this.#wake();
     };
+  }
+
+  get serving(): number | undefined {
+    const flip = this.events.findLast((e) => FLIPS.has(e.event));
+    return flip?.serving ?? flip?.generation;
   }
 
   #leaderOf(generation: number | undefined): number | undefined {

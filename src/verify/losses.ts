@@ -1,5 +1,5 @@
 /** Which failures are whose: the heart of the judgement. Pure. */
-import { FAILURE_CLASSES, type FailureClass, isKeepAliveRace } from "../load/outcome.ts";
+import { FAILURE_CLASSES, type FailureClass, type FailureRecord, isKeepAliveRace } from "../load/outcome.ts";
 import type { FailureCount } from "../load/tally.ts";
 import type { Stage } from "./evidence.ts";
 import type { TrafficMode, TrafficRun } from "./traffic.ts";
@@ -46,7 +46,14 @@ function lossesOfRun(stage: Stage, run: TrafficRun): Loss[] {
   return losses;
 }
 
-function kindOf(failure: FailureCount): LossKind {
+/** Whether this one, as it happens, is a request that a user lost by the subject's fault: nobody was killed on purpose. */
+export function isDrop(record: FailureRecord, stage: Stage["name"], allowsRaces: boolean): boolean {
+  if (stage !== "swaps" && ENDED_BY_DEATH.has(record.class)) return false;
+  const kind = kindOf(record);
+  return kind === "drop" || kind === "integrity" || (kind === "race" && !allowsRaces);
+}
+
+function kindOf(failure: Pick<FailureRecord, "class" | "reused" | "kind">): LossKind {
   if (FAILURE_CLASSES[failure.class].blame === "generator") return "generator";
   if (INTEGRITY.has(failure.class)) return "integrity";
   if (STREAM.has(failure.class)) return "stream";
@@ -55,13 +62,14 @@ function kindOf(failure: FailureCount): LossKind {
 
 /** Of these failures, how many ended with the process that died in its warm-up, between its flip and the flip back. */
 function heldByTheKilled(stage: Stage, { result, offsetMs }: TrafficRun, failure: FailureCount): number {
-  if (stage.name !== "warm-up" || !ENDED_BY_DEATH.has(failure.class)) return 0;
+  const killed = stage.swaps.filter(({ kind }) => kind === "warm-up");
+  if (!ENDED_BY_DEATH.has(failure.class)) return 0;
   return result.failureRecords.filter((record) => {
     const alike =
       record.class === failure.class && record.kind === failure.kind && record.reused === failure.reused;
     return (
       alike &&
-      stage.swaps.some(
+      killed.some(
         ({ readyMs, decidedMs }) =>
           readyMs !== undefined &&
           decidedMs !== undefined &&

@@ -1,5 +1,6 @@
 /** What a verification shall do, as data: whom to judge, under which load, how many swaps, by which bounds. */
 import type { Mode } from "../load/plan.ts";
+import type { KeyFigures } from "./compare.ts";
 
 /** Bad releases and accidents, on purpose; see chaos.ts for what each does and what it may cost. */
 export const CHAOS_KINDS = ["crash", "hang", "warm-up", "storm", "phases", "kill"] as const;
@@ -36,6 +37,8 @@ export interface Bounds {
   maxRssSlopeKb?: number | undefined;
   maxCutStreams?: number | undefined;
   maxFdGrowth?: number | undefined;
+  /** No figure may be more than so many times what it was in the earlier run. */
+  maxWorse?: number | undefined;
 }
 
 export interface VerifyPlan {
@@ -64,15 +67,21 @@ export interface VerifyPlan {
   websocketUrl: string;
   /** Put between the load and the server. */
   front: "nginx" | undefined;
-  /** Of the instants at which requests are due, each within its own slot. */
+  /** Of the instants at which requests are due, each within its own slot, and of the mix. */
   seed: number;
   checkBodies: boolean;
   missedMax: number;
   chaos: readonly ChaosKind[];
+  /** So many of `chaos` and of ordinary swaps under one load, at random, the same again for the same seed; 0: none. */
+  mix: number;
   allowStaleKeepAlive: boolean;
+  /** The run ends with the swap in which the first request is dropped. */
+  stopAtFirstDrop: boolean;
   /** File to which the app appends the id of every POST it executes; undefined: ours, offered in $VERIFY_LEDGER. */
   ledger: string | undefined;
   bounds: Bounds;
+  /** Of an earlier run. */
+  compareWith: KeyFigures | undefined;
 }
 
 export const DEFAULTS = {

@@ -5,8 +5,10 @@
 import { cpus, release } from "node:os";
 import { type LoadReport, reportOf } from "../load/result.ts";
 import { VERSION } from "../version.ts";
+import { mixOf } from "./chaos.ts";
 import type { Check } from "./check.ts";
 import { judge } from "./checks.ts";
+import type { KeyFigures } from "./compare.ts";
 import type { Evidence, Stage } from "./evidence.ts";
 import {
   crossedBy,
@@ -15,6 +17,7 @@ import {
   gapsOf,
   growthOf,
   isFresh,
+  keyFiguresOf,
   type LatencyPair,
   latencyPairs,
   mixedMs,
@@ -73,6 +76,10 @@ export interface VerifyReport {
   bound95PerMillion: number | null;
   checks: Check[];
   losses: Loss[];
+  /** What `--compare` compares a later run with. */
+  figures: KeyFigures;
+  /** The accidents of a mix, in their order. */
+  mix: Swap["kind"][];
   /** In swaps against steady; the first row is of all modes together. */
   latency: LatencyPair[];
   gaps: Gap[];
@@ -132,6 +139,8 @@ export function makeReport(evidence: Evidence): VerifyReport {
     ...base,
     checks,
     losses,
+    figures: keyFiguresOf(evidence, swaps, losses),
+    mix: mixOf(plan.seed, plan.mix, plan.chaos),
     latency: latencyPairs(swaps),
     gaps: gapsOf(stages),
     timings: timingsOf(swaps),

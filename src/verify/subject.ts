@@ -23,6 +23,8 @@ export interface Subject extends AsyncDisposable {
   remains(): Process[];
   /** Ends it in good order, once the load is over. */
   stop(): Promise<void>;
+  /** The generation that new connections are led to; undefined: not known. */
+  readonly serving: number | undefined;
   /** When it was asked to swap. */
   readonly signalsMs: readonly number[];
   /** `leader`: the process of the generation that it is about, where that is known. */

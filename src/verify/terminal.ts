@@ -21,6 +21,7 @@ export function renderVerdict(report: VerifyReport): string {
     `${target}   ${modes.join(", ")}, ${count(load.ratePerMode)} requests/s each, ` +
       `seed ${load.seed}, ${(report.elapsedMs / 1000).toFixed(0)} s, Linux ${machine.kernel}, ${machine.cpus} CPUs`,
   ];
+  if (report.mix.length > 0) head.push(`mix by seed ${load.seed}: ${report.mix.join(", ")}`);
   const blocks = [head.join("\n"), checks(report.checks)];
   if (report.latency.length > 0) blocks.push(latencies(report.latency));
   blocks.push(`${report.verdict.toUpperCase()}: ${report.line}`);

@@ -1,5 +1,6 @@
 /** The load of one stage: a run for each mode at once, and one more that only sends bursts. */
 import { startLoad } from "../load/engine.ts";
+import type { FailureRecord } from "../load/outcome.ts";
 import { type Mode, makePlan } from "../load/plan.ts";
 import type { LoadResult } from "../load/result.ts";
 import type { LoadRun, LoadSnapshot } from "../load/run.ts";
@@ -45,6 +46,7 @@ export class Traffic {
     target: string,
     modes: readonly Mode[],
     private readonly clock: RunClock,
+    private readonly onFailure: (record: FailureRecord, mode: TrafficMode, originMs: number) => void,
   ) {
     const all: TrafficMode[] = plan.burst > 0 ? [...modes, "burst"] : [...modes];
     this.#runs = all.map((mode) => ({ mode, run: this.#start(mode, target) }));
@@ -71,7 +73,9 @@ export class Traffic {
       failureRecordsMax: FAILURES_KEPT,
     });
     const onTick = (snapshot: LoadSnapshot) => void this.#snapshots.set(mode, snapshot);
-    return startLoad(loadPlan, { signal: this.#end.signal, onTick });
+    const onFailure = (record: FailureRecord) => this.onFailure(record, mode, run.originMs);
+    const run = startLoad(loadPlan, { signal: this.#end.signal, onTick, onFailure });
+    return run;
   }
 
   /** `--url` is what the GETs ask for; the others have the contract's paths. */

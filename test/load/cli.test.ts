@@ -54,6 +54,38 @@ test("failures: named in the table, exit 1; --json and --hgrm", async () => {
   expect(table.code).toBe(1);
 });
 
+test("each failure can be joined with other logs: one JSON line, by id, wall clock and port; and the first one can end it", async () => {
+  using broken = new FaultServer("tcp", ({ socket }) => void socket.end(), 10);
+  const file = join(folder, "failures.ndjson");
+  const options = ["-q", "-m", "fresh", "-c", "1", "-n", "50", "--failures", file, broken.target];
+  const before = Date.now();
+  const { code } = await hupwatch(...options);
+  expect(code).toBe(1);
+  const read = async () =>
+    (await Bun.file(file).text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = await read();
+  expect(lines).toHaveLength(5);
+  for (const [i, line] of lines.entries()) {
+    expect(line).toMatchObject({
+      mode: "fresh",
+      class: "fin-before-byte",
+      phase: "before-byte",
+      reused: false,
+    });
+    expect(line.id).toBe(broken.received[10 * i + 9]);
+    expect(line.localPort).toBeGreaterThan(1024);
+    const [due, started, time] = ["due", "started", "time"].map((key) => Date.parse(String(line[key])));
+    expect([before - 1, due, started, time, Date.now() + 1]).toEqual(
+      [before - 1, due, started, time, Date.now() + 1].toSorted((a, b) => Number(a) - Number(b)),
+    );
+  }
+  expect((await hupwatch("--stop-at-first-drop", ...options)).stdout).toContain("1 of ");
+  expect(await read()).toHaveLength(1);
+});
+
 test("a spectrum that cannot be written: exit 3 before the load, not after it", async () => {
   using server = new FaultServer("tcp", ({ socket }) => void socket.end(), 10);
   const file = join(folder, "missing", "spectrum");

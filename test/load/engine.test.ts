@@ -193,7 +193,9 @@ describe("books", () => {
     expect(result.failed).toBe(20);
     expect(result.failureRecords.length).toBe(5);
     expect(result.failureRecordsDropped).toBe(15);
-    expect(seen).toEqual(result.failureRecords.map((f) => f.id));
+    // Told of are all, as they happen.
+    expect(seen).toHaveLength(20);
+    expect(seen.slice(0, 5)).toEqual(result.failureRecords.map((f) => f.id));
   });
 
   test("a burst: beyond rate and connections, each on a connection of its own, conserved", async () => {

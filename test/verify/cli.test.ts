@@ -138,20 +138,25 @@ test("clients that take their time, and nginx in front, lose nothing", async () 
     "t.json",
   ];
   for (const more of [
-    ["-m", modes, "--drain-until-idle", "0"],
-    ["-m", "fresh,keepalive,late", "--front", "nginx"],
+    ["-m", modes, "--drain-until-idle", "0", "--chaos-with", "crash", "--chaos-mix", "3", "--seed", "7"],
+    ["-m", "fresh,keepalive,late", "--front", "nginx", "--compare", "t.json", "--max-worse", "1000000"],
   ]) {
     const { stdout, code } = await hupwatchVerify([
       ...[...options, ...more, "-b", "unix:t", "--", process.execPath, TINY],
     ]);
     expect(stdout).toMatch(/^PASS: 0 of /m);
     expect(code).toBe(0);
-    const { checks, stages } = (await Bun.file(join(folder, "t.json")).json()) as VerifyReport;
+    const { checks, stages, mix } = (await Bun.file(join(folder, "t.json")).json()) as VerifyReport;
     const { runs = [], swaps = [] } = stages[0] ?? {};
     for (const { mode, load } of runs) expect({ mode, some: load.ok > 0 }).toEqual({ mode, some: true });
     const status = (name: string) => checks.find((check) => check.name === name)?.status;
     if (runs.some(({ mode }) => mode === "slow-send")) expect(status("half-sent-post")).toBe("pass");
     expect(status("hups")).toBe("not-exercised");
+    if (mix.length > 0) {
+      const outcomes = mix.map((kind) => (kind === "crash" ? "rolled-back" : "swapped"));
+      expect(stages[1]).toMatchObject({ name: "mix", swaps: outcomes.map((outcome) => ({ outcome })) });
+      expect(stdout).toContain(`mix by seed 7: ${mix.join(", ")}`);
+    } else expect(checks.find(({ name }) => name === "compare")).toMatchObject({ status: "pass" });
     // Those of the swap, which were connected at the signal; they count from when they spoke.
     const late = runs.find(({ mode }) => mode === "late");
     expect(late?.load.ok).toBeGreaterThanOrEqual(10);
@@ -261,6 +266,12 @@ describe("usage errors: exit 2, the option and the value named", () => {
     [["--every", "soon", "--", "true"], /--every.*'soon'/],
     [["--max-gap", "x", "--", "true"], /--max-gap.*'x'/],
     [["--url", "healthz", "--", "true"], /--url 'healthz'/],
+    [["--chaos-mix", "3", "--", "true"], /--chaos-mix mixes nothing/],
+    [["--compare", "no.json", "--", "true"], /--compare 'no.json' cannot be read: ENOENT/],
+    [["--compare", import.meta.path, "--", "true"], /is not a report of hupwatch verify/],
+    [["--max-worse", "2", "--", "true"], /--max-worse without --compare/],
+    [["--front", "caddy", "--", "true"], /--front 'caddy' is not known/],
+    [["--websocket-url", "ws", "--", "true"], /--websocket-url 'ws' is not a path/],
     [["--log-format", "json", "--", "true"], /--log-format/],
     [["--no-control", "--", "true"], /--no-control/],
   ];

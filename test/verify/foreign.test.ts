@@ -1,8 +1,12 @@
 /** The judgement against a server that breaks on purpose: verify has to name what the load saw, and to fail by it. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parse } from "../../src/cli/parse.ts";
 import verify from "../../src/cli/verify.ts";
 import { planVerify } from "../../src/cli/verify-plan.ts";
+import { FailureLog } from "../../src/load/failure-log.ts";
 import { conduct } from "../../src/verify/conductor.ts";
 import { makeReport } from "../../src/verify/report.ts";
 import { answer, type Fault, FaultServer } from "../faults/server.ts";
@@ -10,7 +14,9 @@ import { answer, type Fault, FaultServer } from "../faults/server.ts";
 // Most run at once, and on a busy machine a second's load may take several. Those that must miss no slot run alone.
 setDefaultTimeout(30_000);
 
-async function judged(server: FaultServer, ...options: string[]) {
+const judged = (server: FaultServer, ...options: string[]) => judgedBy(undefined, server, ...options);
+
+async function judgedBy(failures: FailureLog | undefined, server: FaultServer, ...options: string[]) {
   const words = [
     "-n",
     "1",
@@ -25,7 +31,7 @@ async function judged(server: FaultServer, ...options: string[]) {
     ...options,
   ];
   const { values, positionals } = parse(verify, ["--reload", server.deploy, ...words]);
-  const watcher = { signal: new AbortController().signal };
+  const watcher = { signal: new AbortController().signal, failures };
   return makeReport(await conduct(planVerify(values, positionals), watcher));
 }
 
@@ -87,6 +93,19 @@ test.concurrent("a closed fresh connection is a drop", async () => {
     /^\d+ x fin-before-byte \(new connection, (fresh|burst)\)/,
   );
   expect(report.requests.dropped).toBe(server.injected);
+});
+
+test.concurrent("the first drop can end the run, and each failure is told with who served", async () => {
+  using server = new FaultServer("unix", ({ socket }) => void socket.end(), 30);
+  const file = join(tmpdir(), `hupwatch-failures-${crypto.randomUUID()}`);
+  using failures = new FailureLog(file);
+  const report = await judgedBy(failures, server, "-n", "50", "-m", "fresh", "--stop-at-first-drop");
+  expect(report).toMatchObject({ verdict: "fail" });
+  expect(report.swaps).toBeLessThan(3);
+  const lines = readFileSync(file, "utf8").trim().split("\n");
+  rmSync(file);
+  expect(lines).toHaveLength(report.requests.dropped);
+  expect(JSON.parse(lines[0] ?? "")).toMatchObject({ stage: "swaps", class: "fin-before-byte" });
 });
 
 describe("a keep-alive race", () => {
