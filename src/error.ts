@@ -26,5 +26,5 @@ export class HupwatchError extends Error {
 /** Exit codes of `run`, as `env(1)` and `timeout(1)` have them. */
 export const EXIT = { failed: 125, notExecutable: 126, notFound: 127 } as const;
 
-/** Exit codes of the sub-commands that answer a question. */
-export const ANSWER = { yes: 0, no: 1, usage: 2, timeout: 3, nobody: 4 } as const;
+/** Exit codes of the sub-commands that answer a question. `none`: no hupwatch was found. */
+export const ANSWER = { yes: 0, no: 1, usage: 2, timeout: 3, none: 4 } as const;

@@ -24,8 +24,8 @@ case $self in */*) here=${self%/*} ;; *) here=. ;; esac
 
 # These two would let the environment choose what bun runs.
 unset BUN_OPTIONS BUN_BE_BUN
-# Whoever waits for signals has nothing to gain from compiled code, and it costs 13 of 60 MB. load and verify count
-# requests and have; complete, which asks every sub-command for its options, is in the bundle that has them all. Garbage is
+# A process that waits for signals gains nothing from compiled code, and it costs 13 of 60 MB. load and verify count
+# requests and do gain; complete, which asks every sub-command for its options, is in the bundle that has them all. Garbage is
 # collected without threads, because the runtime aborts where it cannot start one: when no process may be forked any more,
 # hupwatch must stay. JavaScriptCore reserves a gigabyte of executable memory at once and goes without a compiler, which
 # bun:ffi cannot, where an address space limit refuses it: 8 MiB are more than enough here, and fit below 600 MB (ulimit -v).

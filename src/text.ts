@@ -30,7 +30,7 @@ export const plainPage = (text: string): string => text.replace(ON_A_PAGE, shown
 /** A text of others that may have several lines: from the second on they are marked, so that none passes for ours. */
 export const quoted = (text: string): string => text.split("\n").map(plain).join("\n  | ");
 
-/** The same value for whoever parses it; for a terminal mere text. */
+/** The same value for a parser; for a terminal mere text. */
 export const json = (value: unknown): string =>
   JSON.stringify(value).replace(IN_JSON, (character) => `\\u${hex(character, 4)}`);
 

@@ -49,13 +49,13 @@ export default command({
     const text = values.json ? asJson(shown) : renderStatus(shown, Date.now());
     await print(`${text}\n`);
     if (shown.some((one) => one.problem)) return ANSWER.timeout;
-    return shown.some(({ instance }) => instance.pid !== undefined) ? ANSWER.yes : ANSWER.nobody;
+    return shown.some(({ instance }) => instance.pid !== undefined) ? ANSWER.yes : ANSWER.none;
   },
 });
 
 const nobody = () =>
   new HupwatchError("instance.none", "no hupwatch of this user runs", {
-    exitCode: ANSWER.nobody,
+    exitCode: ANSWER.none,
     hint: "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own",
   });
 
@@ -69,7 +69,7 @@ async function askOne(instance: Instance): Promise<Shown> {
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;
     // Of a path nothing else is known than that no hupwatch is there.
-    if (instance.pid === 0 && error.exitCode === ANSWER.nobody) throw error;
+    if (instance.pid === 0 && error.exitCode === ANSWER.none) throw error;
     return { instance, problem: error.message };
   }
 }
@@ -118,7 +118,7 @@ async function lookAgain(look: () => Promise<Shown[]>): Promise<Look> {
   try {
     return { shown: await look() };
   } catch (error) {
-    if (error instanceof HupwatchError && error.exitCode === ANSWER.nobody)
+    if (error instanceof HupwatchError && error.exitCode === ANSWER.none)
       return { shown: [], nobody: error.message };
     throw error;
   }

@@ -49,7 +49,7 @@ export function instancesFor(positionals: readonly string[], runDir: string | un
 function requireRunDir(path: string): void {
   if (existsSync(path) && statSync(path).isDirectory()) return;
   throw new HupwatchError("run-dir.none", `no run directory ${path}`, {
-    exitCode: ANSWER.nobody,
+    exitCode: ANSWER.none,
     hint: "give the --run-dir that hupwatch was started with, or leave it out",
   });
 }
@@ -63,7 +63,7 @@ export function targetOf(positionals: readonly string[], runDir: string | undefi
   if (another) throw usage(`there are several: ${listed(living)}`, "name one of them");
   if (one.socket === undefined)
     throw new HupwatchError("control.none", `hupwatch '${one.name}' (pid ${one.pid}) has no control socket`, {
-      exitCode: ANSWER.nobody,
+      exitCode: ANSWER.none,
       hint: `kill -HUP ${one.pid} swaps it; it was started with --no-control, or its log says why`,
     });
   return { name: one.name, socket: one.socket, pid: one.pid };
@@ -87,5 +87,5 @@ function nobody(message: string, all: readonly Instance[]): HupwatchError {
       : left.length > 0
         ? `${listed(left)} ${left.length === 1 ? "serves" : "serve"} on without hupwatch: start the same command line again to take over`
         : "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own";
-  return new HupwatchError("instance.none", message, { exitCode: ANSWER.nobody, hint });
+  return new HupwatchError("instance.none", message, { exitCode: ANSWER.none, hint });
 }

@@ -9,7 +9,7 @@ import { peerCredentials, SystemError } from "../os/libc.ts";
 import { Probe } from "../sockets/probe.ts";
 import type { ErrorAnswer } from "./protocol.ts";
 
-/** The status of who has too many clients. */
+/** The status when there are too many clients. */
 const BUSY = 503;
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
@@ -77,8 +77,8 @@ function objectOf(text: string): object {
 
 /** Most often the server's own socket, which people have at hand. */
 const noHupwatch = (path: string) =>
-  new HupwatchError("control.no-hupwatch", `${path}: who answers there is no hupwatch`, {
-    exitCode: ANSWER.nobody,
+  new HupwatchError("control.no-hupwatch", `${path}: what answers there is not a hupwatch`, {
+    exitCode: ANSWER.none,
     hint: "name its control socket, not the server's own, or its name or pid: 'hupwatch status' lists them",
   });
 
@@ -92,10 +92,10 @@ async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undef
     if (BUT_LISTENS.has(code)) throw noAnswer(path, `it does not take a connection (${code})`);
     const forbidden = code === "EACCES" || code === "EPERM";
     const isElse = existsSync(path) && !statSync(path).isSocket();
-    const nobody = isElse ? "it is no socket" : `nobody listens (${code})`;
-    const why = forbidden ? "it belongs to another user" : nobody;
+    const dead = isElse ? "it is not a socket" : `no process listens there (${code})`;
+    const why = forbidden ? "it belongs to another user" : dead;
     throw new HupwatchError("control.unreachable", `cannot ask ${path}: ${why}`, {
-      exitCode: ANSWER.nobody,
+      exitCode: ANSWER.none,
       hint: forbidden
         ? "ask as the user that hupwatch runs as, or as root"
         : "'hupwatch status' lists what runs",
@@ -104,7 +104,7 @@ async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undef
   }
 }
 
-/** Somebody has the socket, and is stopped, busy or overrun. */
+/** A process has the socket, and is stopped, busy or overrun. */
 const BUT_LISTENS = new Set(["EAGAIN", "ECONNRESET"]);
 
 /** What connect(2) says: the runtime reports a full queue (EAGAIN) as ECONNREFUSED. Undefined where it works by now. */
@@ -118,13 +118,13 @@ function errnoOf(path: string): string | undefined {
   }
 }
 
-/** In a directory that others can write to, somebody else may have put a socket of that name. */
+/** In a directory that others can write to, another user may have put a socket of that name. */
 function refuseStrangers(socket: Bun.Socket<undefined>, path: string): void {
   const me = process.getuid?.() ?? 0;
   const { uid } = peerCredentials((socket as unknown as { fd: number }).fd);
   if (me === 0 || uid === me || uid === 0) return;
   throw new HupwatchError("control.foreign", `${path} belongs to user ${uid}`, {
-    exitCode: ANSWER.nobody,
+    exitCode: ANSWER.none,
     hint: "ask as that user, or as root",
   });
 }

@@ -1,6 +1,6 @@
 /**
  * One client of the control socket: one request, one answer, closed. It owns its socket, its deadline and what is not yet
- * written. A client that is slow to ask, or to read, is let go; it never makes anybody else wait.
+ * written. A client that is slow to ask, or to read, is let go; it never makes another client wait.
  */
 import type { Socket } from "bun";
 import type { Clock } from "../os/clock.ts";
@@ -9,7 +9,7 @@ import { type Refusal, type Request, RequestReader } from "./request.ts";
 
 /** From the connect to the last byte of the request, and from the answer's last byte to the client's close. */
 const PATIENCE_MS = 5000;
-/** Of a stream that nobody reads. */
+/** Of a stream that its client does not read. */
 const MAX_PENDING_BYTES = 256 * 1024;
 
 const REASONS: Record<number, string> = {

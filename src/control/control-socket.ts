@@ -21,7 +21,7 @@ type Client = Socket<Connection | undefined>;
 
 export interface ControlSocketOptions {
   path: string;
-  /** Who may ask, besides root. */
+  /** The user that may connect, besides root. */
   uid: number;
   clock: Clock;
   onRequest(request: Request, connection: Connection): void;
@@ -34,7 +34,7 @@ export class ControlSocket implements Disposable {
   /** Throws SystemError. */
   constructor(private readonly options: ControlSocketOptions) {
     const fd = openPrivately(options.path);
-    // By descriptor: the runtime's own `unix` would unlink the path when it stops, whoever's it is by then.
+    // By descriptor: the runtime's own `unix` would unlink the path when it stops, even if it belongs to another process by then.
     const listening = {
       fd,
       socket: {
@@ -62,7 +62,7 @@ export class ControlSocket implements Disposable {
     this.#connections.add(connection);
   }
 
-  /** Who has asked waits for an answer and stays; who has said nothing yet goes, the oldest first. */
+  /** A client that has sent its request stays until it is answered; clients that have sent nothing yet go, the oldest first. */
   #makeRoom(): void {
     for (const connection of this.#connections)
       if (connection.state !== "asked") {

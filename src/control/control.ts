@@ -1,5 +1,5 @@
 /**
- * The control plane of one hupwatch: listens to what happens and answers who asks. Data flows one way: it posts events
+ * The control plane of one hupwatch: receives the events and answers requests. Data flows one way: it posts events
  * into the supervisor's queue and reads snapshots; it owns nothing of a swap and can delay none.
  */
 
@@ -114,7 +114,7 @@ export class Control implements Disposable {
   }
 }
 
-/** Each kind has a limit of its own, far below all connections: who listens to events keeps nobody from a reload. */
+/** Each kind has a limit of its own, far below all connections: subscribers of events never keep a client from a reload. */
 const MAX_STREAMS = 64;
 const MAX_WAITING = 128;
 

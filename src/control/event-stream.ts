@@ -1,5 +1,5 @@
 /**
- * `GET /events`: what happens, as server-sent events (HTML standard, 9.2), to everybody who listens. Each has a number for
+ * `GET /events`: what happens, as server-sent events (HTML standard, 9.2), to every subscriber. Each has a number for
  * its id; `?since=N` first repeats those after N, as far as they are kept, so that a client that comes late or comes back
  * misses none: with `since=0` it has them from the start of hupwatch.
  */

@@ -46,7 +46,7 @@ function metrics({ generations, sockets, swaps, counts, startedAt, version }: St
     ),
     gauge(
       "hupwatch_socket_queue",
-      "Connections that nobody has accepted yet.",
+      "Connections that have not been accepted yet.",
       sockets.map((s) => [{ address: s.address, cutover: s.cutover }, s.queued]),
     ),
     {

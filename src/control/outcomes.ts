@@ -1,7 +1,7 @@
 /**
- * Whoever asked for a swap waits here for its outcome. Generation numbers are handed out in order, and every swap that is
+ * A client that requested a swap waits here for its outcome. Generation numbers are handed out in order, and every swap that is
  * asked for leads to a generation with a number above the highest one of that moment; so the outcome of such a
- * generation, and of none before it, answers the request. Two who ask during one swap share the one that follows.
+ * generation, and of none before it, answers the request. Two clients that ask during one swap share the one that follows.
  */
 
 import type { Gen, ServiceEvent } from "../events/service-event.ts";
@@ -56,7 +56,7 @@ export class Outcomes {
     }
   };
 
-  /** Nobody will be answered by a swap any more. */
+  /** No swap will answer a client any more. */
   end(why = "hupwatch has ended"): void {
     const failure = this.#lastFailure ?? { reason: why };
     for (const waiter of this.#waiting) waiter.answer({ outcome: "ended", generation: waiter.from, failure });

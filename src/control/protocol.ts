@@ -27,7 +27,7 @@ export interface GenerationStatus {
   proven?: boolean | undefined;
   /** What stands in the way of its readiness, once that takes long. */
   waitingFor?: string | undefined;
-  /** Everybody of its process tree, and the memory they have resident together (shared pages counted in each). */
+  /** The processes of its tree, and the memory they have resident together (shared pages counted in each). */
   processes: number;
   residentBytes: number;
 }
@@ -37,7 +37,7 @@ export interface SocketStatus {
   /** `unix:/path`, `host:port`, `[v6]:port`. */
   address: string;
   cutover: "steer" | "share";
-  /** Connections that nobody has accepted yet, over all generations; absent where the kernel does not say. */
+  /** Connections that have not been accepted yet, over all generations; absent where the kernel does not say. */
   queued?: number | undefined;
 }
 
@@ -73,12 +73,13 @@ export interface ReloadAnswer {
   name: string;
   /**
    * `swapped`: a generation that started after the request serves. `rolled-back`: it failed, and the one before goes on.
-   * `unproven`: it serves, but nothing shows that it accepts: the old one may have answered for it. `ended`: hupwatch ended, or was already about to, before that swap did. `asked`: nobody wanted to wait.
+   * `unproven`: it serves, but nothing shows that it accepts: the old one may have answered for it. `ended`: hupwatch ended, or was already
+   * about to, before that swap did. `asked`: the client did not want to wait.
    */
   outcome: "swapped" | "unproven" | "rolled-back" | "ended" | "asked";
-  /** The one that was started for this request; where it is only asked for, at least this number. */
+  /** The one that was started for this request; where it is only requested, at least this number. */
   generation: number;
-  /** Who serves now. */
+  /** The generation that serves now. */
   serving?: number | undefined;
   readyMs?: number | undefined;
   durationMs?: number | undefined;

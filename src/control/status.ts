@@ -1,4 +1,4 @@
-/** What `GET /status` says: put together when somebody asks, so that it costs nothing while nobody does. */
+/** What `GET /status` says: put together for each request, so that it costs nothing without one. */
 import { readFileSync } from "node:fs";
 import type { History } from "../events/history.ts";
 import { type RecordedGeneration, type Snapshot, treeQueryOf } from "../generation/record.ts";

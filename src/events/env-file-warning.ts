@@ -5,7 +5,7 @@
 import { HupwatchError } from "../error.ts";
 import type { Log } from "../log.ts";
 import type { Account } from "../os/setpriv.ts";
-import { DOUBTS, type Doubt, parseEnvFile } from "../plan/env-file.ts";
+import { LINE_WARNINGS, type LineWarning, parseEnvFile } from "../plan/env-file.ts";
 import type { Consume } from "./publish.ts";
 
 export const envFileWarning =
@@ -13,20 +13,20 @@ export const envFileWarning =
   (event) => {
     if (event.event !== "generation.started") return;
     const { generation } = event;
-    for (const [doubt, lines] of doubtsIn(envFile, account)) {
-      const text = `--env-file ${envFile}: ${lines.length === 1 ? "line" : "lines"} ${lines.join(", ")}: ${DOUBTS[doubt]}`;
+    for (const [warning, lines] of warningsIn(envFile, account)) {
+      const text = `--env-file ${envFile}: ${lines.length === 1 ? "line" : "lines"} ${lines.join(", ")}: ${LINE_WARNINGS[warning]}`;
       const facts = { generation, lines };
-      if (doubt === "skipped") log.warn("env-file.skipped", text, facts);
+      if (warning === "skipped") log.warn("env-file.skipped", text, facts);
       else log.warn("env-file.doubtful", text, facts);
     }
   };
 
 /** The lines of each; none of a file that has gone since the generation read it. */
-function doubtsIn(envFile: string, account: Account): Map<Doubt, number[]> {
-  const lines = new Map<Doubt, number[]>();
+function warningsIn(envFile: string, account: Account): Map<LineWarning, number[]> {
+  const lines = new Map<LineWarning, number[]>();
   try {
-    for (const { line, doubt } of parseEnvFile(envFile, account).doubts)
-      lines.set(doubt, [...(lines.get(doubt) ?? []), line]);
+    for (const { line, warning } of parseEnvFile(envFile, account).warnings)
+      lines.set(warning, [...(lines.get(warning) ?? []), line]);
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;
   }

@@ -19,7 +19,10 @@ const FAILURE = ["reason", "exitCode", "exitSignal", "stderr"];
 export const EVENTS = {
   "run.plan": { meaning: "hupwatch starts; which server it recognised", facts: ["name", "server"] },
   "socket.held": { meaning: "a socket is held", facts: ["address", "cutover"] },
-  "socket.learned": { meaning: "an address that nobody named is held", facts: ["address", "generation"] },
+  "socket.learned": {
+    meaning: "an address that the command line does not name is held",
+    facts: ["address", "generation"],
+  },
   "socket.released": { meaning: "a learned address is no longer held", facts: ["address"] },
   "socket.none": { meaning: "no socket is held: connections are not swapped", facts: [] },
   "generation.started": { meaning: "a generation's command runs", facts: ["generation", "child"] },
@@ -86,7 +89,7 @@ export const EVENTS = {
     facts: ["generation", "pids"],
   },
   "generation.gone": { meaning: "its whole process tree has ended", facts: ["generation", "ageMs"] },
-  "swap.queued": { meaning: "a swap was asked for during another one", facts: ["behind"] },
+  "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind"] },
   "swap.done": {
     meaning: "a new generation serves and the old one retires",
     facts: ["generation", "retired", "durationMs", "unproven"],
@@ -109,8 +112,8 @@ export const EVENTS = {
   stopped: { meaning: "hupwatch ends, and nothing of the service is left", facts: FAILURE },
 } as const satisfies Record<string, EventDescription>;
 
-/** What only the log says: remarks about surroundings, not about the life of the service. */
-export const REMARKS: Record<string, string> = {
+/** What only the log says: warnings about the surroundings, not about the life of the service. */
+export const WARNINGS: Record<string, string> = {
   "server.note": "something about the command that its owner should know",
   "env-file.skipped": "lines of the env file are no NAME=value",
   "env-file.doubtful": "lines of the env file that systemd, docker and dotenv do not read alike",
@@ -119,9 +122,9 @@ export const REMARKS: Record<string, string> = {
   "instance.renamed": "what a hupwatch of another name left at the same address is taken over",
   "address.dropped": "a service is taken over that has more addresses than the command line names",
   "state.unreadable": "the state file is there and cannot be understood: what it names cannot be taken over",
-  "state.unwritable": "the state file cannot be written: a take-over may not find everybody",
+  "state.unwritable": "the state file cannot be written: a take-over may not find every generation",
   "control.unavailable": "the control socket cannot be opened",
-  "socket.restored": "somebody unlinked a public path, and it was put back",
+  "socket.restored": "a public path was unlinked from outside, and it was put back",
   "socket.unlearned": "an address where the command listens cannot be held",
   "intercept.trouble": "the keeper was killed and replaced, or a trapped call failed",
   "log.dropped": "the reader of stderr hung, and lines of the log were dropped meanwhile",

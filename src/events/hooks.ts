@@ -26,7 +26,7 @@ const MAX_QUEUED = 100;
 export interface HookOptions {
   hooks: readonly Hook[];
   timeoutMs: number;
-  /** As whom the lines run: a relative one is a program of the release. */
+  /** The user that the lines run as: a relative one is a program of the release. */
   account: Account;
   /** Where the lines run, and what they find in their environment besides the facts. */
   directory: string;

@@ -76,7 +76,7 @@ export type ServiceEvent =
   | { event: "generation.escaped"; generation: Gen; processes: readonly Leftover[] }
   | { event: "generation.gone"; generation: Gen; ageMs: number }
   | { event: "swap.queued"; behind: Gen }
-  /** `isUnproven`: nothing shows that the new generation accepts, and nobody asked for less. */
+  /** `isUnproven`: nothing shows that the new generation accepts, and the user did not ask for less. */
   | ({ event: "swap.done"; generation: Gen; retired: Gen; isUnproven: boolean } & Age)
   | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
   /** The kernel has killed so many processes for want of memory since the swap to `generation` began. */

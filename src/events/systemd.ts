@@ -1,5 +1,5 @@
 /**
- * Tells systemd (or whoever speaks sd_notify(3)) where the service is: READY=1 when it serves, RELOADING=1 and READY=1
+ * Tells systemd (or another supervisor that speaks sd_notify(3)) where the service is: READY=1 when it serves, RELOADING=1 and READY=1
  * around a swap, so that `systemctl reload` of a Type=notify-reload unit waits for its end, STOPPING=1, the watchdog, and
  * more time while something takes long. The generations never see this socket: they have their own.
  */
@@ -78,7 +78,7 @@ export class Systemd implements Disposable {
   }
 
   #serves(status: string): void {
-    // A swap that failed before anything was started is one all the same, and somebody may wait for it.
+    // A swap that failed before anything was started is one all the same, and a client may wait for it.
     if (this.#phase === "serving") this.#reloading(status);
     if (this.#queued && this.#phase === "reloading") return;
     this.#phase = "serving";
@@ -120,7 +120,7 @@ export class Systemd implements Disposable {
   }
 }
 
-/** sd_watchdog_enabled(3): half of it is how often to answer. Undefined where the watchdog is off or somebody else's. */
+/** sd_watchdog_enabled(3): half of it is how often to answer. Undefined where the watchdog is off or another process's. */
 export function watchdogMsOf(env: Record<string, string | undefined>, pid: number): number | undefined {
   const { WATCHDOG_USEC: usec, WATCHDOG_PID: watched } = env;
   if (watched !== undefined && Number(watched) !== pid) return undefined;

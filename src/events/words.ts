@@ -35,7 +35,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "socket.none": () => ({
     level: "info",
-    text: "nobody holds a socket: generations are swapped, connections are not (see --bind)",
+    text: "no socket is held: generations are swapped, connections are not (see --bind)",
   }),
   "generation.started": ({ generation, pid }) => ({
     level: "info",
@@ -89,7 +89,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "swap.queued": ({ behind }) => ({
     level: "info",
-    text: `swap asked for again: one more follows after generation ${behind}`,
+    text: `another swap was requested: it follows after generation ${behind}`,
     facts: { behind },
   }),
   "generation.unheld": ({ generation, unheld }) => ({
@@ -166,7 +166,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   stopped: ({ failure }) => ({
     level: "debug",
-    text: failure ? `stopped: the command ${failure.reason}` : "stopped as asked",
+    text: failure ? `stopped: the command ${failure.reason}` : "stopped as requested",
     facts: failure ? { ...failureFacts(failure) } : {},
   }),
 };

@@ -35,12 +35,12 @@ export function equalsIgnoringCase(bytes: Uint8Array, from: number, to: number, 
   return true;
 }
 
-/** One byte per character: what a field value is until somebody says otherwise (RFC 9110, 5.5). */
+/** One byte per character: what a field value is unless specified otherwise (RFC 9110, 5.5). */
 export function latin1(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString("latin1");
 }
 
-/** Why a message cannot be trusted: its framing breaks the rules, so where it ends is anybody's guess. */
+/** Why a message cannot be trusted: its framing breaks the rules, so where it ends is unknown. */
 export class FramingError extends Error {
   override readonly name = "FramingError";
 }

@@ -1,7 +1,7 @@
 /**
  * The head of a response: status line, fields, and the framing that follows from them (RFC 9112, 4 to 6).
  * Strict on purpose: what two recipients could read differently is an error here, because a reader that guesses
- * would report a broken answer as a good one. Allocation-free but for texts that somebody asks for: fields are
+ * would report a broken answer as a good one. Allocation-free but for texts that the caller wants: fields are
  * offsets into the bytes that were read. Owns nothing, does no I/O.
  */
 import {

@@ -30,7 +30,7 @@ export class ResponseReader {
   receivedBytes = 0;
   /** Bytes of the (decoded) body so far. */
   bodyBytes = 0;
-  /** Bytes behind the end of the response: nobody asked for them. */
+  /** Bytes behind the end of the response, which were not requested. */
   surplusBytes = 0;
 
   #isHead = false;
@@ -115,7 +115,7 @@ export class ResponseReader {
       this.head.parse(bytes, from, end, this.#isHead);
       from = searchFrom = end;
       if (this.head.status >= 200) break;
-      // 1xx: the real answer is still to come (RFC 9110, 15.2). 101 would be another protocol, which nobody offered.
+      // 1xx: the real answer is still to come (RFC 9110, 15.2). 101 would be another protocol, which was not offered.
       if (this.head.status === 101) throw new FramingError("status 101 without an Upgrade");
     }
     this.#partial = EMPTY;

@@ -1,7 +1,7 @@
 /**
  * The file of --env-file: NAME=value lines, read anew for every generation. systemd's EnvironmentFile=, docker's --env-file and
- * dotenv read such files, and not alike: where they agree, this is read so, and where they differ, that is a doubt, with the
- * line and never with the value.
+ * dotenv read such files, and not alike: where they agree, this is read so, and where they differ, there is a warning that
+ * names the line and never the value.
  *
  * systemd.exec(5) and its parse_env_file(); docker run --env-file (no quotes at all: of those nothing is said); python-dotenv.
  */
@@ -12,10 +12,10 @@ import type { Account } from "../os/setpriv.ts";
 import { runToEnd } from "../os/spawn.ts";
 
 /** What may be meant otherwise, for a sentence that begins with the lines. */
-export const DOUBTS = {
+export const LINE_WARNINGS = {
   skipped: "no NAME=value, skipped",
-  remark:
-    "what stands behind a blank and # is left out, as dotenv does, and systemd and docker keep it: quote the value, or give the remark a line of its own",
+  comment:
+    "what stands behind a blank and # is left out, as dotenv does, and systemd and docker keep it: quote the value, or give the comment a line of its own",
   backslash: "a backslash outside of quotes stays, and systemd drops it: put the value into single quotes",
   escape: "a backslash with a letter in double quotes is filled in, as dotenv does, and systemd keeps it",
   "escaped dollar":
@@ -27,19 +27,19 @@ export const DOUBTS = {
   colon: "NAME: value is read as NAME=value, and systemd and docker do not read it",
 } as const;
 
-export type Doubt = keyof typeof DOUBTS;
+export type LineWarning = keyof typeof LINE_WARNINGS;
 
 export interface EnvFile {
   variables: Record<string, string>;
   /** Lines count from 1. */
-  doubts: { line: number; doubt: Doubt }[];
+  warnings: { line: number; warning: LineWarning }[];
 }
 
 /** Its variables. Throws HupwatchError where it cannot be read. */
 export const readEnvFile = (path: string, account: Account): Record<string, string> =>
   parseEnvFile(path, account).variables;
 
-/** `account`: who gets the variables. Throws HupwatchError where it cannot be read, or says what no environment can hold. */
+/** `account`: the user that gets the variables. Throws HupwatchError where it cannot be read, or holds what no environment can. */
 export function parseEnvFile(path: string, account: Account): EnvFile {
   const parsed = parse(textOf(path, account));
   const broken = Object.entries(parsed.variables).find((entry) => entry.join("").includes("\0"));
@@ -56,15 +56,15 @@ const ASSIGNMENT = /^\s*(?:export\s+)?([\w.-]+)(\s*=|:(?=\s))/;
 
 /** Of the text of a whole file. */
 export function parse(text: string): EnvFile {
-  const read: EnvFile = { variables: {}, doubts: [] };
+  const read: EnvFile = { variables: {}, warnings: [] };
   let rest = text.replace(/^\uFEFF/, "").replaceAll("\r\n", "\n");
   for (let line = 1; rest !== ""; ) {
     const first = rest.split("\n", 1)[0] ?? "";
-    const told = (doubt: Doubt) => void read.doubts.push({ line, doubt });
+    const told = (warning: LineWarning) => void read.warnings.push({ line, warning });
     let taken = first.length;
     const assignment = ASSIGNMENT.exec(first);
     if (/^\s*([#;]|$)/.test(first)) {
-      // A remark of all three, or of systemd alone, which no other reads as a variable.
+      // A comment for all three, or for systemd alone; none of the others reads it as a variable.
     } else if (!assignment?.[1]) told("skipped");
     else {
       if (assignment[2] === ":") told("colon");
@@ -79,7 +79,7 @@ export function parse(text: string): EnvFile {
 }
 
 /** The value that the text begins with, and how far it and the rest of its last line go. */
-function valueAt(text: string, told: (doubt: Doubt) => void): { text: string; length: number } {
+function valueAt(text: string, told: (warning: LineWarning) => void): { text: string; length: number } {
   const line = text.split("\n", 1)[0] ?? "";
   const quoted = /^[^\S\n]*"((?:[^"\\]|\\[\s\S])*)"|^[^\S\n]*'([^']*)'/.exec(text);
   if (!quoted) {
@@ -88,18 +88,18 @@ function valueAt(text: string, told: (doubt: Doubt) => void): { text: string; le
   }
   const [whole, double, single = ""] = quoted;
   const tail = text.slice(whole.length).split("\n", 1)[0] ?? "";
-  const isRemark = /^\s+#/.test(tail);
-  if (isRemark) told("remark");
+  const isComment = /^\s+#/.test(tail);
+  if (isComment) told("comment");
   else if (tail.trim() !== "") told("behind");
   if (single.endsWith("\\")) told("backslash");
   const value = double === undefined ? single : unescaped(double, told);
-  return { text: isRemark ? value : value + tail.trim(), length: whole.length + tail.length };
+  return { text: isComment ? value : value + tail.trim(), length: whole.length + tail.length };
 }
 
-function bare(line: string, told: (doubt: Doubt) => void): string {
-  const remark = line.search(/\s#/);
-  const value = (remark < 0 ? line : line.slice(0, remark)).trim();
-  if (remark >= 0) told("remark");
+function bare(line: string, told: (warning: LineWarning) => void): string {
+  const comment = line.search(/\s#/);
+  const value = (comment < 0 ? line : line.slice(0, comment)).trim();
+  if (comment >= 0) told("comment");
   if (value.includes("\\")) told("backslash");
   if (FILLED_IN.test(value)) told("dollar");
   return value;
@@ -108,7 +108,7 @@ function bare(line: string, told: (doubt: Doubt) => void): string {
 const FILLED_IN = /\$\{\w+[}:]/;
 const LETTERS: Record<string, string> = { n: "\n", r: "\r", t: "\t" };
 
-function unescaped(text: string, told: (doubt: Doubt) => void): string {
+function unescaped(text: string, told: (warning: LineWarning) => void): string {
   if (FILLED_IN.test(text)) told("dollar");
   if (/\\[nrt]/.test(text.replaceAll("\\\\", ""))) told("escape");
   if (/\\[$`]/.test(text.replaceAll("\\\\", ""))) told("escaped dollar");
@@ -143,7 +143,7 @@ function textOf(path: string, account: Account): string {
 
 const READING_MS = 10_000;
 
-/** Root would read any file for the user who could choose this one, and who gets what it says. */
+/** Read as root, it could be any file: the user can choose which one, and gets what it says. */
 function readAs({ user, group }: Account, path: string): Uint8Array {
   const limited = ["/bin/sh", "-c", 'exec head -c "$1" -- "$2"', "sh", `${FILE_BYTES_MAX}`, path];
   const question = { argv: limited, env: { PATH: process.env.PATH ?? "" }, cwd: "/", user, group };

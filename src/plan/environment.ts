@@ -55,7 +55,7 @@ export function generationEnvironment(
   };
 }
 
-/** Who has them is one of that generation's processes. */
+/** A process that has them belongs to that generation. */
 export const marksOf = ({ name }: Pick<RunPlan, "name">, generation: number, hupwatchPid: number) => ({
   HUPWATCH_GENERATION: String(generation),
   HUPWATCH_NAME: name,

@@ -89,7 +89,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
     isHandoverRefused: values.handover === "none",
     cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
-    // A server on a terminal keeps its terminal: who sits there has read the lines anyway.
+    // A server on a terminal keeps its terminal: its user has read the lines anyway.
     watchStderr: !around.stderrIsTerminal,
     readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
     isReadyTimeoutGiven: values["ready-timeout"] !== undefined,

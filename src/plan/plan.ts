@@ -71,7 +71,7 @@ export function planRun(options: Options): Planned {
   return { plan, traits: { ...traits, notes }, hooks: asked.hooks };
 }
 
-/** No generation has this number: what a config file makes for one by its number, it makes for nobody when it is asked. */
+/** No generation has this number: what a config file makes for a generation by its number, it makes for none when it is read. */
 export const ASKING = 0;
 
 /** A start would lose clients at its first swap. */
@@ -108,7 +108,7 @@ function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly Socket
 const speaksItself = ({ words, handover }: ServerTraits, mode: Handover): boolean =>
   mode === handover && !hasPlaceholder(words, "fd") && !hasPlaceholder(words, "socket");
 
-/** Where generations share a listener, one that they do not share tells who answers; it needs a server that serves both. */
+/** Where generations share a listener, one that they do not share tells which of them answers; it needs a server that serves both. */
 function wantsExtra(
   traits: ServerTraits,
   mode: Handover,

@@ -15,7 +15,7 @@ export function logicalDirectory(cwd: string, pwd: string | undefined): string {
 }
 
 /**
- * What to say of a directory that a symlink leads to: who starts hupwatch may have followed it for good (supervisord's
+ * What to say of a directory that a symlink leads to: the starter of hupwatch may have followed it for good (supervisord's
  * `directory=`, systemd's `WorkingDirectory=`), and then every generation would run the release of the first one.
  */
 export function releaseNote(directory: string): string | undefined {
@@ -54,8 +54,8 @@ function leadsTo(link: string, target: string): boolean {
 }
 
 /**
- * What to say of a program that the PATH finds in the very release that a symlink leads to now: whoever activates a virtualenv
- * has its directory in the PATH without the symlink, and later generations would still run that release's interpreter.
+ * What to say of a program that the PATH finds in the very release that a symlink leads to now: an activated virtualenv puts its
+ * directory on PATH without the symlink, and later generations would still run that release's interpreter.
  */
 export function pathNote(
   program: string,
@@ -67,7 +67,7 @@ export function pathNote(
   for (let place = directory; found && dirname(dirname(place)) !== dirname(place); place = dirname(place)) {
     const release = releaseAt(place);
     if (release === undefined || !found.startsWith(`${release}/`)) continue;
-    return `the PATH finds '${program}' in ${dirname(found)}, and so it will for every release: run ${place}${found.slice(release.length)} instead`;
+    return `'${program}' is found on PATH in ${dirname(found)}, and it will be for every release: run ${place}${found.slice(release.length)} instead`;
   }
   return undefined;
 }

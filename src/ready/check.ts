@@ -1,6 +1,6 @@
 /**
  * A readiness check: asks the new generation until it passes. It never gives up by itself (the generation's deadline
- * does) and never asks anybody but the new generation, where the listener makes that possible.
+ * does) and reaches only the new generation, where the listener makes that possible.
  *
  * A new check is a file beside this one, a line in `parseCheck` (parse.ts), and a row in the README.
  */
@@ -19,9 +19,9 @@ export interface CheckContext {
   /** Grants so many milliseconds from now on, if that is later than the present deadline. */
   extend(ms: number): void;
   /** Every line that it writes; for checks that need "output". */
-  onLine(ear: (line: string) => void): Disposable;
-  /** Every datagram to its NOTIFY_SOCKET, and who sent others in its place; for checks that need "notify". */
-  onNotify(ear: (message: Notification) => void, ignored?: (sender: Sender) => void): Disposable;
+  onLine(subscriber: (line: string) => void): Disposable;
+  /** Every datagram to its NOTIFY_SOCKET, and the senders of those that do not count; for checks that need "notify". */
+  onNotify(subscriber: (message: Notification) => void, ignored?: (sender: Sender) => void): Disposable;
   /** A shell line with its environment. */
   run(line: string): { exited: Promise<ExitStatus>; kill(): void };
 }

@@ -1,6 +1,6 @@
 /**
  * `connect`: every listener of the generation accepts. A finished connect proves nothing, since the kernel completes it
- * for a listener that nobody reads; the proof is that the connection leaves the accept queue.
+ * for a listener that no process reads; the proof is that the connection leaves the accept queue.
  */
 import { HupwatchError } from "../error.ts";
 import { poll } from "../os/clock.ts";

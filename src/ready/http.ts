@@ -2,8 +2,8 @@
  * The checks that send an HTTP request to the generation's first listener. Before the server accepts, the request simply
  * waits in the new listener's queue.
  *
- * `http` and `http:/path` are a user's demand: a complete answer below 500, or 2xx and 3xx of that path. What nobody
- * demanded is `anyAnswer`: it asks only whether this generation accepts and reads, whatever it speaks and however long its
+ * `http` and `http:/path` are a user's demand: a complete answer below 500, or 2xx and 3xx of that path. Without a
+ * demand it is `anyAnswer`: that asks only whether this generation accepts and reads, whatever it speaks and however long its
  * front page takes, so that it never ends a healthy server. A status of 500 or more does not count there either: a release
  * that is broken in this way must not replace one that works.
  */
@@ -19,7 +19,7 @@ const ANOTHER_AFTER_MS = 5000;
 const MAX_REQUESTS = 4;
 /** After a refusal: soon enough not to be noticed. */
 const REFUSED_PAUSE_MS = 50;
-/** After a bad answer, doubling: a page that mails its errors to somebody is asked a few times and not a thousand. */
+/** After a bad answer, doubling: a page that mails its errors is requested a few times and not a thousand. */
 const ANSWERED_PAUSE_MS = 50;
 const MAX_ANSWERED_PAUSE_MS = 2000;
 /** A server that has read a request and says nothing for so long serves, and its page is slow. */

@@ -1,6 +1,6 @@
 /**
- * For a command whose addresses are learned: it listens, and accepts wherever it listens. Nobody knows how many addresses a new
- * version has: where the last one had more, or where there is none at all, it is given some time without anything new.
+ * For a command whose addresses are learned: it listens, and accepts wherever it listens. How many addresses a new version has
+ * cannot be known: where the last one had more, or where there is none at all, it is given some time without anything new.
  */
 import { poll } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";

@@ -43,7 +43,7 @@ test("what cannot be a target is told so", async () => {
       [["--run-dir", "/no/such"], 4, "no run directory /no/such"],
       [["--run-dir", `${place.path}/file`], 4, `no run directory ${place.path}/file`],
       [["--run-dir", `${place.path}/file/x`], 4, `no run directory ${place.path}/file/x`],
-      [[`${place.path}/file`], 4, `cannot ask ${place.path}/file: it is no socket`],
+      [[`${place.path}/file`], 4, `cannot ask ${place.path}/file: it is not a socket`],
       [["--jsn"], 2, "unknown option '--jsn'"],
       [["--json=1"], 2, "option --json takes no value"],
     ] as const) {
@@ -151,7 +151,7 @@ test("status of somebody who is not there is 4, with --watch and without", async
   const path = `${place.path}/no.sock`;
   for (const [target, why] of [
     ["nosuch", "no hupwatch is called 'nosuch'"],
-    [path, `cannot ask ${path}: nobody listens (ENOENT)\nTo fix: `],
+    [path, `cannot ask ${path}: no process listens there (ENOENT)\nTo fix: `],
   ] as const)
     for (const words of [[], ["--watch"], ["--json"]]) {
       const { exitCode, stdout, stderr } = await cli(["status", ...words, target], place);
@@ -256,7 +256,7 @@ test("who answers and is no hupwatch, the server itself most often, is told so",
     const server = Bun.serve({ unix: `${place.path}/app.sock`, fetch: () => new Response(body) });
     for (const words of [["reload"], ["stop"], ["status"]]) {
       const { exitCode, stdout, stderr } = await cli([...words, `${place.path}/app.sock`], place);
-      expect(stdout + stderr).toContain(`${place.path}/app.sock: who answers there is no hupwatch`);
+      expect(stdout + stderr).toContain(`${place.path}/app.sock: what answers there is not a hupwatch`);
       expect({ words, exitCode }).toEqual({ words, exitCode: 4 });
     }
     await server.stop(true);

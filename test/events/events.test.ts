@@ -1,7 +1,7 @@
 /** One vocabulary: what the code says, what the table lists and what the README shows are the same names. */
 import { expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { EVENTS, REMARKS, recordOf } from "../../src/events/events.ts";
+import { EVENTS, recordOf, WARNINGS } from "../../src/events/events.ts";
 import { createLog, isJournal } from "../../src/log.ts";
 import { tempDir } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
@@ -15,7 +15,7 @@ test("every name that the log is given is listed, and every listed one is used",
   const logged = [...sources.matchAll(/\blog\.(?:error|warn|notice|info|debug)\(\s*"([a-z.-]+)"/g)].map(
     (m) => m[1],
   );
-  expect(new Set(logged)).toEqual(new Set(Object.keys(REMARKS)));
+  expect(new Set(logged)).toEqual(new Set(Object.keys(WARNINGS)));
   // That each has its words, the compiler holds; that it is told by somebody, nobody else does.
   const told = new Set([...sources.matchAll(/\bevent: (?:"([a-z.-]+)"|`generation\.\$)/g)].map((m) => m[1]));
   const byDeath = ["generation.crashed", "generation.start-failed", "generation.unreachable"];
@@ -28,7 +28,7 @@ test("the README of the control plane lists them all, with their facts", () => {
     const listed = facts.map((fact) => `\`${fact}\``).join(", ");
     expect(readme).toContain(`| \`${name}\` | ${meaning} | ${listed} |`);
   }
-  for (const [name, meaning] of Object.entries(REMARKS))
+  for (const [name, meaning] of Object.entries(WARNINGS))
     expect(readme).toContain(`| \`${name}\` | ${meaning} |`);
 });
 

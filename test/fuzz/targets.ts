@@ -150,17 +150,17 @@ const states = ofText(
 const envFiles = ofText(
   "env files",
   [
-    "A=1\nB='two words'\n# remark\nexport C=\"x\\ny\"\n",
+    "A=1\nB='two words'\n# comment\nexport C=\"x\\ny\"\n",
     "PATH=/bin\nlines\nD=`a\nb`\n",
     "\ufeffA=1\r\nB: 2\r\n",
   ],
   (text) => {
     const path = `${dir}/env`;
     writeFileSync(path, text);
-    const { variables, doubts } = parseEnvFile(path, {});
+    const { variables, warnings } = parseEnvFile(path, {});
     expect(Object.entries(variables).flat().join("")).not.toContain("\0");
     const lines = text.split("\n").length;
-    for (const { line } of doubts) expect(line >= 1 && line <= lines).toBe(true);
+    for (const { line } of warnings) expect(line >= 1 && line <= lines).toBe(true);
     return Object.keys(variables).length > 0 ? variables : undefined;
   },
   ["=", "\n", "'", '"', "`", "export ", "#", "\\n"],

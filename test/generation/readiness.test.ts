@@ -14,8 +14,8 @@ function asking(goesOn = false) {
     clock,
     listeners: [],
     onLine: () => ({ [Symbol.dispose]() {} }),
-    onNotify(ear) {
-      hear = ear;
+    onNotify(subscriber) {
+      hear = subscriber;
       return { [Symbol.dispose]() {} };
     },
     run: () => {

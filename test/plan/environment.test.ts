@@ -1,7 +1,7 @@
 /** The environment of a generation: the caller's, less what was meant for hupwatch, then the env file as it is now. */
 import { expect, test } from "bun:test";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { type Doubt, parse, parseEnvFile, readEnvFile } from "../../src/plan/env-file.ts";
+import { type LineWarning, parse, parseEnvFile, readEnvFile } from "../../src/plan/env-file.ts";
 import { commandEnvironment, generationEnvironment } from "../../src/plan/environment.ts";
 import { PLAN } from "../fake-os/stage.ts";
 import { thrownBy } from "../harness/thrown.ts";
@@ -46,7 +46,7 @@ test("the env file is read anew each time, beats the caller's and cannot pretend
   using dir = tempDir();
   const envFile = `${dir.path}/env`;
   const plan = { ...PLAN, environment: { A: "caller", B: "caller" }, envFile };
-  writeFileSync(envFile, 'A=one\n# a remark\nexport QUOTED="two words"\nHUPWATCH_PID=1\n');
+  writeFileSync(envFile, 'A=one\n# a comment\nexport QUOTED="two words"\nHUPWATCH_PID=1\n');
   expect(generationEnvironment(plan, 1, 42)).toMatchObject({
     A: "one",
     B: "caller",
@@ -88,7 +88,7 @@ test("the lines of an env file that say nothing are found, and those within quot
   using dir = tempDir();
   const path = `${dir.path}/env`;
   const lines = [
-    "# a remark",
+    "# a comment",
     "",
     "A=1",
     "bad line", // 4
@@ -105,7 +105,7 @@ test("the lines of an env file that say nothing are found, and those within quot
     "  H = 8\r",
   ];
   writeFileSync(path, lines.join("\n"));
-  const skipped = parseEnvFile(path, {}).doubts.filter(({ doubt }) => doubt === "skipped");
+  const skipped = parseEnvFile(path, {}).warnings.filter(({ warning }) => warning === "skipped");
   expect(skipped.map(({ line }) => line)).toEqual([4, 5, 10, 12]);
   expect(readEnvFile(path, {})).toMatchObject({
     A: "1",
@@ -117,14 +117,14 @@ test("the lines of an env file that say nothing are found, and those within quot
 });
 
 // systemd.exec(5), EnvironmentFile=; https://github.com/theskumar/python-dotenv; docker run --env-file; a password that was cut at #
-test.each<[line: string, value: string, ...doubts: Doubt[]]>([
+test.each<[line: string, value: string, ...warnings: LineWarning[]]>([
   ["A=p#ss", "p#ss"],
   ["A=#ff0000", "#ff0000"],
   ["A=a b#c", "a b#c"],
-  ["A=a # b", "a", "remark"],
-  ["A= # nothing", "", "remark"],
+  ["A=a # b", "a", "comment"],
+  ["A= # nothing", "", "comment"],
   ['A="a # b"', "a # b"],
-  ['A="a b"  # remark', "a b", "remark"],
+  ['A="a b"  # comment', "a b", "comment"],
   ["A=x\\p=@us$0!", "x\\p=@us$0!", "backslash"],
   ["A=one \\", "one \\", "backslash"],
   ['A="{\\"k\\": 1}"', '{"k": 1}'],
@@ -146,10 +146,10 @@ test.each<[line: string, value: string, ...doubts: Doubt[]]>([
   ["A: 7", "7", "colon"],
   ["A=", ""],
   ["\uFEFFA=bom", "bom"],
-])("a line of an env file: %j", (line, value, ...doubts) => {
+])("a line of an env file: %j", (line, value, ...warnings) => {
   const read = parse(`${line}\nB=next\n`);
   expect(read.variables).toEqual({ A: value, B: "next" });
-  expect(read.doubts).toEqual(doubts.map((doubt) => ({ line: 1, doubt })));
+  expect(read.warnings).toEqual(warnings.map((warning) => ({ line: 1, warning })));
 });
 
 test("a value that is no UTF-8 is refused: it would be changed in silence", () => {

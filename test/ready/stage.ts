@@ -33,9 +33,9 @@ export function ask(
   const lines = new Set<(line: string) => void>();
   const messages = new Set<(message: Record<string, string>) => void>();
   const ignored = new Set<(sender: Sender) => void>();
-  const hear = <T>(ears: Set<T>, ear: T): Disposable => {
-    ears.add(ear);
-    return { [Symbol.dispose]: () => void ears.delete(ear) };
+  const hear = <T>(subscribers: Set<T>, subscriber: T): Disposable => {
+    subscribers.add(subscriber);
+    return { [Symbol.dispose]: () => void subscribers.delete(subscriber) };
   };
   const context: CheckContext = {
     clock: realClock,
@@ -45,12 +45,12 @@ export function ask(
       hint = wayOut;
     },
     extend: (ms) => void extensions.push(ms),
-    onLine: (ear) => hear(lines, ear),
-    onNotify: (ear, stranger = () => {}) => {
-      const ears = [hear(messages, ear), hear(ignored, stranger)];
+    onLine: (subscriber) => hear(lines, subscriber),
+    onNotify: (subscriber, stranger = () => {}) => {
+      const subscribers = [hear(messages, subscriber), hear(ignored, stranger)];
       return {
         [Symbol.dispose]: () => {
-          for (const one of ears) one[Symbol.dispose]();
+          for (const one of subscribers) one[Symbol.dispose]();
         },
       };
     },
@@ -74,13 +74,13 @@ export function ask(
     },
     extensions,
     line: (text) => {
-      for (const ear of lines) ear(text);
+      for (const subscriber of lines) subscriber(text);
     },
     notify: (message) => {
-      for (const ear of messages) ear(message);
+      for (const subscriber of messages) subscriber(message);
     },
     ignored: (sender) => {
-      for (const ear of ignored) ear(sender);
+      for (const subscriber of ignored) subscriber(sender);
     },
     [Symbol.dispose]: () => running[Symbol.dispose](),
   };
