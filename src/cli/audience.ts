@@ -15,6 +15,7 @@ import { type Guard, startGuard } from "../instance/guard.ts";
 import { StateFile } from "../instance/state-file.ts";
 import { realOs } from "../os/os.ts";
 import { notifierOf } from "../os/sd-notify.ts";
+import { loginEnvironment } from "../plan/environment.ts";
 import type { Ending } from "../swap/machine.ts";
 import { orUnasked, orUnguarded, untold } from "./degraded.ts";
 import type { Prepared } from "./prepared.ts";
@@ -36,7 +37,7 @@ export class Audience implements Disposable {
       ...hooks,
       account: plan,
       directory: plan.directory,
-      environment: { ...plan.environment, HUPWATCH_NAME: plan.name },
+      environment: { ...loginEnvironment(plan.environment, plan.user), HUPWATCH_NAME: plan.name },
       onFailure: (failure) => this.tell(failure),
     });
     const notify = notifierOf(env.NOTIFY_SOCKET);

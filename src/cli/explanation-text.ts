@@ -10,6 +10,7 @@ export function renderExplanation(e: Explanation, label: (text: string) => strin
   const rows: [label: string, lines: string[]][] = [
     ["Server", [serverLine(e.server), ...(e.asked ? [`(${e.asked})`] : [])]],
     ["Directory", [e.directory]],
+    ["Runs as", [identityLine(e.identity)]],
     ["Sockets", e.sockets.length > 0 ? e.sockets.flatMap(socketLines) : [noSocket(e)]],
     ["Handover", [HANDOVER[e.handover]]],
     ["Command", commandLines(e.command)],
@@ -31,6 +32,11 @@ export function renderExplanation(e: Explanation, label: (text: string) => strin
 function serverLine(server: string): string {
   const [, title, front] = /^(.*?) \((.*)\)$/.exec(server) ?? [];
   return title ? `${title}, recognised by '${front}'` : `${server}: not a server that is known`;
+}
+
+function identityLine({ user, uid, group, gid, umask }: Explanation["identity"]): string {
+  const named = (name: string | undefined, id: number) => (name === undefined ? `${id}` : `${name} (${id})`);
+  return `user ${named(user, uid)}, group ${named(group, gid)}, umask ${umask}`;
 }
 
 const noSocket = ({ handover }: Explanation): string =>

@@ -1,5 +1,7 @@
 /** What a run would do, as data: the plan with its reasons, filled in for generation 1. Starts nothing and opens nothing. */
 
+import { groupRow, userRow } from "../os/accounts.ts";
+import { fileIdentityOf } from "../os/setpriv.ts";
 import { readEnvFile } from "../plan/env-file.ts";
 import type { Planned } from "../plan/plan.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
@@ -20,6 +22,7 @@ export interface Explanation {
   /** What was run to know this; nothing else ever is. */
   asked?: string;
   directory: string;
+  identity: Identity;
   sockets: { name: string; bind: string; cutover: Cutover; descriptor?: number; own?: string }[];
   handover: RunPlan["handover"];
   command: { given: readonly string[]; run: readonly string[] };
@@ -30,6 +33,16 @@ export interface Explanation {
   killAtExit: boolean;
   warnings: string[];
   quirks: readonly Quirk[];
+}
+
+/** What the command runs as. Names are there where an account has them. */
+export interface Identity {
+  user?: string;
+  uid: number;
+  group?: string;
+  gid: number;
+  /** Octal. */
+  umask: string;
 }
 
 /** A generation's own pid and hupwatch's are known only when they run. */
@@ -61,6 +74,7 @@ export function explain(
     server: traits.server,
     ...(traits.asked === undefined ? {} : { asked: traits.asked }),
     directory: plan.directory,
+    identity: identityOf(plan),
     sockets: sockets.map(({ spec, cutover }, i) => ({
       name: spec.name,
       bind: spec.text,
@@ -92,6 +106,18 @@ const LISTENS = {
   proof: true,
   why: "it is seen to listen, and accepts wherever it listens",
 };
+
+function identityOf({ user, group, umask }: Pick<RunPlan, "user" | "group" | "umask">): Identity {
+  const { uid, gid } = fileIdentityOf({ user, group });
+  const [userName, groupName] = [userRow(String(uid))?.[0], groupRow(String(gid))?.[0]];
+  return {
+    ...(userName === undefined ? {} : { user: userName }),
+    uid,
+    ...(groupName === undefined ? {} : { group: groupName }),
+    gid,
+    umask: (umask ?? process.umask()).toString(8).padStart(4, "0"),
+  };
+}
 
 /** A Unix socket is bound to a hidden name, a steered one to one of the generation's own. */
 function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {

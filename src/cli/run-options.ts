@@ -88,7 +88,7 @@ export const RUN_OPTIONS = {
   user: {
     type: "string",
     value: "USER",
-    help: "run the command as this user, after binding",
+    help: "run the command as this user, after binding; sets HOME, USER, LOGNAME and SHELL",
     default: "caller",
   },
   group: { type: "string", value: "GROUP", help: "and as this group", default: "the user's" },

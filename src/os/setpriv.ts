@@ -14,12 +14,13 @@ let setpriv: string | null | undefined;
 /** `setpriv`'s words for them. */
 export function identityOptions({ user, group }: Account): string[] {
   if (user === undefined && group === undefined) return [];
-  const groups = user === undefined ? ["--clear-groups"] : ["--init-groups"];
+  // A bare number that no account has belongs to no group.
+  const groups = user !== undefined && userRow(user) ? ["--init-groups"] : ["--clear-groups"];
   const gid = group ?? (user === undefined ? undefined : primaryGroup(user));
   return [...(user ? ["--reuid", user] : []), ...(gid ? ["--regid", gid] : []), ...groups];
 }
 
-/** The group that the user has in /etc/passwd; a bare number has the group of the same number. */
+/** The user's own group; a bare number has the group of the same number. */
 const primaryGroup = (user: string): string => userRow(user)?.[3] ?? user;
 
 /** The same as what a process has over files. */
@@ -88,6 +89,6 @@ export function requireIdentity(word: string, { user, group }: Account): void {
   throw new HupwatchError("command.identity", `cannot run '${word}' with ${asked.join(" ")}: ${why}`, {
     hint: why?.endsWith("Operation not permitted")
       ? "start hupwatch as root (or with CAP_SETUID and CAP_SETGID), or leave it out"
-      : "name one that /etc/passwd and /etc/group have",
+      : "name one that 'getent passwd' and 'getent group' find",
   });
 }

@@ -1,5 +1,6 @@
 /** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
 
+import { userRow } from "../os/accounts.ts";
 import { readEnvFile } from "./env-file.ts";
 import { METRICS, metricsDirectory } from "./metrics.ts";
 import { physical } from "./release.ts";
@@ -31,11 +32,31 @@ type Caller = Pick<RunPlan, "name" | "environment" | "envFile" | "directory" | "
 
 /** What the command would have without hupwatch. Throws HupwatchError where the env file cannot be read. */
 export const givenEnvironment = (plan: Caller): Record<string, string> => ({
-  ...plan.environment,
+  ...loginEnvironment(plan.environment, plan.user),
   // gunicorn imports from it (util.getcwd), whatever its working directory is.
   PWD: physical(plan.directory),
   ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile, plan)),
 });
+
+/**
+ * What belongs to an identity is its user's, as systemd's User= has it (systemd.exec(5)): HOME, USER, LOGNAME, SHELL. The runtime
+ * directory is the caller's alone (0700) and goes. For a number without an account, HOME is `/`, as container runtimes have it.
+ */
+export function loginEnvironment(
+  environment: Readonly<Record<string, string>>,
+  user: string | undefined,
+): Record<string, string> {
+  if (user === undefined) return { ...environment };
+  const { USER, LOGNAME, SHELL, XDG_RUNTIME_DIR, ...rest } = environment;
+  const [name, , uid = user, , , home, shell] = userRow(user) ?? [];
+  return {
+    ...rest,
+    HOME: home || "/",
+    ...(name ? { USER: name, LOGNAME: name } : {}),
+    ...(shell ? { SHELL: shell } : {}),
+    ...(Number(uid) === process.getuid?.() && XDG_RUNTIME_DIR !== undefined ? { XDG_RUNTIME_DIR } : {}),
+  };
+}
 
 /**
  * The one environment in which a generation is planned, asked, looked for and started. Throws HupwatchError where the env file

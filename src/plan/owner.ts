@@ -1,4 +1,4 @@
-/** `user`, `user:group`, `:group` by name or number, from /etc/passwd and /etc/group. */
+/** `user`, `user:group`, `:group` by name or number. */
 import { HupwatchError } from "../error.ts";
 import { groupRow, isNumber, userRow } from "../os/accounts.ts";
 

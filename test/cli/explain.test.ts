@@ -1,6 +1,6 @@
 /** `hupwatch explain`: what is said is what a run does, in 80 columns or as JSON, and nothing is run. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, writeFileSync } from "node:fs";
 import type { Explanation } from "../../src/cli/explanation.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { tempDir } from "../harness/until.ts";
@@ -63,6 +63,20 @@ describe("a server that takes a descriptor number", () => {
     expect(tooLong).toEqual([]);
   });
 });
+
+// "`explain --user www-data` does not name the user or its environment at all."
+test.skipIf(process.getuid?.() !== 0)(
+  "as which user and group the command runs, with which umask, and what of its environment is that user's",
+  () => {
+    using dir = place("server");
+    chmodSync(dir.path, 0o755);
+    const e = explained(["--user", "daemon", "--umask", "027", "--", "server"], dir.path, { HOME: "/root" });
+    expect(e.identity).toEqual({ user: "daemon", uid: 1, group: "daemon", gid: 1, umask: "0027" });
+    expect(e.environment.set).toMatchObject({ HOME: "/usr/sbin", USER: "daemon", LOGNAME: "daemon" });
+    const { out } = run(["--user", "12345", "--group", "daemon", "--umask", "000", "--", "server"], dir.path);
+    expect(out).toContain("Runs as      user 12345, group daemon (1), umask 0000\n");
+  },
+);
 
 describe("a server that takes LISTEN_FDS", () => {
   test("its environment, and what hupwatch keeps for itself", () => {
