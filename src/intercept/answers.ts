@@ -108,11 +108,7 @@ function givenFor(
 ): Given | undefined {
   if (address.family === "unix") {
     if (!protocol.startsWith("UNIX")) return undefined;
-    return givenForPath(
-      address.path,
-      caller.look((root) => resolvedIn(root, AT_FDCWD, address.path)),
-      given,
-    );
+    return caller.look((root) => givenForPath(address.path, resolvedIn(root, AT_FDCWD, address.path), given));
   }
   if (address.family === "abstract")
     return given.find((g) => g.address.family === "abstract" && g.address.name === address.name);
@@ -180,8 +176,8 @@ function recordOption(notification: Notification, caller: Caller, { options }: C
 function answerConnect(notification: Notification, caller: Caller, charge: Charge): Answer {
   const address = addressOf(notification, caller);
   if (address?.family !== "unix") return "continue";
-  const resolved = caller.look((root) => resolvedIn(root, AT_FDCWD, address.path));
-  const given = givenForPath(address.path, resolved, charge.given);
+  const { path } = address;
+  const given = caller.look((root) => givenForPath(path, resolvedIn(root, AT_FDCWD, path), charge.given));
   return given && !given.isBound ? { errno: "ECONNREFUSED" } : "continue";
 }
 

@@ -1,9 +1,9 @@
 /** `--handover intercept` without --bind: where the first generation listens is learned, held, steered and taken over. */
 import { expect, test } from "bun:test";
 import { chownSync, existsSync, statSync, writeFileSync } from "node:fs";
-import { NOBODY } from "../harness/another-user.ts";
+import { asUser, launcherWithoutPtrace, NOBODY } from "../harness/another-user.ts";
 import { placeIn } from "../harness/contract.ts";
-import { startHupwatch } from "../harness/hupwatch.ts";
+import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -175,6 +175,30 @@ test.skipIf(process.getuid?.() !== 0)(
       expect({ uid, gid, mode: mode & 0o777 }).toEqual({ ...NOBODY, mode: 0o622 });
       const answer = await fetch("http://app/", { unix: path, keepalive: false });
       expect(await answer.text()).toBe(`${generation}`);
+    }
+  },
+  30_000,
+);
+
+// As root in Docker, whose entrypoint changes the user: no CAP_SYS_PTRACE to read another user's memory with.
+test.skipIf(process.getuid?.() !== 0)(
+  "root without CAP_SYS_PTRACE reads with the caller's own rights",
+  async () => {
+    using dir = tempDir();
+    chownSync(dir.path, NOBODY.uid, NOBODY.gid);
+    const path = `${dir.path}/app.sock`;
+    const binds = `
+    const fs = require("fs");
+    try { fs.unlinkSync("app.sock") } catch {}
+    require("http").createServer((q, r) => r.end(process.env.HUPWATCH_GENERATION + process.getuid())).listen("app.sock");`;
+    await using hupwatch = await startHupwatch(
+      ["-k", ...INTERCEPT, "--", ...asUser(NOBODY, ["node", "-e", binds])],
+      { cwd: dir.path, launcher: launcherWithoutPtrace(dir.path, LAUNCHER) },
+    );
+    for (const generation of [1, 2, 3]) {
+      if (generation > 1) await hupwatch.swap(generation);
+      const answer = await fetch("http://app/", { unix: path, keepalive: false });
+      expect(await answer.text()).toBe(`${generation}${NOBODY.uid}`);
     }
   },
   30_000,

@@ -2,7 +2,7 @@
  * What is run as another user, or as root without root's rights: nothing is started so but by what is here. Clone, HOME and
  * the runtime that npm brought are often below a directory of mode 0700 that only its owner may enter, so what runs is a copy.
  */
-import { chmodSync, chownSync, copyFileSync, cpSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { ROOT } from "../setup/places.ts";
 import { tempDir } from "./until.ts";
 
@@ -22,6 +22,14 @@ export const canBePowerless: boolean = Bun.spawnSync([...POWERLESS, "true"], { s
 
 /** The same user without a capability: root's own files stay readable. */
 export const powerless = (command: readonly string[]): string[] => [...POWERLESS, ...command];
+
+/** A launcher whose hupwatch is root as Docker's is by default: it may change the user, and look into nobody else's memory. */
+export function launcherWithoutPtrace(directory: string, launcher: string): string {
+  const path = `${directory}/without-ptrace`;
+  const words = "exec setpriv --bounding-set=-sys_ptrace,-sys_admin --inh-caps=-all --";
+  writeFileSync(path, `#!/bin/sh\n${words} '${launcher}' "$@"\n`, { mode: 0o755 });
+  return path;
+}
 
 /** For root only: with that user's rights and no groups besides. */
 export const asUser = ({ uid, gid }: User, command: readonly string[]): string[] => [
