@@ -1,6 +1,6 @@
 /**
- * The second step of a run: who is told what happens (log, control socket, hooks, systemd), and who records what runs (the state
- * file, the guard of -k). What of it cannot be had is said and gone without.
+ * The second step of a run: the consumers of events (log, control socket, hooks, systemd), and the recorders of what runs (the state
+ * file, the guard of -k). One that cannot be had is reported and left out.
  */
 import { join } from "node:path";
 import { Control } from "../control/control.ts";
@@ -18,8 +18,8 @@ import { notifierOf } from "../os/sd-notify.ts";
 import { loginEnvironment } from "../plan/environment.ts";
 import type { Ending } from "../swap/machine.ts";
 import { orUnasked, orUnguarded, untold } from "./degraded.ts";
+import { idleGc } from "./idle-gc.ts";
 import type { Prepared } from "./prepared.ts";
-import { tidying } from "./tidying.ts";
 
 export class Audience implements Disposable {
   readonly tell: Tell;
@@ -51,14 +51,14 @@ export class Audience implements Disposable {
       ...(systemd ? [systemd.consume] : []),
     ]);
     this.#state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
-    // PID 1 takes everybody with it (pid_namespaces(7)).
+    // When PID 1 ends, the kernel kills every process of its namespace (pid_namespaces(7)).
     const isGuarded = plan.killAtExit && pid !== 1;
     const start = () => startGuard(plan.name, pid, plan.environment);
     this.#guard = isGuarded ? orUnguarded(log, start) : undefined;
     this.#recorders = [
       ...(this.#state ? [this.#state.recorder(plan.name)] : []),
       ...(this.#guard ? [this.#guard.record] : []),
-      this.#owned.use(tidying(realOs.clock)).record,
+      this.#owned.use(idleGc(realOs.clock)).record,
     ];
   }
 
@@ -66,7 +66,7 @@ export class Audience implements Disposable {
     for (const record of this.#recorders) record(snapshot);
   };
 
-  /** Whoever asks is answered from now on, where a control socket is wanted and can be had. */
+  /** Requests are answered from now on, where a control socket is wanted and can be had. */
   openControl(subject: Subject): void {
     const { ownDir, control, plan, log } = this.prepared;
     if (ownDir === undefined || !control) return;

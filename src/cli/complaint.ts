@@ -1,4 +1,4 @@
-/** The last word of a command that failed: on stderr, which nobody may read; then it ends all the same. */
+/** The last word of a command that failed: on stderr, if that is still read; then it ends all the same. */
 import { realClock } from "../os/clock.ts";
 import { LineWriter } from "../os/line-writer.ts";
 

@@ -104,7 +104,7 @@ async function vocabulary(): Promise<RootCommand> {
     const one = root.command(name, summary);
     addOptions(one, options);
     if (name === "run") addOptions(root, options);
-    // Whoever takes the same options as reload takes a target.
+    // A sub-command with the options of reload takes a target.
     if (Object.keys(TARGET_OPTIONS).every((option) => option in options))
       one.argument("target", offerTargets);
   }

@@ -6,7 +6,7 @@ import type { Log } from "../log.ts";
 import { SystemError } from "../os/libc.ts";
 import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
 
-/** The run directory and what is in it; one that was asked for has to do, and a living instance is no trouble of its. */
+/** The run directory and what is in it: one that was requested must work, and a living instance is not the directory's fault. */
 export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | undefined {
   try {
     return use();
@@ -39,7 +39,7 @@ export function orUnguarded<T>(log: Log, start: () => T): T | undefined {
   }
 }
 
-/** The control socket: nobody can ask then. */
+/** The control socket: without it no request can be made. */
 export function orUnasked(path: string, log: Log, open: (path: string) => void): void {
   try {
     open(path);

@@ -10,7 +10,7 @@ export function exitCodeOf(ending: Ending, stopSequence: readonly StopStep[]): n
     case "left":
       return 0;
     case "stopped": {
-      // uvicorn and puma end by the very signal they were asked with: that is success.
+      // uvicorn and puma end by the very stop signal that they were sent: that is success.
       const asked = stopSequence.some((s) => s.signal !== "SIGKILL" && s.signal === ending.exit?.signal);
       return ending.exit === undefined || asked ? 0 : statusCode(ending.exit);
     }

@@ -10,9 +10,9 @@ import type { RunValues } from "../plan/run-values.ts";
 import { command } from "./command.ts";
 import { explain } from "./explanation.ts";
 import { renderExplanation } from "./explanation-text.ts";
-import { obstaclesOf } from "./obstacles.ts";
 import { print, printJson } from "./print.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
+import { startWarnings } from "./start-warnings.ts";
 
 const EXPLAIN_OPTIONS = {
   ...RUN_OPTIONS,
@@ -51,8 +51,8 @@ export default command({
     const uid = process.getuid?.() ?? 0;
     const runDir = chooseRunDir(values["run-dir"], env, uid);
     const what = planned(values, positionals, runDir.path);
-    const obstacles = await obstaclesOf(what.plan, { runDir, env, uid });
-    const explanation = explain(what, positionals, env, obstacles);
+    const warnings = await startWarnings(what.plan, { runDir, env, uid });
+    const explanation = explain(what, positionals, env, warnings);
     const bold = process.stdout.isTTY && !env.NO_COLOR;
     if (values.json) await printJson(explanation);
     else await print(renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label)));
@@ -82,7 +82,7 @@ function lookAs({ user, group }: RunValues, words: readonly string[]): "confined
   try {
     requireIdentity(words[0] ?? "", { user, group });
   } catch (error) {
-    if (error instanceof HupwatchError) return "blind"; // told among the obstacles
+    if (error instanceof HupwatchError) return "blind"; // told among the warnings
     throw error;
   }
   return forbidWrites(DEVICES) ? "confined" : "blind";

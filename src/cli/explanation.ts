@@ -52,14 +52,14 @@ const HUPWATCH_PID = "<hupwatch's pid>";
 const FROM_FILE = "<from --env-file>";
 
 /**
- * `env` is hupwatch's own, `given` the command's words as they were written, `obstacles` what a start would fail by. Throws
+ * `env` is hupwatch's own, `given` the command's words as they were written, `warnings` what a start would fail by. Throws
  * HupwatchError.
  */
 export function explain(
   { plan, traits }: Planned,
   given: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  obstacles: readonly string[],
+  warnings: readonly string[],
 ): Explanation {
   const sockets = plan.sockets.map((spec) => ({ spec, cutover: cutoverOf(spec.address, plan.cutover) }));
   const named = sockets.map(({ spec, cutover }) => ({ name: spec.name, socket: addressIn(spec, cutover) }));
@@ -96,7 +96,7 @@ export function explain(
     },
     stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
     killAtExit: plan.killAtExit,
-    warnings: [...traits.notes, ...obstacles],
+    warnings: [...traits.notes, ...warnings],
     quirks: traits.quirks,
   };
 }
@@ -157,9 +157,9 @@ function judged({ label, needs }: Check, shared: boolean, extra: boolean): Expla
   if (!needs.includes("socket"))
     return needs.length > 0
       ? { ...told, proof: false, why: "the server's own word; no client has been answered" }
-      : { ...told, proof: false, why: "nobody is asked" };
-  if (!shared) return { ...told, proof: true, why: "asked where only the new generation can answer" };
+      : { ...told, proof: false, why: "no check connects to it" };
+  if (!shared) return { ...told, proof: true, why: "probed where only the new generation can answer" };
   return extra
-    ? { ...told, proof: true, why: "asked on a private listener that only the new generation has" }
+    ? { ...told, proof: true, why: "probed on a private listener that only the new generation has" }
     : { ...told, proof: false, why: "the listener is shared, and the old generation may answer" };
 }

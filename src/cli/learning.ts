@@ -1,5 +1,5 @@
 /**
- * Addresses that a generation listens at and nobody has named: each is taken over from the keeper, as a survivor's is, and held from
+ * Addresses that a generation listens at and the command line does not name: each is taken over from the keeper, as a survivor's is, and held from
  * then on. What the keeper tells is the command's word: it is held only where the socket itself says the same.
  */
 import type { Tell } from "../events/service-event.ts";

@@ -197,5 +197,5 @@ function conclude(plan: LoadPlan, result: LoadResult): number {
 function readMode(text: string): Mode {
   const mode = MODES.find((one) => one === text);
   if (mode) return mode;
-  throw usage(`--mode '${text}' is no mode`, `use one of ${MODES.join(", ")}`);
+  throw usage(`--mode '${text}' is not a mode`, `use one of ${MODES.join(", ")}`);
 }

@@ -39,7 +39,9 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
   using owned = new DisposableStack();
   const stderr = owned.use(
     new LineWriter(2, realOs.clock, (lines) =>
-      log.warn("log.dropped", `${lines} lines of this log were dropped while nobody read it`, { lines }),
+      log.warn("log.dropped", `${lines} lines of this log were dropped while its reader did not read`, {
+        lines,
+      }),
     ),
   );
   const log = logFor(values, env, stderr);
@@ -47,7 +49,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
   const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen, uid));
   const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
   const options = readOptions(values, words, surroundings);
-  // Programs of the user's are run from here on: not while another hupwatch of that name lives, and not as somebody else.
+  // Programs of the user's are run from here on: not while another hupwatch of that name lives, and not as another user.
   const lock =
     runDir === undefined
       ? undefined

@@ -1,12 +1,12 @@
 /**
  * What a command says, in one place. A reader that has seen enough (`| head -1`) is no error, and the exit code stays the
- * command's own: a script with `pipefail` asks whether it was swapped, not who listened. (The runtime ignores SIGPIPE, and
+ * command's own: a script with `pipefail` asks whether it was swapped, not what was read. (The runtime ignores SIGPIPE, and
  * puts /dev/null where stdout was closed.)
  */
 import { HupwatchError } from "../error.ts";
 import { json, plainPage } from "../text.ts";
 
-/** False where nobody reads. Throws HupwatchError where it cannot be written, as on a full disk. */
+/** False where no process reads it. Throws HupwatchError where it cannot be written, as on a full disk. */
 export async function print(text: string, stream: "stdout" | "stderr" = "stdout"): Promise<boolean> {
   try {
     await Bun.write(Bun[stream], plainPage(text));

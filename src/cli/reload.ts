@@ -1,4 +1,4 @@
-/** `hupwatch reload`: asks for a swap, waits for its end, exits by its outcome. */
+/** `hupwatch reload`: requests a swap, waits for its end, exits by its outcome. */
 import { ask } from "../control/client.ts";
 import type { ReloadAnswer } from "../control/protocol.ts";
 import { formatDuration } from "../duration.ts";
@@ -11,7 +11,7 @@ import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
 export const RELOAD_OPTIONS = {
-  wait: { type: "boolean", negated: true, help: "only ask, and exit" },
+  wait: { type: "boolean", negated: true, help: "only request it, and exit" },
   timeout: { type: "string", value: "DUR", help: "wait so long for the outcome", default: "90s" },
   ...TARGET_OPTIONS,
 } as const;
@@ -27,7 +27,7 @@ EXIT CODES
   0  swapped: a generation that started after this call serves
   1  rolled back, and why; the old generation goes on
   2  usage, or no target where several run
-  3  no answer in time: the swap goes on; too many clients ask already; or unproven: nothing shows that the new one accepts
+  3  no answer in time: the swap goes on; too many clients are already waiting; or unproven: nothing shows that the new one accepts
   4  no such hupwatch`;
 
 export default command({
@@ -63,7 +63,7 @@ export function inWords(answer: ReloadAnswer): string {
   const name = plain(answer.name);
   switch (outcome) {
     case "asked":
-      return `${name}: asked for generation ${generation}`;
+      return `${name}: requested generation ${generation}`;
     case "swapped": {
       const ready = readyMs === undefined ? "" : `, ready in ${formatDuration(readyMs)}`;
       const took = durationMs === undefined ? "" : `, swapped in ${formatDuration(durationMs)}`;

@@ -75,11 +75,11 @@ export interface Interrupt extends Disposable {
 
 export interface Interruption {
   signals?: readonly NodeJS.Signals[];
-  /** The next one of the same kind kills, as if nobody listened. */
+  /** The next one of the same kind kills, as if it were not caught. */
   once?: boolean;
 }
 
-/** For sub-commands that go on until somebody has seen enough: these signals end them in order. */
+/** For sub-commands that go on until they are interrupted: these signals end them in order. */
 export function untilInterrupted({
   signals = ["SIGINT", "SIGTERM", "SIGHUP"],
   once = false,

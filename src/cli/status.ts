@@ -45,7 +45,7 @@ export default command({
     const look = () => askAll(instancesFor(positionals, values["run-dir"]));
     const shown = await look();
     if (values.watch) return watch(shown, look, values.json === true);
-    if (shown.length === 0) throw nobody();
+    if (shown.length === 0) throw noInstance();
     const text = values.json ? asJson(shown) : renderStatus(shown, Date.now());
     await print(`${text}\n`);
     if (shown.some((one) => one.problem)) return ANSWER.timeout;
@@ -53,7 +53,7 @@ export default command({
   },
 });
 
-const nobody = () =>
+const noInstance = () =>
   new HupwatchError("instance.none", "no hupwatch of this user runs", {
     exitCode: ANSWER.none,
     hint: "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own",
@@ -76,7 +76,7 @@ async function askOne(instance: Instance): Promise<Shown> {
 
 const asJson = (shown: readonly Shown[]): string => jsonOf(shown.map(entryOf));
 
-/** The answer; who cannot give one is there with name and pid. */
+/** The answer; an instance that cannot give one is listed with name and pid. */
 function entryOf({ instance: { name, pid, left }, answer, problem }: Shown) {
   if (answer) return answer;
   if (pid !== undefined) return { name, pid: pid || null, left, problem };
@@ -98,8 +98,8 @@ async function watch(first: readonly Shown[], look: () => Promise<Shown[]>, json
   const said = new Map<string, string>();
   let seen: Look = { shown: first };
   while (!interrupt.signal.aborted) {
-    const { shown, nobody = "no hupwatch of this user runs" } = seen;
-    if (screen) screen.draw(renderStatus(shown, Date.now()) || nobody);
+    const { shown, whyNone = "no hupwatch of this user runs" } = seen;
+    if (screen) screen.draw(renderStatus(shown, Date.now()) || whyNone);
     else if (!(await sayChanges(shown, said, json))) break;
     await interrupt.pause(REDRAW_MS);
     seen = await lookAgain(look);
@@ -110,21 +110,21 @@ async function watch(first: readonly Shown[], look: () => Promise<Shown[]>, json
 interface Look {
   shown: readonly Shown[];
   /** Why there is none of that name, pid or path. */
-  nobody?: string;
+  whyNone?: string;
 }
 
-/** Somebody who was named may come back. */
+/** An instance that was named may come back. */
 async function lookAgain(look: () => Promise<Shown[]>): Promise<Look> {
   try {
     return { shown: await look() };
   } catch (error) {
     if (error instanceof HupwatchError && error.exitCode === ANSWER.none)
-      return { shown: [], nobody: error.message };
+      return { shown: [], whyNone: error.message };
     throw error;
   }
 }
 
-/** False where nobody reads any more. */
+/** False where no process reads the output any more. */
 async function sayChanges(
   shown: readonly Shown[],
   said: Map<string, string>,

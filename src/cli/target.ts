@@ -43,7 +43,7 @@ export function instancesFor(positionals: readonly string[], runDir: string | un
   if (text.includes("/")) return [atPath(resolve(text), all)];
   const found = all.filter((one) => one.name === text || String(one.pid) === text);
   if (found.length > 0) return found;
-  throw nobody(`no hupwatch is called '${text}' or has that pid`, all);
+  throw noInstance(`no hupwatch is called '${text}' or has that pid`, all);
 }
 
 function requireRunDir(path: string): void {
@@ -59,7 +59,7 @@ export function targetOf(positionals: readonly string[], runDir: string | undefi
   const found = instancesFor(positionals, runDir);
   const living = found.filter(({ pid }) => pid !== undefined);
   const [one, another] = living;
-  if (!one) throw nobody("no hupwatch of this user runs", found);
+  if (!one) throw noInstance("no hupwatch of this user runs", found);
   if (another) throw usage(`there are several: ${listed(living)}`, "name one of them");
   if (one.socket === undefined)
     throw new HupwatchError("control.none", `hupwatch '${one.name}' (pid ${one.pid}) has no control socket`, {
@@ -78,7 +78,7 @@ function atPath(socket: string, all: readonly Instance[]): Instance {
 const listed = (instances: readonly Instance[]) =>
   instances.map(({ name, pid }) => (pid === undefined ? name : `${name} (pid ${pid})`)).join(", ");
 
-function nobody(message: string, all: readonly Instance[]): HupwatchError {
+function noInstance(message: string, all: readonly Instance[]): HupwatchError {
   const living = all.filter(({ pid }) => pid !== undefined);
   const left = all.filter(({ pid }) => pid === undefined);
   const hint =

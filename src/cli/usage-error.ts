@@ -12,7 +12,7 @@ export function misread(cause: unknown, cmd: Named, options: OptionTable): Hupwa
   return usageError(cmd, message, hint ? `${hint} Else see ${help}` : `see ${help}`);
 }
 
-/** Most often a variable that is not set: it would be taken for the current directory, or for nobody in particular. */
+/** Most often a variable that is not set: it would be taken for the current directory, or for no user in particular. */
 export function rejectEmpty(values: Record<string, unknown>, cmd: Named): void {
   const empty = Object.keys(values).find((name) => [values[name]].flat().includes(""));
   if (empty !== undefined)
@@ -31,9 +31,11 @@ function explained(text: string, options: OptionTable): [message: string, hint?:
   const quoted = /^[^']*'(?:-\w, )?(--?[\w-]+)/.exec(text)?.[1] ?? "";
   if (text.includes("argument is ambiguous")) {
     const written = quoted.startsWith("--") ? `${quoted}=VALUE` : `${quoted}VALUE`;
-    return [`option ${quoted} has no value, or one that begins with a dash: that is written ${written}`];
+    return [
+      `option ${quoted} does not have a value, or has one that begins with a dash: that is written ${written}`,
+    ];
   }
-  if (text.includes("argument missing")) return [`option ${quoted} has no value`];
+  if (text.includes("argument missing")) return [`option ${quoted} does not have a value`];
   const known = flagsOf(options);
   // `--no-wait=1`: the parser knows it without the value only.
   if (text.includes("does not take an argument") || known.includes(quoted))

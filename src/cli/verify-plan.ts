@@ -74,8 +74,8 @@ function hupwatchSubject(
   for (const option of ["reload", "ready-cmd", "settle"] as const)
     if (values[option] !== undefined)
       throw usage(
-        `--${option} judges a server that runs already, and a command is given, too`,
-        "give one of both",
+        `--${option} judges a server that is already running, but a command is given, too`,
+        "give one or the other",
       );
   const killAtExit = values["kill-at-exit"] ?? !chaos.includes("kill");
   if (killAtExit && chaos.includes("kill"))

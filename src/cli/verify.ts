@@ -15,7 +15,7 @@ import { planVerify, type VerifyValues } from "./verify-plan.ts";
 
 const EPILOGUE = `CHAOS
 
-  crash    the new release is killed while it boots: rolled back, nobody notices
+  crash    the new release is killed while it boots: rolled back, no client notices
   hang     it never becomes ready: rolled back at --ready-timeout
   warm-up  it is killed while it serves beside the old one: rolled back; what it had in hand is lost with it
   storm    10 HUPs within a second: all answered by one or two swaps
@@ -31,7 +31,7 @@ EXIT CODES
   0  nothing dropped, every check passed
   1  a check failed
   2  usage
-  3  set-up failed: the command did not start, nobody listens
+  3  set-up failed: the command did not start, no process listens
   4  inconclusive: the generator was the limit, it was interrupted, or nothing shows that anything was replaced`;
 
 export default command({
@@ -52,7 +52,7 @@ export default command({
     },
     {
       command: "hupwatch verify --target unix:/run/app.sock --reload 'systemctl reload app'",
-      meaning: "judge any other reload of a server that runs already",
+      meaning: "judge any other reload of a server that is already running",
     },
   ],
   epilogue: EPILOGUE,

@@ -115,7 +115,7 @@ export const EVENTS = {
 /** What only the log says: warnings about the surroundings, not about the life of the service. */
 export const WARNINGS: Record<string, string> = {
   "server.note": "something about the command that its owner should know",
-  "env-file.skipped": "lines of the env file are no NAME=value",
+  "env-file.skipped": "lines of the env file are not NAME=value",
   "env-file.doubtful": "lines of the env file that systemd, docker and dotenv do not read alike",
   "kill-at-exit.weak": "-k cannot hold here if hupwatch itself is killed",
   "run-dir.unusable": "the run directory cannot be used: no take-over, no control socket",
@@ -128,7 +128,7 @@ export const WARNINGS: Record<string, string> = {
   "socket.unlearned": "an address where the command listens cannot be held",
   "intercept.trouble": "the keeper was killed and replaced, or a trapped call failed",
   "log.dropped": "the reader of stderr hung, and lines of the log were dropped meanwhile",
-  "terminal.gone": "the terminal was hung up, which is no deploy",
+  "terminal.gone": "the terminal was hung up, which is not a deploy",
   signal: "a signal was received",
   "signal.nohup": "SIGHUP was ignored by the starter, and stays ignored",
 };

@@ -397,7 +397,7 @@ export class Generation {
     const server = child.server?.();
     const { pid } = server ?? child;
     if (signal !== "SIGWINCH" && !this.os.expects(pid, signal))
-      return `process ${pid} of generation ${this.number} has no handler for it and would not survive it`;
+      return `process ${pid} of generation ${this.number} does not have a handler for it and would not survive it`;
     this.#sent.add(signal);
     if (server) this.os.kill(server, signal);
     else child.kill(signal);

@@ -117,7 +117,7 @@ export class ChunkedDecoder {
     if (byte === CR) this.#state = "size-lf";
     // "Bad" blanks before the extension are to be read (RFC 9112, 7.1.1).
     else if (byte === SEMICOLON || byte === SP || byte === HTAB) this.#state = "extension";
-    else throw new FramingError("a chunk size that is no hexadecimal number");
+    else throw new FramingError("a chunk size that is not a hexadecimal number");
   }
 }
 

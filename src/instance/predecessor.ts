@@ -9,7 +9,7 @@ import type { Os } from "../os/os.ts";
 import { type Asked, takeCensus } from "./census.ts";
 import { choose } from "./choice.ts";
 import { namesIn } from "./instances.ts";
-import { enterRunDir, InstanceLock, removeOwn, runsAlready } from "./run-dir.ts";
+import { alreadyRunning, enterRunDir, InstanceLock, removeOwn } from "./run-dir.ts";
 import { putState, type RecordedState, readState, statePath } from "./state-file.ts";
 import type { Left } from "./takeover.ts";
 
@@ -36,7 +36,7 @@ export function claimState(starter: Starter): Left | undefined {
   const { runDir, name, os } = starter;
   const own = readState(runDir, name, starter.onUnreadable);
   // Its lock was free all the same: somebody has emptied the run directory under it.
-  if (own && os.isRunning(own.hupwatch)) throw runsAlready(name, own.hupwatch.pid);
+  if (own && os.isRunning(own.hupwatch)) throw alreadyRunning(name, own.hupwatch.pid);
   const left = leftOf(own, starter);
   if (left && hasSurvivors(left)) return left;
   for (const [dir, other] of others(starter)) {

@@ -130,7 +130,7 @@ export class InstanceLock implements Disposable {
     if (!tryLock(fd)) {
       const holder = readFileSync(fd, "latin1").trim() || "?";
       closeSync(fd);
-      throw runsAlready(name, holder);
+      throw alreadyRunning(name, holder);
     }
     // The one before removed the file between our open and our lock: what we hold now is a lock on nothing.
     if (statOrUndefined(place.at(file))?.ino !== fstatSync(fd).ino) {
@@ -162,8 +162,8 @@ export function removeOwn(runDir: string, file: string): void {
   }
 }
 
-export const runsAlready = (name: string, holder: string | number) =>
-  new HupwatchError("instance.running", `hupwatch '${name}' runs already as process ${holder}`, {
+export const alreadyRunning = (name: string, holder: string | number) =>
+  new HupwatchError("instance.running", `hupwatch '${name}' is already running as process ${holder}`, {
     hint: `kill -HUP ${holder} swaps it, kill -TERM ${holder} ends it; --name starts another one beside it`,
   });
 

@@ -13,7 +13,7 @@ import { runToEnd } from "../os/spawn.ts";
 
 /** What may be meant otherwise, for a sentence that begins with the lines. */
 export const LINE_WARNINGS = {
-  skipped: "no NAME=value, skipped",
+  skipped: "not NAME=value, skipped",
   comment:
     "what stands behind a blank and # is left out, as dotenv does, and systemd and docker keep it: quote the value, or give the comment a line of its own",
   backslash: "a backslash outside of quotes stays, and systemd drops it: put the value into single quotes",
@@ -123,7 +123,7 @@ function textOf(path: string, account: Account): string {
   try {
     bytes = withFile(path, ({ stat, self, isChosenByOthers }) => {
       if (!stat.isFile()) return undefined;
-      if (stat.size > FILE_BYTES_MAX) throw new Error("it has more than a megabyte");
+      if (stat.size > FILE_BYTES_MAX) throw new Error("it is larger than a megabyte");
       const isTheirs = isChosenByOthers && account.user !== undefined && process.getuid?.() === 0;
       return isTheirs ? readAs(account, path) : readFileSync(self);
     });

@@ -171,7 +171,7 @@ function chooseChecks(
   const stranded = checks.find((c) => c.needs.includes("socket") && sockets.length === 0);
   if (stranded)
     throw usage(
-      `--ready ${stranded.label} has no socket to ask`,
+      `--ready ${stranded.label} does not have a socket to probe`,
       "hold one with --bind, or use --ready delay:SEC",
     );
   return checks;

@@ -43,8 +43,8 @@ describe("options", () => {
     [["--nonsense", ...TRUE], "'--nonsense'", "--help"],
     [["-z", ...TRUE], "'-z'", "--help"],
     [["--no-bind", ...TRUE], "bind", "--help"],
-    [["--bind"], "option --bind has no value", "see 'hupwatch --help'"],
-    [["-b"], "option --bind has no value", "see 'hupwatch --help'"],
+    [["--bind"], "option --bind does not have a value", "see 'hupwatch --help'"],
+    [["-b"], "option --bind does not have a value", "see 'hupwatch --help'"],
     [["--bnd", "x", ...TRUE], "unknown option '--bnd'", "did you mean --bind? Else see 'hupwatch --help'"],
     [["run", "--user-dir", "x", ...TRUE], "unknown option '--user-dir'", "see 'hupwatch --help'"],
     [["--quiet=1", ...TRUE], "option --quiet takes no value", "--help"],
@@ -71,7 +71,7 @@ describe("options", () => {
     [["--ready", "nonsense", ...TRUE], "--ready 'nonsense' is not a readiness check", "connect"],
     [["--ready", "http:x", ...TRUE], "--ready 'http:x'", "http:/path"],
     [["--ready", "delay:x", ...TRUE], "'x' is not a duration", "5s"],
-    [["--ready", "connect", ...TRUE], "--ready connect has no socket to ask", "--bind"],
+    [["--ready", "connect", ...TRUE], "--ready connect does not have a socket to probe", "--bind"],
     [["--socket-mode", "9", ...TRUE], "--socket-mode '9' is not a file mode", "0660"],
     [["--socket-owner", "no-such-user", ...TRUE], "--socket-owner 'no-such-user'", "getent"],
     [["--socket-owner", ":no-such-group", ...TRUE], "--socket-owner ':no-such-group'", "getent"],
@@ -269,11 +269,11 @@ test("a line of the env file that says nothing is warned of, once for each gener
   const words = ["-k", "-w", "0", "--ready", "delay:0", "--env-file", envFile, "--", "sleep", "1000"];
   await using hupwatch = await startHupwatch(words, { cwd: dir.path });
   const warnings = () => hupwatch.log.match(/warn: .*/g) ?? [];
-  const one = `warn: --env-file ${envFile}: line 2: no NAME=value, skipped`;
+  const one = `warn: --env-file ${envFile}: line 2: not NAME=value, skipped`;
   expect(warnings()).toEqual([one]);
   writeFileSync(envFile, "A B=1\nA=2\nexport C\n");
   await hupwatch.swap(2);
-  expect(warnings()).toEqual([one, `warn: --env-file ${envFile}: lines 1, 3: no NAME=value, skipped`]);
+  expect(warnings()).toEqual([one, `warn: --env-file ${envFile}: lines 1, 3: not NAME=value, skipped`]);
   expect(hupwatch.log).not.toContain("secret");
 });
 
@@ -304,7 +304,7 @@ describe("a second hupwatch", () => {
     await using second = spawnHupwatch(words, { cwd: dir.path });
     expect(await second.exited).toBe(125);
     expect(second.log).toStartWith(
-      `hupwatch: hupwatch 'twin' runs already as process ${first.pid}\nTo fix: kill -HUP`,
+      `hupwatch: hupwatch 'twin' is already running as process ${first.pid}\nTo fix: kill -HUP`,
     );
     expect(first.alive).toBe(true);
     first.signal("SIGTERM");

@@ -138,7 +138,7 @@ describe("fish", () => {
         "status\tshow what runs: generations, sockets, last swaps",
         "stop\tstop a running one and its command gracefully",
       ]);
-      expect(complete(dir, env, "hupwatch reload --no")).toEqual(["--no-wait\tonly ask, and exit"]);
+      expect(complete(dir, env, "hupwatch reload --no")).toEqual(["--no-wait\tonly request it, and exit"]);
       expect(complete(dir, env, "hupwatch reload sh")).toEqual([`shop\tpid ${hupwatch.pid}`]);
       expect(complete(dir, env, "hupwatch -- ./serv")).toEqual(["./server"]);
       complete(dir, env, "hupwatch -v (touch made) > precious ");

@@ -192,7 +192,7 @@ describe("a program of the user's is run after the lock, and never by a look", (
     mkdirSync(`${dir.path}/run`, { mode: 0o700 });
     await using _hupwatch = await startHupwatch(["-k", ...words], { cwd: dir.path });
     const before = readFileSync(`${dir.path}/ran`, "utf8");
-    expect(run(words, dir.path).err).toContain("runs already as process");
+    expect(run(words, dir.path).err).toContain("is already running as process");
     expect(run(["--stop-signal", "NO", ...words], dir.path).err).toContain("NO");
     expect(readFileSync(`${dir.path}/ran`, "utf8")).toBe(before);
   });

@@ -96,7 +96,7 @@ test(
     const refused = await cli(words, place, site.current);
     expect(refused).toMatchObject({
       exitCode: 125,
-      stderr: expect.stringContaining("runs already as process"),
+      stderr: expect.stringContaining("is already running as process"),
     });
     first.signal("SIGTERM");
     await first.exited;

@@ -120,12 +120,12 @@ describe("I7: a start that finds something alive:", () => {
       const before = socketFiles(site.path);
       const second = lives.spawn();
       expect(await second.exited).toBe(125);
-      expect(second.log).toContain(`runs already as process ${first.pid}`);
+      expect(second.log).toContain(`is already running as process ${first.pid}`);
       expect(second.tree()).toEqual([]);
       expect(socketFiles(site.path)).toEqual(before);
       await assertHealthy(lives, first, site.path, "unix");
       const report = await load.stop();
-      record("a second start while the first lives", report, second.log, /runs already/);
+      record("a second start while the first lives", report, second.log, /is already running/);
       expect(report).toMatchObject(CLEAN);
     },
     TURN_TIMEOUT_MS,

@@ -62,7 +62,7 @@ describe("the lock of an instance", () => {
       using _first = InstanceLock.take(dir.path, "web", 42);
       const error = thrownBy(() => InstanceLock.take(dir.path, "web", 43));
       expect(error).toMatchObject({ code: "instance.running", exitCode: 125 });
-      expect(error.message).toBe("hupwatch 'web' runs already as process 42");
+      expect(error.message).toBe("hupwatch 'web' is already running as process 42");
       expect(error.hint).toContain("kill -HUP 42");
       expect(readFileSync(`${dir.path}/web.lock`, "utf8")).toBe("42\n");
       using _other = InstanceLock.take(dir.path, "other", 43);

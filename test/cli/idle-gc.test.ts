@@ -1,14 +1,14 @@
 /** Garbage is collected when nothing goes on, once, and then no timer is left. */
 import { expect, test } from "bun:test";
-import { tidying } from "../../src/cli/tidying.ts";
+import { idleGc } from "../../src/cli/idle-gc.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 
 test("once, when it has been quiet; never in the middle of a swap", async () => {
   const clock = new TurnedClock();
   let collected = 0;
-  using tidy = tidying(clock, () => collected++);
+  using gc = idleGc(clock, () => collected++);
   for (let n = 0; n < 3; n++) {
-    tidy.record();
+    gc.record();
     await clock.turn(4000);
   }
   expect(collected).toBe(0);
@@ -22,8 +22,8 @@ test("not after the end", async () => {
   const clock = new TurnedClock();
   let collected = 0;
   {
-    using tidy = tidying(clock, () => collected++);
-    tidy.record();
+    using gc = idleGc(clock, () => collected++);
+    gc.record();
   }
   await clock.turn(60_000);
   expect(collected).toBe(0);

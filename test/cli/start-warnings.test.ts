@@ -158,7 +158,7 @@ test.each(["unix:app.sock", "TCP"])(
     const first = await lives.start();
     const warnings = await warningsOf(words, place);
     expect(warnings).toEqual([await refusalOf(words, place)]);
-    expect(warnings[0]).toContain(`runs already as process ${first.pid}`);
+    expect(warnings[0]).toContain(`is already running as process ${first.pid}`);
 
     first.signal("SIGTERM");
     await first.exited;

@@ -3,7 +3,7 @@
 import { HupwatchError } from "../error.ts";
 import { findInstances, ownRunDirs } from "../instance/instances.ts";
 import { findLeft } from "../instance/predecessor.ts";
-import { type RunDir, requireOwn, runsAlready } from "../instance/run-dir.ts";
+import { alreadyRunning, type RunDir, requireOwn } from "../instance/run-dir.ts";
 import { uidOf } from "../os/accounts.ts";
 import { requireRunnable } from "../os/lookup.ts";
 import { realOs } from "../os/os.ts";
@@ -19,14 +19,14 @@ export interface Starter {
 }
 
 /** In the order in which a start would come to them. */
-export async function obstaclesOf(plan: RunPlan, starter: Starter): Promise<string[]> {
+export async function startWarnings(plan: RunPlan, starter: Starter): Promise<string[]> {
   const running = runningAs(plan.name, starter);
   const sockets = running === undefined ? await socketsToBind(plan, starter) : [];
   const steps: (() => unknown)[] = [
-    // One that nobody named is only remarked upon by a start.
+    // For one that was not requested a start only warns.
     () => starter.runDir.asked && requireOwn(starter.runDir.path, starter.uid),
     () => {
-      if (running !== undefined) throw runsAlready(plan.name, running);
+      if (running !== undefined) throw alreadyRunning(plan.name, running);
     },
     () => requireIdentity(plan.words[0] ?? "", plan),
     () =>
