@@ -3,6 +3,7 @@
 import { HupwatchError } from "../error.ts";
 import type { RunDir } from "../instance/run-dir.ts";
 import type { Log } from "../log.ts";
+import type { Aid } from "../os/aid.ts";
 import { SystemError } from "../os/libc.ts";
 import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
 
@@ -17,6 +18,10 @@ export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | 
     return undefined;
   }
 }
+
+/** What is said of an aid that is lacking. */
+export const without = (log: Log) => (aid: Aid, why: string) =>
+  log.warn("aid.lacking", `${aid.what} cannot be had (${why}): ${aid.loss}`, { aid: aid.what });
 
 /** What is said of a state file that cannot be written. */
 export const untold = (runDir: string, log: Log) => (why: string) =>

@@ -1,13 +1,18 @@
 /** `hupwatch run`: wraps a command and swaps it on SIGHUP. */
 import { Inheritance } from "../instance/inheritance.ts";
 import { PidFile } from "../instance/pidfile.ts";
+import { isKilledByTaking } from "../intercept/own-program.ts";
+import { hearOfLackingAids } from "../os/aid.ts";
 import { realOs } from "../os/os.ts";
 import type { RunValues } from "../plan/run-values.ts";
 import { Audience } from "./audience.ts";
 import { type Command, command } from "./command.ts";
+import { without } from "./degraded.ts";
 import { earlierKeeper } from "./keeping.ts";
 import { prepare } from "./prepared.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
+import { inSandbox } from "./sandbox.ts";
+import { surviveBugs } from "./signals.ts";
 import { supervise } from "./supervise.ts";
 
 const run: Command<typeof RUN_OPTIONS> = command({
@@ -46,8 +51,15 @@ export default run;
 
 async function wrap(values: RunValues, words: readonly string[]): Promise<number> {
   using prepared = prepare(values, words);
+  using _bugs = surviveBugs(prepared.log);
+  using _aids = hearOfLackingAids(without(prepared.log));
   using audience = new Audience(prepared);
-  using inheritance = await Inheritance.claim(prepared, realOs, audience.tell, earlierKeeper);
+  using inheritance = await Inheritance.claim(
+    prepared,
+    inSandbox(realOs, isKilledByTaking),
+    audience.tell,
+    earlierKeeper,
+  );
   // Before the sockets: trouble with its place shows early.
   using pidfile = prepared.pidfile === undefined ? undefined : new PidFile(prepared.pidfile, process.pid);
   using held = await inheritance.hold();

@@ -1,6 +1,7 @@
 /** The design's table of signals: each becomes an event for the one queue. */
 import { setTimeout as after } from "node:timers/promises";
 import type { Log } from "../log.ts";
+import { hearOfBugs } from "../os/aid.ts";
 import { ownTerminal } from "../os/terminal.ts";
 import type { Event } from "../swap/machine.ts";
 
@@ -42,6 +43,31 @@ export function listenToSignals(
   return {
     [Symbol.dispose]: () => {
       for (const [signal, handler] of handlers) process.off(signal, handler);
+    },
+  };
+}
+
+/**
+ * A bug of ours in a timer, a promise or a consumer is no reason to end a service, and least of all in the middle of a swap: it is
+ * told once, and its stack with -v. Until disposed of.
+ */
+export function surviveBugs(log: Log): Disposable {
+  const told = new Set<string>();
+  const tell = (bug: unknown) => {
+    const message = bug instanceof Error ? bug.message : String(bug);
+    if (told.has(message)) return;
+    told.add(message);
+    log.warn("bug", `hupwatch has a bug, and goes on without what failed: ${message}; -v shows where it is`);
+    log.debug("bug.stack", Bun.inspect(bug));
+  };
+  const hearing = hearOfBugs(tell);
+  process.on("uncaughtException", tell);
+  process.on("unhandledRejection", tell);
+  return {
+    [Symbol.dispose]: () => {
+      hearing[Symbol.dispose]();
+      process.off("uncaughtException", tell);
+      process.off("unhandledRejection", tell);
     },
   };
 }

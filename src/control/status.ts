@@ -1,5 +1,6 @@
 /** What `GET /status` says: put together for each request, so that it costs nothing without one. */
 import { readFileSync } from "node:fs";
+import { uptime } from "node:os";
 import type { History } from "../events/history.ts";
 import { type RecordedGeneration, type Snapshot, treeQueryOf } from "../generation/record.ts";
 import { listeningOn } from "../os/netstat.ts";
@@ -62,8 +63,16 @@ function generationStatus(recorded: RecordedGeneration, history: History): Gener
 
 /** As the kernel has it, for one that an earlier hupwatch started: hundredths of a second since boot (proc_pid_stat(5)). */
 function startOf({ startTime }: RecordedGeneration): string {
-  const upMs = Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1000;
-  return new Date(Date.now() - upMs + startTime * TICK_MS).toISOString();
+  return new Date(Date.now() - upMs() + startTime * TICK_MS).toISOString();
+}
+
+/** In whole seconds where only /proc's processes are to be seen (ProcSubset=pid). */
+function upMs(): number {
+  try {
+    return Number(readFileSync("/proc/uptime", "latin1").split(" ")[0]) * 1000;
+  } catch {
+    return uptime() * 1000;
+  }
 }
 
 /** proc_pid_statm(5): the second number, in pages. */
@@ -88,7 +97,7 @@ function queueOf(
 ): number | undefined {
   if (address.family === "inet" || address.family === "inet6") {
     const listening = listeningOn(hostBytes(address), address.port);
-    return listening.reduce((sum, { queued }) => sum + queued, 0);
+    return listening?.reduce((sum, { queued }) => sum + queued, 0);
   }
   const listeners = generations.flatMap((g) => g.listeners).filter((l) => l.address === text);
   const inodes = [...new Set(listeners.map((l) => l.inode))];

@@ -1,5 +1,6 @@
-/** Events go to every consumer, in order, together with their words, which are found once. No consumer may throw. */
+/** Events go to every consumer, in order, together with their words, which are found once. One that throws costs the others nothing. */
 import type { Log } from "../log.ts";
+import { tellBug } from "../os/aid.ts";
 import type { Told } from "./events.ts";
 import type { ServiceEvent, Tell } from "./service-event.ts";
 import { inWords } from "./words.ts";
@@ -10,7 +11,13 @@ export const publishTo =
   (consumers: readonly Consume[]): Tell =>
   (event) => {
     const told = inWords(event);
-    for (const consume of consumers) consume(event, told);
+    for (const consume of consumers) {
+      try {
+        consume(event, told);
+      } catch (bug) {
+        tellBug(bug);
+      }
+    }
   };
 
 /** The event log: every event is one line, with its facts for the JSON form. */

@@ -2,6 +2,7 @@
 import { formatDuration } from "../duration.ts";
 import { EXIT, HupwatchError } from "../error.ts";
 import type { Failure } from "../events/service-event.ts";
+import { tellBug } from "../os/aid.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 
 export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {
@@ -19,7 +20,7 @@ export function describeKill(exit: ExitStatus, beside: boolean): string {
 
 const KILLED_BELOW_A_SHELL = 128 + 9;
 
-/** Trouble with a command or its sockets is its generation's failure, not the end of the service. A bug is thrown again. */
+/** Trouble with a command or its sockets is its generation's failure, not the end of the service; so is a bug, which is told as one, too. */
 export function failureBy(error: unknown): Failure {
   if (error instanceof HupwatchError) {
     const wayOut = error.hint ? ` (to fix: ${error.hint})` : "";
@@ -27,5 +28,6 @@ export function failureBy(error: unknown): Failure {
   }
   // A system call's, also the runtime's own, e.g. of a second process that could not be started beside the command.
   if (error instanceof Error && "syscall" in error) return { reason: error.message, exitCode: EXIT.failed };
-  throw error;
+  tellBug(error);
+  return { reason: error instanceof Error ? error.message : String(error), exitCode: EXIT.failed };
 }

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import type { Failure, Gen, Tell } from "../events/service-event.ts";
 import { uidOf } from "../os/accounts.ts";
+import { type Aid, orWithout } from "../os/aid.ts";
 import { poll } from "../os/clock.ts";
 import type { Sender } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
@@ -36,6 +37,15 @@ const WRAPPER_LOOK_MS = 50;
 const ACCEPTS_LOOK_MS = 50;
 /** So long it is believed that a user has no process in the generation. */
 const STRANGER_MS = 100;
+
+const AGE: Aid = {
+  what: "a look at the age of a process",
+  loss: "no directory counts as one that its generation has made",
+};
+const USER: Aid = {
+  what: "a look at the user of a process",
+  loss: "it counts as the command's",
+};
 
 export interface Boot {
   /** No other generation serves or has served: the first start, not the successor of a dead generation. */
@@ -171,7 +181,7 @@ export class Generation {
     this.listeners.adopt(survivor.listeners);
     this.#startedAt = this.os.clock.now();
     this.#child = this.os.adopt(survivor);
-    this.#seenAtMs = this.os.seenAtMs(survivor.pid) ?? 0;
+    this.#seenAtMs = this.#seenSince(survivor.pid);
     void this.#child.exited.then((status) => this.#onExit(status));
   }
 
@@ -220,7 +230,7 @@ export class Generation {
       interception: this.#interception,
     });
     this.#child = child;
-    this.#seenAtMs = this.os.seenAtMs(child.pid) ?? 0;
+    this.#seenAtMs = this.#seenSince(child.pid);
     this.#startedAt = os.clock.now();
     this.tell({ event: "generation.started", generation: this.number, pid: child.pid });
     void child.exited.then((status) => this.#onExit(status));
@@ -435,9 +445,14 @@ export class Generation {
     this.#takedown.begin(how);
   }
 
+  #seenSince(pid: number): number {
+    return orWithout(AGE, () => this.os.seenAtMs(pid), undefined) ?? 0;
+  }
+
   get #identity() {
     const { pid = 0, startTime = 0 } = this.#child ?? {};
-    if (this.#child && !this.#exit) this.#uid = this.os.uidOf({ pid, startTime }) ?? this.#uid;
+    if (this.#child && !this.#exit)
+      this.#uid = orWithout(USER, () => this.os.uidOf({ pid, startTime }), undefined) ?? this.#uid;
     return { number: this.number, hupwatchPid: this.#hupwatchPid, pid, startTime, uid: this.#uid };
   }
 

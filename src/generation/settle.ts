@@ -2,6 +2,7 @@
  * The time between a flip and the stop signal: what was on its way to the old generation arrives, what it has accepted
  * gets read, and its accept queue is seen to be empty.
  */
+import { type Aid, orWithout } from "../os/aid.ts";
 import { type Clock, poll } from "../os/clock.ts";
 
 /** At least so long, where there is a socket: connections that were on their way, accepted but not yet read. */
@@ -10,12 +11,17 @@ export const SETTLE_MS = 500;
 const MAX_QUEUE_WAIT_MS = 5000;
 const QUEUE_POLL_MS = 10;
 
+const QUEUE: Aid = {
+  what: "a look into an accept queue",
+  loss: "the old generation is asked to stop after the warm-up, whoever waits there",
+};
+
 /** Calls `then` once, after `ms` and when no client is queued any more, unless disposed of before. */
 export function settle(clock: Clock, ms: number, hasQueued: () => boolean, then: () => void): Disposable {
   let timer = clock.after(ms, () => {
     const giveUpAt = clock.now() + MAX_QUEUE_WAIT_MS;
     timer = poll(clock, QUEUE_POLL_MS, () => {
-      if (hasQueued() && clock.now() < giveUpAt) return "more";
+      if (clock.now() < giveUpAt && orWithout(QUEUE, hasQueued, false)) return "more";
       then();
       return "enough";
     });

@@ -3,6 +3,7 @@
  * generation, which hears `gone` when the whole tree has ended or was reported.
  */
 import { formatDuration } from "../duration.ts";
+import { type Aid, orWithout } from "../os/aid.ts";
 import { type Clock, poll } from "../os/clock.ts";
 import type { ConnectionWatch } from "../os/connections.ts";
 import type { Process } from "../os/procfs.ts";
@@ -43,6 +44,15 @@ export interface Target {
   gone(): void;
 }
 
+const CONNECTIONS: Aid = {
+  what: "a look at the connections of a generation",
+  loss: "it gets its stop signal after --drain-until-idle, idle or not",
+};
+const TREE: Aid = {
+  what: "a look at the processes of a generation",
+  loss: "it is taken again until it succeeds",
+};
+
 export class Takedown implements Disposable {
   #how: Retirement | undefined;
   #timer: Disposable | undefined;
@@ -68,10 +78,11 @@ export class Takedown implements Disposable {
   #awaitIdle(untilIdleMs: number): void {
     const { clock } = this.target;
     const giveUpAt = clock.now() + untilIdleMs;
-    const watch = this.target.connections();
+    const watch = orWithout(CONNECTIONS, () => this.target.connections(), undefined);
     this.#watch = watch;
     const look = () => {
-      const { isIdle, nextMs } = watch.look();
+      const unseen = { isIdle: false, nextMs: untilIdleMs };
+      const { isIdle, nextMs } = orWithout(CONNECTIONS, () => watch?.look() ?? unseen, unseen);
       const leftMs = giveUpAt - clock.now();
       if (isIdle || leftMs <= 0) this.#take(this.target.stopSequence);
       else this.#timer = clock.after(Math.min(nextMs, leftMs), look);
@@ -87,17 +98,18 @@ export class Takedown implements Disposable {
       return;
     }
     const why = asked && `it did not end within ${formatDuration(asked.waitedMs)} of ${asked.signal}`;
-    if (step.signal === "SIGKILL") this.target.signal(this.target.tree(), "SIGKILL", why);
-    else this.target.signalLeader(step.signal);
     const { signal, waitedMs } = asked ?? { signal: step.signal, waitedMs: 0 };
     const next = () => this.#take(rest, { signal, waitedMs: waitedMs + step.waitMs });
+    // First of all: whatever becomes of this signal, the next one follows.
     this.#wait(this.target.clock.after(step.waitMs, next));
+    if (step.signal === "SIGKILL") this.target.signal(this.target.tree(), "SIGKILL", why);
+    else this.target.signalLeader(step.signal);
   }
 
   /** The leader is dead: what is left gets a moment, then TERM, then KILL. */
   sweep(): void {
     const { clock } = this.target;
-    if (this.target.tree().length === 0) {
+    if (orWithout(TREE, () => this.target.tree().length === 0, false)) {
       this.#end();
       return;
     }

@@ -1,11 +1,18 @@
-/** Starts the two programs of this room, each of which loads only what it needs. */
+/** Starts the programs of this room, each of which loads only what it needs. */
 import { writeFileSync } from "node:fs";
 
-/** `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. */
+/**
+ * `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. `take` makes the call
+ * that may end it, and takes nothing.
+ */
 export async function enter([word, ...rest]: readonly string[]): Promise<void> {
   if (word === "exec") {
     const { becomeCommand } = await import("./become-command.ts");
     becomeCommand(Number(rest[0]), Number(rest[1]));
+  }
+  if (word === "take") {
+    (await import("../os/take-descriptor.ts")).takeDescriptor(process.pid, -1);
+    return;
   }
   nameProcess();
   const { Keeper } = await import("./keeper.ts");

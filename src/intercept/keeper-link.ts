@@ -32,7 +32,8 @@ import { trampoline } from "../os/trampoline.ts";
 import { decode, encode, type SocketAddress } from "../sockets/sockaddr.ts";
 import type { ExecOrder } from "./become-command.ts";
 import { filterFor, isKnownMachine } from "./calls.ts";
-import { descriptorsFor, OWN_ENVIRONMENT, ownProgram, startKeeper } from "./programs.ts";
+import { OWN_ENVIRONMENT, ownProgram } from "./own-program.ts";
+import { descriptorsFor, startKeeper } from "./programs.ts";
 import {
   type HandedListener,
   type KeeperEvent,

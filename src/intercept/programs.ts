@@ -1,29 +1,10 @@
 /** Starts the programs of this room with hupwatch's own runtime, which need nothing of the machine but that. */
 import { openSync } from "node:fs";
-import { dirname } from "node:path";
 import { close, listen } from "../os/libc.ts";
 import { packetSocket, socketPair, startProgram } from "../os/libc-intercept.ts";
 import { bindAlone } from "../sockets/private-listener.ts";
+import { OWN_ENVIRONMENT, ownProgram } from "./own-program.ts";
 import { BLOCKED_SIGNALS } from "./protocol.ts";
-
-/** The programs of this room, as this hupwatch was started itself: from its sources, its bundles or one executable. */
-export function ownProgram(): string[] {
-  const { execPath } = process;
-  if (Bun.main.startsWith("/$bunfs/")) return [execPath, "intercept"];
-  const flags = ["--no-env-file", "--config=/dev/null"];
-  const isBundled = /\/dist\/js\/\w+\.cjs$/.test(Bun.main);
-  return [
-    execPath,
-    ...flags,
-    isBundled ? `${dirname(Bun.main)}/intercept.cjs` : `${import.meta.dir}/entry.ts`,
-  ];
-}
-
-/** As launcher.sh has it, and for the same reasons: no compiler, and no thread that a fork or a signal could meet. */
-export const OWN_ENVIRONMENT = [
-  ...["BUN_JSC_useBaselineJIT=0", "BUN_JSC_useDFGJIT=0"],
-  ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
-];
 
 /**
  * `door`: where it is found by the next hupwatch; `memory`: what the call in hand is received into. Returns our end of the

@@ -19,15 +19,21 @@ export const realClock: Clock = {
 
 /**
  * Calls `ask` soon (never from within this call) and then every `ms` until it says "enough". Never overlaps. From `firstMs`,
- * where that is given, the pauses double until they are `ms`: for what is most often over at once.
+ * where that is given, the pauses double until they are `ms`: for what is most often over at once. What a look throws goes up,
+ * and the next one follows all the same: something waits for its end.
  */
 export function poll(clock: Clock, ms: number, ask: () => "more" | "enough", firstMs = ms): Disposable {
   let ended = false;
   let pause = firstMs;
   const round = () => {
-    if (ended || ask() === "enough" || ended) return;
-    timer = clock.after(pause, round);
-    pause = Math.min(2 * pause, ms);
+    if (ended) return;
+    let answer: "more" | "enough" = "more";
+    try {
+      answer = ask();
+    } finally {
+      if (answer === "more" && !ended) timer = clock.after(pause, round);
+      pause = Math.min(2 * pause, ms);
+    }
   };
   let timer = clock.after(0, round);
   return {

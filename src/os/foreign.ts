@@ -19,8 +19,12 @@ export function watchForeign(identity: Identity, clock: Clock): Child {
     exited: exited.promise,
     kill(signal) {
       if (!isSame(identity)) return false;
-      process.kill(identity.pid, signal);
-      return true;
+      try {
+        process.kill(identity.pid, signal);
+        return true;
+      } catch {
+        return false; // ended between the look and the signal
+      }
     },
   };
 }

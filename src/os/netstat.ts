@@ -11,20 +11,29 @@ export interface ListeningSocket {
 /** The kernel's LISTEN state in hexadecimal. */
 const TCP_LISTEN = "0A";
 
-/** Everybody who listens on exactly this address; `hostBytes` are its 4 or 16 bytes in network order. */
-export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocket[] {
+/**
+ * Everybody who listens on exactly this address; `hostBytes` are its 4 or 16 bytes in network order. Undefined where the kernel does
+ * not say.
+ */
+export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocket[] | undefined {
   const listeners = tcpListeners(hostBytes.length === 4 ? "inet" : "inet6", port);
   const there = listeners?.filter(({ host }) => host.every((byte, i) => byte === hostBytes[i]));
   return there?.map(({ inode, waiting }) => ({ inode, queued: waiting })) ?? listedOn(hostBytes, port);
 }
 
 /** Where sock_diag(7) does not say: as slow as the machine has connections. */
-function listedOn(hostBytes: Uint8Array, port: number): ListeningSocket[] {
-  const local = localColumn(hostBytes, port);
-  return listenersIn(
-    readFileSync(hostBytes.length === 4 ? "/proc/net/tcp" : "/proc/net/tcp6", "latin1"),
-    local,
-  );
+function listedOn(hostBytes: Uint8Array, port: number): ListeningSocket[] | undefined {
+  const table = tableOf(hostBytes.length === 4 ? "inet" : "inet6");
+  return table === undefined ? undefined : listenersIn(table, localColumn(hostBytes, port));
+}
+
+/** Undefined where it is not to be seen: ProcSubset=pid of systemd.exec(5), or a kernel without that family. */
+function tableOf(family: "inet" | "inet6"): string | undefined {
+  try {
+    return readFileSync(family === "inet" ? "/proc/net/tcp" : "/proc/net/tcp6", "latin1");
+  } catch {
+    return undefined;
+  }
 }
 
 /** `local` as `localColumn` has it. */
@@ -40,13 +49,16 @@ export function listenersIn(table: string, local: string): ListeningSocket[] {
     }));
 }
 
-/** Connections that wait in the accept queue of the listener with this number, wherever it listens. */
+/** Connections that wait in the accept queue of the listener with this number, wherever it listens; 0 where the kernel does not say. */
 export function tcpQueue(inode: number): number {
-  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"])
-    for (const row of readFileSync(table, "latin1").split("\n")) {
+  for (const family of ["inet", "inet6"] as const) {
+    const found = tcpListeners(family, 0)?.find((listener) => listener.inode === inode);
+    if (found) return found.waiting;
+    for (const row of tableOf(family)?.split("\n") ?? []) {
       const fields = row.trim().split(/\s+/);
       if (fields[9] === `${inode}` && fields[3] === TCP_LISTEN) return queuedIn(fields);
     }
+  }
   return 0;
 }
 

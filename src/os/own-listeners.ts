@@ -35,8 +35,17 @@ export function isChosenPort(host: Uint8Array, port: number): boolean {
   const isLoopback =
     host.length === 4 ? host[0] === 127 : host.at(-1) === 1 && host.slice(0, -1).every((b) => b === 0);
   if (!isLoopback) return false;
-  const [low = 32768, high = 60999] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1")
-    .split(/\s+/)
-    .map(Number);
+  const [low, high] = localPorts();
   return port >= low && port <= high;
+}
+
+/** The kernel's own default where /proc/sys is not to be seen. */
+function localPorts(): [low: number, high: number] {
+  try {
+    const range = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1");
+    const [low = 32768, high = 60999] = range.split(/\s+/).map(Number);
+    return [low, high];
+  } catch {
+    return [32768, 60999];
+  }
 }

@@ -82,8 +82,9 @@ export class HeldTcp implements HeldSocket {
     const inode = fd === undefined ? undefined : fstatSync(fd).ino;
     const own = group.find((member) => fstatSync(member).ino === inode);
     const known = own === undefined && fd !== undefined ? [fd] : group;
-    const isAll =
-      known.length > 0 && listeningOn(hostBytes(this.address), this.address.port).length === known.length;
+    // Where the kernel does not say, the record is all that is known.
+    const there = listeningOn(hostBytes(this.address), this.address.port);
+    const isAll = known.length > 0 && (there === undefined || there.length === known.length);
     for (const spare of [fd, ...group])
       if (spare !== undefined && !(isAll && known.includes(spare))) close(spare);
     if (!isAll) {
@@ -181,7 +182,7 @@ export class HeldTcp implements HeldSocket {
     const instead =
       probed.host === this.address.host
         ? []
-        : listeningOn(hostBytes(probed), probed.port).map((l) => l.inode);
+        : (listeningOn(hostBytes(probed), probed.port) ?? []).map((l) => l.inode);
     const strangers = [...this.#group.strangers, ...instead];
     if (strangers.length > 0) throw sharedWith(this.spec, strangers);
   }

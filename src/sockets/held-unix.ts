@@ -18,6 +18,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
+import { lacks, orWithout } from "../os/aid.ts";
 import { close, isReadable, listen, socket, tryLock } from "../os/libc.ts";
 import { type Place, withInode } from "../os/place.ts";
 import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
@@ -217,17 +218,27 @@ export class HeldUnix implements HeldSocket {
    */
   #watch(listener: PrivateListener): void {
     this.#watcher?.close();
-    this.#watcher = watch(listener.privatePath, { persistent: false }, () => {
-      if (this.#current !== listener) return;
-      try {
-        using place = this.#open();
-        if (statOrUndefined(place.at(this.#name))?.ino === listener.inodeIn(place)) return;
-        this.#replace(place, listener);
-        this.onRestored(this.path);
-      } catch {
-        // Somebody else's live listener: steerTo says so at the next swap.
-      }
-    });
+    const aid = {
+      what: `a watch on ${this.path}`,
+      loss: "if something unlinks it, only the next swap puts it back",
+    };
+    const begin = () => {
+      const watcher = watch(listener.privatePath, { persistent: false }, () => this.#look(listener));
+      return watcher.on("error", (error) => lacks(aid, error));
+    };
+    this.#watcher = orWithout(aid, begin, undefined);
+  }
+
+  #look(listener: PrivateListener): void {
+    if (this.#current !== listener) return;
+    try {
+      using place = this.#open();
+      if (statOrUndefined(place.at(this.#name))?.ino === listener.inodeIn(place)) return;
+      this.#replace(place, listener);
+      this.onRestored(this.path);
+    } catch {
+      // Somebody else's live listener: steerTo says so at the next swap.
+    }
   }
 
   leave(): void {

@@ -14,7 +14,8 @@ export interface Listening {
 /** `address` is as `format` writes it. None where the kernel does not say. */
 export function listeningAt(address: string): Listening[] {
   const wanted = parse(address);
-  if ("port" in wanted) return listeningOn(hostBytes(wanted), wanted.port).map(({ inode }) => ({ inode }));
+  if ("port" in wanted)
+    return (listeningOn(hostBytes(wanted), wanted.port) ?? []).map(({ inode }) => ({ inode }));
   const name = wanted.family === "abstract" ? `\0${wanted.name}` : wanted.path;
   return (unixListeners() ?? []).flatMap((listener): Listening[] => {
     if (listener.name === name) return [{ inode: listener.inode }];

@@ -57,6 +57,7 @@ export class TcpGroup {
     const order = recorded.map((inode): Member => ({ fd: -1, inode, usable: false, taken: false }));
     const listening = this.#listening();
     this.members.push(...order);
+    if (!listening) return true;
     const gone = order.filter((m) => m.inode !== IDLE && !listening.has(m.inode));
     for (const member of gone.reverse()) {
       const last = this.members.at(-1);
@@ -104,7 +105,7 @@ export class TcpGroup {
    */
   get strangers(): number[] {
     const known = new Set(this.members.map((m) => m.inode));
-    const unknown = [...this.#listening()].filter((inode) => !known.has(inode));
+    const unknown = [...(this.#listening() ?? [])].filter((inode) => !known.has(inode));
     return unknown.length > this.members.filter((m) => m.inode === IDLE).length ? unknown : [];
   }
 
@@ -127,6 +128,7 @@ export class TcpGroup {
   #followForeign(): boolean {
     if (this.foreign.length === 0) return false;
     const listening = this.#listening();
+    if (!listening) return false;
     const known = new Set(this.members.map((m) => m.inode));
     const gone = this.foreign.filter((m) => m.inode !== IDLE && !listening.has(m.inode));
     // Idle ones of an earlier hupwatch have no number: so many are left as listen there beside all that is known.
@@ -142,8 +144,10 @@ export class TcpGroup {
     if (last && last !== member) this.members[at] = last;
   }
 
-  #listening(): Set<number> {
+  /** Undefined where the kernel does not say: then nothing has changed as far as we know. */
+  #listening(): Set<number> | undefined {
     const address = this.address();
-    return new Set(listeningOn(hostBytes(address), address.port).map((s) => s.inode));
+    const sockets = listeningOn(hostBytes(address), address.port);
+    return sockets && new Set(sockets.map((s) => s.inode));
   }
 }

@@ -10,6 +10,7 @@ import { Generation } from "../generation/generation.ts";
 import type { RecordedGeneration, Role, Snapshot } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { unswappable } from "../generation/unheld.ts";
+import { type Aid, orWithout, tellBug } from "../os/aid.ts";
 import type { Os } from "../os/os.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
@@ -74,6 +75,19 @@ const MAY_BE_SHORT: ReadonlySet<Report["event"]> = new Set([
   "crashed",
   "gone",
 ]);
+const NAMES_OF_ESCAPED: Aid = {
+  what: "a look at the processes that came to hupwatch",
+  loss: "those that outlive their generation are not named",
+};
+const OWN_ADDRESSES: Aid = {
+  what: "a look at where the command listens",
+  loss: "addresses that hupwatch does not hold are not named",
+};
+
+const KILLED: Aid = {
+  what: "a look at what the kernel kills for want of memory",
+  loss: "that is not told",
+};
 
 export class Supervisor {
   #state: State;
@@ -123,7 +137,7 @@ export class Supervisor {
     return this.#state;
   }
 
-  /** Starts the first generation. Resolves when hupwatch has nothing left to do; rejects on a bug, and only then. */
+  /** Starts the first generation. Resolves when hupwatch has nothing left to do. */
   run(): Promise<Ending> {
     this.#work(this.#first.effects);
     return this.#ended.promise;
@@ -137,22 +151,21 @@ export class Supervisor {
 
   #work(first: readonly Effect[]): void {
     this.#busy = true;
-    try {
-      for (const effect of first) this.#carryOut(effect);
-      for (let event = this.#queue.shift(); event; event = this.#queue.shift()) this.#take(event);
+    for (const effect of first) this.#carryOut(effect);
+    for (let event = this.#queue.shift(); event; event = this.#queue.shift()) this.#take(event);
+    surviving(() => {
       if (this.#state.phase !== "over") this.outside.record(this.snapshot());
-    } catch (bug) {
-      this.#ended.reject(bug);
-    } finally {
-      this.#busy = false;
-    }
+    });
+    this.#busy = false;
   }
 
   #take(event: Event): void {
-    const { state, effects } = step(this.#state, event, this.plan);
-    assertState(state);
-    this.#state = state;
-    for (const effect of effects) this.#carryOut(effect);
+    surviving(() => {
+      const { state, effects } = step(this.#state, event, this.plan);
+      assertState(state);
+      this.#state = state;
+      for (const effect of effects) this.#carryOut(effect);
+    });
   }
 
   /** No client is passed on where a successor has its listeners, where the flip away from it failed, or none ever reached it. */
@@ -182,10 +195,16 @@ export class Supervisor {
       this.#letGo();
       return;
     }
-    void Promise.all(pending.map(async (rescue) => (await rescue).finish())).then((counts) => {
+    const finished = pending.map(async (rescue) => (await rescue).finish());
+    void Promise.allSettled(finished).then((results) => {
       for (const [, listener] of listeners) this.#rescues.delete(listener);
       listeners.release();
       this.#letGo();
+      const counts = results.map((result) => {
+        if (result.status === "fulfilled") return result.value;
+        tellBug(result.reason);
+        return 0;
+      });
       const connections = counts.reduce((a, b) => a + b, 0);
       if (connections > 0) this.outside.tell({ event: "generation.rescued", generation: gen, connections });
     });
@@ -221,7 +240,12 @@ export class Supervisor {
     for (const generation of generations) generation.probe();
   }
 
+  /** One that fails by a bug keeps nobody from the others: clients are served, and the step ends one way or the other. */
   #carryOut(effect: Effect): void {
+    surviving(() => this.#interpret(effect));
+  }
+
+  #interpret(effect: Effect): void {
     switch (effect.do) {
       case "boot":
         this.#boot(effect);
@@ -272,10 +296,11 @@ export class Supervisor {
   }
 
   #report(report: Report): void {
-    if (report.event === "gone") this.#tellEscaped(report.gen);
-    this.#lookAtOwnAddresses(report);
+    if (report.event === "gone") orWithout(NAMES_OF_ESCAPED, () => this.#tellEscaped(report.gen), undefined);
+    orWithout(OWN_ADDRESSES, () => this.#lookAtOwnAddresses(report), undefined);
     this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
-    if (MAY_BE_SHORT.has(report.event)) this.#memory.check(isAlone(this.#state));
+    if (MAY_BE_SHORT.has(report.event))
+      orWithout(KILLED, () => this.#memory.check(isAlone(this.#state)), undefined);
   }
 
   /** I6: what its takedown could not find is named before it is said to be gone. */
@@ -297,17 +322,17 @@ export class Supervisor {
 
   #boot({ gen, public: isPublic, succeeds, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
     const generation = this.#create(gen);
-    if (!isPublic) this.#memory.swapBegins(gen);
     try {
+      if (!isPublic) orWithout(KILLED, () => this.#memory.swapBegins(gen), undefined);
       if (!isPublic) this.#requireHeld();
       generation.listen(succeeds === undefined ? undefined : this.#generations.get(succeeds));
       if (isPublic) this.#steerAll(generation);
+      // Recorded first: if hupwatch is killed between the fork and the write, the next start can still find the child.
+      this.outside.record(this.snapshot());
     } catch (error) {
       this.#failed(gen, error);
       return;
     }
-    // Recorded first: if hupwatch is killed between the fork and the write, the next start can still find the child.
-    this.outside.record(this.snapshot());
     const boot = { isFirst: isPublic && succeeds === undefined, unprovenMs: this.#unprovenMs() };
     if (afterMs === 0) generation.boot(boot);
     else generation.bootAfter(afterMs, boot);
@@ -316,7 +341,8 @@ export class Supervisor {
   /** Of an address that the serving one has bound by itself no second copy can have its share. Throws HupwatchError. */
   #requireHeld(): void {
     if (this.plan.sockets.length > 0 || this.plan.isHandoverRefused || this.#public === undefined) return;
-    const unheld = this.#generations.get(this.#public)?.unheld() ?? [];
+    const serving = this.#generations.get(this.#public);
+    const unheld = orWithout(OWN_ADDRESSES, () => serving?.unheld() ?? [], []);
     if (unheld.length > 0) throw unswappable(unheld);
   }
 
@@ -331,8 +357,8 @@ export class Supervisor {
     if (!generation) return;
     // Recorded before it is done: wherever we are killed, the next hupwatch sends all clients to the generation that the state
     // file names. In the other order it could name one that fails and is being taken down.
-    this.outside.record(this.snapshot());
     try {
+      this.outside.record(this.snapshot());
       this.#steerAll(generation);
     } catch (error) {
       this.#failed(to, error);
@@ -345,7 +371,7 @@ export class Supervisor {
     this.#reached.add(generation.number);
   }
 
-  /** Trouble with sockets is this generation's failure, not the end of the service; bugs go up. */
+  /** Trouble with sockets is this generation's failure, not the end of the service. */
   #failed(gen: Gen, error: unknown): void {
     this.post({ kind: "failed", gen, failure: failureBy(error), at: this.os.clock.now() });
   }
@@ -370,10 +396,17 @@ export class Supervisor {
   #end(ending: Ending): void {
     this.#last = this.snapshot();
     this.outside.record(this.#last);
-    for (const socket of this.held) {
-      if (ending.kind === "left") socket.leave();
-      else socket[Symbol.dispose]();
-    }
+    for (const socket of this.held)
+      surviving(() => (ending.kind === "left" ? socket.leave() : socket[Symbol.dispose]()));
     this.#ended.resolve(ending);
+  }
+}
+
+/** A bug is told, and what follows is done all the same. */
+function surviving(act: () => void): void {
+  try {
+    act();
+  } catch (bug) {
+    tellBug(bug);
   }
 }

@@ -2,8 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, unlinkSync, writeFileSync } from "node:fs";
 import { HupwatchError } from "../../src/error.ts";
+import { hearOfBugs } from "../../src/os/aid.ts";
+import { poll } from "../../src/os/clock.ts";
 import { switchTo } from "../harness/site.ts";
 import { tempDir } from "../harness/until.ts";
+import { TurnedClock } from "./clock.ts";
 import { FakeHeld } from "./sockets.ts";
 import { Stage } from "./stage.ts";
 
@@ -333,12 +336,40 @@ describe("an accident that was healed is said", () => {
   });
 });
 
-test("a bug in a held socket ends the run with its stack, and is not taken for a failed swap", async () => {
-  const stage = await serving();
-  stage.held.unreachable.set(2, new RangeError("not a listener of mine"));
-  await stage.post("swap");
-  await stage.ready(2);
-  expect(stage.bug).toBeInstanceOf(RangeError);
+describe("a bug is told, and the service goes on", () => {
+  const bugs = () => {
+    const heard: unknown[] = [];
+    return { heard, ...hearOfBugs((bug) => heard.push(bug)) };
+  };
+
+  // https://github.com/rfjakob/earlyoom/issues/328 and the field case made of it: an exception "ends hupwatch in the middle of a swap".
+  test("in a flip: the swap is rolled back", async () => {
+    using told = bugs();
+    const stage = await serving();
+    stage.held.unreachable.set(2, new RangeError("not a listener of mine"));
+    await stage.post("swap");
+    await stage.ready(2);
+    expect(told.heard).toEqual([new RangeError("not a listener of mine")]);
+    expect(stage.news()).toContain("rolled-back 2");
+    stage.child(2).exits();
+    await stage.turn(10_000);
+    await stage.post("swap");
+    await stage.ready(3);
+    expect(stage.news()).toContain("steer 3");
+  });
+
+  test("in a look that is repeated: the next look follows", async () => {
+    const clock = new TurnedClock();
+    let looks = 0;
+    using _poll = poll(clock, 10, () => {
+      looks++;
+      if (looks === 1) throw new RangeError("a bug");
+      return looks < 3 ? "more" : "enough";
+    });
+    await expect(clock.turn(0)).rejects.toThrow("a bug");
+    await clock.turn(100);
+    expect(looks).toBe(3);
+  });
 });
 
 describe("a first start without a deadline", () => {

@@ -1,0 +1,30 @@
+/** hupwatch's own programs: how they are started, and the one that tries what a sandbox may forbid. */
+import { dirname } from "node:path";
+
+/** The programs of this room, as this hupwatch was started itself: from its sources, its bundles or one executable. */
+export function ownProgram(): string[] {
+  const { execPath } = process;
+  if (Bun.main.startsWith("/$bunfs/")) return [execPath, "intercept"];
+  const flags = ["--no-env-file", "--config=/dev/null"];
+  const isBundled = /\/dist\/js\/\w+\.cjs$/.test(Bun.main);
+  return [
+    execPath,
+    ...flags,
+    isBundled ? `${dirname(Bun.main)}/intercept.cjs` : `${import.meta.dir}/entry.ts`,
+  ];
+}
+
+/** As launcher.sh has it, and for the same reasons: no compiler, and no thread that a fork or a signal could meet. */
+export const OWN_ENVIRONMENT = [
+  ...["BUN_JSC_useBaselineJIT=0", "BUN_JSC_useDFGJIT=0"],
+  ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
+];
+
+/** True where a filter of system calls has killed a program of ours that called pidfd_getfd(2). */
+export function isKilledByTaking(): boolean {
+  const [runtime, ...rest] = ownProgram();
+  const words = [runtime ?? process.execPath, ...rest, "take"];
+  const env = Object.fromEntries(OWN_ENVIRONMENT.map((line) => line.split("=") as [string, string]));
+  const { signalCode } = Bun.spawnSync(words, { env, stdio: ["ignore", "ignore", "ignore"], timeout: 5000 });
+  return signalCode === "SIGSYS";
+}

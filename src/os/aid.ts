@@ -1,0 +1,62 @@
+/**
+ * What serves comfort and may be lacking: a watch, a count, a look at one of the kernel's tables. Where it cannot be had that is said
+ * once, and the step goes on without it. So it does after a bug.
+ */
+
+/** `loss`: what is different without it. */
+export interface Aid {
+  what: string;
+  loss: string;
+}
+
+type Hear = (aid: Aid, why: string) => void;
+
+const said = new Set<string>();
+let hear: Hear | undefined;
+
+/** Until disposed of; what was lacking before was nobody's business. */
+export function hearOfLackingAids(listener: Hear): Disposable {
+  hear = listener;
+  return {
+    [Symbol.dispose]: () => {
+      hear = undefined;
+      said.clear();
+    },
+  };
+}
+
+export function orWithout<T>(aid: Aid, use: () => T, otherwise: T): T {
+  try {
+    return use();
+  } catch (error) {
+    lacks(aid, error);
+    return otherwise;
+  }
+}
+
+export function lacks(aid: Aid, error: unknown): void {
+  if (!hear || said.has(aid.what)) return;
+  said.add(aid.what);
+  hear(aid, error instanceof Error ? error.message : String(error));
+}
+
+let hearBug: (bug: unknown) => void = throwUncaught;
+
+/** Until disposed of; else a bug is an uncaught error. */
+export function hearOfBugs(listener: (bug: unknown) => void): Disposable {
+  hearBug = listener;
+  return {
+    [Symbol.dispose]: () => {
+      hearBug = throwUncaught;
+    },
+  };
+}
+
+function throwUncaught(bug: unknown): void {
+  queueMicrotask(() => {
+    throw bug;
+  });
+}
+
+/** What calls this goes on. */
+export const tellBug = (bug: unknown): void => hearBug(bug);
