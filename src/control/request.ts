@@ -20,18 +20,17 @@ export class RequestReader {
 
   /** Undefined: more must come. */
   push(bytes: Uint8Array): Request | Refusal | undefined {
-    this.#head += Buffer.from(
-      bytes.buffer,
-      bytes.byteOffset,
-      Math.min(bytes.length, MAX_HEAD_BYTES),
-    ).toString("latin1");
-    const end = this.#head.search(/\r?\n\r?\n/);
+    // Only the first bytes of all count, wherever the pieces were cut.
+    const wanted = MAX_HEAD_BYTES - this.#head.length;
+    const piece = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, wanted));
+    this.#head += piece.toString("latin1");
+    const hasEnded = /\r?\n\r?\n/.test(this.#head);
     const line = this.#head.match(/^(.*?)\r?\n/s)?.[1];
     // Another protocol, or no protocol at all, is told at once.
     const parts = line === undefined ? undefined : REQUEST_LINE.exec(line);
     if (line !== undefined && !parts) return { status: 400, reason: "not an HTTP/1.1 request" };
-    if (end < 0)
-      return this.#head.length >= MAX_HEAD_BYTES
+    if (!hasEnded)
+      return this.#head.length === MAX_HEAD_BYTES
         ? { status: 431, reason: `a head of more than ${MAX_HEAD_BYTES} bytes` }
         : undefined;
     const [, method = "", target = ""] = parts ?? [];
