@@ -12,7 +12,8 @@ export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | 
   try {
     return use();
   } catch (error) {
-    const fatal = runDir.asked || !(error instanceof HupwatchError) || error.code === "instance.running";
+    const fatal =
+      runDir.isRequested || !(error instanceof HupwatchError) || error.code === "instance.running";
     if (fatal) throw error;
     log.warn("run-dir.unusable", `${error.message}; a later start cannot take over from this one`);
     return undefined;

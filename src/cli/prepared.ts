@@ -68,7 +68,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
     ...planned,
     log,
     ownDir: lock && runDir,
-    otherRunDirs: chosen.asked ? [] : ownRunDirs(env, uid),
+    otherRunDirs: chosen.isRequested ? [] : ownRunDirs(env, uid),
     pidfile: pidfileOf(values.pidfile, traits.pidfile, plan),
     control: values.control !== false,
     [Symbol.dispose]: () => kept.dispose(),

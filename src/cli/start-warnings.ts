@@ -24,7 +24,7 @@ export async function startWarnings(plan: RunPlan, starter: Starter): Promise<st
   const sockets = running === undefined ? await socketsToBind(plan, starter) : [];
   const steps: (() => unknown)[] = [
     // For one that was not requested a start only warns.
-    () => starter.runDir.asked && requireOwn(starter.runDir.path, starter.uid),
+    () => starter.runDir.isRequested && requireOwn(starter.runDir.path, starter.uid),
     () => {
       if (running !== undefined) throw alreadyRunning(plan.name, running);
     },
@@ -55,7 +55,7 @@ const runningAs = (name: string, { runDir, uid }: Starter): number | undefined =
 /** All but those that the start would take over. */
 async function socketsToBind({ name, sockets, socketOptions, user }: RunPlan, { runDir, env, uid }: Starter) {
   const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions).catch(() => "")));
-  const otherRunDirs = runDir.asked ? [] : ownRunDirs(env, uid);
+  const otherRunDirs = runDir.isRequested ? [] : ownRunDirs(env, uid);
   const left = findLeft({
     ...{ runDir: runDir.path, name, otherRunDirs, os: realOs },
     ...{ commandUid: uidOf(user), addresses: addresses.filter(Boolean) },

@@ -1,5 +1,5 @@
 /**
- * Who lives of an earlier hupwatch's generations, and what they hold: facts, gathered once, behind the Os seam. What follows from
+ * Which of an earlier hupwatch's generations live, and what they hold: facts, gathered once, behind the Os seam. What follows from
  * them is choice.ts.
  */
 import { type RecordedGeneration, type RecordedListener, treeQueryOf } from "../generation/record.ts";
@@ -31,19 +31,19 @@ export interface Census {
 }
 
 /** What the start that looks knows by itself. */
-export interface Asked {
+export interface Known {
   /** Of its command; undefined where it has a name that only the system's libraries can look up. */
   commandUid: number | undefined;
   /** That it is to hold, as `format` writes them. */
   addresses: readonly string[];
 }
 
-export function takeCensus(state: RecordedState, asked: Asked, os: Os): Census {
-  const started = state.generations.filter((g) => g.pid > 0 && !isSomebodyElses(g, os));
+export function takeCensus(state: RecordedState, known: Known, os: Os): Census {
+  const started = state.generations.filter((g) => g.pid > 0 && !isAnotherUsers(g, os));
   const recorded = started
-    .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? asked.commandUid }, true, os))
+    .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? known.commandUid }, true, os))
     .filter(({ isLed, tree }) => isLed || tree.length > 0);
-  const found = unrecorded(state, asked, os).map((g) => survivorOf(g, false, os, asked.addresses));
+  const found = unrecorded(state, known, os).map((g) => survivorOf(g, false, os, known.addresses));
   const survivors = [...recorded, ...found].map(({ tree: _, ...survivor }) => survivor);
   return { survivors, last: Math.max(state.last, ...survivors.map((g) => g.number)) };
 }
@@ -88,7 +88,7 @@ function isPublic({ address, privatePath }: RecordedListener, os: Os): boolean {
  * After a restart of the machine, or of a container that keeps its run directory, a number and a start time may come again. A
  * process of root's may have become any user since, and sudo(8) makes any user root; no other change is in its power.
  */
-function isSomebodyElses(g: RecordedGeneration, os: Os): boolean {
+function isAnotherUsers(g: RecordedGeneration, os: Os): boolean {
   const uid = os.uidOf(g);
   return uid !== undefined && uid !== 0 && ![undefined, 0, uid].includes(g.uid);
 }
@@ -97,11 +97,11 @@ function isSomebodyElses(g: RecordedGeneration, os: Os): boolean {
 const ROOT = 0;
 
 /**
- * Started in the instant between the fork and the state's write, or while the disk was full: whose pid is known only by
- * their environment. That of another user's process says nothing.
+ * Started in the instant between the fork and the state's write, or while the disk was full: then the pid is known only by
+ * the environment. That of another user's process says nothing.
  */
-function unrecorded(state: RecordedState, asked: Asked, os: Os): RecordedGeneration[] {
-  const uids = [ROOT, process.getuid?.(), asked.commandUid, ...state.generations.map((g) => g.uid)];
+function unrecorded(state: RecordedState, known: Known, os: Os): RecordedGeneration[] {
+  const uids = [ROOT, process.getuid?.(), known.commandUid, ...state.generations.map((g) => g.uid)];
   const trusted = new Set(uids.filter((uid) => uid !== undefined));
   const started = new Set(state.generations.filter((g) => g.pid > 0).map((g) => g.number));
   const found = new Map<number, RecordedGeneration>();

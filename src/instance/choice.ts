@@ -28,16 +28,16 @@ export function choose({ survivors }: Census): Choice {
 }
 
 /**
- * What a dead leader left behind may be workers that still accept, or nothing but a log's relay. Of one that nobody recorded
+ * What a dead leader left behind may be workers that still accept, or nothing but a log's relay. Of one that is not recorded
  * only what it listens on shows that clients reach it.
  */
 const isAble = ({ isRecorded, isLed, mayAccept }: Survivor): boolean => (isRecorded && isLed) || mayAccept;
 
 /** The order of every SO_REUSEPORT group is still the recorded one: no member has gone, and none is missing in the record. */
 function knowsGroups(current: Survivor, others: readonly Survivor[]): boolean {
-  const everybody = [current, ...others];
+  const all = [current, ...others];
   // 0 stands for a member that is never to be used.
-  const isThere = (inode: number) => inode === 0 || everybody.some(({ sockets }) => sockets.has(inode));
+  const isThere = (inode: number) => inode === 0 || all.some(({ sockets }) => sockets.has(inode));
   return current.listeners.every(({ address, group }) => {
     if (!group) return true;
     const isKnown = ({ listeners }: Survivor) =>

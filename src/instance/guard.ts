@@ -1,7 +1,7 @@
 /**
  * With -k nothing outlives hupwatch, kill -9 included. The kernel ends the command's first process (PR_SET_PDEATHSIG) and
- * nobody else: the death signal is not inherited by children. So a small shell waits at a pipe that only hupwatch has
- * open, and ends the rest: each generation's process group, and whoever left it but carries the generation's marks.
+ * no other one: the death signal is not inherited by children. So a small shell waits at a pipe that only hupwatch has
+ * open, and ends the rest: each generation's process group, and every process that left it but carries the generation's marks.
  */
 import { writeSync } from "node:fs";
 import type { Snapshot } from "../generation/record.ts";
@@ -10,7 +10,7 @@ import { startOwn } from "../os/spawn.ts";
 
 /**
  * Each line names the leaders of all generations that are not gone, so that none of these numbers can be a stranger's: a
- * group's number is not given out again while anybody is in it. Whoever forks meanwhile is met in the next round.
+ * group's number is not given out again while a process is in it. A process that forks meanwhile is met in the next round.
  */
 const SCRIPT = `
 trap '' HUP INT TERM
@@ -28,7 +28,7 @@ for round in 1 2 3 4 5 6 7 8 9; do
 done`;
 
 export interface Guard {
-  /** After every change: who is to end with us. */
+  /** After every change: what is to end with us. */
   record(snapshot: Snapshot): void;
   /** Nothing is left to guard. Without it, also when this process merely exits, the guard does its work. */
   dismiss(): void;
@@ -51,7 +51,7 @@ export function startGuard(name: string, pid: number, env: Record<string, string
           writeSync(write, line);
           told = line;
         } catch {
-          // Somebody has ended or stopped it: the kernel's part of the promise still holds.
+          // It was ended or stopped: the kernel's part of the promise still holds.
         }
       },
       dismiss: () => void shell.kill("SIGKILL"),

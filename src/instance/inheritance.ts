@@ -1,6 +1,6 @@
 /**
  * What a start takes over from an earlier hupwatch, in the only order possible: claim what it left, hold the sockets with what its
- * survivors hold (which steers everybody to the current one), end the others. Then the swap begins in a known place.
+ * survivors hold (which steers all clients to the current one), end the others. Then the swap begins in a known place.
  */
 import type { Tell } from "../events/service-event.ts";
 import type { Log } from "../log.ts";
@@ -20,7 +20,7 @@ import { type Kept, type Left, prepareTakeover, type Takeover } from "./takeover
 const learnedSpecs = (takeover: Takeover | undefined): SocketSpec[] =>
   parseSpecs(takeover?.current.listeners.map(({ address }) => address) ?? [], "/");
 
-export interface Heir {
+export interface Start {
   plan: RunPlan;
   /** Where this instance, and no other, may write; undefined: then there is nothing to take over from. */
   ownDir: string | undefined;
@@ -38,7 +38,7 @@ export interface Keeper extends Disposable {
 
 export class Inheritance<K extends Keeper> implements Disposable {
   private constructor(
-    private readonly heir: Heir,
+    private readonly start: Start,
     private readonly takeover: Takeover | undefined,
     /** It goes on for the next hupwatch. */
     readonly keeper: K | undefined,
@@ -46,16 +46,16 @@ export class Inheritance<K extends Keeper> implements Disposable {
 
   /** `keeperAt` finds the keeper at a door. Throws HupwatchError where a hupwatch of the same name lives. */
   static async claim<K extends Keeper>(
-    heir: Heir,
+    start: Start,
     os: Os,
     tell: Tell,
     keeperAt: (door: string) => Promise<K | undefined>,
   ): Promise<Inheritance<K>> {
-    const { ownDir, plan } = heir;
-    const left = ownDir === undefined ? undefined : await leftBehind(heir, ownDir, os);
+    const { ownDir, plan } = start;
+    const left = ownDir === undefined ? undefined : await leftBehind(start, ownDir, os);
     const keeper = ownDir && left ? await keeperAt(doorOf(ownDir, left.state.name)) : undefined;
     const takeover = left && (await prepareTakeover(left, plan, keeper?.over(os) ?? os, tell, keeper?.take));
-    return new Inheritance(heir, takeover, keeper);
+    return new Inheritance(start, takeover, keeper);
   }
 
   [Symbol.dispose](): void {
@@ -69,7 +69,7 @@ export class Inheritance<K extends Keeper> implements Disposable {
 
   /** Throws HupwatchError and SystemError; then nothing is held. */
   async hold(): Promise<Held> {
-    const { plan, log } = this.heir;
+    const { plan, log } = this.start;
     const sockets = await holdAll({
       specs: learns(plan) ? learnedSpecs(this.takeover) : plan.sockets,
       isLearned: learns(plan),
@@ -118,7 +118,7 @@ export class Held implements Disposable {
 }
 
 async function leftBehind(
-  { plan: { name, sockets, socketOptions, user }, otherRunDirs, log }: Heir,
+  { plan: { name, sockets, socketOptions, user }, otherRunDirs, log }: Start,
   runDir: string,
   os: Os,
 ): Promise<Left | undefined> {
@@ -138,7 +138,7 @@ async function leftBehind(
   return left;
 }
 
-/** Whom the command line has left out may still have clients. */
+/** An address that the command line has left out may still have clients. */
 function warnOfDropped({ current }: Takeover, held: readonly HeldSocket[], log: Log): void {
   const named = new Set(held.map(({ address }) => format(address)));
   const addresses = current.listeners.map((l) => l.address).filter((address) => !named.has(address));

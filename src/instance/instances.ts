@@ -23,11 +23,11 @@ export interface Instance {
 
 /** Where a hupwatch of this user may have its files: the environment of a supervisor is not the shell's. */
 export function runDirsOf(
-  asked: string | undefined,
+  requested: string | undefined,
   env: Record<string, string | undefined>,
   uid: number,
 ): string[] {
-  if (asked !== undefined) return [asked];
+  if (requested !== undefined) return [requested];
   const xdg = env.XDG_RUNTIME_DIR?.startsWith("/") ? [join(env.XDG_RUNTIME_DIR, "hupwatch")] : [];
   const own = [ownRunDir(uid), ...(uid === 0 ? [] : runDirsBeside(ownRunDir(uid), uid))];
   return [...new Set([...xdg, `/run/user/${uid}/hupwatch`, ...own])];
@@ -82,7 +82,7 @@ function lockedBy(path: string): number | undefined {
   }
 }
 
-/** The kernel knows who has the lock where a full disk did not take the pid (proc_locks(5)). */
+/** The kernel knows which process has the lock where a full disk did not take the pid (proc_locks(5)). */
 function holderOf(path: string): string | undefined {
   const line = new RegExp(`FLOCK +ADVISORY +WRITE +(\\d+) +[0-9a-f]+:[0-9a-f]+:${lstatSync(path).ino} `);
   return line.exec(readFileSync("/proc/locks", "latin1"))?.[1];

@@ -12,7 +12,7 @@ export interface PidFilePlace {
   chosenBy?: number | undefined;
 }
 
-/** Made in two steps: trouble with the place shows early, and a start that fails later has not taken the file of whoever runs. */
+/** Made in two steps: trouble with the place shows early, and a start that fails later has not taken the file of the one that runs. */
 export class PidFile implements Disposable {
   readonly #path: string;
   readonly #file: string;
@@ -66,7 +66,7 @@ export class PidFile implements Disposable {
       const file = place.at(this.#file);
       if (readSmall(file, PID_BYTES)?.trim() === String(this.pid)) unlinkSync(file);
     } catch {
-      // Gone already, or somebody else's: not ours to remove.
+      // Gone already, or another process's: not ours to remove.
     }
   }
 }

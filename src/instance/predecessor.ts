@@ -1,21 +1,21 @@
 /**
- * Whom a start takes over from: what an earlier hupwatch of its name left, else what one left at an address of ours under
+ * What a start takes over from: what an earlier hupwatch of its name left, else what one left at an address of ours under
  * another name or in another run directory. Names come from the directory and the command, and both change when a release or
  * a line of the supervisor's file does; a supervisor has no XDG_RUNTIME_DIR, a login shell has one.
  */
 import { basename } from "node:path";
 import { HupwatchError } from "../error.ts";
 import type { Os } from "../os/os.ts";
-import { type Asked, takeCensus } from "./census.ts";
+import { type Known, takeCensus } from "./census.ts";
 import { choose } from "./choice.ts";
 import { namesIn } from "./instances.ts";
 import { alreadyRunning, enterRunDir, InstanceLock, removeOwn } from "./run-dir.ts";
 import { putState, type RecordedState, readState, statePath } from "./state-file.ts";
 import type { Left } from "./takeover.ts";
 
-export interface Starter extends Asked {
+export interface Starter extends Known {
   runDir: string;
-  /** Whose lock is held. */
+  /** The name whose lock is held. */
   name: string;
   /** Where else this user's hupwatches may have left something; ours alone, all of them. */
   otherRunDirs: readonly string[];
@@ -28,14 +28,14 @@ export interface Starter extends Asked {
 export type Looker = Omit<Starter, "onUnreadable">;
 
 /**
- * What to take over from; its state is at the starter's own place from then on, so that whoever comes next finds it there even
- * if this start is killed. A living hupwatch's is never touched. Throws HupwatchError where one of our name lives, and
+ * What to take over from; its state is at the starter's own place from then on, so that the next start finds it there even
+ * if this one is killed. A living hupwatch's is never touched. Throws HupwatchError where one of our name lives, and
  * where the run directory cannot be written to.
  */
 export function claimState(starter: Starter): Left | undefined {
   const { runDir, name, os } = starter;
   const own = readState(runDir, name, starter.onUnreadable);
-  // Its lock was free all the same: somebody has emptied the run directory under it.
+  // Its lock was free all the same: the run directory was emptied under it.
   if (own && os.isRunning(own.hupwatch)) throw alreadyRunning(name, own.hupwatch.pid);
   const left = leftOf(own, starter);
   if (left && hasSurvivors(left)) return left;
@@ -69,13 +69,13 @@ function claim(starter: Starter, dir: string, other: string): Left | undefined {
   if (!isOurs(readState(dir, other), starter)) return undefined;
   using lock = lockUnlessAlive(dir, other, starter.os.pid);
   if (!lock) return undefined;
-  // Once more, under the lock: somebody else may have been quicker.
+  // Once more, under the lock: another start may have been quicker.
   const left = claimable(readState(dir, other), starter);
   if (!left) return undefined;
-  // Not renamed: the two may be on different file systems. Whoever finds both takes its own.
+  // Not renamed: the two may be on different file systems. A start that finds both takes its own.
   using place = enterRunDir(starter.runDir, process.getuid?.() ?? 0);
   putState(place, basename(statePath(starter.runDir, starter.name)), JSON.stringify(left.state));
-  // Nobody listens behind the socket: who did is dead, and his lock is ours.
+  // The socket has no listener: its hupwatch is dead, and we hold its lock.
   for (const file of [basename(statePath(dir, other)), `${other}.sock`]) removeOwn(dir, file);
   return left;
 }

@@ -21,20 +21,20 @@ import { statOrUndefined } from "../sockets/unix-path.ts";
 
 export interface RunDir {
   path: string;
-  /** Somebody named it; then trouble with it is an error, not a remark. */
-  asked: boolean;
+  /** The user named it; then trouble with it is an error, not a warning. */
+  isRequested: boolean;
 }
 
-/** Where runtime files live: the asked for place, else $XDG_RUNTIME_DIR, else /run for root, else /tmp. */
+/** Where runtime files live: the requested directory, else $XDG_RUNTIME_DIR, else /run for root, else /tmp. */
 export function chooseRunDir(
-  asked: string | undefined,
+  requested: string | undefined,
   env: Record<string, string | undefined>,
   uid: number,
 ): RunDir {
-  if (asked !== undefined) return { path: asked, asked: true };
+  if (requested !== undefined) return { path: requested, isRequested: true };
   if (env.XDG_RUNTIME_DIR?.startsWith("/"))
-    return { path: join(env.XDG_RUNTIME_DIR, "hupwatch"), asked: false };
-  return { path: ownRunDir(uid), asked: false };
+    return { path: join(env.XDG_RUNTIME_DIR, "hupwatch"), isRequested: false };
+  return { path: ownRunDir(uid), isRequested: false };
 }
 
 /** Where no runtime directory is given to this user. */
@@ -43,21 +43,21 @@ export const ownRunDir = (uid: number): string => (uid === 0 ? "/run/hupwatch" :
 const FIX = { hint: "remove it, or choose another one with --run-dir" };
 
 /**
- * Makes it where it is missing; returns it. Throws where it is not ours alone: /tmp is everybody's. Where nobody has named it and another
+ * Makes it where it is missing; returns it. Throws where it is not ours alone: /tmp is every user's. Where it was not requested and another
  * user was there first, it is one of ours beside that.
  */
-export function openRunDir({ path, asked }: RunDir, uid: number): string {
+export function openRunDir({ path, isRequested }: RunDir, uid: number): string {
   try {
     enterRunDir(path, uid)[Symbol.dispose]();
     return path;
   } catch (error) {
     const isTaken = error instanceof HupwatchError && error.code === "run-dir.foreign";
-    if (!isTaken || asked || !path.startsWith("/tmp/")) throw error;
+    if (!isTaken || isRequested || !path.startsWith("/tmp/")) throw error;
     return runDirsBeside(path, uid)[0] ?? mkdtempSync(`${path}-`);
   }
 }
 
-/** With a name that nobody could guess; only what is ours is found. */
+/** With a name that cannot be guessed; only what is ours is found. */
 export function runDirsBeside(path: string, uid: number): string[] {
   const prefix = `${basename(path)}-`;
   const isOurs = (found: string) => {
@@ -71,8 +71,8 @@ export function runDirsBeside(path: string, uid: number): string[] {
 }
 
 /**
- * Open for one step, and ours alone, which is asked of the directory itself: whoever cleans /tmp may have removed it, and another user
- * made it anew. Made where it is missing; logind removes a user's runtime directory at the last logout, whoever still runs.
+ * Open for one step, and ours alone, by a look at the directory itself: a cleaner of /tmp may have removed it, and another user
+ * made it anew. Made where it is missing; logind removes a user's runtime directory at the last logout, whatever still runs.
  */
 export function enterRunDir(path: string, uid: number): Place {
   try {
@@ -105,7 +105,7 @@ export function requireOwn(path: string, uid: number): void {
 
 function rejectForeign(path: string, stat: Stats, uid: number): void {
   if (!stat.isDirectory())
-    throw new HupwatchError("run-dir.unusable", `the run directory ${path} is no directory`, FIX);
+    throw new HupwatchError("run-dir.unusable", `the run directory ${path} is not a directory`, FIX);
   if (stat.uid !== uid)
     throw new HupwatchError("run-dir.foreign", `the run directory ${path} belongs to user ${stat.uid}`, FIX);
   if ((stat.mode & 0o077) !== 0)

@@ -1,5 +1,5 @@
 /**
- * What a later start must know to take over: who runs, and which listeners they hold. Written beside the lock after
+ * What a later start must know to take over: which generations run, and which listeners they hold. Written beside the lock after
  * every change, in one step; only the holder of the lock writes it. A failed write is told once and harms nothing.
  */
 import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -65,7 +65,7 @@ export function putState(place: Place, file: string, text: string): void {
 
 /**
  * Undefined where there is none; then there is nothing to take over. Nor is there where it cannot be understood: `onUnreadable`
- * hears why, since whoever is named in it serves on.
+ * is told why, since the generations that it names serve on.
  */
 export function readState(
   runDir: string,

@@ -1,9 +1,9 @@
 /**
- * The start over survivors: who lives of an earlier hupwatch's generations, which one clients reach, and what it holds.
- * The held sockets are made from it, which steers everybody to that one; then the others are ended, so that the swap
- * begins in a known place: one generation, one listener.
+ * The start over survivors: which generations of an earlier hupwatch live, which one clients reach, and what it holds.
+ * The held sockets are made from it, which steers all clients to that one. Then the others are ended, so that the swap
+ * begins in a known state: one generation, one listener.
  *
- * The state file may be a step ahead of the truth, since it is written before a flip is done: whoever it names is ready.
+ * The state file may be a step ahead of the truth, since it is written before a flip is done: the generation it names is ready.
  */
 import type { Tell } from "../events/service-event.ts";
 import { Generation } from "../generation/generation.ts";
@@ -26,20 +26,20 @@ export interface Takeover {
   last: number;
   /** What the current one holds of an address; each call makes new duplicates. */
   inherited(address: string): InheritedListener | undefined;
-  /** To be called when the held sockets stand: from then on nobody new reaches the others. */
+  /** To be called when the held sockets stand: from then on no new client reaches the others. */
   endOthers(): Promise<void>;
 }
 
 /** A duplicate of a listener that an earlier hupwatch's keeper has, by its number in /proc. */
 export type Kept = (inode: number) => number | undefined;
 
-/** What an earlier hupwatch recorded, and who lives of it. */
+/** What an earlier hupwatch recorded, and what lives of it. */
 export interface Left {
   state: RecordedState;
   census: Census;
 }
 
-/** Undefined where nobody lives who could be taken over; what the dead left on disk is removed then. */
+/** Undefined where no generation lives that could be taken over; what the dead ones left on disk is removed then. */
 export async function prepareTakeover(
   { state, census }: Left,
   plan: RunPlan,
@@ -61,7 +61,7 @@ export async function prepareTakeover(
   };
   if (endOthers === "before") await end();
   if (!current) return undefined;
-  const everybody = [current, ...others];
+  const all = [current, ...others];
   return {
     current,
     last: census.last,
@@ -70,11 +70,11 @@ export async function prepareTakeover(
       if (!listener) return undefined;
       return {
         fd: take(listener.inode, [current]),
-        group: takeGroup(listener.group ?? [], (inode) => take(inode, everybody)),
+        group: takeGroup(listener.group ?? [], (inode) => take(inode, all)),
         inode: listener.inode,
         order: listener.group,
         privatePath: listener.privatePath,
-        rivals: others.flatMap(({ listeners }) =>
+        otherNames: others.flatMap(({ listeners }) =>
           listeners.flatMap((l) => (l.address === address && l.privatePath) || []),
         ),
       };
@@ -116,7 +116,7 @@ function queueOf(
   return () => isReadable(fd);
 }
 
-/** An heir has the very listeners of the generation it replaced: by their names it is still reached. */
+/** A successor may have the very listeners of a dead generation: by their names it is still reached. */
 function removeDeadNames({ generations }: RecordedState, current: RecordedGeneration | undefined): void {
   const inUse = new Set(current?.listeners.map((l) => l.privatePath));
   for (const { address, privatePath } of generations.flatMap((g) => g.listeners))

@@ -7,20 +7,20 @@ export type Shared = Extract<Cutover, { mode: "share" }>;
 
 const INHERITED: Shared = { mode: "share", why: "inherited: its address belongs to the starter" };
 const ABSTRACT: Shared = { mode: "share", why: "an abstract socket has no path that could be renamed" };
-const ASKED: Shared = { mode: "share", why: "asked for by --cutover share" };
+const REQUESTED: Shared = { mode: "share", why: "requested by --cutover share" };
 const OLD_KERNEL: Shared = {
   mode: "share",
-  why: "this kernel has no SO_ATTACH_REUSEPORT_CBPF (Linux 4.6)",
+  why: "this kernel does not have SO_ATTACH_REUSEPORT_CBPF (Linux 4.6)",
 };
 
 export function cutoverOf(
   address: Extract<SpecAddress, { kind: "fd" | "abstract" }>,
-  asked: Cutover["mode"],
+  requested: Cutover["mode"],
 ): Shared;
-export function cutoverOf(address: SpecAddress, asked: Cutover["mode"]): Cutover;
-export function cutoverOf({ kind }: SpecAddress, asked: Cutover["mode"]): Cutover {
+export function cutoverOf(address: SpecAddress, requested: Cutover["mode"]): Cutover;
+export function cutoverOf({ kind }: SpecAddress, requested: Cutover["mode"]): Cutover {
   if (kind === "fd") return INHERITED;
   if (kind === "abstract") return ABSTRACT;
-  if (asked === "share") return ASKED;
+  if (requested === "share") return REQUESTED;
   return kind === "tcp" && !hasSelectors() ? OLD_KERNEL : { mode: "steer" };
 }

@@ -60,7 +60,7 @@ export class HeldShared implements HeldSocket {
     return {
       fd: this.#fd,
       ...(privatePath === undefined ? {} : { privatePath }),
-      // Nobody else can answer the first generation's probes.
+      // No other generation can answer the first one's probes.
       proof: generation === 1,
       hasQueued: () => isReadable(this.#fd),
       connect: () => {

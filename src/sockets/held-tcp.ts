@@ -6,8 +6,8 @@
  * and every index stays what it was. Exceptions are one that its own server shut down (uWSGI does at its exit), and those
  * of survivors that the kernel does not hand out: see tcp-group.ts.
  *
- * Nobody is steered to a new listener, no probe neither, while something else listens there: its index would be a guess, and
- * the answer a stranger's. Back to one that clients have reached, its place is known, and somebody has to serve.
+ * While another socket listens there, neither clients nor probes are steered to a new listener: its index would be a guess, and
+ * the answer could be a stranger's. Going back to one that clients have reached is allowed: its index is known.
  */
 import { fstatSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
@@ -29,7 +29,7 @@ import {
   type SocketOptions,
 } from "./held.ts";
 import { Probe } from "./probe.ts";
-import { everybodyTo, oneSourceTo } from "./selectors.ts";
+import { allTo, oneSourceTo } from "./selectors.ts";
 import { decode, format, hostBytes, type InetAddress, reachable } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import { holders, sharedWith } from "./stranger.ts";
@@ -108,7 +108,7 @@ export class HeldTcp implements HeldSocket {
     const { length } = this.#group.foreign;
     try {
       this.#group.join();
-      // Who left before the first of ours was there has changed the order in another way.
+      // A member that left before the first of ours was there has changed the order in another way.
       if (this.#group.foreign.length !== length) throw this.#busy(this.#group.strangers);
       this.#select();
     } catch (error) {
@@ -131,10 +131,10 @@ export class HeldTcp implements HeldSocket {
 
   #busy(strangers: readonly number[]): HupwatchError {
     const { port } = this.address;
-    const who = strangers.length === 0 ? "" : ` (${holders(strangers)})`;
+    const found = strangers.length === 0 ? "" : ` (${holders(strangers)})`;
     return new HupwatchError(
       "takeover.busy",
-      `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left${who}`,
+      `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left${found}`,
       { hint: `'ss -ltnp sport = :${port}' names their processes; end all but the serving one` },
     );
   }
@@ -213,7 +213,7 @@ export class HeldTcp implements HeldSocket {
     return listener;
   }
 
-  /** The selector that stood meanwhile may have named nobody, after a shutdown(2) of ours; then the kernel hashes. */
+  /** The selector that stood meanwhile may have named no member, after a shutdown(2) of ours; then the kernel hashes. */
   #follow(): void {
     if (this.#group.follow()) this.#select();
   }
@@ -234,15 +234,15 @@ export class HeldTcp implements HeldSocket {
   }
 
   #select(): void {
-    this.#attach(everybodyTo(this.#serving()));
+    this.#attach(allTo(this.#serving()));
   }
 
-  /** Its index in the kernel's order; the first one before anybody was steered to. */
+  /** Its index in the kernel's order; the first one before any was steered to. */
   #serving(): number {
     return this.#current ? this.#group.members.indexOf(this.#current) : 0;
   }
 
-  /** Everybody to the serving listener, this one source to `slot`, until the returned function is called. Throws HupwatchError. */
+  /** All connections to the serving listener, those of this one source to `slot`, until the returned function is called. Throws HupwatchError. */
   #route(source: InetAddress, slot: Member): () => void {
     this.#requireAlone();
     this.#attach(oneSourceTo(source, this.#group.members.indexOf(slot), this.#serving()));

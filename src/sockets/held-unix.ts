@@ -47,7 +47,7 @@ interface PrivateListener extends Listener {
 export class HeldUnix implements HeldSocket {
   readonly cutover: Cutover = { mode: "steer" };
   readonly address: SocketAddress;
-  /** What the public path leads to; its inode tells our name from anybody else's. */
+  /** What the public path leads to; its inode tells our name from that of another process. */
   #current: PrivateListener | undefined;
   #watcher: FSWatcher | undefined;
   readonly #live = new Set<PrivateListener>();
@@ -78,10 +78,10 @@ export class HeldUnix implements HeldSocket {
   }
 
   /** Without its descriptor all works but a look into its accept queue. */
-  #adopt(place: Place, own: string, { fd, rivals = [] }: InheritedListener): PrivateListener {
+  #adopt(place: Place, own: string, { fd, otherNames = [] }: InheritedListener): PrivateListener {
     const listener = this.#listener(place, fd ?? -1, own, 0);
     // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
-    this.#replace(place, listener, rivals);
+    this.#replace(place, listener, otherNames);
     this.#current = listener;
     this.#watch(listener);
     return listener;
@@ -173,11 +173,11 @@ export class HeldUnix implements HeldSocket {
     }
   }
 
-  #replace(place: Place, listener: PrivateListener, rivals: readonly string[] = []): void {
+  #replace(place: Place, listener: PrivateListener, otherNames: readonly string[] = []): void {
     const there = statOrUndefined(place.at(this.#name));
     const isOurs =
       [...this.#live].some((l) => l.inodeIn(place) === there?.ino) ||
-      rivals.some((rival) => statOrUndefined(place.at(basename(rival)))?.ino === there?.ino);
+      otherNames.some((name) => statOrUndefined(place.at(basename(name)))?.ino === there?.ino);
     if (there && !isOurs) rejectOccupied(this.spec, place, this.path);
     if (there?.ino === listener.inodeIn(place)) return; // rename(2) between two names of one inode would do nothing
     const own = place.at(basename(listener.privatePath));
@@ -237,7 +237,7 @@ export class HeldUnix implements HeldSocket {
       this.#replace(place, listener);
       this.onRestored(this.path);
     } catch {
-      // Somebody else's live listener: steerTo says so at the next swap.
+      // Another process's live listener: steerTo says so at the next swap.
     }
   }
 

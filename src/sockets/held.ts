@@ -2,7 +2,7 @@
  * A held socket: a public address that hupwatch owns from start to exit and never accepts from. Every generation gets
  * a listener of its own behind it (steer), or all share one (share).
  *
- * The swap steers it, and everything else only looks; the three kinds stand beside this file. Whoever opens one disposes of it.
+ * The swap steers it, and everything else only looks; the three kinds stand beside this file. Its opener disposes of it.
  */
 import { HupwatchError } from "../error.ts";
 import type { Probe } from "./probe.ts";
@@ -14,11 +14,11 @@ export type Cutover = { mode: "steer" } | { mode: "share"; why: string };
 /** One generation's way in. `fd` is hupwatch's own: the generation gets a duplicate. */
 export interface Listener extends Disposable {
   readonly fd: number;
-  /** A survivor's that the kernel did not hand out: it goes when the survivor does, and nobody can inherit it. */
+  /** A survivor's that the kernel did not hand out: it goes when the survivor does, and no successor can get it. */
   readonly isForeign?: boolean;
   /** The name a Unix listener is bound to, beside the public path: for `{socket}`, and what its connections are known by. */
   readonly privatePath?: string;
-  /** Somebody waits in the accept queue. */
+  /** A connection waits in the accept queue. */
   hasQueued(): boolean;
   /**
    * A connection that only this listener can get; `proof: false` where another generation might answer. Throws SystemError,
@@ -40,7 +40,7 @@ export interface InheritedListener {
   order?: readonly number[] | undefined;
   privatePath?: string | undefined;
   /** The other survivors' names beside a Unix path: theirs may stand at the public one and is replaced. */
-  rivals?: readonly string[];
+  otherNames?: readonly string[];
 }
 
 export interface HeldSocket extends Disposable {
@@ -53,9 +53,9 @@ export interface HeldSocket extends Disposable {
   listenFor(generation: number): Listener;
   /** New connections go to `listener` from this call on, in one atomic step. Throws HupwatchError. */
   steerTo(listener: Listener): void;
-  /** Listeners that keep the order of a SO_REUSEPORT group as long as anybody has them open, in that order. */
+  /** Listeners that keep the order of a SO_REUSEPORT group as long as any process has them open, in that order. */
   groupDescriptors?(): number[];
-  /** Who is in the group, survivors' included, in the kernel's order; 0 for who is never to be used. */
+  /** The members of the group, survivors' included, in the kernel's order; 0 for a member that is never to be used. */
   groupInodes?(): number[];
   /** Lets go without taking anything away from the generations that go on living. */
   leave(): void;
@@ -67,13 +67,13 @@ export interface SocketOptions {
   /** Permission bits of a Unix socket; undefined leaves them to the umask. */
   mode?: number | undefined;
   owner?: { uid: number; gid: number } | undefined;
-  /** Whose directories another user's symlink may lead root to: those that the command runs as. */
+  /** The users that the command runs as: into their directories another user's symlink may lead root. */
   users?: readonly number[] | undefined;
   /** Of an IPv6 socket: leaves IPv4 alone (IPV6_V6ONLY). It does so, too, where another spec has the same port of IPv4. */
   ipv6Only?: boolean | undefined;
 }
 
-/** Of a listener that nobody can be steered to any more. */
+/** Of a listener that clients cannot be steered to any more. */
 export const noLongerListens = (spec: SocketSpec): HupwatchError =>
   new HupwatchError("socket.shut-down", `'${spec.text}' no longer listens: a generation shut it down`, {
     hint: "keep the server from calling shutdown(2) on a socket it was given (uWSGI: no shutdown-sockets)",

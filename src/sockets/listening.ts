@@ -1,4 +1,4 @@
-/** Who listens at an address, by the kernel's tables. */
+/** The listeners at an address, by the kernel's tables. */
 import { listeningOn } from "../os/netstat.ts";
 import { unixListeners } from "../os/socket-table.ts";
 import { hostBytes, parse } from "./sockaddr.ts";

@@ -42,7 +42,7 @@ function wayOut(environment: readonly string[]): string {
     environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
   const name = variable("HUPWATCH_NAME");
   if (!name || !isName(name))
-    return "end that process or choose another path; hupwatch never takes a live socket away from anybody";
+    return "end that process or choose another path; hupwatch never takes a live socket away from another process";
   const pid = Number(variable("HUPWATCH_PID"));
   // The launcher tells a hupwatch from a stranger that has its number by now.
   if (environmentOf(pid).some((entry) => entry.startsWith("HUPWATCH_LAUNCHER=")))

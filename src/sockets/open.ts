@@ -18,11 +18,11 @@ export interface HoldRequest {
   specs: readonly SocketSpec[];
   options: SocketOptions;
   cutover: "steer" | "share";
-  /** Who binds a generation's own Unix path: a server that cannot take a descriptor does it itself. */
+  /** What binds a generation's own Unix path: a server that cannot take a descriptor does it itself. */
   boundBy?: "hupwatch" | "server";
   /** What a survivor holds of an address, written as `format` does. */
   inherited?: (address: string) => InheritedListener | undefined;
-  /** Nobody has named it: later listeners have owner and mode of the one that the command itself has made. */
+  /** The command line does not name it: later listeners have owner and mode of the one that the command itself has made. */
   isLearned?: boolean;
   /** A public Unix path had vanished and was put back. */
   onRestored?: (path: string) => void;
@@ -211,7 +211,7 @@ async function resolve(spec: SocketSpec, host: string, port: number): Promise<In
   }
   throw new HupwatchError(
     "bind.unknown-host",
-    `cannot bind '${spec.text}': the name ${host} has no address`,
+    `cannot bind '${spec.text}': the name ${host} does not have an address`,
     {
       hint: "give a numeric address, or put the name into /etc/hosts",
     },

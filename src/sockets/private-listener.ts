@@ -1,4 +1,4 @@
-/** A Unix listener in the run directory that only one generation has, so that an answer there proves who gave it. */
+/** A Unix listener in the run directory that only one generation has, so that only that generation can answer there. */
 import { rmSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { bindPrivately, close, isReadable, listen, SystemError, socket } from "../os/libc.ts";
@@ -36,8 +36,8 @@ export function privateListener(path: string): Listener {
 }
 
 /**
- * bind(2) with mode 0600 in the run directory, if that is ours alone at this moment: whoever cleans /tmp may have removed it, and another
- * user made it anew. Throws SystemError.
+ * bind(2) with mode 0600 in the run directory, if that is ours alone at this moment: a cleaner of /tmp may have removed it, and another
+ * user may have made it anew. Throws SystemError.
  */
 export function bindAlone(fd: number, path: string): void {
   using place = ownPlace(dirname(path));
@@ -46,7 +46,7 @@ export function bindAlone(fd: number, path: string): void {
   if (!statOrUndefined(place.at(basename(path)))?.isSocket()) throw new SystemError("bind", "ENOENT");
 }
 
-/** Where the directory is somebody else's by now there is nothing of ours in it. */
+/** Where the directory is another user's by now there is nothing of ours in it. */
 export function removeAlone(path: string): void {
   try {
     using place = ownPlace(dirname(path));

@@ -1,7 +1,7 @@
 /**
  * Saves the connections that wait in the queue of a listener whose generation died: accepts them here and passes their
  * bytes on to the public address, which by then leads to a living generation. What the dead one had accepted is lost
- * with it; what it had not is not. Rare, so node:net is loaded only then.
+ * with it; what it had not accepted is saved. Rare, so node:net is loaded only then.
  */
 import type { Server, Socket } from "node:net";
 import { dup, isReadable, setNonblocking } from "../os/libc.ts";
@@ -34,7 +34,7 @@ export class Rescue {
     return rescue;
   }
 
-  /** Stops once nobody waits any more, or after ten seconds; the connections that were passed on live as long as they like. */
+  /** Stops once no client waits any more, or after ten seconds; the connections that were passed on live as long as they like. */
   async finish(): Promise<number> {
     for (let look = 0; look < CLOSE_LOOKS_MAX && isReadable(this.fd); look++) await Bun.sleep(CLOSE_POLL_MS);
     this.#server?.close();

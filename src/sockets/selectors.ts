@@ -12,7 +12,7 @@ const JEQ_K = 0x15;
 const RET_K = 0x06;
 const SKF_NET_OFF = -0x100000;
 
-export const everybodyTo = (index: number): BpfInstruction[] => [[RET_K, 0, 0, index]];
+export const allTo = (index: number): BpfInstruction[] => [[RET_K, 0, 0, index]];
 
 /**
  * Compares the IP version, source address and source port of a SYN: `index` for the one source, `others` for all
@@ -45,7 +45,7 @@ export function oneSourceTo(source: InetAddress, index: number, others: number):
     const toOthers = length - program.length;
     program.push([JEQ_K, 0, toOthers, equals]);
   }
-  return [...program, ...everybodyTo(index), ...everybodyTo(others)];
+  return [...program, ...allTo(index), ...allTo(others)];
 }
 
 let answer: boolean | undefined;
@@ -60,7 +60,7 @@ function probe(): boolean {
   const fd = socket("inet", false);
   try {
     setFlag(fd, "reuseport");
-    attachReuseportSelector(fd, everybodyTo(0));
+    attachReuseportSelector(fd, allTo(0));
     return true;
   } catch {
     return false;

@@ -89,7 +89,7 @@ export function fromHostBytes(host: Uint8Array, port: number): InetAddress {
   return decode(bytes) as InetAddress;
 }
 
-/** Where a client on this machine finds who listens there: wildcards are reached over loopback. */
+/** Where a client on this machine reaches what listens there: wildcards are reached over loopback. */
 export function reachable(address: InetAddress): InetAddress {
   if (address.host === "0.0.0.0") return { ...address, host: "127.0.0.1" };
   if (address.host === "::") return { ...address, host: "::1" };

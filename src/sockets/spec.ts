@@ -10,7 +10,7 @@ export type SpecAddress =
   | { kind: "abstract"; name: string }
   /** `host` may still be a name; "" is every IPv4 address. */
   | { kind: "tcp"; host: string; port: number }
-  /** Inherited from whoever started hupwatch. */
+  /** Inherited from the starter of hupwatch. */
   | { kind: "fd"; fd: number };
 
 export interface SocketSpec {
@@ -43,7 +43,7 @@ export function parseSpec(text: string, cwd: string): SocketSpec {
   return { name: name ?? defaultName(address), address, text };
 }
 
-/** Reads those of one command. Where nobody asked for a name, those of one port or file name are counted: `port-80-2`. */
+/** Reads those of one command. Where no name was requested, those of one port or file name are counted: `port-80-2`. */
 export function parseSpecs(texts: readonly string[], cwd: string): SocketSpec[] {
   const specs = texts.map((text) => parseSpec(text, cwd));
   rejectDuplicates(specs);

@@ -1,11 +1,11 @@
 /**
  * The members of one SO_REUSEPORT group in the kernel's order, which a selector's answer is an index of.
  *
- * Members join at the end, and when one leaves, the last one jumps into its place (net/core/sock_reuseport.c). Our own
- * leave when we let them. A survivor's that the kernel does not hand out leave when they like, so as many idle ones of ours
- * stand at the end as there are of those: whoever leaves, an idle one takes its place, and every index that somebody is
- * steered to stays what it was, without a moment in between. Which idle one stands where is not known afterwards: they
- * are never steered to.
+ * Members join at the end. When one leaves, the last one takes its index (net/core/sock_reuseport.c). Our own members leave
+ * only when we close them. Members of survivors that the kernel does not hand out to us leave at any time. So for each of those
+ * there is one idle member of ours at the end: when one leaves, an idle one takes its index, and every index that connections are
+ * steered to stays valid, without a moment in between. Which idle member has which index is not known afterwards: connections
+ * are never steered to them.
  */
 import { fstatSync } from "node:fs";
 import { close, isListening } from "../os/libc.ts";
@@ -109,7 +109,7 @@ export class TcpGroup {
     return unknown.length > this.members.filter((m) => m.inode === IDLE).length ? unknown : [];
   }
 
-  /** Takes one of ours out again that nobody was steered to. */
+  /** Takes one of ours out again that no connection was steered to. */
   drop(member: Member): void {
     this.#remove(member);
     close(member.fd);

@@ -6,8 +6,8 @@ import { encode, format, type InetAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 
 /**
- * When it is marked SO_REUSEPORT. The first of a group is bound without, so that the kernel refuses a port that anybody
- * listens on, then marked: joining a stranger's group of the same user unasked would steal half of its connections.
+ * When it is marked SO_REUSEPORT. The first of a group is bound without, so that the kernel refuses a port that is in
+ * use, then marked: to join a stranger's group of the same user would take half of its connections.
  */
 export type Place = "alone" | "first of a group" | "in its group";
 
@@ -33,7 +33,7 @@ export function requireTcp(spec: SocketSpec, address: InetAddress, ipv6Only: boo
 
 /**
  * Gives a listener that the starter made what ours have: no Nagle's delay, and an accept queue of that length (listen(2), once
- * more). TCP alone: over a Unix socket whoever calls listen(2) is what its clients see as their peer (SO_PEERCRED).
+ * more). TCP alone: over a Unix socket the process that calls listen(2) is what its clients see as their peer (SO_PEERCRED).
  */
 export function likeOurOwn(fd: number, { backlog }: SocketOptions): void {
   try {
@@ -53,7 +53,7 @@ function bound(
   const fd = socket(address.family, false);
   try {
     setFlag(fd, "reuseaddr");
-    // Who takes a descriptor may not know that it is TCP and leave Nagle's delay on: uvicorn --fd answers a kept
+    // A server that takes a descriptor may not know that it is TCP and leave Nagle's delay on: uvicorn --fd answers a kept
     // connection 40 ms later for it. Accepted connections inherit the option.
     setNoDelay(fd);
     if (ipv6Only) setIPv6Only(fd);
@@ -73,10 +73,13 @@ function cannotBind(spec: SocketSpec, address: InetAddress, cause: SystemError):
       `end what listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
     ],
     EACCES: [
-      "ports below 1024 need a right that this user has not",
+      "ports below 1024 require CAP_NET_BIND_SERVICE, which this process does not have",
       "run as root or with CAP_NET_BIND_SERVICE, lower net.ipv4.ip_unprivileged_port_start, or choose another port",
     ],
-    EADDRNOTAVAIL: ["this machine has no such address", "'ip addr' lists those it has; 0.0.0.0 takes all"],
+    EADDRNOTAVAIL: [
+      "this machine does not have that address",
+      "'ip addr' lists those it has; 0.0.0.0 takes all",
+    ],
   };
   const [why, hint] = hints[cause.errno] ?? [cause.message, "see socket(7) for this error"];
   return new HupwatchError("bind.failed", `cannot bind ${where}: ${why}`, { hint, cause });

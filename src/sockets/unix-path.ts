@@ -76,7 +76,7 @@ export function privateName(
 
 const ATTEMPTS = 4;
 
-/** With another name where somebody has that one already, by chance or on purpose. */
+/** With another name where that one exists already, by chance or on purpose. */
 export function withNewName<T>(path: string, generation: number, use: (name: string) => T): T {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -98,7 +98,7 @@ const privatePrefixes = (path: string): [long: string, short: string] => [
 export const isPrivateName = (name: string, path: string): boolean =>
   privatePrefixes(path).some((prefix) => name.startsWith(prefix) && !name.slice(prefix.length).includes("/"));
 
-/** What a hupwatch has left that was killed between two calls: links about to be renamed, names nobody listens behind. */
+/** What a hupwatch left that was killed between two calls: links about to be renamed, names without a listener. */
 export function removeDeadNames(place: Place, path: string, inUse: string | undefined): void {
   const prefixes = privatePrefixes(path).map((prefix) => basename(prefix));
   for (const entry of readdirSync(place.at("."))) {
@@ -107,7 +107,7 @@ export function removeDeadNames(place: Place, path: string, inUse: string | unde
   }
 }
 
-/** Another user's leftover in a sticky directory (/tmp) is not ours to remove, and in nobody's way. */
+/** Another user's leftover in a sticky directory (/tmp) is not ours to remove, and not in the way. */
 function tryRemoveStale(path: string): void {
   try {
     removeStale(path);
@@ -140,7 +140,7 @@ const inReach = (place: Place, name: string): string => {
 };
 
 /**
- * bind(2), with its mode and its owner, none of which goes through a name that somebody else could have replaced meanwhile. Throws
+ * bind(2), with its mode and its owner, none of which goes through a name that another process could have replaced meanwhile. Throws
  * SystemError, and HupwatchError where the owner cannot be set.
  */
 export function bindBeside(
@@ -174,7 +174,7 @@ function bindWithMode(fd: number, address: Uint8Array, mode: number): void {
   }
 }
 
-/** By the inode that the kernel has bound, where it says which that is; else by what a file of somebody else's could not be. */
+/** By the inode that the kernel has bound, where it says which that is; else by what another user's file could not be. */
 function giveAway(
   fd: number,
   place: Place,
@@ -188,7 +188,7 @@ function giveAway(
       if (!isOurs || (bound !== undefined && bound !== stat.ino % 2 ** 32))
         throw new HupwatchError(
           "bind.replaced",
-          `${name} in ${place.path} was replaced by somebody while it was made`,
+          `${name} in ${place.path} was replaced by another process while it was made`,
           {
             hint: "choose a directory that other users cannot write to",
           },
@@ -248,7 +248,7 @@ export function requirePlace(spec: SocketSpec, path: string, { users }: SocketOp
   rejectOccupied(spec, place, path);
 }
 
-/** Throws where the path is no socket, or a live one of somebody else. Finding out costs one connect. */
+/** Throws where the path is not a socket, or another process's live one. Finding out costs one connect. */
 export function rejectOccupied(spec: SocketSpec, place: Place, path: string): void {
   const at = place.at(basename(path));
   const stat = statOrUndefined(at);

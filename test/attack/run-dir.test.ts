@@ -21,7 +21,7 @@ describe.skipIf(!hasPeople)("F11: a run directory that was removed, and made ane
     using place = ground();
     const tmp = place.directory("tmp", ROOT_USER, 0o1777);
     const precious = place.file("precious", ROOT_USER, "precious", 0o600);
-    const runDir = openRunDir({ path: `${tmp}/hupwatch`, asked: false }, 0);
+    const runDir = openRunDir({ path: `${tmp}/hupwatch`, isRequested: false }, 0);
     const told: string[] = [];
     const state = new StateFile(runDir, "st", (why) => told.push(why));
     state.write(STATE);
@@ -44,7 +44,7 @@ open(d + "/st.lock", "x").close()`;
 
   test("is made anew by hupwatch where nobody has", () => {
     using place = ground();
-    const runDir = openRunDir({ path: `${place.path}/hupwatch`, asked: false }, 0);
+    const runDir = openRunDir({ path: `${place.path}/hupwatch`, isRequested: false }, 0);
     rmSync(runDir, { recursive: true });
     new StateFile(runDir, "st", () => expect.unreachable()).write(STATE);
     expect(statSync(runDir).mode & 0o777).toBe(0o700);
@@ -63,14 +63,16 @@ describe.skipIf(!hasPeople)("F19: another user has made /tmp/hupwatch-UID first"
         path,
       );
       made.push(`${path}-theirs`);
-      const first = openRunDir({ path, asked: false }, 0);
+      const first = openRunDir({ path, isRequested: false }, 0);
       made.push(first);
       expect(first).toMatch(new RegExp(`^${path}-\\w{6}$`));
       expect(statSync(first)).toMatchObject({ uid: 0 });
       expect(statSync(first).mode & 0o777).toBe(0o700);
-      expect(openRunDir({ path, asked: false }, 0)).toBe(first);
+      expect(openRunDir({ path, isRequested: false }, 0)).toBe(first);
       expect(runDirsBeside(path, 0)).toEqual([first]);
-      expect(thrownBy(() => openRunDir({ path, asked: true }, 0))).toMatchObject({ code: "run-dir.foreign" });
+      expect(thrownBy(() => openRunDir({ path, isRequested: true }, 0))).toMatchObject({
+        code: "run-dir.foreign",
+      });
     } finally {
       for (const directory of made) rmSync(directory, { recursive: true, force: true });
     }

@@ -86,7 +86,7 @@ describe("options", () => {
     [["--chdir", "/no/such", ...TRUE], "no directory /no/such", "--chdir"],
     [["--env-file", "no.env", ...TRUE], "no.env", "correct the path"],
     [["--pidfile", "/no/such/pid", ...TRUE], "/no/such/pid", "directory"],
-    [["--run-dir", "/dev/null", ...TRUE], "the run directory /dev/null is no directory", "--run-dir"],
+    [["--run-dir", "/dev/null", ...TRUE], "the run directory /dev/null is not a directory", "--run-dir"],
     [["--run-dir", "/dev/null/x", ...TRUE], "/dev/null/x", "--run-dir"],
   ];
   test.each(rows)("%j", async (words, message, hint) => {
@@ -114,7 +114,7 @@ describe("binds", () => {
     ["unix:a/b.sock", "no directory", "mkdir -p"],
     ["unix:a/b.sock", "no directory", "mkdir -p", (dir) => writeFileSync(`${dir}/a`, "")],
     ["127.0.0.1:65536", "not a socket that can be held", "65535"],
-    ["203.0.113.1:80", "no such address", "ip addr"],
+    ["203.0.113.1:80", "does not have that address", "ip addr"],
     ["fd://77", "descriptor 77", "--bind"],
   ];
   test.each(rows)("%s: %s", async (bind, message, hint, prepare = () => {}) => {
@@ -182,7 +182,8 @@ describe("binds", () => {
       const refusal = await refused(["-b", ":80", ...TRUE], { launcher: weakLauncher(dir.path) });
       expect(refusal).toMatchObject({
         exitCode: 125,
-        message: "cannot bind ':80' (0.0.0.0:80): ports below 1024 need a right that this user has not",
+        message:
+          "cannot bind ':80' (0.0.0.0:80): ports below 1024 require CAP_NET_BIND_SERVICE, which this process does not have",
       });
       expect(refusal.hint).toContain("CAP_NET_BIND_SERVICE");
     });

@@ -102,7 +102,7 @@ describe("a server that takes LISTEN_FDS", () => {
     });
     expect(e.checks).toMatchObject([{ check: "connect", proof: false }]);
     const shared = explained(["-b", ":1", "--cutover", "share", "--", "server"], dir.path);
-    expect(shared.sockets[0]?.cutover).toMatchObject({ why: "asked for by --cutover share" });
+    expect(shared.sockets[0]?.cutover).toMatchObject({ why: "requested by --cutover share" });
   });
 });
 

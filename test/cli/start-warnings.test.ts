@@ -50,9 +50,9 @@ describe("in the words of the start", () => {
     [["-b", "unix:/nonexistent/dir/x.sock"], "no directory /nonexistent/dir. To fix: mkdir -p"],
     [["-b", "unix:app.sock"], "exists and is no socket", (cwd) => writeFileSync(`${cwd}/app.sock`, "")],
     [["-b", "unix:app.sock"], "exists and is no socket", (cwd) => mkdirSync(`${cwd}/app.sock`)],
-    [["-b", "203.0.113.1:8000"], "this machine has no such address"],
-    [["-b", "no-host.invalid:8000"], "the name no-host.invalid has no address"],
-    [["--run-dir", "/dev/null"], "the run directory /dev/null is no directory"],
+    [["-b", "203.0.113.1:8000"], "this machine does not have that address"],
+    [["-b", "no-host.invalid:8000"], "the name no-host.invalid does not have an address"],
+    [["--run-dir", "/dev/null"], "the run directory /dev/null is not a directory"],
     [["--run-dir", "open"], "is open to others. To fix: chmod 700", (cwd) => mkdirSync(`${cwd}/open`, 0o755)],
     [["-b", "fd://77"], "descriptor 77 of 'fd://77' is not open"],
   ];
@@ -122,7 +122,7 @@ describe("in the words of the start", () => {
     const env = { ...own.env, ...copy.env };
     const place = { cwd: dir.path, home: { env }, launcher: powerless([copy.launcher]) };
     for (const [bind, said] of [
-      [":80", "ports below 1024 need a right that this user has not"],
+      [":80", "ports below 1024 require CAP_NET_BIND_SERVICE, which this process does not have"],
       ["unix:theirs/app.sock", "theirs is not writable"],
     ] as const) {
       const warnings = await warningsOf(["-b", bind, "--", "true"], place);

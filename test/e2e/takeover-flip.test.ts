@@ -7,7 +7,7 @@ import { linkSync, renameSync, rmSync } from "node:fs";
 import { takeListener } from "../../src/instance/take-listener.ts";
 import { attachReuseportSelector, close } from "../../src/os/libc.ts";
 import { realOs } from "../../src/os/os.ts";
-import { everybodyTo } from "../../src/sockets/selectors.ts";
+import { allTo } from "../../src/sockets/selectors.ts";
 import { assertHealthy, filesOf, servedBy, socketFiles } from "../harness/health.ts";
 import type { Hupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
@@ -50,7 +50,7 @@ function flipTo(lives: Lives, number: number, bind: string): void {
   }
   const fd = takeListener(generation, inode, realOs);
   if (fd === undefined) throw new Error(`the kernel does not hand out the listener of generation ${number}`);
-  attachReuseportSelector(fd, everybodyTo(group.indexOf(inode)));
+  attachReuseportSelector(fd, allTo(group.indexOf(inode)));
   close(fd);
 }
 

@@ -9,11 +9,11 @@ import { tempDir, until } from "../harness/until.ts";
 const UID = process.getuid?.() ?? 0;
 
 test.each([
-  [undefined, { XDG_RUNTIME_DIR: "/run/user/7" }, 7, { path: "/run/user/7/hupwatch", asked: false }],
-  [undefined, {}, 0, { path: "/run/hupwatch", asked: false }],
-  [undefined, {}, 7, { path: "/tmp/hupwatch-7", asked: false }],
-  [undefined, { XDG_RUNTIME_DIR: "relative" }, 7, { path: "/tmp/hupwatch-7", asked: false }],
-  ["/x", { XDG_RUNTIME_DIR: "/run/user/7" }, 7, { path: "/x", asked: true }],
+  [undefined, { XDG_RUNTIME_DIR: "/run/user/7" }, 7, { path: "/run/user/7/hupwatch", isRequested: false }],
+  [undefined, {}, 0, { path: "/run/hupwatch", isRequested: false }],
+  [undefined, {}, 7, { path: "/tmp/hupwatch-7", isRequested: false }],
+  [undefined, { XDG_RUNTIME_DIR: "relative" }, 7, { path: "/tmp/hupwatch-7", isRequested: false }],
+  ["/x", { XDG_RUNTIME_DIR: "/run/user/7" }, 7, { path: "/x", isRequested: true }],
 ])("asked for %p in %j as user %d: %j", (asked, env, uid, chosen) => {
   expect(chooseRunDir(asked, env, uid)).toEqual(chosen);
 });
@@ -27,7 +27,7 @@ describe("the directory", () => {
   test("is made for us alone, and used again", () => {
     using dir = tempDir();
     const path = `${dir.path}/a/b`;
-    for (let i = 0; i < 2; i++) openRunDir({ path, asked: true }, UID);
+    for (let i = 0; i < 2; i++) openRunDir({ path, isRequested: true }, UID);
     expect(statSync(path).mode & 0o777).toBe(0o700);
   });
 
@@ -39,7 +39,7 @@ describe("the directory", () => {
   test.each(rows)("%s is refused", (_, make, message, hint) => {
     using dir = tempDir();
     make(`${dir.path}/run`);
-    const error = thrownBy(() => openRunDir({ path: `${dir.path}/run`, asked: true }, UID));
+    const error = thrownBy(() => openRunDir({ path: `${dir.path}/run`, isRequested: true }, UID));
     expect(error.message).toContain(`${dir.path}/run`);
     expect(error.message).toContain(message);
     expect(error.hint).toContain(hint);
@@ -49,7 +49,7 @@ describe("the directory", () => {
     using dir = tempDir();
     mkdirSync(`${dir.path}/run`, { mode: 0o700 });
     chownSync(`${dir.path}/run`, 65534, 65534);
-    expect(thrownBy(() => openRunDir({ path: `${dir.path}/run`, asked: true }, UID)).message).toContain(
+    expect(thrownBy(() => openRunDir({ path: `${dir.path}/run`, isRequested: true }, UID)).message).toContain(
       "belongs to user 65534",
     );
   });

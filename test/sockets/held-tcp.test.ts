@@ -221,7 +221,7 @@ s.bind(("127.0.0.1", ${port})); s.listen(); print("up", flush=True); sys.stdin.r
 
   test("an address that this machine has not", () => {
     const error = thrownBy(() => hold("203.0.113.1", 8000));
-    expect(error.message).toBe("cannot bind '203.0.113.1:8000': this machine has no such address");
+    expect(error.message).toBe("cannot bind '203.0.113.1:8000': this machine does not have that address");
     expect(error.hint).toContain("ip addr");
   });
 
@@ -237,7 +237,9 @@ s.bind(("127.0.0.1", ${port})); s.listen(); print("up", flush=True); sys.stdin.r
        }`,
       { ...copy, prefix: powerless },
     );
-    expect(output).toStartWith("cannot bind ':81' (127.0.0.1:81): ports below 1024 need a right");
+    expect(output).toStartWith(
+      "cannot bind ':81' (127.0.0.1:81): ports below 1024 require CAP_NET_BIND_SERVICE",
+    );
     expect(output).toContain("CAP_NET_BIND_SERVICE");
   });
 

@@ -83,7 +83,7 @@ describe("shared", () => {
   test("by wish: TCP", async () => {
     const port = await freePort();
     using held = await hold([`127.0.0.1:${port}`], "share");
-    expect(held.all[0]?.cutover).toEqual({ mode: "share", why: "asked for by --cutover share" });
+    expect(held.all[0]?.cutover).toEqual({ mode: "share", why: "requested by --cutover share" });
     await swapOn(held.all[0] as HeldSocket, { hostname: "127.0.0.1", port });
   });
 
@@ -164,9 +164,9 @@ describe("what cannot be held", () => {
   test.each([
     ["fd://999", "bind.not-a-socket", "descriptor 999 of 'fd://999' is not open"],
     // A label has 63 letters at most: no server is asked for this one.
-    [`${"x".repeat(64)}:80`, "bind.unknown-host", `the name ${"x".repeat(64)} has no address`],
+    [`${"x".repeat(64)}:80`, "bind.unknown-host", `the name ${"x".repeat(64)} does not have an address`],
     ["[fe80::1%nowhere]:80", "bind.unknown-zone", "no network interface nowhere"],
-    ["203.0.113.1:80", "bind.failed", "this machine has no such address"],
+    ["203.0.113.1:80", "bind.failed", "this machine does not have that address"],
   ])("%s", async (text, code, message) => {
     const error = await failing([text]);
     expect(error).toMatchObject({ code, exitCode: 125 });
