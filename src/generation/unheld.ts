@@ -41,10 +41,9 @@ function isLasting(name: string, startedAtMs: number): boolean {
 /** Why no second copy is started. */
 export function unswappable(unheld: readonly Unheld[]): HupwatchError {
   const where = unheld.map(({ address, pid }) => `${address} (pid ${pid})`).join(", ");
-  const binds = unheld.map(({ address }) => `-b ${address}`).join(" ");
   return new HupwatchError(
     "swap.unheld",
-    `the serving one listens on ${where}, which hupwatch does not hold, so that a second copy would be refused or take it away`,
-    { hint: `start hupwatch with ${binds} --handover intercept; --handover none swaps it all the same` },
+    `was not started: the serving one listens on ${where}, which hupwatch does not hold, so a second copy would be refused or take it away`,
+    { hint: `start hupwatch with --handover intercept, which takes no change of the command; --handover none swaps it all the same` },
   );
 }

@@ -421,7 +421,7 @@ describe("a command that listens by itself", () => {
     expect(stage.news()).toContain("rolled-back 2");
     expect(stage.os.children).toHaveLength(1);
     expect(stage.failure?.reason).toContain("the serving one listens on 0.0.0.0:3000 (pid 7)");
-    expect(stage.failure?.reason).toContain("-b 0.0.0.0:3000");
+    expect(stage.failure?.reason).toContain("--handover intercept");
     expect(stage.ending).toBeUndefined();
   });
 
