@@ -142,7 +142,15 @@ function give(
   placeDescriptor(charge.notify, notification.id, given.fd, number, (flags & FLAGS.cloexec) !== 0);
   given.isBound = true;
   charge.saw("bound", given, caller.pid);
+  // It listens from before: HAProxy asks (SO_ACCEPTCONN), and calls listen(2) only where it has to.
+  if (!given.isLearned) listens(given, caller, charge);
   return { value: 0 };
+}
+
+function listens(given: Given, caller: Caller, { saw }: Charge): void {
+  if (given.isListening) return;
+  given.isListening = true;
+  saw("listening", given, caller.pid);
 }
 
 /** It listens already, with the queue that hupwatch gave it: a server's own backlog would shorten it. */
@@ -150,11 +158,8 @@ function answerListen(notification: Notification, caller: Caller, charge: Charge
   const inode = caller.socketInode(intOf(notification, 0));
   const given = charge.given.find((g) => g.inode === inode);
   if (!given) return "continue";
-  if (!given.isListening) {
-    given.isListening = true;
-    if (given.isLearned && charge.learning) listen(given.fd, charge.learning.backlog);
-    charge.saw("listening", given, caller.pid);
-  }
+  if (!given.isListening && given.isLearned && charge.learning) listen(given.fd, charge.learning.backlog);
+  listens(given, caller, charge);
   return { value: 0 };
 }
 

@@ -74,6 +74,8 @@ export class KeeperLink implements Disposable {
   readonly #listening = new Map<number, Set<string>>();
   readonly #childOf = new Map<number, number>();
   readonly #charges = new Map<number, HeldCharge>();
+  /** Of the keeper that is heard at present. */
+  #attachment: symbol | undefined;
   #isOver = false;
 
   private constructor(
@@ -123,6 +125,8 @@ export class KeeperLink implements Disposable {
       this.#charges.set(generation, { generation, notify, listeners, fds: own, learns });
     }
     let line = "";
+    const attachment = Symbol();
+    this.#attachment = attachment;
     await Bun.connect({
       fd: ours,
       socket: {
@@ -132,15 +136,18 @@ export class KeeperLink implements Disposable {
           for (const whole of lines) this.#hear(readEvent(whole));
         },
         error: () => {},
-        close: () => void this.#replace(),
+        close: () => {
+          if (this.#attachment === attachment) void this.#replace("was killed");
+        },
       },
     } as never);
   }
 
   /** It was killed: the calls wait meanwhile, since we hold their descriptors, too. */
-  async #replace(): Promise<void> {
+  async #replace(why: string): Promise<void> {
     if (this.#isOver) return;
-    this.#tellAll({ event: "trouble", generation: 0, what: "the keeper was killed: another one goes on" });
+    this.#attachment = undefined;
+    this.#tellAll({ event: "trouble", generation: 0, what: `the keeper ${why}: another one goes on` });
     const orphans = [...this.#binders.keys()];
     this.#binders.clear();
     close(this.#connection);
@@ -256,7 +263,11 @@ export class KeeperLink implements Disposable {
     fds: readonly number[],
   ): { reply: Extract<KeeperReply, { ok: true }>; fds: number[] } {
     sendWithDescriptors(this.#connection, Buffer.from(JSON.stringify(request)), fds);
-    if (waitFor([this.#connection], REPLY_MS).length === 0) throw new SystemError("keeper", "ETIMEDOUT");
+    if (waitFor([this.#connection], REPLY_MS).length === 0) {
+      // It hangs, or is stopped: what it would answer later must not be taken for another answer.
+      void this.#replace("does not answer");
+      throw new SystemError("keeper", "ETIMEDOUT");
+    }
     const { bytes, fds: got } = receiveWithDescriptors(this.#connection, PACKET_BYTES_MAX);
     if (bytes.length === 0) throw new SystemError("keeper", "EPIPE");
     const reply = JSON.parse(Buffer.from(bytes).toString()) as KeeperReply;

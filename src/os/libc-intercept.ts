@@ -293,18 +293,19 @@ export interface Polled {
   ended: boolean;
 }
 
-/** poll(2) for reading; `timeoutMs` below 0 waits for ever. Those about which there is something to say. */
+/** poll(2) for reading; `timeoutMs` below 0 waits for ever. Those about which there is something to say; a signal is none. */
 export function waitFor(fds: readonly number[], timeoutMs: number): Polled[] {
   const set = new DataView(new ArrayBuffer(8 * fds.length));
   for (const [i, fd] of fds.entries()) {
     set.setInt32(8 * i, fd, true);
     set.setInt16(8 * i + 4, 1, true);
   }
-  const n = C.poll(ptr(set), fds.length as never, timeoutMs);
-  if (n < 0) {
+  const giveUpAt = performance.now() + timeoutMs;
+  let leftMs = timeoutMs;
+  while (C.poll(ptr(set), fds.length as never, leftMs) < 0) {
     const name = errno();
-    if (name === "EINTR") return [];
-    throw new SystemError("poll", name);
+    if (name !== "EINTR") throw new SystemError("poll", name);
+    if (timeoutMs >= 0) leftMs = Math.max(0, Math.ceil(giveUpAt - performance.now()));
   }
   return fds.flatMap((fd, i) => {
     const seen = set.getInt16(8 * i + 6, true);

@@ -7,6 +7,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { placeIn } from "../harness/contract.ts";
 import { LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
 import { freePort, tempDir } from "../harness/until.ts";
 import { BUILT, GUNICORNS, PYTHON } from "../setup/places.ts";
 
@@ -188,4 +189,39 @@ test("a path that is bound and never listened at is not left behind", async () =
   await hupwatch.exited;
   await hupwatch.assertTreeGone();
   expect(readdirSync(dir.path)).toEqual([]);
+}, 30_000);
+
+// Signals interrupt poll(2) and nothing else: a swap was rolled back by "keeper: ETIMEDOUT" when some child ended meanwhile.
+test("signals that come while the keeper starts a generation do not fail it", async () => {
+  using dir = tempDir();
+  const place = await placeIn(dir.path, "tcp");
+  await using hupwatch = await startHupwatch(
+    ["-k", "-w", "0", "--handover", "intercept", "--", "node", "node.mjs", place.at],
+    { cwd: place.directory },
+  );
+  const storm = setInterval(() => hupwatch.alive && process.kill(hupwatch.pid, "SIGCHLD"), 1);
+  try {
+    for (const generation of [2, 3, 4]) await hupwatch.swap(generation);
+  } finally {
+    clearInterval(storm);
+  }
+  expect(hupwatch.log).not.toMatch(LOG.rolledBack);
+}, 30_000);
+
+/** As HAProxy does: listen(2) only where the socket does not listen. */
+const ASKS_FIRST = (port: number) => `
+import socket
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", ${port}))
+if not s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN): s.listen()
+while True: s.accept()[0].close()`;
+
+test("a server that finds its socket listening, and does not call listen(2), is ready all the same", async () => {
+  using dir = tempDir();
+  const words = [PYTHON, "-c", ASKS_FIRST(await freePort())];
+  await using hupwatch = await startHupwatch(["-k", "-w", "0", "--handover", "intercept", "--", ...words], {
+    cwd: dir.path,
+  });
+  await hupwatch.swap(2);
 }, 30_000);
