@@ -6,6 +6,7 @@ import { cutAtCommand, parse } from "./cli/parse.ts";
 import { print } from "./cli/print.ts";
 import { isCommandName } from "./cli/summaries.ts";
 import { HupwatchError } from "./error.ts";
+import { callerWords } from "./os/caller.ts";
 import { plain, plainPage, quoted } from "./text.ts";
 import { VERSION } from "./version.ts";
 
@@ -63,5 +64,5 @@ setImmediate(async () => {
   // One executable has no other entry for the programs of intercept/.
   if (word === "intercept") return (await import("./intercept/entry.ts")).enter(words);
   nameProcess();
-  process.exit(await main(words).catch(report));
+  process.exit(await main(callerWords(words)).catch(report));
 });

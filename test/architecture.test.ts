@@ -133,7 +133,7 @@ const USES: Record<string, readonly string[]> = {
     ...["os", "log.ts", "sockets", "ready", "servers", "plan", "events", "generation", "instance", "swap"],
     ...["intercept", "control", "load", "verify"],
   ],
-  "main.ts": ["cli", "intercept"],
+  "main.ts": ["cli", "intercept", "os"],
 };
 
 describe("imports go one way", () => {

@@ -10,12 +10,12 @@ const LAST = "esac\n\nif [";
 
 /** Installed as node_modules/hupwatch/dist/js/hupwatch; bun may be beside, in node_modules/.bin. */
 const PACKAGE = `# Where the package has its parts.
-installed=$here/../../../.bin/bun
-case $entry in demo) main=$here/demo.js ;; *) main=$here/$entry.cjs ;; esac
+HUPWATCH_installed=$HUPWATCH_here/../../../.bin/bun
+case $HUPWATCH_entry in demo) HUPWATCH_main=$HUPWATCH_here/demo.js ;; *) HUPWATCH_main=$HUPWATCH_here/$HUPWATCH_entry.cjs ;; esac
 `;
 
 /** The runtime is built in, and the demo is not. */
-const EXECUTABLE = `exec "$here/hupwatch.bin" cli "$@"
+const EXECUTABLE = `exec "$HUPWATCH_here/hupwatch.bin" cli "$@"
 `;
 
 export function writePackageLauncher(path: string): void {

@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { chooseRunDir } from "../instance/run-dir.ts";
+import { callerEnvironment } from "../os/caller.ts";
 import { forbidWrites, isTerminal } from "../os/libc.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { readOptions } from "../plan/options.ts";
@@ -47,7 +48,7 @@ export default command({
     "  that it can write nothing (Landlock), and that is said. Values of --env-file are not shown.",
   ].join("\n"),
   async run({ values, positionals }) {
-    const { env } = process;
+    const env = callerEnvironment();
     const uid = process.getuid?.() ?? 0;
     const runDir = chooseRunDir(values["run-dir"], env, uid);
     const what = planned(values, positionals, runDir.path);
@@ -62,7 +63,8 @@ export default command({
 
 /** As `run` plans it; what is wrong with the command line is a usage error here, whatever exit code `run` has for it. */
 function planned(values: RunValues, words: readonly string[], runDir: string): Planned {
-  const { env, pid, ppid } = process;
+  const { pid, ppid } = process;
+  const env = callerEnvironment();
   try {
     const look = lookAs(values, words);
     const around = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir, look };

@@ -8,6 +8,7 @@ import { ownRunDirs } from "../instance/instances.ts";
 import type { PidFilePlace } from "../instance/pidfile.ts";
 import { chooseRunDir, InstanceLock, openRunDir } from "../instance/run-dir.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
+import { callerEnvironment } from "../os/caller.ts";
 import { isTerminal } from "../os/libc.ts";
 import { LineWriter } from "../os/line-writer.ts";
 import { requireRunnable } from "../os/lookup.ts";
@@ -34,7 +35,8 @@ export interface Prepared extends Planned, Disposable {
 
 /** Throws HupwatchError. */
 export function prepare(values: RunValues, words: readonly string[]): Prepared {
-  const { env, pid, ppid } = process;
+  const { pid, ppid } = process;
+  const env = callerEnvironment();
   const uid = process.getuid?.() ?? 0;
   using owned = new DisposableStack();
   const stderr = owned.use(

@@ -6,6 +6,7 @@
  * user can write: LD_PRELOAD or PATH in it would make that user's code run as root. So setpriv gets only what our own
  * environment says, too; the rest travels under names that mean nothing to anybody, and gets its own after the change.
  */
+import { bytesOf, isPlainText } from "./byte-text.ts";
 import {
   type Account,
   canDieWithParent,
@@ -41,20 +42,51 @@ export function trampoline(start: Start): Words {
   const dieWithParent = start.dieWithParent === true && process.pid !== 1 && canDieWithParent();
   const identity = identityOptions(start);
   const privileges = [...identity, ...(dieWithParent ? ["--pdeathsig", "KILL"] : [])];
-  if (!listenPid && umask === undefined && privileges.length === 0)
+  const isPlain = [...argv, ...Object.values(env)].every(isPlainText);
+  if (!listenPid && umask === undefined && privileges.length === 0 && isPlain)
     return { words: [...argv], env: { ...env } };
-  const { carried, restored, byEnv } =
-    identity.length > 0 ? split(env) : { carried: { ...env }, restored: [], byEnv: [] };
+  const { carried, restored, byEnv } = identity.length > 0 ? split(env) : withoutBytes(env);
+  const words = [...setByEnv(env, byEnv), ...argv];
   const steps = [
     dieWithParent ? UNLESS_ORPHANED : "shift;",
     umask === undefined ? "" : `umask ${umask.toString(8)};`,
     ...restored.map((name) => `export ${name}="$${MOVED}${name}"; unset ${MOVED}${name};`),
     listenPid ? "LISTEN_PID=$$; export LISTEN_PID;" : "",
-    'exec "$@"',
+    execOf(words),
   ];
   const shell = ["/bin/sh", "-c", steps.filter(Boolean).join(" "), "sh", String(process.pid)];
   const prefix = privileges.length > 0 ? [requireSetpriv(), ...privileges, "--"] : [];
-  return { words: [...prefix, ...shell, ...setByEnv(env, byEnv), ...argv], env: carried };
+  return { words: [...prefix, ...shell, ...words.map(inAscii)], env: carried };
+}
+
+/** The runtime can pass no bytes that are not UTF-8: the shell makes them, by printf(1) out of octal numbers. */
+const inAscii = (word: string): string =>
+  isPlainText(word)
+    ? word
+    : [...bytesOf(word)]
+        .map((byte) =>
+          isHarmless(byte) ? String.fromCharCode(byte) : `\\0${byte.toString(8).padStart(3, "0")}`,
+        )
+        .join("");
+
+/** `%b` takes it as it is: printable, and no backslash. */
+const isHarmless = (byte: number): boolean => byte >= 0x20 && byte < 0x7f && byte !== 0x5c;
+
+/** For `sh -c`: it becomes its words. A line break at the end of a word is kept from the command substitution by what follows it. */
+function execOf(words: readonly string[]): string {
+  const coded = words.flatMap((word, i) => (isPlainText(word) ? [] : [i + 1]));
+  if (coded.length === 0) return 'exec "$@"';
+  // No variable of the command's begins so, and none of these is exported.
+  const decoded = coded.map((n) => `HUPWATCH_${n}=$(printf '%b_' "\${${n}}");`);
+  const given = words.map((_, i) => (coded.includes(i + 1) ? `"\${HUPWATCH_${i + 1}%_}"` : `"\${${i + 1}}"`));
+  return [...decoded, "exec", ...given].join(" ");
+}
+
+/** What the runtime cannot pass is set by env(1). */
+function withoutBytes(env: Readonly<Record<string, string>>) {
+  const byEnv = Object.keys(env).filter((name) => !isPlainText(env[name] ?? ""));
+  const carried = Object.fromEntries(Object.entries(env).filter(([name]) => !byEnv.includes(name)));
+  return { carried, restored: [], byEnv };
 }
 
 /** What the shell can set itself, and does not set (POSIX, dash(1)) or refuses to set (bash(1)) by itself. */
@@ -68,7 +100,8 @@ function split(env: Readonly<Record<string, string>>) {
   const byEnv: string[] = [];
   for (const [name, value] of Object.entries(env)) {
     // Ours mean nothing to a library, and mark the processes of a generation from the first one on.
-    if (process.env[name] === value || name.startsWith("HUPWATCH_")) carried[name] = value;
+    if (!isPlainText(value)) byEnv.push(name);
+    else if (process.env[name] === value || name.startsWith("HUPWATCH_")) carried[name] = value;
     else if (SETTABLE.test(name)) {
       carried[MOVED + name] = value;
       restored.push(name);
