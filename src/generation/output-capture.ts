@@ -74,7 +74,7 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
   };
 
   readonly onNotify: CheckContext["onNotify"] = (subscriber, ignored) =>
-    this.#notify?.listen(subscriber, ignored) ?? { [Symbol.dispose]: () => {} };
+    this.#notify?.subscribe(subscriber, ignored) ?? { [Symbol.dispose]: () => {} };
 
   [Symbol.dispose](): void {
     for (const { tap } of this.#taps.splice(0)) tap[Symbol.dispose]();

@@ -24,7 +24,7 @@ export function removeStalePidfile(path: string, generation: number): void {
 
 const MAX_BYTES = 32;
 
-/** Undefined where there is no pid in it. Throws where it is no file, or a larger one. */
+/** Undefined where there is no pid in it. Throws where it is not a file, or is a larger one. */
 function pidIn(path: string): number | undefined {
   const [, pid] = /^\s*([1-9]\d*)\s*$/.exec(readSmall(path, MAX_BYTES) ?? "") ?? [];
   return pid === undefined ? undefined : Number(pid);

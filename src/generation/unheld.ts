@@ -44,6 +44,8 @@ export function unswappable(unheld: readonly Unheld[]): HupwatchError {
   return new HupwatchError(
     "swap.unheld",
     `was not started: the serving one listens on ${where}, which hupwatch does not hold, so a second copy would be refused or take it away`,
-    { hint: `start hupwatch with --handover intercept, which takes no change of the command; --handover none swaps it all the same` },
+    {
+      hint: `start hupwatch with --handover intercept, which takes no change of the command; --handover none swaps it all the same`,
+    },
   );
 }

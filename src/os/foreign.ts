@@ -1,4 +1,4 @@
-/** A process that somebody else started and that outlived them: it cannot be waited for, only looked at. */
+/** A process that another process started and that outlived it: it cannot be waited for, only looked at. */
 import { type Clock, poll } from "./clock.ts";
 import { type Identity, isRunning, isSame } from "./procfs.ts";
 import type { Child, ExitStatus } from "./spawn.ts";

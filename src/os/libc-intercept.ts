@@ -75,7 +75,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
 
 /**
  * Installs a filter on this process, for good and for all that it starts, and returns the descriptor of its notifications.
- * With CAP_SYS_ADMIN as it is; else no_new_privs(2) is set first, as the kernel asks. Throws SystemError: EBUSY where somebody above has
+ * With CAP_SYS_ADMIN as it is; else no_new_privs(2) is set first, as the kernel asks. Throws SystemError: EBUSY where a process above has
  * such a filter already, EINVAL before Linux 5.5, ENOSYS without seccomp.
  */
 export function installFilter(program: readonly BpfInstruction[]): { fd: number; noNewPrivileges: boolean } {
@@ -134,7 +134,7 @@ export function isNotificationValid(fd: number, id: bigint): boolean {
 /** What a trapped call returns, or that it is carried out as it was made. */
 export type Answer = "continue" | { value: number } | { errno: keyof typeof constants.errno };
 
-/** False where nobody waits for it any more, which is no error. */
+/** False where no process waits for it any more, which is not an error. */
 export function answerNotification(fd: number, id: bigint, answer: Answer): boolean {
   const response = new DataView(new ArrayBuffer(24));
   response.setBigUint64(0, id, true);
@@ -164,14 +164,14 @@ export function placeDescriptor(
   check("ioctl(SECCOMP_IOCTL_NOTIF_ADDFD)", C.ioctl(notify, NOTIF_ADDFD, ptr(request)));
 }
 
-/** Whether this kernel can place descriptors (Linux 5.9): of a call that nobody makes it says so in another way. */
+/** Whether this kernel can place descriptors (Linux 5.9): of a call that is not made it says so in another way. */
 export function canPlaceDescriptors(notify: number): boolean {
   const request = new DataView(new ArrayBuffer(24));
   C.ioctl(notify, NOTIF_ADDFD, ptr(request));
   return errno() === "ENOENT";
 }
 
-/** A call that is trapped, and fails: EBADF where somebody has let it go on. Throws SystemError of anything else. */
+/** A call that is trapped, and fails: EBADF where its supervisor has let it go on. Throws SystemError of anything else. */
 export function tryTrappedCall(): void {
   if (C.listen(-1, 0) === 0) return;
   const name = errno();
@@ -422,7 +422,7 @@ export const setCloseOnExec = (fd: number, on: boolean): void =>
 export const anonymousFile = (name: string): number =>
   check("memfd_create", C.memfd_create(ptr(cString(name)), 1));
 
-/** `bytes` of a memfd_create(2) that all who have it see at once. */
+/** `bytes` of a memfd_create(2), shared by all processes that have it. */
 export function sharedMemory(fd: number, bytes: number): Uint8Array {
   check("ftruncate", C.ftruncate(fd, BigInt(bytes) as never));
   const at = C.mmap(null, BigInt(bytes) as never, 3, 1, fd, 0n as never);
@@ -440,7 +440,7 @@ export function protocolOf(pid: number, fd: number): string | undefined {
   return n > 0 ? Buffer.from(value.subarray(0, n)).toString("latin1").replace(/\0.*$/s, "") : undefined;
 }
 
-/** setsockopt(2) by numbers, with the bytes that somebody else gave for it. Throws SystemError. */
+/** setsockopt(2) by numbers, with the bytes that another process gave for it. Throws SystemError. */
 export const setOption = (fd: number, level: number, option: number, value: Uint8Array): void =>
   void check("setsockopt", C.setsockopt(fd, level, option, ptr(value), value.length));
 

@@ -1,6 +1,6 @@
 /**
- * The user of bun:ffi (with libc-intercept.ts, for the room intercept/): thin, typed calls into libc for what the runtime does not offer: listeners that nobody
- * accepts from, SO_REUSEPORT selectors, raw non-blocking connects, flock, subreaper, pidfd.
+ * The user of bun:ffi (with libc-intercept.ts, for the room intercept/): thin, typed calls into libc for what the runtime does not offer: listeners that are
+ * never accepted from, SO_REUSEPORT selectors, raw non-blocking connects, flock, subreaper, pidfd.
  * No policy here. Every call throws SystemError with the errno's name; EAGAIN is a result, not an error, where
  * waiting is normal. Numbers are those of Linux on x86-64, arm64 and riscv64 (asm-generic).
  */
@@ -202,7 +202,7 @@ export function bindPrivately(fd: number, address: Uint8Array): void {
   }
 }
 
-/** One datagram to a Unix address, without waiting. Throws where nobody listens or the receiver is full. */
+/** One datagram to a Unix address, without waiting. Throws where no process listens or the receiver is full. */
 export function sendDatagram(address: Uint8Array, bytes: Uint8Array): void {
   const fd = check("socket", C.socket(AF.unix, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   try {
@@ -289,7 +289,7 @@ function getInt(fd: number, option: number, level = SOL_SOCKET): number {
   return value[0] ?? 0;
 }
 
-/** True while the description is in the listening state (SO_ACCEPTCONN): false after somebody's shutdown(2). */
+/** True while the description is in the listening state (SO_ACCEPTCONN): false after a shutdown(2) by any process. */
 export const isListening = (fd: number): boolean => getInt(fd, SO.acceptconn) === 1;
 
 /** The pending error of a connect in progress (SO_ERROR), as an errno name. */
@@ -390,7 +390,7 @@ export interface Datagram {
 const CREDENTIALS_BYTES = 32;
 
 /**
- * One datagram into `buffer`, and who sent it (SCM_CREDENTIALS); undefined when none is there. Of one that is longer than
+ * One datagram into `buffer`, and its sender (SCM_CREDENTIALS); undefined when none is there. Of one that is longer than
  * the buffer nothing is told: its last line could be half a one.
  */
 export function recvDatagram(fd: number, buffer: Uint8Array): Datagram | undefined {
@@ -451,7 +451,7 @@ export function setNonblocking(fd: number, on: boolean): boolean {
   return was;
 }
 
-/** flock(2), exclusive, without waiting: false where somebody else holds it. */
+/** flock(2), exclusive, without waiting: false where another process holds it. */
 export function tryLock(fd: number): boolean {
   if (C.flock(fd, LOCK_EX_NB) === 0) return true;
   const name = errno();
@@ -461,11 +461,11 @@ export function tryLock(fd: number): boolean {
 
 /**
  * isatty(3). `process.stderr.isTTY` tells the same, loads the runtime's streams and net for it (8 of 60 ms of a start,
- * 3 MB) and makes the descriptor non-blocking, for everybody who shares it.
+ * 3 MB) and makes the descriptor non-blocking, for every process that shares it.
  */
 export const isTerminal = (fd: number): boolean => C.isatty(fd) === 1;
 
-/** Orphans below this process become its children instead of init's (prctl(2), PR_SET_CHILD_SUBREAPER). */
+/** Orphaned processes below this one become its children instead of init's (prctl(2), PR_SET_CHILD_SUBREAPER). */
 export const becomeSubreaper = (): void =>
   void check("prctl", C.prctl(PR_SET_CHILD_SUBREAPER, 1n, 0n, 0n, 0n));
 
@@ -554,7 +554,7 @@ export interface FileIdentity {
 }
 
 /**
- * The rights of this thread over files and /proc are those of somebody else until `use` is over (setfsuid(2); the raw calls
+ * The rights of this thread over files and /proc are those of another user until `use` is over (setfsuid(2); the raw calls
  * change one thread). Nothing happens where they are ours already, or where we are not root.
  */
 export function withIdentity<T>(identity: FileIdentity, own: FileIdentity, use: () => T): T {

@@ -4,7 +4,7 @@
  * taken at once is tried again, up to a limit; what goes beyond that is dropped and counted, and the reader is told when
  * it is back.
  *
- * O_NONBLOCK belongs to the open file, which the command and whoever started us share: it is never set there.
+ * O_NONBLOCK belongs to the open file, which the command and our starter share: it is never set there.
  */
 import { closeSync, constants, fstatSync, openSync, type Stats } from "node:fs";
 import type { Clock } from "./clock.ts";

@@ -1,4 +1,4 @@
-/** Where the words of a command lead: as execvp(3) would look it up, with the rights of who will run it. */
+/** Where the words of a command lead: as execvp(3) would look it up, with the rights of the user that will run it. */
 import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { EXIT, HupwatchError } from "../error.ts";
@@ -44,7 +44,7 @@ export function locate(lookup: Lookup): string {
     exitCode: EXIT.notFound,
     hint: word.includes("/")
       ? `put it below ${cwd}, where it is looked for, or correct the path`
-      : "install it, or give its path; the PATH has it not",
+      : "install it, or give its path: it is not on PATH",
   });
 }
 

@@ -12,7 +12,7 @@ export interface ListeningSocket {
 const TCP_LISTEN = "0A";
 
 /**
- * Everybody who listens on exactly this address; `hostBytes` are its 4 or 16 bytes in network order. Undefined where the kernel does
+ * Every socket that listens on exactly this address; `hostBytes` are its 4 or 16 bytes in network order. Undefined where the kernel does
  * not say.
  */
 export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocket[] | undefined {

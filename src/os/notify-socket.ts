@@ -2,8 +2,8 @@
  * A private NOTIFY_SOCKET for one generation (sd_notify(3)): a Unix datagram socket that is polled while it boots. The
  * runtime has no datagram API for Unix sockets, and its streams join messages.
  *
- * An abstract name is open to everybody on the machine (/proc/net/unix lists it), so what counts is who sent a message,
- * which the kernel says; the name only has to be one that nobody can take before us.
+ * An abstract name is open to every process on the machine (/proc/net/unix lists it), so what counts is the sender of a message,
+ * which the kernel names. The name only has to be one that no other process can take before us.
  */
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ const MESSAGES_MAX = 100;
 /** A hupwatch that was killed leaves its names in the run directory, where they are short: another one of ours may be free. */
 const TRIES = 5;
 
-interface Ear {
+interface Subscriber {
   hear(message: Notification): void;
   ignored(sender: Sender): void;
 }
@@ -32,7 +32,7 @@ export class NotifySocket implements Disposable {
   readonly #polling: Disposable;
   readonly #buffer = new Uint8Array(MAX_BYTES);
   #closed = false;
-  readonly #ears = new Set<Ear>();
+  readonly #subscribers = new Set<Subscriber>();
   /** What NOTIFY_SOCKET says: a path, or `@name` of an abstract one. */
   readonly path: string;
 
@@ -44,8 +44,8 @@ export class NotifySocket implements Disposable {
   ) {
     ({ fd: this.#fd, path: this.path } = bindSomewhere(directory));
     this.#polling = poll(clock, POLL_MS, () => {
-      // An ear may dispose of us in the middle: then the descriptor is somebody else's.
-      for (let i = 0; i < MESSAGES_MAX && this.#ears.size > 0 && !this.#closed; i++) {
+      // A subscriber may dispose of us in the middle: then the descriptor belongs to something else.
+      for (let i = 0; i < MESSAGES_MAX && this.#subscribers.size > 0 && !this.#closed; i++) {
         const datagram = recvDatagram(this.#fd, this.#buffer);
         if (datagram === undefined) break;
         this.#tell(datagram.bytes, datagram.sender);
@@ -55,20 +55,20 @@ export class NotifySocket implements Disposable {
   }
 
   /** `ignored` learns of messages whose sender may not speak for the generation. */
-  listen(hear: Ear["hear"], ignored: Ear["ignored"] = () => {}): Disposable {
-    const ear = { hear, ignored };
-    this.#ears.add(ear);
-    return { [Symbol.dispose]: () => void this.#ears.delete(ear) };
+  subscribe(hear: Subscriber["hear"], ignored: Subscriber["ignored"] = () => {}): Disposable {
+    const subscriber = { hear, ignored };
+    this.#subscribers.add(subscriber);
+    return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) };
   }
 
   #tell(bytes: Uint8Array, sender: Sender | undefined): void {
-    // Where a uid has no number here the kernel says nobody's, which may well be the command's own user; such a process is
+    // Where a uid has no number here the kernel gives that of user nobody, which may well be the command's own user; such a process is
     // outside our pid namespace, too, and has no pid either.
     const isOurs = sender !== undefined && sender.pid > 0 && this.isTrusted(sender);
     const message = parseNotification(new TextDecoder().decode(bytes));
-    for (const ear of [...this.#ears]) {
-      if (isOurs) ear.hear(message);
-      else ear.ignored(sender ?? { pid: 0, uid: -1 });
+    for (const subscriber of [...this.#subscribers]) {
+      if (isOurs) subscriber.hear(message);
+      else subscriber.ignored(sender ?? { pid: 0, uid: -1 });
     }
   }
 

@@ -30,13 +30,13 @@ export interface Os {
   readonly clock: Clock;
   /** Throws HupwatchError where the command cannot be started. */
   spawn(request: SpawnRequest): Child;
-  /** Somebody else's child, watched: how it ended is not ours to know. */
+  /** Another process's child, watched: its exit status cannot be known. */
   adopt(identity: Identity): Child;
   /** A look at what a command writes; undefined where it cannot be had. */
   tap(target: 1 | 2): Tap | undefined;
   /** A datagram socket in that directory, or with an abstract name. */
   notifySocket(directory: string | undefined, isTrusted: Trust): NotifySocket;
-  /** Everybody of a generation that still runs. */
+  /** Every process of a generation that still runs. */
   tree(query: Omit<TreeQuery, "self">): Process[];
   /** Children of ours that we never started, and that say of no generation that they belong to it. */
   strays(): Process[];

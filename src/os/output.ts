@@ -1,7 +1,7 @@
 /**
  * A look at what a generation writes, without standing in its way. Its stderr (or stdout) becomes a pipe that tee(1)
  * copies to our own and to us. tee belongs to the generation and outlives hupwatch: a server whose log pipe breaks would
- * die with us. When nobody wants to look any more, tee goes on without us (--output-error=warn-nopipe).
+ * die with us. When the output is not captured any more, tee goes on without us (--output-error=warn-nopipe).
  */
 
 import { fchmodSync, realpathSync } from "node:fs";
@@ -45,7 +45,7 @@ let found: string | null | undefined;
 /** busybox's tee has not the option that keeps it alive without us. */
 export const canTap = (): boolean => relay() !== null;
 
-/** Its path: what the command's PATH says of it is nobody's business. */
+/** Its path, by our PATH: the command's PATH must not choose it. */
 function relay(): string | null {
   if (found === undefined) {
     const path = Bun.which(RELAY);
@@ -58,7 +58,8 @@ function relay(): string | null {
 export function openTap(target: 1 | 2, clock: Clock): Tap {
   const fromCommand = pipe();
   const toUs = pipe();
-  // It has no name but /proc/PID/fd of who has it open, where only that user gets: it may open it anew (/dev/stderr, /dev/fd/3).
+  // Its only name is below /proc/PID/fd of a process that has it open, which only that user can enter: it may be opened anew by
+  // that name (/dev/stderr, /dev/fd/3).
   for (const fd of [fromCommand.write, toUs.write]) fchmodSync(fd, 0o666);
   const open = new Set([fromCommand.read, fromCommand.write, toUs.read, toUs.write]);
   const shut = (fd: number) => open.delete(fd) && close(fd);
@@ -89,7 +90,7 @@ interface Reading extends Disposable {
 
 /**
  * Looks every few milliseconds and takes what it can in a short time. Disposing takes a last look, unless it happens within one: the line that
- * makes a generation ready ends the looking, and the descriptor is closed (or somebody else's) when that look goes on.
+ * makes a generation ready ends the looking, and the descriptor is closed (or belongs to something else) when that look goes on.
  */
 function readLines(fd: number, clock: Clock, line: (text: string) => void): Reading {
   const buffer = new Uint8Array(CHUNK_BYTES);

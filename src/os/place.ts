@@ -5,7 +5,7 @@
  *
  * On the way there a symlink is followed as the kernel's protected_symlinks has it (proc_sys_fs(5)), in every directory: its
  * owner is root, ourselves, or the owner of the directory that it is in. And what another user links to, root takes only from that
- * user: else the one who may write here would choose where root writes.
+ * user: else a user with the right to write here would choose where root writes.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
@@ -85,13 +85,13 @@ export class Place implements Disposable {
     return fstatSync(this.#fd);
   }
 
-  /** Nobody but its owner, and that is ourselves, may do anything in it. */
+  /** Only its owner, and that is ourselves, may do anything in it. */
   isOursAlone(): boolean {
     const { uid, mode } = this.stat();
     return uid === process.getuid?.() && (mode & 0o077) === 0;
   }
 
-  /** Everybody may make something in it, as in /tmp. */
+  /** Every user may make something in it, as in /tmp. */
   isOpenToAll(): boolean {
     return (this.stat().mode & 0o002) !== 0;
   }
@@ -141,7 +141,7 @@ export function withFile<T>(path: string, use: (file: FoundFile) => T): T {
 }
 
 /**
- * The text of a small file; undefined where there is none. Never through a symlink, and a FIFO holds nobody up. Throws where it is no
+ * The text of a small file; undefined where there is none. Never through a symlink, and a FIFO does not block. Throws where it is not a
  * file or has more than so many bytes.
  */
 export function readSmall(path: string, bytesMax: number): string | undefined {
@@ -155,7 +155,7 @@ export function readSmall(path: string, bytesMax: number): string | undefined {
   }
   try {
     const stat = fstatSync(fd);
-    if (!stat.isFile()) throw new Error("it is no file");
+    if (!stat.isFile()) throw new Error("it is not a file");
     if (stat.size > bytesMax) throw new Error(`it has ${stat.size} bytes`);
     return readFileSync(fd, "utf8");
   } finally {
@@ -203,7 +203,7 @@ function walk(path: string): { fd: number; authors: number[]; directory: Stats }
 
 const isTrusted = (uid: number): boolean => uid === 0 || uid === process.getuid?.();
 
-/** Undefined: nobody but root and ourselves could have made it. Its directory's owner could, whoever's it is. */
+/** Undefined: only root and ourselves could have made it. Its directory's owner could, also where the link is another user's. */
 function authorOf(path: string, name: string, link: Stats, directory: Stats): number | undefined {
   if (!isTrusted(link.uid) && link.uid !== directory.uid)
     throw new HupwatchError(

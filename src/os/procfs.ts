@@ -21,8 +21,8 @@ export interface Process extends Identity {
 }
 
 /**
- * A descriptor that is given up for the length of a look: whose descriptors are all taken would otherwise see nobody, and
- * think that what runs has ended.
+ * A descriptor that is given up for the length of a look: without it a process whose descriptors are all taken would see none of the others,
+ * and take them for ended.
  */
 let spare: number | undefined = openSpare();
 
@@ -108,7 +108,7 @@ export function isRunning(a: Identity): boolean {
 
 /**
  * The real uid; undefined where that very process is gone. Not the effective one: a program with the set-user-ID bit has its
- * owner's, and the environment of whoever started it.
+ * owner's, and the environment of the user that started it.
  */
 export function realUidOf(a: Identity): number | undefined {
   try {
@@ -149,16 +149,16 @@ export const marked = (line: string): { process: Process; environment: string[] 
 
 export interface TreeQuery {
   leader: Identity;
-  /** Lines that mark the environment of everybody in the tree, e.g. `HUPWATCH_GENERATION=3`. All must be there. */
+  /** Lines that mark the environment of every process in the tree, e.g. `HUPWATCH_GENERATION=3`. All must be there. */
   marks: readonly string[];
-  /** Whose marks count, besides root's. */
+  /** The users whose marks count, besides root. */
   uids: readonly number[];
   /** Never in a tree, nor anything above it. */
   self: number;
 }
 
 /**
- * Everybody who belongs to a generation: its leader, what descends from it, its session, and whoever went off on its own
+ * Every process of a generation: its leader, what descends from it, its session, and every process that went off on its own
  * (setsid, double fork) but still carries the marks in its environment. Zombies are not counted: they run no more.
  */
 export const treeOf = (query: TreeQuery): Process[] => withSpare(() => lookForTree(query));

@@ -1,5 +1,5 @@
 /**
- * Takes the status of ended children that this process never started: orphans that came to us because we are PID 1 or a
+ * Takes the status of ended children that this process never started: orphaned processes that came to us because we are PID 1 or a
  * subreaper. The runtime waits only for its own children, and taking one of those from under it would break its promise,
  * so the ended one is looked at first (waitid with WNOWAIT) and taken only if it is a stranger.
  */

@@ -6,7 +6,7 @@ const AF_UNIX = 1;
 
 export type Notify = (...lines: string[]) => void;
 
-/** Undefined where nobody wants to hear. A supervisor that does not listen any more is no trouble of ours. */
+/** Undefined where no supervisor wants notifications. One that does not listen any more is not our fault. */
 export function notifierOf(socket: string | undefined): Notify | undefined {
   if (!socket || !/^[/@]./.test(socket)) return undefined;
   const address = addressOf(socket);

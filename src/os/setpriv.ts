@@ -60,7 +60,7 @@ export function canDieWithParent(): boolean {
   return setpriv !== null;
 }
 
-/** For `sh -c`, first of all: the parent, $1, may have died before the death signal was set, and then nobody would ever send it. */
+/** For `sh -c`, first of all: the parent, $1, may have died before the death signal was set, and then it would never be sent. */
 export const UNLESS_ORPHANED = '[ "$PPID" = "$1" ] || kill -9 $$; shift;';
 
 /** Words of a program that gets the signal when we die, however we do; where the kernel cannot be asked for it, the words alone. */

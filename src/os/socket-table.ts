@@ -1,5 +1,5 @@
 /**
- * Every socket behind an address, from the kernel: who listens there and how many connections wait to be accepted, which
+ * Every socket behind an address, from the kernel: what listens there and how many connections wait to be accepted, which
  * connections were accepted and how much in them is unread. Unix: a dump of sock_diag(7) (linux/unix_diag.h), which knows
  * the file that a socket was bound to, also after a rename. TCP: the same of linux/inet_diag.h, for /proc/net/tcp takes
  * 0.1 s where some ten thousand connections are in TIME_WAIT.
@@ -16,7 +16,7 @@ export interface SocketRow {
   /** 0 for a TCP connection that is not accepted yet. */
   inode: number;
   listening: boolean;
-  /** Of a listener: connections that nobody has accepted yet. Of a connection: bytes that nobody has read yet. */
+  /** Of a listener: connections that have not been accepted yet. Of a connection: bytes that have not been read yet. */
   waiting: number;
 }
 
@@ -76,7 +76,7 @@ export const AF_INET6 = 10;
 const IPPROTO_TCP = 6;
 export const ESTABLISHED = 1;
 const LISTEN = 10;
-/** What is listed: who listens, and what is connected. */
+/** What is listed: listeners and connections. */
 const STATES = (1 << ESTABLISHED) | (1 << LISTEN);
 export const SHOW_NAME = 1;
 const SHOW_VFS = 2;
@@ -191,7 +191,7 @@ export interface TcpListener {
   /** Of its local address, in network order. */
   host: Uint8Array;
   port: number;
-  /** Connections that nobody has accepted yet. */
+  /** Connections that have not been accepted yet. */
   waiting: number;
 }
 

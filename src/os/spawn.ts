@@ -118,7 +118,7 @@ function start(words: string[], { stdio, ...rest }: StartOptions): Subprocess {
   return child;
 }
 
-/** A child that the runtime waits for: nobody else may take its status. */
+/** A child that the runtime waits for: nothing else may take its status. */
 export const isOwnChild = (pid: number): boolean => ownChildren.has(pid);
 
 /** Throws HupwatchError with 127 where the command is not found and 126 where it cannot be run. */

@@ -4,7 +4,7 @@
  *
  * Where the user changes, setpriv still runs with our rights, and the command's variables may come from a file that its
  * user can write: LD_PRELOAD or PATH in it would make that user's code run as root. So setpriv gets only what our own
- * environment says, too; the rest travels under names that mean nothing to anybody, and gets its own after the change.
+ * environment says, too; the rest travels under names that mean nothing to any program, and gets its own after the change.
  */
 import { bytesOf, isPlainText } from "./byte-text.ts";
 import {

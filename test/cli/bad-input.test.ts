@@ -279,7 +279,7 @@ test("a line of the env file that says nothing is warned of, once for each gener
 });
 
 describe("a sub-command mistyped", () => {
-  const NOT_THERE = "install it, or give its path; the PATH has it not";
+  const NOT_THERE = "install it, or give its path: it is not on PATH";
   const rows: [words: string[], hint: string][] = [
     [["statsu"], `did you mean 'hupwatch status'? Else ${NOT_THERE}`],
     [["relod", "shop"], `did you mean 'hupwatch reload'? Else ${NOT_THERE}`],

@@ -59,7 +59,7 @@ const rows: [what: string, make: (path: string) => unknown, why: string][] = [
   ["no listeners", (path) => writeFileSync(path, state({}, { listeners: undefined })), STRANGE],
   ["an inode that is none", (path) => writeFileSync(path, state({}, {}, { inode: "1" })), STRANGE],
   ["a group that is none", (path) => writeFileSync(path, state({}, {}, { group: 1 })), STRANGE],
-  ["a named pipe", (path) => Bun.spawnSync(["mkfifo", path]), "it is no file"],
+  ["a named pipe", (path) => Bun.spawnSync(["mkfifo", path]), "it is not a file"],
   [
     "2 MiB",
     (path) => {

@@ -21,7 +21,7 @@ describe.each(["in a directory", "abstract"])("%s", (where) => {
     const socket = new NotifySocket(where === "abstract" ? undefined : directory.path, trust, realClock);
     const heard: Notification[] = [];
     const ignored: Sender[] = [];
-    socket.listen(
+    socket.subscribe(
       (message) => void heard.push(message),
       (sender) => void ignored.push(sender),
     );
