@@ -7,7 +7,7 @@ import { Control } from "../control/control.ts";
 import type { Subject } from "../control/status.ts";
 import { envFileWarning } from "../events/env-file-warning.ts";
 import { Hooks } from "../events/hooks.ts";
-import { logTo, publishTo } from "../events/publish.ts";
+import { type Consume, logTo, publishTo } from "../events/publish.ts";
 import type { Tell } from "../events/service-event.ts";
 import { Systemd, watchdogMsOf } from "../events/systemd.ts";
 import type { Snapshot } from "../generation/record.ts";
@@ -28,6 +28,7 @@ export class Audience implements Disposable {
   readonly #hooks: Hooks;
   readonly #guard: Guard | undefined;
   readonly #state: StateFile | undefined;
+  readonly #consumers: Consume[];
   readonly #recorders: ((snapshot: Snapshot) => void)[];
 
   constructor(private readonly prepared: Prepared) {
@@ -43,13 +44,14 @@ export class Audience implements Disposable {
     const notify = notifierOf(env.NOTIFY_SOCKET);
     const systemd = notify && new Systemd(notify, realOs.clock, watchdogMsOf(env, pid));
     this.#owned.use(systemd);
-    this.tell = publishTo([
+    this.#consumers = [
       logTo(log),
       ...(plan.envFile === undefined ? [] : [envFileWarning(plan.envFile, plan, log)]),
       this.#control.consume,
       this.#hooks.consume,
       ...(systemd ? [systemd.consume] : []),
-    ]);
+    ];
+    this.tell = publishTo(this.#consumers);
     this.#state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
     // When PID 1 ends, the kernel kills every process of its namespace (pid_namespaces(7)).
     const isGuarded = plan.killAtExit && pid !== 1;
@@ -60,6 +62,11 @@ export class Audience implements Disposable {
       ...(this.#guard ? [this.#guard.record] : []),
       this.#owned.use(idleGc(realOs.clock)).record,
     ];
+  }
+
+  /** It hears from now on, too. */
+  join(consume: Consume): void {
+    this.#consumers.push(consume);
   }
 
   readonly record = (snapshot: Snapshot): void => {

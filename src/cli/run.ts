@@ -64,5 +64,6 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   using pidfile = prepared.pidfile === undefined ? undefined : new PidFile(prepared.pidfile, process.pid);
   using held = await inheritance.hold();
   pidfile?.publish();
+  if (pidfile) audience.join(pidfile.consume);
   return await supervise(prepared, audience, held.give(), inheritance);
 }

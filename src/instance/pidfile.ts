@@ -2,6 +2,7 @@
 import { lstatSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { HupwatchError } from "../error.ts";
+import type { ServiceEvent } from "../events/service-event.ts";
 import { Place, readSmall } from "../os/place.ts";
 
 const PID_BYTES = 32;
@@ -17,12 +18,14 @@ export class PidFile implements Disposable {
   readonly #path: string;
   readonly #file: string;
   readonly #beside: string;
+  #isPublished = false;
 
   /** Throws HupwatchError. */
   constructor(
-    { path, chosenBy }: PidFilePlace,
+    private readonly place: PidFilePlace,
     private readonly pid: number,
   ) {
+    const { path, chosenBy } = place;
     this.#path = path;
     this.#file = basename(path);
     this.#beside = `${this.#file}.hupwatch-${pid}`;
@@ -44,7 +47,26 @@ export class PidFile implements Disposable {
 
   publish(): void {
     this.#try((place) => renameSync(place.at(this.#beside), place.at(this.#file)));
+    this.#isPublished = true;
   }
+
+  /**
+   * A server that knows no other place (nginx) writes its own pid there when it starts, and removes the file when it ends: put back after
+   * both. Never fails: the next time comes.
+   */
+  readonly consume = ({ event }: ServiceEvent): void => {
+    if (!this.#isPublished || (event !== "generation.ready" && event !== "generation.gone")) return;
+    try {
+      using place = Place.open(dirname(this.#path));
+      if (readSmall(place.at(this.#file), PID_BYTES)?.trim() === String(this.pid)) return;
+      const { chosenBy } = this.place;
+      if (chosenBy !== undefined) requireRights(place, this.#file, chosenBy);
+      writeFileSync(place.at(this.#beside), `${this.pid}\n`, { flag: "wx", mode: 0o644 });
+      renameSync(place.at(this.#beside), place.at(this.#file));
+    } catch {
+      // What is in the way the next start says.
+    }
+  };
 
   #try(step: (place: Place) => void): void {
     try {

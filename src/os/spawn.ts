@@ -2,9 +2,11 @@
  * Starts processes: a generation's command, in a session of its own, with listeners from descriptor 3 on, and LISTEN_PID
  * being its true pid (a pid is known only after the fork, so the trampoline sets it); helpers; and what is run to its end.
  */
+
 import { constants as numbers } from "node:os";
 import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
+import { close, pipe, readAvailable } from "./libc.ts";
 import { type Lookup, requireRunnable } from "./lookup.ts";
 import { birthOf, type Identity, processOf } from "./procfs.ts";
 import type { Account } from "./setpriv.ts";
@@ -155,16 +157,34 @@ export type Question = Pick<SpawnRequest, "argv" | "env" | "cwd" | "user" | "gro
 export function runToEnd(question: Question, timeoutMs: number) {
   requireRunnable(question);
   const { words, env } = trampoline(question);
-  const { stdout, stderr, exitCode, signalCode } = orExplain(question, () =>
-    Bun.spawnSync(words, {
-      cwd: question.cwd,
-      env,
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: timeoutMs,
-      maxBuffer: SAID_BYTES_MAX,
-    }),
-  );
-  return { stdout: stdout.toString(), stderr: stderr.toString(), exitCode, signal: signalCode };
+  // The runtime's own "pipe" is a socket, which a program cannot open as /dev/stderr: php-fpm's error_log.
+  const said = pipe();
+  try {
+    const { stdout, exitCode, signalCode } = orExplain(question, () =>
+      Bun.spawnSync(words, {
+        cwd: question.cwd,
+        env,
+        stdio: ["ignore", "pipe", said.write],
+        timeout: timeoutMs,
+        maxBuffer: SAID_BYTES_MAX,
+      }),
+    );
+    return { stdout: stdout.toString(), stderr: textIn(said.read), exitCode, signal: signalCode };
+  } finally {
+    for (const fd of Object.values(said)) close(fd);
+  }
+}
+
+/** Its processes that live on may still write: what is there now is what it said. */
+function textIn(pipe: number): string {
+  const buffer = new Uint8Array(SAID_BYTES_MAX);
+  let length = 0;
+  while (length < buffer.length) {
+    const read = readAvailable(pipe, buffer.subarray(length));
+    if (!read) break;
+    length += read;
+  }
+  return Buffer.from(buffer.subarray(0, length)).toString();
 }
 
 const SAID_BYTES_MAX = 4 * 1024 * 1024;

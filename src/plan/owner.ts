@@ -8,7 +8,7 @@ export interface Owner {
 }
 
 /** chown(2)'s "leave it as it is". */
-const UNCHANGED = 0xffffffff;
+export const UNCHANGED = 0xffffffff;
 
 /** A user without a group brings its own. Throws a usage error that names the value. */
 export function ownerOf(text: string, option: string): Owner {

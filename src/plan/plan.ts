@@ -2,7 +2,7 @@
 import { HupwatchError } from "../error.ts";
 import type { Check } from "../ready/check.ts";
 import { defaultCheck, parseCheck } from "../ready/parse.ts";
-import type { Handed, ServerTraits } from "../servers/adapter.ts";
+import type { Handed, ServerTraits, SocketOwner } from "../servers/adapter.ts";
 import { traitsOf } from "../servers/adapters.ts";
 import { programOf } from "../servers/reading/program.ts";
 import { isDueToLook } from "../servers/reading/running.ts";
@@ -13,7 +13,7 @@ import { PROBE, parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import { metricsNote } from "./metrics.ts";
 import { type Options, usage } from "./options.ts";
-import { ownerOf } from "./owner.ts";
+import { ownerOf, UNCHANGED } from "./owner.ts";
 import { learns, type RunPlan } from "./run-plan.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
 import { pathNote, releaseNote } from "./working-directory.ts";
@@ -31,7 +31,7 @@ export function planRun(options: Options): Planned {
   const account = { user: given.user, group: given.group, umask: given.umask };
   const env = generationEnvironment(given, ASKING, around.pid);
   const traits = traitsOf({ words: given.words, env, directory, account, look: around.look });
-  const sockets = asked.sockets ?? parseSpecs(traits.binds, options.here);
+  const sockets = withRights(asked.sockets ?? parseSpecs(traits.binds, options.here), traits, asked);
   const handover = chooseHandover(asked.handover, traits, sockets);
   const needsAddresses = sockets.length === 0 && handover !== "intercept" && asked.handover !== "none";
   const isUnknown = needsAddresses ? traits.unknownBinds : undefined;
@@ -183,10 +183,32 @@ function socketOptions(
   user: string | undefined,
 ): SocketOptions {
   const users = user === undefined ? [] : [ownerOf(user, "--user").uid];
-  const own =
-    bindsGiven || traits.socketOwner === undefined
-      ? undefined
-      : ownerOf(traits.socketOwner, "--socket-owner");
   const ipv6Only = !bindsGiven && traits.ipv6Only === true;
-  return { backlog, mode: socketMode ?? traits.socketMode, owner: socketOwner ?? own, users, ipv6Only };
+  const owner = socketOwner ?? serversOwner(traits.socketOwner);
+  return { backlog, mode: socketMode ?? traits.socketMode, owner, users, ipv6Only };
+}
+
+/** What the user says of all sockets comes before what the server does to one. */
+const withRights = (
+  sockets: readonly SocketSpec[],
+  { rightsOf = {} }: ServerTraits,
+  { socketMode, socketOwner }: Options["asked"],
+): SocketSpec[] =>
+  sockets.map((spec) => {
+    const { mode, owner } = rightsOf[spec.text] ?? {};
+    const own = socketOwner === undefined ? serversOwner(owner) : undefined;
+    if ((mode === undefined || socketMode !== undefined) && own === undefined) return spec;
+    const rights = {
+      ...(mode !== undefined && socketMode === undefined ? { mode } : {}),
+      ...(own ? { owner: own } : {}),
+    };
+    return { ...spec, rights };
+  });
+
+/** As its server says it: a user brings no group of its own. */
+function serversOwner(owner: SocketOwner | undefined): SocketOptions["owner"] {
+  if (owner?.user === undefined && owner?.group === undefined) return undefined;
+  const uid = owner.user === undefined ? UNCHANGED : ownerOf(owner.user, "socket owner").uid;
+  const gid = owner.group === undefined ? UNCHANGED : ownerOf(`:${owner.group}`, "socket owner").gid;
+  return { uid, gid };
 }

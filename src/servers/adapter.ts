@@ -38,6 +38,17 @@ export interface Quirk {
   link: string;
 }
 
+/** By name or number; what is left out stays as it is. */
+export interface SocketOwner {
+  user?: string | undefined;
+  group?: string | undefined;
+}
+
+export interface SocketRights {
+  mode?: number | undefined;
+  owner?: SocketOwner | undefined;
+}
+
 export interface ServerTraits {
   /** What it is and by what it was recognised. */
   server: string;
@@ -66,7 +77,9 @@ export interface ServerTraits {
   nonblocking?: boolean;
   /** What the server does to the Unix sockets it binds, where that is not the umask's business. */
   socketMode?: number;
-  socketOwner?: string;
+  socketOwner?: SocketOwner;
+  /** The same, for single ones of `binds`. */
+  rightsOf?: Readonly<Record<string, SocketRights>>;
   /**
    * Absolute: the pid file it was told to write. Its generations write elsewhere, so that whoever looks here finds the one
    * process that stays, hupwatch.

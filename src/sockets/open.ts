@@ -54,7 +54,9 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
       const cutover = cutoverOf(address, request.cutover);
       const path = throughLink(spec, address.path, request.options);
       const inherited = inheritedOf({ family: "unix", path });
-      const options = request.isLearned ? like(inherited, request.options) : request.options;
+      const options = request.isLearned
+        ? like(inherited, request.options)
+        : { ...request.options, ...spec.rights };
       const steered = new HeldUnix(spec, path, options, onRestored, inherited, request.boundBy);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }

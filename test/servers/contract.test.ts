@@ -293,29 +293,47 @@ test.skipIf(!existsSync("/usr/bin/puma"))(
     );
     const traits = read("puma -C p.rb", { PATH: process.env.PATH ?? "" }, dir.path);
     expect(traits.binds).toEqual(["127.0.0.1:81", "0.0.0.0:82"]);
-    expect(traits).toMatchObject({ asked: "puma was asked for its addresses" });
+    expect(traits).toMatchObject({ asked: "puma was asked for its config file" });
     expect(traits.unknownBinds).toBeUndefined();
   },
 );
 
+const UNICORN = "/usr/bin/unicorn";
 describe("addresses in unicorn's config file", () => {
-  test.each<[text: string, binds: string[], told: boolean]>([
-    ["listen 3000\n", ["0.0.0.0:3000"], false],
+  const env = { PATH: process.env.PATH ?? "" };
+  const readFile = (text: string) => {
+    using dir = tempDir();
+    writeFileSync(`${dir.path}/u.rb`, text);
+    return read("unicorn -c u.rb config.ru", env, dir.path);
+  };
+  test.each<[text: string, binds: string[]]>([
+    ["listen 3000\n", ["0.0.0.0:3000"]],
     [
       "listen 3000, backlog: 64 # the app\n  listen '127.0.0.1:81', tcp_nopush: true\n",
       ["0.0.0.0:3000", "127.0.0.1:81"],
-      false,
     ],
-    ["# listen 1\nworker_processes 2\n", ["0.0.0.0:8080"], false],
-    ["listen '/run/a.sock'\n", [], true],
-    ["listen 'a.sock', backlog: 64\nlisten(81)\n", ["0.0.0.0:81"], true],
-    ["listen ENV['X'] || 80\n", [], true],
-  ])("%j", (text, binds, told) => {
-    using dir = tempDir();
-    writeFileSync(`${dir.path}/u.rb`, text);
-    const traits = read("unicorn -c u.rb config.ru", {}, dir.path);
-    expect(traits.binds).toEqual(binds);
-    expect(traits.notes.some((note) => note.includes("is bound by unicorn itself"))).toBe(told);
+    ["# listen 1\nworker_processes 2\n", ["0.0.0.0:8080"]],
+  ])("%j", (text, binds) => {
+    const traits = readFile(text);
+    expect(traits).toMatchObject({ binds });
+    expect(traits).not.toHaveProperty("asked");
+  });
+  test.skipIf(!existsSync(UNICORN)).each<[text: string, binds: string[]]>([
+    ["listen '/run/a.sock'\n", ["unix:/run/a.sock"]],
+    ["listen '/run/a.sock', umask: 0007\nlisten(81)\n", ["unix:/run/a.sock", "0.0.0.0:81"]],
+    ["listen((ENV['X'] || 80).to_i)\n", ["0.0.0.0:80"]],
+  ])("unicorn is asked (needs unicorn): %j", (text, binds) => {
+    const traits = readFile(text);
+    expect(traits).toMatchObject({ binds, asked: "unicorn was asked for its config file" });
+    if (text.includes("umask"))
+      expect(traits.rightsOf).toMatchObject({ "unix:/run/a.sock": { mode: 0o770 } });
+    // The file's own lines are passed over, and all that it is handed is served.
+    expect(traits.take?.([]).words[1]).toBe("-e");
+  });
+  test.skipIf(!existsSync(UNICORN))("where it cannot be asked, that is told (needs unicorn)", () => {
+    expect(readFile("listen '/run/a.sock'\nraise 'no'\n").unknownBinds).toContain(
+      "unicorn could not be asked",
+    );
   });
 });
 
@@ -372,9 +390,9 @@ describe("what the user is told", () => {
   ])("what a config file of uWSGI binds by itself: %s", (words, text) => {
     using dir = tempDir();
     writeFileSync(`${dir.path}/${words.replace(/^-\S+ |:app$/g, "")}`, text);
-    const { notes, notesUnbound } = read(`uwsgi ${words}`, {}, dir.path);
-    expect(notes).toEqual([expect.stringMatching(/^a\.\w+ binds :80 by itself.*give :80 to --bind$/)]);
-    expect(notesUnbound).toEqual([]);
+    expect(read(`uwsgi ${words}`, {}, dir.path)).toMatchObject({
+      ...{ binds: [":80"], handover: "intercept", ready: "http" },
+    });
   });
 
   test.each([
@@ -386,12 +404,34 @@ describe("what the user is told", () => {
     expect(read(`uwsgi ${words}`, {}, dir.path).notesUnbound?.join()).toStartWith(note);
   });
 
-  test("an ini file of uWSGI that binds by itself, and one that takes what it is handed", () => {
+  // https://uwsgi-docs.readthedocs.io/en/latest/WSGIquickstart.html has such files.
+  test.each<[text: string, traits: object]>([
+    ["[uwsgi]\nhttp-socket = 127.0.0.1:80\n", { binds: ["127.0.0.1:80"], handover: "intercept" }],
+    [
+      "[uwsgi]\nsocket = %d%n.sock\n",
+      { binds: ["unix:DIR/a.sock"], handover: "intercept", ready: "connect" },
+    ],
+    ["[uwsgi]\nhttp11-socket = :80\n", { binds: [":80"], handover: "intercept" }],
+    ["[uwsgi]\nfastcgi-socket = /f.sock\n", { binds: ["unix:/f.sock"], handover: "intercept" }],
+    ["[uwsgi]\nbase = /srv\nsocket = %(base)/a.sock\n", { binds: ["unix:/srv/a.sock"] }],
+    ["[uwsgi]\nsocket = $(SOCK)\n", { binds: ["unix:/env.sock"] }],
+    ["[uwsgi]\ninclude = b.ini\n", { binds: [":81"], handover: "intercept" }],
+    ["[uwsgi]\nsocket = %h.sock\n", { binds: [], unknownBinds: expect.stringContaining("a.ini has") }],
+    ["[uwsgi]\nif-env = X\nsocket = :80\n", { unknownBinds: expect.stringContaining("'if-env'") }],
+    [
+      "[uwsgi]\nsocket = /a.sock\nchmod-socket = 660\nchown-socket = www-data:\n",
+      { socketMode: 0o660, socketOwner: { user: "www-data" } },
+    ],
+  ])("what an ini file of uWSGI says: %j", (text, traits) => {
     using dir = tempDir();
-    writeFileSync(`${dir.path}/a.ini`, "[uwsgi]\nhttp-socket = 127.0.0.1:80\n");
-    expect(read("uwsgi --ini a.ini", {}, dir.path).notes.join()).toMatch(
-      /a\.ini binds 127\.0\.0\.1:80 by itself/,
-    );
+    writeFileSync(`${dir.path}/a.ini`, text);
+    writeFileSync(`${dir.path}/b.ini`, "[uwsgi]\nhttp-socket = :81\n");
+    const wanted = JSON.stringify(traits).includes("DIR") ? { binds: [`unix:${dir.path}/a.sock`] } : traits;
+    expect(read("uwsgi --ini a.ini", { SOCK: "/env.sock" }, dir.path)).toMatchObject(wanted);
+  });
+
+  test("an ini file of uWSGI that takes what it is handed", () => {
+    using dir = tempDir();
     writeFileSync(`${dir.path}/a.ini`, "[uwsgi]\nsocket = fd://3\n");
     const traits = read("uwsgi a.ini", {}, dir.path);
     expect(traits.notes).toEqual([]);

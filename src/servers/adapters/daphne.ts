@@ -43,6 +43,8 @@ export const daphne: ServerAdapter = {
       drain: "none: it cancels every running request at TERM and INT",
       words,
       take: (sockets) => take(found, sockets),
+      // twisted/internet/unix.py, Port: mode=0o666.
+      socketMode: 0o666,
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),

@@ -120,7 +120,7 @@ const autoInt = (text: string): number => (/^0\d/.test(text) ? Number.parseInt(t
 
 function traits(command: Recognised, program: Program, settings: GunicornSettings): ServerTraits {
   const base = settings.chdir ? resolve(command.directory, settings.chdir) : command.directory;
-  const owner = [settings.user ?? "", settings.group ?? ""].join(":");
+  const { user, group } = settings;
   const pidfile = settings.pidfile && !isOwn(settings.pidfile) ? resolve(base, settings.pidfile) : undefined;
   return {
     server: command.title,
@@ -136,7 +136,7 @@ function traits(command: Recognised, program: Program, settings: GunicornSetting
     words: ownWords(command, program, settings),
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
     socketMode: 0o777 & ~settings.umask,
-    ...(owner === ":" ? {} : { socketOwner: owner }),
+    ...(user === undefined && group === undefined ? {} : { socketOwner: { user, group } }),
     ...(pidfile ? { pidfile, generationPidfile: `${pidfile}.{gen}` } : {}),
     quirks: settings.controlSocket === "default" ? [...QUIRKS, NO_CONTROL_SOCKET] : QUIRKS,
     notes: [...runnerNotes(command), ...notes(settings, pidfile)],

@@ -1,7 +1,11 @@
 /** HAProxy takes descriptors where its configuration says `bind fd@3`; that cannot be said in its words. USR1 is its soft stop. */
+
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import type { ServerAdapter } from "../adapter.ts";
-import { hasFlag } from "../reading/options.ts";
-import { recognise } from "../reading/recognise.ts";
+import { generationPidfile } from "../reading/generation-files.ts";
+import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
+import { type Recognised, recognise } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const haproxy: ServerAdapter = {
@@ -10,7 +14,11 @@ export const haproxy: ServerAdapter = {
   read(command) {
     const found = recognise(command, "HAProxy", /^haproxy$/);
     if (!found) return undefined;
-    const { args, words, title } = found;
+    const { front, args, title, directory } = found;
+    const text = configOf(found);
+    // It writes one below a master only, and words come before the configuration.
+    const file = lastValueOf(args, "-p") ?? /^\s*pidfile\s+(\S+)/m.exec(text)?.[1];
+    const pid = generationPidfile(file, directory);
     return {
       server: title,
       binds: [],
@@ -18,10 +26,13 @@ export const haproxy: ServerAdapter = {
       ready: "connect",
       stop: "USR1/60s/KILL",
       drain: "for ever unless hard-stop-after says less, so hupwatch's 60 s",
-      words,
+      words: pid.own === undefined ? found.words : [...front, ...without(args, ["-p"]), "-p", pid.own],
+      ...pid.traits,
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),
+        ...pid.notes,
+        ...statsNotes(text),
         ...(hasFlag(args, "-D") ? ["-D makes HAProxy leave hupwatch: drop it"] : []),
       ],
       notesUnbound: [
@@ -30,6 +41,25 @@ export const haproxy: ServerAdapter = {
     };
   },
 };
+
+/** As far as `-f` names files. */
+const configOf = ({ args, directory }: Recognised): string =>
+  valuesOf(args, "-f")
+    .map((file) => {
+      try {
+        return readFileSync(resolve(directory, file), "utf8");
+      } catch {
+        return ""; // HAProxy itself says it better
+      }
+    })
+    .join("\n");
+
+/** The newest copy takes its path, and a copy that is rolled back leaves it dead. */
+const statsNotes = (text: string): string[] =>
+  [...text.matchAll(/^\s*stats\s+socket\s+(\/\S+)/gm)].map(
+    ([, path = ""]) =>
+      `two copies fight over the stats socket ${path}: write stats socket "${path}.$\{HUPWATCH_GENERATION}"`,
+  );
 
 const QUIRKS = [
   {

@@ -11,6 +11,11 @@ export interface HypercornSettings {
   tls: boolean;
   /** Seconds. */
   gracefulTimeout: number;
+  umask?: number;
+  /** By number, as hypercorn wants them. */
+  user?: number;
+  group?: number;
+  pidfile?: string;
 }
 
 /** As hypercorn/__main__.py _load_config does. A `python:` module is imported from where hypercorn starts. */
@@ -25,6 +30,9 @@ print()
 print(${JSON.stringify(MARK)} + json.dumps({
     "bind": c.bind, "others": c.insecure_bind + c.quic_bind,
     "tls": c.certfile is not None, "gracefulTimeout": c.graceful_timeout,
+    **{name: value for name, value in (
+        ("umask", c.umask), ("user", c.user), ("group", c.group), ("pidfile", c.pid_path)
+    ) if value is not None},
 }))
 `;
 

@@ -4,6 +4,7 @@
  */
 import { descriptorOf } from "../../sockets/handover.ts";
 import type { Handed, ServerAdapter } from "../adapter.ts";
+import { generationPidfile } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
@@ -17,10 +18,10 @@ const GRACEFUL_TIMEOUT = 3;
 const SPELLING: Spelling = {
   longs: [
     ...["--bind", "--config", "--graceful-timeout", "--umask", "--certfile", "--pid", "--reload"],
-    ...["--insecure-bind", "--quic-bind"],
+    ...["--insecure-bind", "--quic-bind", "--user", "--group"],
   ],
   flags: "h",
-  dropsEquals: "bcmp",
+  dropsEquals: "bcmpug",
 };
 
 export const hypercorn: ServerAdapter = {
@@ -29,18 +30,24 @@ export const hypercorn: ServerAdapter = {
   read(command) {
     const found = recognise(command, "hypercorn", /^hypercorn$/, SPELLING);
     if (!found) return undefined;
-    const { args, words, title } = found;
+    const { front, args, title } = found;
     const given = valuesOf(args, "--bind", "-b");
     const config = lastValueOf(args, "--config", "-c");
     const told = config === undefined ? undefined : askHypercorn(found, config);
     const settings = told && "unasked" in told ? undefined : told;
     // A bind in the words beats those of a config file.
+    const pid = generationPidfile(lastValueOf(args, "--pid", "-p") ?? settings?.pidfile, found.directory);
+    // Words beat the config file.
+    const ownArgs =
+      pid.own === undefined ? args : withMore(without(args, ["--pid", "-p"]), ["--pid", pid.own]);
     const own = config === undefined ? ["127.0.0.1:8000"] : (settings?.bind ?? []);
     const binds = given.length > 0 ? given : own;
     const limit = Number(
       lastValueOf(args, "--graceful-timeout") ?? settings?.gracefulTimeout ?? GRACEFUL_TIMEOUT,
     );
-    const umask = lastValueOf(args, "--umask", "-m");
+    const umask = lastValueOf(args, "--umask", "-m") ?? settings?.umask;
+    const user = lastValueOf(args, "--user", "-u") ?? settings?.user;
+    const group = lastValueOf(args, "--group", "-g") ?? settings?.group;
     return {
       server: title,
       binds: binds.map((bind) => specOf(bind, found.directory)),
@@ -49,11 +56,16 @@ export const hypercorn: ServerAdapter = {
       ready: lastValueOf(args, "--certfile") === undefined && !settings?.tls ? "http" : "connect",
       stop: `TERM/${limit + 30}s/KILL`,
       drain: `${limit} s (--graceful-timeout), then it cuts requests`,
-      words,
-      take: (sockets) => take(found, sockets),
-      ...(umask === undefined ? {} : { socketMode: 0o777 & ~Number.parseInt(umask, 10) }),
+      words: [...front, ...ownArgs],
+      take: (sockets) => take({ ...found, args: ownArgs }, sockets),
+      ...pid.traits,
+      ...(umask === undefined ? {} : { socketMode: 0o777 & ~Number(umask) }),
+      // config.py: one alone changes nothing.
+      ...(user === undefined || group === undefined
+        ? {}
+        : { socketOwner: { user: `${user}`, group: `${group}` } }),
       quirks: QUIRKS,
-      notes: notes(found, settings?.others ?? []),
+      notes: [...notes(found, settings?.others ?? []), ...pid.notes],
       ...(told && "unasked" in told && given.length === 0
         ? {
             unknownBinds: `what ${config} binds is not known, since hypercorn could not be asked: ${told.unasked}`,
@@ -86,8 +98,6 @@ function notes(found: Recognised, others: readonly string[]): string[] {
     told.push(
       `${address}, of its config file, is bound by hypercorn itself, and two copies cannot: leave it out`,
     );
-  if (lastValueOf(args, "--pid", "-p") !== undefined)
-    told.push("every copy writes the same --pid file: leave it out and use hupwatch's --pidfile");
   if (hasFlag(args, "--reload")) told.push("--reload restarts past hupwatch: for development only");
   return told;
 }

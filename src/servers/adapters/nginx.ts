@@ -3,11 +3,15 @@
  * them on, and then does not daemonize. Each is matched to a `listen` by its address: a port matches, a generation's own
  * Unix path cannot. QUIT is graceful, TERM and INT are not.
  */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { HupwatchError } from "../../error.ts";
 import { descriptorOf } from "../../sockets/handover.ts";
 import type { SocketSpec } from "../../sockets/spec.ts";
 import type { ServerAdapter } from "../adapter.ts";
-import { recognise } from "../reading/recognise.ts";
+import { sharedPidfileNote } from "../reading/generation-files.ts";
+import { lastValueOf, valuesOf } from "../reading/options.ts";
+import { type Recognised, recognise } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 
 export const nginx: ServerAdapter = {
@@ -23,6 +27,7 @@ export const nginx: ServerAdapter = {
     const found = recognise(command, "nginx", /^(nginx|openresty|angie|freenginx)$/);
     if (!found) return undefined;
     const { words, title } = found;
+    const pidfile = pidfileOf(found);
     return {
       server: title,
       // Its addresses stand in nginx.conf, which only nginx can read.
@@ -33,15 +38,32 @@ export const nginx: ServerAdapter = {
       drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
       words,
       nonblocking: true,
+      ...(pidfile === undefined ? {} : { pidfile }),
       take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
       quirks: QUIRKS,
-      notes: runnerNotes(found),
+      notes: [...runnerNotes(found), ...(pidfile === undefined ? [] : [sharedPidfileNote(pidfile)])],
       notesUnbound: [
         "each port of nginx.conf has to be given to hupwatch by --bind, written as 'listen' has it",
       ],
     };
   },
 };
+
+/** `pid` of the words' -g or of the configuration; one that is not absolute only nginx can place. */
+function pidfileOf({ args, directory }: Recognised): string | undefined {
+  const config = resolve(directory, lastValueOf(args, "-c") ?? "/etc/nginx/nginx.conf");
+  const texts = [...valuesOf(args, "-g"), textOf(config)];
+  const found = texts.map((text) => /(?:^|[;\n])\s*pid\s+(\/[^\s;]+)\s*;/.exec(text)?.[1]);
+  return found.find((path) => path !== undefined);
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // nginx itself says it better
+  }
+}
 
 function inherited(sockets: readonly SocketSpec[]): string {
   const unix = sockets.find((s) => s.address.kind === "unix" || s.address.kind === "abstract");
@@ -62,7 +84,7 @@ const QUIRKS = [
     link: "https://github.com/nginx/nginx/blob/master/src/core/ngx_connection.c",
   },
   {
-    what: "every copy writes the pid file of nginx.conf, and the one that ends removes it",
+    what: "every copy writes the pid file of nginx.conf, and the one that ends removes it: hupwatch puts its own pid there again",
     link: "https://nginx.org/en/docs/control.html",
   },
 ];

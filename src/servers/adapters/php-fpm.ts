@@ -1,32 +1,41 @@
 /**
  * php-fpm takes descriptors by its own FPM_SOCKETS="ADDRESS=3,..." (fpm_sockets.c), matched to a pool's `listen` as it is
- * written there. It unlinks a Unix address at its exit, so a generation must know its socket by the generation's own path.
+ * written there. It unlinks a Unix address at its exit, so a generation must know its socket by the generation's own path
+ * (HUPWATCH_SOCKET), or its calls are answered (interception): then its configuration stays as it is.
  */
+import { resolve } from "node:path";
 import { descriptorOf } from "../../sockets/handover.ts";
 import type { SocketSpec } from "../../sockets/spec.ts";
-import type { Handed, ServerAdapter } from "../adapter.ts";
-import { hasFlag } from "../reading/options.ts";
-import { recognise } from "../reading/recognise.ts";
+import type { Handed, ServerAdapter, ServerTraits } from "../adapter.ts";
+import { sharedPidfileNote } from "../reading/generation-files.ts";
+import { hasFlag, lastValueOf } from "../reading/options.ts";
+import { recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
+import { ASKED_SOCKET, askPhpFpm, type Pool } from "./php-fpm-settings.ts";
 
 export const phpFpm: ServerAdapter = {
   name: "php-fpm",
   shown: [
     {
       server: "php-fpm",
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: as its configuration has it
-      takes: "`FPM_SOCKETS=`, and `--bind`; a Unix pool has `listen = ${HUPWATCH_SOCKET}`",
+      takes:
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: as its configuration has it
+        "the pools' own addresses, intercepted; or `FPM_SOCKETS=`, with `listen = ${HUPWATCH_SOCKET}` and `--bind`",
       stopped: "QUIT",
     },
   ],
   read(command) {
     const found = recognise(command, "php-fpm", /^php-fpm[0-9.]*$/);
     if (!found) return undefined;
-    const { args, words, title } = found;
+    const { args, words, title, directory } = found;
+    const settings = askPhpFpm(found);
+    // Its configuration comes before its words, so that no generation can have a file of its own.
+    const asked = settings?.pidfile ?? lastValueOf(args, "--pid", "-g");
+    const pidfile = asked === undefined ? undefined : resolve(directory, asked);
     return {
       server: title,
-      binds: [],
-      handover: "argv",
+      ...addressesOf(settings?.pools ?? [], directory),
+      ...(pidfile === undefined ? {} : { pidfile }),
       // It speaks FastCGI.
       ready: "connect",
       stop: "QUIT/60s/KILL",
@@ -36,6 +45,7 @@ export const phpFpm: ServerAdapter = {
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),
+        ...(pidfile === undefined ? [] : [sharedPidfileNote(pidfile)]),
         ...(hasFlag(args, "--nodaemonize", "-F") ? [] : ["-F keeps php-fpm below hupwatch: add it"]),
       ],
       notesUnbound: [
@@ -44,6 +54,35 @@ export const phpFpm: ServerAdapter = {
     };
   },
 };
+
+/** Pools that bind by themselves are intercepted; those that have HUPWATCH_SOCKET take what `--bind` holds. */
+function addressesOf(
+  pools: readonly Pool[],
+  directory: string,
+): Pick<ServerTraits, "binds" | "handover" | "socketMode" | "socketOwner" | "rightsOf"> {
+  const rights = ({ mode, owner, group }: Pool) => ({
+    mode: Number.parseInt(mode, 8),
+    owner: { user: owner, group },
+  });
+  const [handed] = pools.filter(({ listen }) => listen === ASKED_SOCKET);
+  if (handed || pools.length === 0) {
+    const { mode, owner } = handed ? rights(handed) : {};
+    return {
+      ...{ binds: [], handover: "argv" },
+      ...(mode === undefined ? {} : { socketMode: mode }),
+      ...(owner === undefined ? {} : { socketOwner: owner }),
+    };
+  }
+  const binds = pools.map((pool) => [specOf(pool.listen, directory), rights(pool)] as const);
+  return { binds: binds.map(([bind]) => bind), handover: "intercept", rightsOf: Object.fromEntries(binds) };
+}
+
+/** fpm_sockets.c: a bare port is both families, and so is `*`. */
+function specOf(listen: string, directory: string): string {
+  if (listen.includes("/")) return unixSpec(listen, directory);
+  const [, host = "", port = listen] = /^(.*):(\d+)$/.exec(listen) ?? [];
+  return tcpSpec(host === "" || host === "*" ? "::" : host, port);
+}
 
 function take(words: readonly string[], sockets: readonly SocketSpec[]): Handed {
   const listed = sockets.map((s, i) => `{socket:${s.name}}=${descriptorOf(i)}`).join(",");

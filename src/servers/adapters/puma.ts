@@ -5,17 +5,21 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { ServerAdapter } from "../adapter.ts";
+import type { ServerAdapter, SocketRights } from "../adapter.ts";
 import { firstAddress, loopbackAddresses } from "../reading/addresses.ts";
+import { generationPidfile, isOwn } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
 import { type Recognised, recognise, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 import type { Spelling } from "../reading/spelling.ts";
-import { askPuma } from "./puma-settings.ts";
+import { askPuma, type PumaSettings } from "./puma-settings.ts";
 
 /** optparse (puma/cli.rb). */
 const SPELLING: Spelling = {
-  longs: ["--bind", "--port", "--pidfile", "--control-url", "--no-config", "--config", "--environment"],
+  longs: [
+    ...["--bind", "--port", "--pidfile", "--state", "--control-url", "--control-token"],
+    ...["--no-config", "--config", "--environment"],
+  ],
   flags: "qv",
 };
 
@@ -25,8 +29,10 @@ export const puma: ServerAdapter = {
   read(command) {
     const found = recognise(command, "puma", /^puma$/, SPELLING);
     if (!found) return undefined;
-    const { front, args, words, title } = found;
-    const { binds, unknown } = bindsOf(found);
+    const { front, title } = found;
+    const { binds, unknown, settings, unasked } = bindsOf(found);
+    const own = ownFiles(found, settings);
+    const { args } = own;
     return {
       server: title,
       binds: binds.flatMap((bind) => specsOf(bind, found.directory)),
@@ -35,7 +41,8 @@ export const puma: ServerAdapter = {
       ready: binds.some((b) => b.startsWith("ssl:")) ? "connect" : "http",
       stop: "TERM/60s/KILL",
       drain: "for ever (force_shutdown_after), so hupwatch's 60 s",
-      words,
+      words: [...front, ...args],
+      ...own.traits,
       take: () => ({
         // The URIs of TLS carry the certificates: those binds must stay to be matched by address.
         words: [
@@ -48,16 +55,17 @@ export const puma: ServerAdapter = {
           ),
         ],
       }),
+      rightsOf: Object.fromEntries(
+        binds.flatMap((bind) => specsOf(bind, found.directory).map((spec) => [spec, rightsOf(bind)])),
+      ),
       ...(unknown === undefined ? {} : { unknownBinds: unknown }),
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),
-        ...(lastValueOf(args, "--pidfile") === undefined
+        ...own.notes,
+        ...(unasked === undefined
           ? []
-          : ["every copy writes the same --pidfile: leave it out and use hupwatch's --pidfile"]),
-        ...(hasFlag(args, "--control-url")
-          ? ["two copies cannot share a --control-url: leave it out, or put {gen} into its path"]
-          : []),
+          : [`whether two copies would fight over a pid file or a control app is not known: ${unasked}`]),
       ],
     };
   },
@@ -67,6 +75,9 @@ interface Binds {
   binds: string[];
   /** Why they are not known: the file has addresses that only Ruby can tell, and did not. */
   unknown?: string;
+  /** What was asked of puma; why it could not be asked. */
+  settings?: PumaSettings | undefined;
+  unasked?: string | undefined;
 }
 
 /** The words beat the config file (Puma::Configuration's layers); without either it is 0.0.0.0:9292. */
@@ -78,15 +89,69 @@ function bindsOf(found: Recognised): Binds {
   ];
   const config = configOf(args, env, directory);
   const known = (binds: string[]): Binds => ({ binds: binds.length > 0 ? binds : ["tcp://0.0.0.0:9292"] });
-  if (words.length > 0 || config === undefined) return known(words);
-  const lines = readFileSync(config, "utf8").match(/^\s*(bind|port|ssl_bind)\b.*$/gm) ?? [];
-  const binds = lines.map((line) => literal(line.trim(), env)).filter((bind) => bind !== undefined);
-  if (binds.length === lines.length) return known(binds);
-  const told = askPuma(found, config);
-  if (!("unasked" in told)) return known(told);
+  if (config === undefined) return known(words);
+  const text = readFileSync(config, "utf8");
+  const lines = text.match(/^\s*(bind|port|ssl_bind)\b.*$/gm) ?? [];
+  const literals = lines.map((line) => literal(line.trim(), env)).filter((bind) => bind !== undefined);
+  const isLiteral = words.length > 0 || literals.length === lines.length;
+  const told = isLiteral && !OWN_FILES.test(text) ? undefined : askPuma(found, config);
+  const settings = told && "unasked" in told ? undefined : told;
+  const unasked = told && "unasked" in told ? told.unasked : undefined;
+  if (words.length > 0) return { ...known(words), settings, unasked };
+  if (isLiteral) return { ...known(literals), settings, unasked };
+  if (settings) return { ...known(settings.binds), settings };
   return {
     binds: [],
-    unknown: `${config} computes its addresses, and puma could not be asked for them: ${told.unasked}`,
+    unknown: `${config} computes its addresses, and puma could not be asked for them: ${unasked}`,
+  };
+}
+
+/** Lines of a config file by which two copies would fight. */
+const OWN_FILES = /^\s*(pidfile|state_path|activate_control_app|load)\b/m;
+
+/** Words beat the config file: a pid file, a state file and a control socket of each generation's own. */
+function ownFiles(found: Recognised, settings: PumaSettings | undefined) {
+  const { args, directory } = found;
+  const pid = generationPidfile(lastValueOf(args, "--pidfile") ?? settings?.pidfile, directory);
+  const state = lastValueOf(args, "--state", "-S") ?? settings?.state;
+  const url = lastValueOf(args, "--control-url") ?? settings?.control?.url;
+  const { more, notes } = ownControl(url, hasFlag(args, "--control-url") ? undefined : settings?.control);
+  const others = without(
+    args,
+    ...(pid.own === undefined ? [] : [["--pidfile"] as const]),
+    ...(more.length === 0 ? [] : [["--control-url"] as const]),
+  );
+  const words = [...more, ...(pid.own === undefined ? [] : ["--pidfile", pid.own])];
+  if (state !== undefined && !isOwn(state) && !isNumbered(state)) {
+    words.push("--state", `${state}.{gen}`);
+    notes.push(
+      `two copies would fight over the state file ${state}: each generation's is ${state}.N, for pumactl -S`,
+    );
+  }
+  return { args: withMore(others, words), traits: pid.traits, notes: [...pid.notes, ...notes] };
+}
+
+/** The file makes a name of its own for each generation: it was asked for none. */
+const isNumbered = (path: string): boolean => /(^|[^0-9])0([^0-9]|$)/.test(path);
+
+/** `control` is that of the config file. A socket of its own for each; a token that a file names is not put into words, which everybody can read. */
+function ownControl(
+  url: string | undefined,
+  control: PumaSettings["control"],
+): { more: string[]; notes: string[] } {
+  if (url === undefined || url === "auto" || isOwn(url)) return { more: [], notes: [] };
+  const path = /^unix:\/\/([^?]*)/.exec(url)?.[1];
+  if (path === undefined || control?.token === "named")
+    return {
+      more: [],
+      notes: [
+        `two copies cannot both bind the control app ${url}, and each swap would be rolled back: write activate_control_app "unix:///path/pumactl.#{ENV["HUPWATCH_GENERATION"]}.sock"`,
+      ],
+    };
+  const own = `unix://${path}.{gen}`;
+  return {
+    more: ["--control-url", own, ...(control?.token === "none" ? ["--control-token", "none"] : [])],
+    notes: [`two copies would fight over the control socket ${path}: each generation's is ${path}.N`],
   };
 }
 
@@ -120,6 +185,14 @@ function specsOf(uri: string, directory: string): string[] {
     /^(?:tcp|ssl):\/\/(\[[^\]]*\]|[^:?/]*)(?::(\d+))?/.exec(uri) ?? [];
   if (host === "localhost") return loopbackAddresses(port);
   return [firstAddress(host === "*" ? "" : host, port)];
+}
+
+/** binder.rb add_unix_listener: umask 0 unless told, and a mode comes after it; the mode is octal, the umask only with a 0 before it. */
+function rightsOf(uri: string): SocketRights {
+  const parameters = new URLSearchParams(/\?(.*)$/.exec(uri)?.[1] ?? "");
+  const [umask, mode] = [parameters.get("umask") ?? "0", parameters.get("mode")];
+  if (mode) return { mode: Number.parseInt(mode, 8) & 0o777 };
+  return { mode: 0o777 & ~(umask.startsWith("0") ? Number.parseInt(umask, 8) : Number(umask)) };
 }
 
 const QUIRKS = [

@@ -6,10 +6,12 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ServerAdapter } from "../adapter.ts";
 import { firstAddress } from "../reading/addresses.ts";
+import { generationPidfile } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 import type { Spelling } from "../reading/spelling.ts";
+import { askUnicorn, type UnicornSettings } from "./unicorn-settings.ts";
 
 /** Seconds that a request may take before a worker is killed (configurator.rb DEFAULTS). */
 const TIMEOUT = 60;
@@ -22,40 +24,104 @@ const SPELLING: Spelling = {
 
 export const unicorn: ServerAdapter = {
   name: "unicorn",
-  shown: [{ server: "unicorn", takes: "LISTEN_FDS in place of `-l`, `-o`, `-p`", stopped: "QUIT" }],
+  shown: [
+    {
+      server: "unicorn",
+      takes: "LISTEN_FDS in place of `-l`, `-o`, `-p` and of the config file's `listen`",
+      stopped: "QUIT",
+    },
+  ],
   read(command) {
     const found = recognise(command, "unicorn", /^unicorn(_rails)?$/, SPELLING);
     if (!found) return undefined;
-    const { front, args, words, title } = found;
+    const { front, args, title, directory } = found;
+    const config = configOf(found);
+    const pid = generationPidfile(config.settings?.pid, directory);
+    const own = config.isForked ? ["-e", prelude(config), ...args] : args;
     return {
       server: title,
-      binds: bindsOf(found),
+      binds: bindsOf(found, config),
       handover: "systemd",
       takesExtraListener: () => true,
       ready: "http",
       stop: `QUIT/${TIMEOUT + 30}s/KILL`,
       drain: `${TIMEOUT} s for a request (timeout), then its worker is killed`,
-      words,
+      words: [...front, ...own],
       take: () => ({
-        words: [...front, ...without(args, ["--listen", "-l"], ["--port", "-p"], ["--host", "-o"])],
+        words: [...front, ...without(own, ["--listen", "-l"], ["--port", "-p"], ["--host", "-o"])],
       }),
+      ...pid.traits,
+      // socket_helper.rb bind_listen: umask 0, unless the config file has another one for a listen.
+      socketMode: 0o777,
+      rightsOf: Object.fromEntries(
+        (config.settings?.listens ?? []).map(({ address, umask }) => [
+          specOf(address, directory),
+          { mode: 0o777 & ~umask },
+        ]),
+      ),
+      ...(config.unknown === undefined ? {} : { unknownBinds: config.unknown }),
       quirks: QUIRKS,
-      notes: notes(found),
+      notes: [...runnerNotes(found), ...pid.notes, ...notes(found)],
     };
   },
 };
 
-/** What the words say and what the config file says add up (configurator.rb listen). */
-function bindsOf(found: Recognised): string[] {
+/**
+ * Evaluated before the config file is: what that listens at, the sockets that it is handed are; and its pid file gets the generation's
+ * number (configurator.rb listen, pid), unless the file gives it one. A pid file of another generation is "Already running".
+ */
+const prelude = ({ numbersItself }: Config): string =>
+  [
+    'require "unicorn"',
+    "Unicorn::Configurator.prepend(Module.new {",
+    "  def listen(*); end",
+    ...(numbersItself ? [] : ['  def pid(path); super(path && "#{path}.{gen}"); end']),
+    "})",
+  ].join("\n");
+
+interface Config {
+  /** Literal ones of the file where it was not asked. */
+  listens: string[];
+  settings?: UnicornSettings;
+  unknown?: string;
+  /** It has lines by which two copies would fight. */
+  isForked: boolean;
+  /** It has HUPWATCH_GENERATION in it. */
+  numbersItself: boolean;
+}
+
+/** It is asked only where it says more than ports: the rest a look can read. */
+function configOf(found: Recognised): Config {
   const { args, directory } = found;
+  const name = lastValueOf(args, "--config-file", "-c");
+  const path = name && resolve(directory, name);
+  const text = path && existsSync(path) ? readFileSync(path, "utf8") : "";
+  const literals = listensIn(text);
+  const ports = literals.filter((listen) => listen !== undefined && isPort(listen)) as string[];
+  const numbersItself = text.includes("HUPWATCH_GENERATION");
+  const hasPid = /^\s*pid\b/m.test(text) && !numbersItself;
+  const config = { isForked: hasPid || ports.length < literals.length, numbersItself };
+  if (!path || !config.isForked) return { listens: ports, ...config };
+  const told = askUnicorn(found, path);
+  if ("unasked" in told) {
+    const unknown = `what ${name} says is not known, since unicorn could not be asked: ${told.unasked}`;
+    return { listens: ports, unknown, ...config };
+  }
+  const { pid, ...settings } = told;
+  return {
+    listens: told.listens.map(({ address }) => address),
+    settings: numbersItself ? settings : told,
+    ...config,
+  };
+}
+
+/** What the words say and what the config file says add up (configurator.rb listen). */
+function bindsOf({ args, directory }: Recognised, config: Config): string[] {
   const listens = valuesOf(args, "--listen", "-l").map((l) => specOf(l, directory));
   const [host, port] = [lastValueOf(args, "--host", "-o"), lastValueOf(args, "--port", "-p")];
   if (host !== undefined || port !== undefined) listens.push(firstAddress(host ?? "", port ?? 8080));
-  const { text } = configOf(found);
-  const own = listensIn(text);
-  // A port that it was handed it does not bind again (http_server.rb inherit_listeners!); a path of a generation is another one.
-  listens.push(...own.flatMap((listen) => (listen && isPort(listen) ? [specOf(listen, directory)] : [])));
-  return listens.length + own.length > 0 ? listens : ["0.0.0.0:8080"];
+  listens.push(...config.listens.map((listen) => specOf(listen, directory)));
+  return listens.length > 0 || config.unknown !== undefined ? [...new Set(listens)] : ["0.0.0.0:8080"];
 }
 
 /** Of each `listen` the literal, or undefined where only Ruby can tell. */
@@ -66,12 +132,6 @@ const listensIn = (text: string): (string | undefined)[] =>
 
 const isPort = (listen: string) => /^([^/]*:)?\d+$/.test(listen) && !listen.startsWith("unix:");
 
-function configOf({ args, directory }: Recognised): { name?: string; text: string } {
-  const name = lastValueOf(args, "--config-file", "-c");
-  const path = name && resolve(directory, name);
-  return path && existsSync(path) ? { name, text: readFileSync(path, "utf8") } : { text: "" };
-}
-
 /** configurator.rb expand_addr: a bare number is a port, what has a slash or a ~ is a path. */
 function specOf(address: string, directory: string): string {
   const path = address.replace(/^unix:/, "");
@@ -81,21 +141,8 @@ function specOf(address: string, directory: string): string {
   return firstAddress(host === "*" ? "" : host, port);
 }
 
-function notes(found: Recognised): string[] {
-  const { args } = found;
-  const told = runnerNotes(found);
-  const { name, text } = configOf(found);
-  if (listensIn(text).some((listen) => !listen || !isPort(listen)))
-    told.push(
-      `a path or a computed address behind 'listen' in ${name} is bound by unicorn itself: take the line out and give the address to -l or --bind`,
-    );
-  if (/^\s*pid\b/m.test(text))
-    told.push(
-      `two copies fight over the 'pid' file of ${name}: take the line out and use hupwatch's --pidfile`,
-    );
-  if (hasFlag(args, "--daemonize", "-D")) told.push("--daemonize makes unicorn leave hupwatch: drop it");
-  return told;
-}
+const notes = ({ args }: Recognised): string[] =>
+  hasFlag(args, "--daemonize", "-D") ? ["--daemonize makes unicorn leave hupwatch: drop it"] : [];
 
 const QUIRKS = [
   {

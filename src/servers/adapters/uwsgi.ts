@@ -3,20 +3,26 @@
  * the uwsgi protocol. TERM reloads it brutally and never ends it (master.c), die-on-term cuts what is running: the way
  * out that waits for its workers is a reload that ends in an exit, HUP with --exit-on-reload (master_utils.c).
  */
-import { readFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
 import { descriptorOf } from "../../sockets/handover.ts";
-import type { Handed, ServerAdapter } from "../adapter.ts";
+import type { Handed, ServerAdapter, ServerTraits } from "../adapter.ts";
+import { generationPidfile, isOwn } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { type Recognised, recognise, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 import type { Spelling } from "../reading/spelling.ts";
+import { configOf, type UwsgiConfig } from "./uwsgi-config.ts";
 
-/** Options that bind, and what their sockets speak. `--http` is a router process of its own, killed at every reload. */
-const BINDING: readonly (readonly [long: string, protocol: "http" | "uwsgi", short?: string])[] = [
+/** Options that bind, and whether their sockets speak HTTP. */
+const BINDING: readonly (readonly [long: string, protocol: "http" | "other", short?: string])[] = [
   ["--http-socket", "http"],
-  ["--socket", "uwsgi", "-s"],
-  ["--uwsgi-socket", "uwsgi"],
+  ["--socket", "other", "-s"],
+  ["--uwsgi-socket", "other"],
+  ["--fastcgi-socket", "other"],
+  ["--scgi-socket", "other"],
+  ["--http11-socket", "http"],
+  // TLS.
+  ["--https-socket", "other"],
+  ["--suwsgi-socket", "other"],
 ];
 /** Seconds; --worker-reload-mercy. */
 const MERCY = 60;
@@ -24,14 +30,9 @@ const MERCY = 60;
 /** getopt_long(3) (uwsgi's core/uwsgi.c). */
 const SPELLING: Spelling = {
   longs: [
-    ...[
-      "--http-socket",
-      "--socket",
-      "--uwsgi-socket",
-      "--chmod-socket",
-      "--worker-reload-mercy",
-      "--reload-mercy",
-    ],
+    ...BINDING.map(([long]) => long),
+    ...["--chmod-socket", "--chown-socket", "--umask", "--uid", "--gid"],
+    ...["--worker-reload-mercy", "--reload-mercy", "--master-fifo", "--emperor"],
     ...["--master", "--exit-on-reload", "--ignore-sigpipe", "--http", "--daemonize", "--pidfile", "--stats"],
   ],
 };
@@ -41,42 +42,80 @@ export const uwsgi: ServerAdapter = {
   shown: [
     {
       server: "uWSGI",
-      takes: "`--http-socket fd://N` or `--socket fd://N` in place of its own",
+      takes:
+        "`--http-socket fd://N` or `--socket fd://N` in place of its own; those of a config file are intercepted",
       stopped: "HUP with `--exit-on-reload`: TERM is brutal",
     },
   ],
   read(command) {
     const found = recognise(command, "uWSGI", /^uwsgi(-core|_python3?)?$/, SPELLING);
     if (!found) return undefined;
-    const { args, title } = found;
-    const own = BINDING.flatMap(([long, protocol, short]) =>
-      valuesOf(args, long, short).map((address) => ({ option: long, protocol, address })),
-    ).filter((s) => !s.address.startsWith("fd://"));
+    const { args, front, title, directory } = found;
+    const config = configOf(found);
+    // Of a single value the last one counts, and words behind the config file come after it.
+    const all = [...config.words, ...args];
+    const [own, configured] = [boundBy(args), boundBy(config.words)];
+    const prepared = valuesIn(config.words).some((address) => address.startsWith("fd://"));
     const mercy = Number(
-      lastValueOf(args, "--worker-reload-mercy") ?? lastValueOf(args, "--reload-mercy") ?? MERCY,
+      lastValueOf(all, "--worker-reload-mercy") ?? lastValueOf(all, "--reload-mercy") ?? MERCY,
     );
-    const mode = lastValueOf(args, "--chmod-socket", "-C");
-    const configs = configFiles(found);
-    const prepared = configs.some((c) => c.bound.some((b) => b.startsWith("fd://")));
+    const pid = generationPidfile(lastValueOf(all, "--pidfile"), directory);
+    const more = [...forStopping(all), ...ownFiles(all, pid.own)];
+    const bound = [...configured, ...own];
     return {
       server: title,
-      binds: own.map((s) => specOf(s.address, found.directory)),
-      handover: "argv",
-      takesExtraListener: () => !prepared,
-      ready:
-        own.every((s) => s.protocol === "http") && !configs.some((c) => c.speaksUwsgi) ? "http" : "connect",
+      binds: [...new Set(bound.map((s) => specOf(s.address, directory)))],
+      // The options of a config file add up with those of the words: what it binds it will bind.
+      handover: configured.length > 0 ? "intercept" : "argv",
+      takesExtraListener: () => !prepared && configured.length === 0,
+      ready: bound.every((s) => s.protocol === "http") && !speaksOther(config) ? "http" : "connect",
       stop: `HUP/${mercy + 30}s/KILL`,
       drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
-      words: [...found.words, ...forStopping(args)],
+      words: [...front, ...args, ...more],
       take: (sockets) =>
-        take(found, prepared ? [] : sockets.map((_, i) => (own[i] ?? own[0])?.option ?? "--http-socket")),
-      ...(mode && /^[0-7]{3}$/.test(mode) ? { socketMode: Number.parseInt(mode, 8) } : {}),
+        take(
+          found,
+          prepared || configured.length > 0
+            ? []
+            : sockets.map((_, i) => (own[i] ?? own[0])?.option ?? "--http-socket"),
+          more,
+        ),
+      ...pid.traits,
+      ...rightsOf(all),
+      ...(config.unknown === undefined
+        ? {}
+        : { unknownBinds: `what ${config.names.join(" and ")} binds is not known: ${config.unknown}` }),
       quirks: QUIRKS,
-      notes: notes(found, configs),
-      notesUnbound: unbound(configs, prepared),
+      notes: [...runnerNotes(found), ...pid.notes, ...notes(all)],
+      notesUnbound: unbound(config, prepared),
     };
   },
 };
+
+const valuesIn = (words: readonly string[]): string[] =>
+  BINDING.flatMap(([long, , short]) => valuesOf(words, long, short));
+
+/** `=0` means a shared socket, and an address of TLS is followed by its certificates. */
+const boundBy = (words: readonly string[]) =>
+  BINDING.flatMap(([long, protocol, short]) =>
+    valuesOf(words, long, short).map((value) => ({
+      option: long,
+      protocol,
+      address: value.replace(/,.*$/, ""),
+    })),
+  ).filter(({ address }) => !address.startsWith("fd://") && !address.startsWith("="));
+
+const speaksOther = ({ words }: UwsgiConfig): boolean =>
+  BINDING.some(([long, protocol]) => protocol !== "http" && valuesOf(words, long).length > 0);
+
+/** Where two copies would write: behind all else, so that they count. */
+function ownFiles(all: readonly string[], pidfile: string | undefined): string[] {
+  const stats = lastValueOf(all, "--stats");
+  return [
+    ...(pidfile === undefined ? [] : [`--pidfile=${pidfile}`]),
+    ...(stats?.startsWith("/") && !isOwn(stats) ? [`--stats=${stats}.{gen}`] : []),
+  ];
+}
 
 function specOf(address: string, directory: string): string {
   if (address.startsWith("@")) return `unix:${address}`;
@@ -84,10 +123,10 @@ function specOf(address: string, directory: string): string {
 }
 
 /** `options`: by which of them each socket is taken; a socket more than it has itself speaks what its first one speaks. */
-function take({ front, args }: Recognised, options: readonly string[]): Handed {
+function take({ front, args }: Recognised, options: readonly string[], more: readonly string[]): Handed {
   const rest = without(args, ...BINDING.map(([long, , short]) => [long, short] as const));
   const ours = options.flatMap((option, i) => [option, `fd://${descriptorOf(i)}`]);
-  return { words: [...front, ...rest, ...ours, ...forStopping(rest)] };
+  return { words: [...front, ...rest, ...ours, ...more] };
 }
 
 /**
@@ -97,79 +136,59 @@ function take({ front, args }: Recognised, options: readonly string[]): Handed {
 const forStopping = (args: readonly string[]): string[] =>
   ["--master", "--exit-on-reload", "--ignore-sigpipe"].filter((flag) => !hasFlag(args, flag));
 
-interface ConfigFile {
-  name: string;
-  bound: string[];
-  speaksUwsgi: boolean;
-  /** `http`, which is a process of its own. */
-  hasRouter: boolean;
-}
-
-/** The options of a config file add up with those of the words, so what it binds it will bind: that can only be told. */
-function configFiles({ args, directory }: Recognised): ConfigFile[] {
-  const bare = args.filter((word) => /^[^-].*\.(ini|ya?ml|xml|json|js)(:\w+)?$/.test(word));
-  const names = [...CONFIG_OPTIONS.flatMap(([long, short]) => valuesOf(args, long, short)), ...bare];
-  return [...new Set(names.map((name) => name.replace(/:\w*$/, "")))].flatMap((name) => {
-    try {
-      const all = [...readFileSync(resolve(directory, name), "utf8").matchAll(BINDING_LINE)];
-      const lines = all.filter((m) => m[1] !== "http");
-      return [
-        {
-          name: basename(name),
-          bound: lines.map((m) => m[2] ?? ""),
-          speaksUwsgi: lines.some((m) => m[1] !== "http-socket"),
-          hasRouter: lines.length < all.length,
-        },
-      ];
-    } catch {
-      return []; // uWSGI itself says it better
-    }
-  });
-}
-
-const CONFIG_OPTIONS = [
-  ["--ini"],
-  ["--yaml", "-y"],
-  ["--yml"],
-  ["--xml", "-x"],
-  ["--xmlconfig"],
-  ["--json", "-j"],
-  ["--js"],
-] as const;
-/** `socket = :80`, `socket: :80`, `<socket>:80</socket>`, `"socket": ":80"`; what is commented out does not count. */
-const BINDING_LINE =
-  /(?:^[ \t]*|[{,<]\s*)["<]?(http-socket|uwsgi-socket|socket|http)"?\s*[=:>]\s*["']?([^\s"'<,}]+)/gm;
-
-function unbound(configs: readonly ConfigFile[], prepared: boolean): string[] {
-  const names = configs.map((c) => c.name).join(" and ");
-  if (prepared) return [`${names} takes descriptors: give the address of each to --bind`];
-  if (configs.some((c) => c.bound.length > 0)) return []; // each is told by itself
-  // An address may stand in a file that the file includes.
-  return configs.length > 0
-    ? [
-        `no address was found in ${names}: if it binds one, write fd://3 in its place (the next one fd://4) and give it to --bind`,
-      ]
+function unbound({ names }: UwsgiConfig, prepared: boolean): string[] {
+  const files = names.join(" and ");
+  if (prepared) return [`${files} takes descriptors: give the address of each to --bind`];
+  return names.length > 0
+    ? [`no address was found in ${files}: if it binds one, give it to --bind, with --handover intercept`]
     : ["no address is known: give each that it is to serve to --bind"];
 }
 
-function notes(found: Recognised, configs: readonly ConfigFile[]): string[] {
-  const { args } = found;
-  const told = runnerNotes(found);
-  for (const { name, bound } of configs)
-    for (const address of bound.filter((b) => !b.startsWith("fd://")))
-      told.push(
-        `${name} binds ${address} by itself, which no second copy can: write fd://3 there (the next one fd://4) and give ${address} to --bind`,
-      );
-  if (lastValueOf(args, "--http") !== undefined || configs.some((c) => c.hasRouter))
+function notes(all: readonly string[]): string[] {
+  const told: string[] = [];
+  if (lastValueOf(all, "--http") !== undefined)
     told.push(
       "--http is a router of its own that takes no descriptor, and no second copy can bind its address: use --http-socket",
     );
-  if (hasFlag(args, "--daemonize", "-d")) told.push("--daemonize makes uWSGI leave hupwatch: drop it");
-  if (lastValueOf(args, "--pidfile") !== undefined)
-    told.push("every copy writes the same --pidfile: leave it out and use hupwatch's --pidfile");
-  if (lastValueOf(args, "--stats")?.startsWith("/"))
-    told.push("two copies fight over the --stats socket: put {gen} into its path");
+  if (valuesOf(all, "--daemonize", "-d").length > 0 || hasFlag(all, "--daemonize", "-d"))
+    told.push("--daemonize makes uWSGI leave hupwatch: drop it");
+  const stats = lastValueOf(all, "--stats");
+  if (stats?.startsWith("/") && !isOwn(stats))
+    told.push(`two copies would fight over the stats socket ${stats}: each generation's is ${stats}.N`);
+  else if (stats !== undefined && !stats.startsWith("/"))
+    told.push(
+      `two copies cannot both bind --stats ${stats}, and each swap would be rolled back: write a path, e.g. stats = /run/app/stats.sock`,
+    );
+  const fifo = lastValueOf(all, "--master-fifo");
+  if (fifo !== undefined && !isOwn(fifo))
+    told.push(
+      `two copies fight over the fifo ${fifo}: leave --master-fifo out, or put {gen} into it in the words`,
+    );
   return told;
+}
+
+/** core/socket.c, core/uwsgi.c: a mode of its own beats the umask, an owner of its own the user that it becomes before it binds. */
+function rightsOf(args: readonly string[]): Pick<ServerTraits, "socketMode" | "socketOwner"> {
+  const chmod = valueOrFlag(args, "--chmod-socket", "-C");
+  const umask = lastValueOf(args, "--umask");
+  const chown = lastValueOf(args, "--chown-socket")?.split(":");
+  const [user, group] = chown ?? [lastValueOf(args, "--uid"), lastValueOf(args, "--gid")];
+  const mode = chmod === "" ? 0o666 : chmod;
+  return {
+    ...(mode !== undefined || umask !== undefined
+      ? { socketMode: mode ?? 0o777 & ~Number.parseInt(umask as string, 8) }
+      : {}),
+    ...(user || group ? { socketOwner: { user: user || undefined, group: group || undefined } } : {}),
+  };
+}
+
+/** An option whose value is optional, and so stands behind an equals sign or joined: in octal; "" where there is none. */
+function valueOrFlag(args: readonly string[], long: string, short: string): number | "" | undefined {
+  const found = args.findLast(
+    (word) => word === long || word.startsWith(`${long}=`) || word.startsWith(short),
+  );
+  const digits = found?.replace(/^(--[^=]+=?|-.)/, "");
+  return digits ? Number.parseInt(digits, 8) : (digits as "" | undefined);
 }
 
 const QUIRKS = [

@@ -10,6 +10,7 @@ const TIME_LIMIT_MS = 30_000;
 
 export interface Ran {
   stdout: string;
+  stderr: string;
   exitCode: number;
   /** For a message: the end of what it wrote, or how it ended. */
   why: string;
@@ -23,7 +24,7 @@ export function runFirst(command: CommandLine, words: readonly string[], what: s
   command.ran?.push(account.user === undefined ? what : `${what}, as ${account.user}`);
   const ran = runToEnd({ argv: words, env: { ...env }, cwd: directory, ...account }, TIME_LIMIT_MS);
   const last = ran.stderr.trim().split("\n").slice(-5).join("\n");
-  return { stdout: ran.stdout, exitCode: ran.exitCode ?? 1, why: last || endOf(ran) };
+  return { stdout: ran.stdout, stderr: ran.stderr, exitCode: ran.exitCode ?? 1, why: last || endOf(ran) };
 }
 
 const endOf = ({ exitCode, signal }: ReturnType<typeof runToEnd>): string =>

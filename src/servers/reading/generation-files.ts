@@ -1,0 +1,31 @@
+/**
+ * Pid files that a server was told to write: two copies fight over one, and the one that ends removes it. Each generation writes its
+ * own, FILE.N, and in FILE stands hupwatch's pid, so that HUP, USR1 and QUIT by it go the right way.
+ */
+import { resolve } from "node:path";
+import type { ServerTraits } from "../adapter.ts";
+
+export interface GenerationPidfile {
+  /** What the server is told instead, with `{gen}`; undefined where nothing has to be. */
+  own?: string;
+  traits: Pick<ServerTraits, "pidfile" | "generationPidfile">;
+  notes: string[];
+}
+
+/** `file` is as the server was told, by its words or by its configuration. With `{gen}` in it the user has chosen. */
+export function generationPidfile(file: string | undefined, directory: string): GenerationPidfile {
+  if (file === undefined || file === "" || isOwn(file)) return { traits: {}, notes: [] };
+  const pidfile = resolve(directory, file);
+  const own = `${pidfile}.{gen}`;
+  return { own, traits: { pidfile, generationPidfile: own }, notes: [pidfileNote(pidfile)] };
+}
+
+/** The user has given each generation a name of its own. */
+export const isOwn = (path: string): boolean => path.includes("{gen}");
+
+export const pidfileNote = (pidfile: string): string =>
+  `two copies would fight over the pid file ${pidfile}: each generation's is ${pidfile}.N, and hupwatch's own pid stands in ${pidfile} (unless --pidfile names another file), so that HUP, USR1 and QUIT by it go the right way`;
+
+/** Of a server that can be told no other name: hupwatch writes again what a generation has overwritten or removed. */
+export const sharedPidfileNote = (pidfile: string): string =>
+  `every copy writes the pid file ${pidfile}, and the one that ends removes it: hupwatch's own pid stands there (unless --pidfile names another file), so that HUP, USR1 and QUIT by it go the right way`;
