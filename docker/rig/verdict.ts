@@ -20,7 +20,7 @@ export function faultsOf(m: Measured): string[] {
     !isBalanced,
     `of ${load.started} requests ${load.ok} are good and ${load.failed} failed: some are lost`,
   );
-  say(load.unaskedBytes > 0, `${load.unaskedBytes} connections got bytes that nobody asked for`);
+  say(load.unaskedBytes > 0, `${load.unaskedBytes} connections got bytes that were not requested`);
   say(load.failed > 0, `${load.failed} of ${load.started} requests dropped: ${failures(m)}`);
   say(load.generator.limited, `the load was the limit: ${load.generator.reasons.join("; ")}`);
   say(load.versionRegressions > 0, `an older version answered ${load.versionRegressions} times`);

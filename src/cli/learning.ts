@@ -24,7 +24,7 @@ export interface Learner {
 
 export function learnFrom(learner: Learner): Disposable {
   const { keeper, log } = learner;
-  return keeper.listen((heard) => {
+  return keeper.subscribe((heard) => {
     if (heard.event !== "listening" || !heard.learned) return;
     learn(learner, heard).catch((error) => {
       log.warn(

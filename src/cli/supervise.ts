@@ -28,7 +28,7 @@ export async function supervise(
 ): Promise<number> {
   const door = ownDir && doorOf(ownDir, plan.name);
   using keeper = plan.handover === "intercept" ? (inheritance.keeper ?? (await newKeeper(door))) : undefined;
-  keeper?.listen((heard) => {
+  keeper?.subscribe((heard) => {
     if (heard.event === "trouble") log.warn("intercept.trouble", heard.what);
   });
   const os = (keeper ?? inheritance.keeper)?.over(realOs) ?? realOs;

@@ -177,7 +177,7 @@ function recordOption(notification: Notification, caller: Caller, { options }: C
   return "continue";
 }
 
-/** Servers ask by a connect whether somebody is there before they bind: before its bind a generation finds nobody. */
+/** Servers find out by a connect whether a listener is there before they bind: before its bind a generation finds none. */
 function answerConnect(notification: Notification, caller: Caller, charge: Charge): Answer {
   const address = addressOf(notification, caller);
   if (address?.family !== "unix") return "continue";
@@ -206,7 +206,7 @@ function answerPath(call: Call, notification: Notification, caller: Caller, char
   return onOwnSocket(given, (own) => chownSync(own, value, gid));
 }
 
-/** As chown(2): anybody for who has CAP_CHOWN, else only itself and its own groups; -1 changes nothing. */
+/** As chown(2): any owner for a process with CAP_CHOWN, else only its own user and groups; -1 changes nothing. */
 function mayGiveTo(caller: Caller, uid: number, gid: number): boolean {
   if (caller.isCapable(CAP_CHOWN)) return true;
   const { identity } = caller;

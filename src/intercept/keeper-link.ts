@@ -61,7 +61,7 @@ interface HeldCharge {
   learns: { backlog: number } | undefined;
 }
 
-/** A listener that the keeper has made, at an address that nobody had named. */
+/** A listener that the keeper has made, at an address that the command line does not name. */
 export type Learned = Extract<KeeperEvent, { event: "listening" }>;
 
 export class KeeperLink implements Disposable {
@@ -69,7 +69,7 @@ export class KeeperLink implements Disposable {
   readonly #exits = new Map<number, PromiseWithResolvers<ExitStatus>>();
   /** By the child that they are below: what has bound an address. */
   readonly #binders = new Map<number, Set<number>>();
-  readonly #ears = new Set<(heard: Heard) => void>();
+  readonly #subscribers = new Set<(heard: Heard) => void>();
   /** By generation: where it listens, of what was given and what is learned. */
   readonly #listening = new Map<number, Set<string>>();
   readonly #childOf = new Map<number, number>();
@@ -148,20 +148,20 @@ export class KeeperLink implements Disposable {
     if (this.#isOver) return;
     this.#attachment = undefined;
     this.#tellAll({ event: "trouble", generation: 0, what: `the keeper ${why}: another one goes on` });
-    const orphans = [...this.#binders.keys()];
+    const orphaned = [...this.#binders.keys()];
     this.#binders.clear();
     close(this.#connection);
     this.#connection = startKeeper(this.door, this.memory);
     setSendBuffer(this.#connection, 2 * PACKET_BYTES_MAX);
-    // First of all the calls: somebody waits for their answers.
+    // First of all the calls: processes wait for their answers.
     for (const { generation, notify, listeners, fds, learns } of this.#charges.values())
       this.#ask({ do: "adopt", generation, listeners, learns }, [notify, ...fds]);
-    for (const pid of orphans) this.#watchOrphan(pid);
+    for (const pid of orphaned) this.#watchOrphaned(pid);
     await this.#attach();
   }
 
-  /** A child of the keeper that was killed: it is ours now, and how it ends is nobody's to tell. */
-  #watchOrphan(pid: number): void {
+  /** A child of the keeper that was killed: it is ours now, and its exit status cannot be known. */
+  #watchOrphaned(pid: number): void {
     const identity = processOf(pid);
     const exit = this.#exitOf(pid);
     if (!identity) exit.resolve({ code: undefined, signal: undefined });
@@ -186,7 +186,7 @@ export class KeeperLink implements Disposable {
   }
 
   #tellAll(heard: Heard): void {
-    for (const ear of [...this.#ears]) ear(heard);
+    for (const subscriber of [...this.#subscribers]) subscriber(heard);
   }
 
   #letGo(generation: number): void {
@@ -234,7 +234,7 @@ export class KeeperLink implements Disposable {
     return fd;
   }
 
-  /** It may have ended before anybody asks. */
+  /** It may have ended before this is called. */
   #exitOf(pid: number): PromiseWithResolvers<ExitStatus> {
     const known = this.#exits.get(pid) ?? Promise.withResolvers<ExitStatus>();
     this.#exits.set(pid, known);
@@ -253,9 +253,9 @@ export class KeeperLink implements Disposable {
     };
   }
 
-  listen(ear: (heard: Heard) => void): Disposable {
-    this.#ears.add(ear);
-    return { [Symbol.dispose]: () => void this.#ears.delete(ear) };
+  subscribe(subscriber: (heard: Heard) => void): Disposable {
+    this.#subscribers.add(subscriber);
+    return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) };
   }
 
   #ask(
@@ -400,9 +400,9 @@ const handed = ({ fd, sockaddr, alsoAt, privatePath }: Interception["listeners"]
 };
 
 /** Why calls cannot be answered here, by what the kernel said to it. */
-const OBSTACLES: Record<string, string> = {
+const REFUSALS: Record<string, string> = {
   EBUSY: "a supervisor above hupwatch answers its system calls already, and the kernel allows one",
-  ENOSYS: "this kernel has no seccomp filters, or a container forbids them",
+  ENOSYS: "this kernel does not have seccomp filters, or a container forbids them",
   EINVAL: "this kernel is older than Linux 5.9",
   EOPNOTSUPP: "this kernel is older than Linux 5.9",
   EPERM: "the seccomp profile of this container forbids it",
@@ -411,7 +411,7 @@ const OBSTACLES: Record<string, string> = {
 
 function orExplain({ argv }: SpawnRequest, error: SystemError): HupwatchError {
   if (error.syscall === "execve") return cannotStart(argv[0] ?? "", error.errno, error);
-  const why = OBSTACLES[error.errno] ?? error.message;
+  const why = REFUSALS[error.errno] ?? error.message;
   return new HupwatchError("intercept.refused", `cannot intercept '${argv[0]}': ${why}`, {
     hint: "let it take its listeners by LISTEN_FDS, {fd} or {socket} (--bind), or use --handover none, whose swaps lose clients",
     cause: error,

@@ -50,7 +50,7 @@ import {
 } from "./protocol.ts";
 import type { Given, RecordedOption } from "./table.ts";
 
-/** Far longer than the exec helper needs: whoever stops it then must not stop the keeper. */
+/** Far longer than the exec helper needs: a process that stops it then must not stop the keeper. */
 const HELPER_MS = 10_000;
 /** What a hupwatch that does not read may leave unread. */
 const MAX_UNSENT_EVENTS = 1000;
@@ -123,7 +123,7 @@ export class Keeper {
   }
 
   #answer(charge: Kept): void {
-    // Noted before: whoever goes on for us must know whose call is in hand.
+    // Noted before: a keeper that goes on for us must know which call is in hand.
     this.#inHand.setUint32(NOTIFICATION_BYTES, charge.generation, true);
     if (receiveNotification(charge.notify, this.#memory.subarray(0, NOTIFICATION_BYTES)))
       this.#answerInHand(charge);
@@ -200,7 +200,7 @@ export class Keeper {
       const { reply, fds = [] } = this.#obey(received);
       sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
     } catch {
-      // It has gone, or asks what nobody understands: the command must not lose its keeper by it.
+      // It has gone, or its request cannot be understood: the command must not lose its keeper by it.
       this.#disconnect();
     }
   }

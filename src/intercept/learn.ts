@@ -1,5 +1,5 @@
 /**
- * An address that nobody has told hupwatch of: the keeper makes the socket in the place of the command's own, with no more rights
+ * An address that the command line does not name: the keeper makes the socket in the place of the command's own, with no more rights
  * than the command has, and listens when the command does. hupwatch takes it over from there, as it does a survivor's.
  *
  * Not learned: what has no fixed address (port 0, UDP), and sockets below a directory that the generation has made itself,

@@ -84,7 +84,7 @@ export class Caller {
     return found ? Number(found[1]) : undefined;
   }
 
-  /** Somebody waits for this very socket by epoll(7) already: a registration that goes with the open file. */
+  /** A process waits for this very socket by epoll(7) already: a registration that goes with the open file. */
   isInEpoll(fd: number, inode: number): boolean {
     return this.#reading(() =>
       readdirSync(`/proc/${this.tid}/fd`).some((name) =>

@@ -25,7 +25,7 @@ export interface ConnectionOwner {
   /** A complete response is in `connection.reader`; not yet judged. */
   answered(connection: Connection): void;
   failed(connection: Connection, failure: Failure): void;
-  /** An idle connection ended, or got bytes that nobody asked for (`unasked`) and was closed. No request is involved. */
+  /** An idle connection ended, or got bytes that were not requested (`unasked`) and was closed. No request is involved. */
   idleEnded(connection: Connection, unasked: boolean): void;
   /** A client that was silent begins to speak: its wait counts from now. */
   speaks(exchange: Exchange): void;
@@ -50,7 +50,7 @@ export class Exchange {
   startedMs = 0;
   /** Whether the connection had carried an answer before. */
   reused = false;
-  /** What it was in at the instants that somebody marked. */
+  /** What it was in at the instants that were marked. */
   readonly dangers = new Set<string>();
   /** Beyond the plan's connections; its connection is closed behind it. */
   extra = false;

@@ -1,4 +1,4 @@
-/** The states of a client in which a swap can harm it, and how many were in each at instants that somebody named. */
+/** The states of a client in which a swap can harm it, and how many were in each at instants that the caller named. */
 
 /**
  * `idle`: a kept connection without a request. `kept`: a request in flight on one. `waiting`: sent on a new connection, and

@@ -5,7 +5,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { FailureRecord } from "./outcome.ts";
 
-/** What somebody knows beside the record, e.g. the mode and the generation that serves. */
+/** What the caller knows beside the record, e.g. the mode and the generation that serves. */
 export type Circumstances = Record<string, string | number | undefined>;
 
 export class FailureLog implements Disposable {

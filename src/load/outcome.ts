@@ -7,9 +7,9 @@ import { MANNERS } from "./manners.ts";
 import type { Kind } from "./plan.ts";
 
 export type FailureClass =
-  /** The Unix path was not there (ENOENT): the gap between unlink and bind, or somebody else's unlink. */
+  /** The Unix path was not there (ENOENT): the gap between unlink and bind, or another process's unlink. */
   | "connect-missing"
-  /** Something is there and nobody listens (ECONNREFUSED). */
+  /** Something is there and no process listens (ECONNREFUSED). */
   | "connect-refused"
   /** A listener is there and its queue was full (EAGAIN, Unix only): overload, no gap in service. */
   | "connect-backlog-full"
@@ -37,7 +37,7 @@ export type FailureClass =
   | "timeout"
   /** The answer breaks HTTP/1.1's framing rules. */
   | "malformed"
-  /** A complete answer with bytes behind it that nobody asked for, e.g. the answer twice. */
+  /** A complete answer with bytes behind it that were not requested, e.g. the answer twice. */
   | "surplus-bytes"
   /** A proxy in front found no server, or lost it (502, 504). */
   | "bad-gateway"
@@ -51,10 +51,10 @@ export type FailureClass =
 /** `server`: a request that a user lost. `overload`: refused for want of room. `generator`: our own limit. */
 export type Blame = "server" | "overload" | "generator";
 
-/** Every class with whom it speaks about and a line for people. The order is that of the tables. */
+/** Every class with what it blames and a line for people. The order is that of the tables. */
 export const FAILURE_CLASSES: Record<FailureClass, { blame: Blame; meaning: string }> = {
   "connect-missing": { blame: "server", meaning: "the socket's path was not there" },
-  "connect-refused": { blame: "server", meaning: "nobody was listening" },
+  "connect-refused": { blame: "server", meaning: "no process was listening" },
   "connect-backlog-full": { blame: "overload", meaning: "the listener's queue was full" },
   "connect-timeout": { blame: "server", meaning: "no connection in time" },
   "connect-failed": { blame: "server", meaning: "could not connect" },

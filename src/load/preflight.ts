@@ -56,13 +56,13 @@ function openFilesLimit(): number {
 function hintFor(errno: string, { text }: Target): string {
   switch (errno) {
     case "ENOENT":
-      return `start the server first, or correct the path: there is no such file`;
+      return `start the server first, or correct the path: the file does not exist`;
     case "ECONNREFUSED":
       return text.startsWith("unix:")
-        ? "start the server: the file is left from one that has ended, or is no socket"
+        ? "start the server: the file is left from one that has ended, or is not a socket"
         : "start the server, or correct the port";
     case "EACCES":
-      return "run as a user who may write to the socket and enter its directory";
+      return "run as a user with the right to write to the socket and to enter its directory";
     default:
       return "start the server and check the address";
   }

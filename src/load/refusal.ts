@@ -37,7 +37,7 @@ export class RefusalOracle {
       if (this.#unix) connect(fd, this.#unix);
       return undefined;
     } catch (error) {
-      // One number, two names: which one is found depends on who looked it up.
+      // One number, two names: which one is found depends on what looked it up.
       if (error instanceof SystemError) return error.errno === "EWOULDBLOCK" ? "EAGAIN" : error.errno;
       throw error;
     } finally {

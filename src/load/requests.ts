@@ -1,6 +1,6 @@
 /**
  * The requests as bytes, and what their answers must say. Every request carries an id of its own in X-Request-Id, also
- * the plainest GET: a log of the server can be joined with ours, and an answer to somebody else is told.
+ * the plainest GET: a log of the server can be joined with ours, and an answer to another client is reported.
  *
  * Requests are encoded once; sending one patches the ten digits of its id in place. The bytes handed out are valid
  * until the next `encode`.

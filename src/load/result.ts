@@ -52,7 +52,7 @@ export interface LoadReport {
   connectionsOpened: number;
   /** Kept connections that the server closed between two requests: its right, and no failure. */
   idleCloses: number;
-  /** Idle connections that got bytes nobody asked for: a server's answer too many. */
+  /** Idle connections that got bytes without a request: a server's answer too many. */
   unaskedBytes: number;
   versions: VersionSeen[];
   /** Answers from an older version to requests sent after a newer one had answered. */

@@ -80,7 +80,7 @@ function notes(r: LoadReport): string {
   const closes = r.idleCloses > 0 ? `, ${count(r.idleCloses)} closed by the server while idle` : "";
   lines.push(`${count(r.connectionsOpened)} connections opened${closes}`);
   if (r.unaskedBytes > 0)
-    lines.push(`${count(r.unaskedBytes)} idle connections got bytes that nobody asked for`);
+    lines.push(`${count(r.unaskedBytes)} idle connections got bytes that were not requested`);
   if (r.rate !== null)
     lines.push(`the generator's own timer was late by ${milliseconds(r.generator.lag.p99Us)} (p99)`);
   for (const reason of r.generator.reasons) lines.push(`inconclusive: ${reason}`);

@@ -49,7 +49,7 @@ export interface KindTally {
   latency: Histogram;
 }
 
-/** A stretch of the run that somebody named, e.g. a swap. */
+/** A stretch of the run that the caller named, e.g. a swap. */
 export interface SegmentTally {
   name: string;
   ok: number;
@@ -70,7 +70,7 @@ export class Tally {
   readonly kinds: Partial<Record<Kind, KindTally>> = {};
   /** Good answers, from when they were really sent, in microseconds. */
   readonly raw = newHistogram();
-  /** Since somebody last took it; for live display. */
+  /** Since it was last taken; for live display. */
   interval = newHistogram();
   readonly failureCounts = new Map<string, FailureCount>();
   readonly records: FailureRecord[] = [];
@@ -186,7 +186,7 @@ export class Tally {
     return this.segments[exchange.segment === 0 ? this.#current : exchange.segment];
   }
 
-  /** Nobody pays for segments before there are any, so the base starts with all that was. */
+  /** A run without segments does not pay for them, so the base starts with all that was. */
   #seedBase(): void {
     const base = this.segments[0] as SegmentTally;
     base.ok = this.ok;

@@ -64,10 +64,10 @@ function unixTarget(text: string, cwd: string): Target {
 
 /** `text` is what the user wrote, and `asUrl` what it means. */
 function httpTarget(text: string, asUrl = text): Target {
-  if (!URL.canParse(asUrl)) throw refuse(text, "is no URL");
+  if (!URL.canParse(asUrl)) throw refuse(text, "is not a URL");
   const url = new URL(asUrl);
   if (url.port === "0")
-    throw refuse(text, "has port 0, which means a free one, and nobody can connect to it");
+    throw refuse(text, "has port 0, which means a free one, and it cannot be connected to");
   if (url.username || url.password) throw refuse(text, "holds a user name, which would not be sent");
   return {
     address: {

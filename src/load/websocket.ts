@@ -15,7 +15,7 @@ const PONG = 10;
 export const NORMAL_CLOSURE = 1000;
 const HEAD_MAX_BYTES = 64 * 1024;
 
-/** Fields of the request; the key is that of the RFC's example: nobody in between caches what nobody asked for twice. */
+/** Fields of the request; the key is that of the RFC's example: no proxy caches what was not requested twice. */
 export const UPGRADE_FIELDS = [
   "Connection: Upgrade",
   "Upgrade: websocket",
@@ -67,7 +67,7 @@ export class WebSocketTalk {
     const head = this.#held.subarray(0, end).toString("latin1");
     this.#held = this.#held.subarray(end + 4);
     const status = /^HTTP\/1\.1 (\d{3})\b/.exec(head)?.[1];
-    if (status === undefined) this.state = wrong("malformed", "the upgrade's answer is no HTTP/1.1");
+    if (status === undefined) this.state = wrong("malformed", "the upgrade's answer is not HTTP/1.1");
     else if (status !== "101") this.state = wrong("bad-status", `status ${status}, no upgrade`);
     else this.state = "open";
   }

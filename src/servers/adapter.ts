@@ -15,7 +15,7 @@ export interface CommandLine {
   env: Readonly<Record<string, string>>;
   /** Where the command will start. */
   directory: string;
-  /** As whom it will run: what has to be asked of a program of its, is asked so. Left out: as we do. */
+  /** The user that it will run as: what has to be read from one of its programs, is read as that user. Left out: our own. */
   account?: Account & { umask?: number | undefined };
   /** A mere look: "confined", what is run to read the command cannot write; "blind", nothing is run. Left out: a start. */
   look?: "confined" | "blind" | undefined;
@@ -73,7 +73,7 @@ export interface ServerTraits {
   take?(sockets: readonly SocketSpec[]): Handed;
   /** Why generations of it cannot share a Unix socket. */
   keepsUnixToItself?: string;
-  /** It polls its sockets without making them non-blocking, as if whoever opened them had. */
+  /** It polls its sockets without making them non-blocking, as if its starter had. */
   nonblocking?: boolean;
   /** What the server does to the Unix sockets it binds, where that is not the umask's business. */
   socketMode?: number;
@@ -81,7 +81,7 @@ export interface ServerTraits {
   /** The same, for single ones of `binds`. */
   rightsOf?: Readonly<Record<string, SocketRights>>;
   /**
-   * Absolute: the pid file it was told to write. Its generations write elsewhere, so that whoever looks here finds the one
+   * Absolute: the pid file it was told to write. Its generations write elsewhere, so that what reads this one finds the
    * process that stays, hupwatch.
    */
   pidfile?: string;

@@ -256,7 +256,7 @@ export function rejectOccupied(spec: SocketSpec, place: Place, path: string): vo
   if (!stat.isSocket())
     throw new HupwatchError(
       "bind.not-a-socket",
-      `cannot bind '${spec.text}': ${path} exists and is no socket`,
+      `cannot bind '${spec.text}': ${path} exists and is not a socket`,
       {
         hint: "remove it or choose another path",
       },

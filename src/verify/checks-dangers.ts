@@ -1,6 +1,6 @@
 /**
- * The instants at which a swap can harm a client, each with a check that passes only if somebody was there at that instant
- * and came away unharmed. A run in which nobody was has not shown that it can be done.
+ * The instants at which a swap can harm a client, each with a check that passes only if a client was there at that instant
+ * and came away unharmed. A run without such a client has not shown that it can be done.
  */
 import type { Danger } from "../load/dangers.ts";
 import { type Check, exercised, type Facts, make } from "./check.ts";
@@ -20,7 +20,7 @@ function metAt(stage: Stage, danger: Danger, ...moments: Moment[]): { met: numbe
   };
 }
 
-/** Undefined where nobody tells of the instants. */
+/** Undefined where the instants are not known. */
 const ownSwaps = ({ swaps, evidence }: Facts): Stage | undefined =>
   evidence.plan.subject.kind === "hupwatch" ? swaps : undefined;
 

@@ -113,7 +113,7 @@ export function bodies({ losses, evidence }: Facts): Check | undefined {
   const what = evidence.plan.checkBodies ? "framing, ids, lengths and checksums" : "framing and ids";
   const found = wrong + unasked;
   const summary = `${what}: ${found === 0 ? "all as they should" : `${count(found)} wrong`}`;
-  const idle = unasked > 0 ? [`${unasked} idle connections got bytes that nobody asked for`] : [];
+  const idle = unasked > 0 ? [`${unasked} idle connections got bytes that were not requested`] : [];
   return make("bodies", verdict(found === 0), summary, [...describeLosses(losses, "integrity"), ...idle]);
 }
 

@@ -30,7 +30,7 @@ function swapsOfStage(stage: Stage, { interrupted }: Evidence, death: string | u
   return make(isOrdinary ? "swaps" : `chaos-${stage.name}`, verdict(wrong === 0), summary, details);
 }
 
-/** I2: who serves is asked to stop only when its successor was ready. */
+/** I2: what serves is told to stop only when its successor was ready. */
 export function order({ evidence: { plan, stages } }: Facts): Check | undefined {
   if (plan.subject.kind !== "hupwatch") return undefined;
   const all = stages.flatMap((stage) => stage.swaps);

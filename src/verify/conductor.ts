@@ -33,8 +33,7 @@ import { Traffic, type TrafficMode } from "./traffic.ts";
 export interface Watcher {
   /** Ends the run in good order after the swap that is going on. */
   signal: AbortSignal;
-  /** Undefined: nobody looks. */
-  /** Where each failure is told of as it happens. */
+  /** Where each failure is reported as it happens. */
   failures?: FailureLog | undefined;
   progress?: { everyMs: number; show(progress: Progress): void } | undefined;
 }
@@ -149,7 +148,7 @@ class Conductor {
       this.#failed(name, ...failure),
     );
     this.#traffic = traffic;
-    // The first second is everybody's worst, ours included: neither steady nor in a swap.
+    // The first second is the worst of every program, ours included: neither steady nor in a swap.
     traffic.segment("warm-up");
     await this.#sleep(Math.min(WARM_UP_MS, plan.everyMs));
     traffic.segment("base");
@@ -179,7 +178,7 @@ class Conductor {
     }
   }
 
-  /** Does it, and looks who serves before and after. Between two swaps nothing changes. */
+  /** Does it, and looks what serves before and after. Between two swaps nothing changes. */
   async #watched(act: () => Promise<Swap[]>): Promise<Swap[]> {
     const before = this.#servers ?? (await this.#look());
     const swaps = await act();

@@ -1,7 +1,7 @@
 /**
  * What hupwatch says, from the start on: `GET /events` of its control socket. Never its log, which goes where the command
- * writes, too: a command that prints what hupwatch prints would have its word for it. Who listens at the socket is asked
- * of the kernel, so that only the hupwatch that we started is believed.
+ * writes, too: a command that prints what hupwatch prints would be believed. The kernel says
+ * which process listens at the socket, so that only the hupwatch that we started is believed.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ export interface HupwatchEvent {
   child: number | undefined;
   /** Which one was asked to stop, where this says that a swap is done. */
   retired: number | undefined;
-  /** Who goes on, where this says that a swap was rolled back. */
+  /** The generation that goes on, where this says that a swap was rolled back. */
   serving: number | undefined;
   address: string | undefined;
   cutover: string | undefined;
@@ -104,7 +104,7 @@ class Follower implements Disposable {
         socket: { open() {}, data: (_, bytes) => lines.push(bytes), close: closed, error: closed },
       });
     } catch {
-      return undefined; // nobody listens there any more, or it is not for us
+      return undefined; // no process listens there any more, or it is not for us
     }
   }
 

@@ -1,4 +1,4 @@
-/** What was seen, before anybody judges it. Times are milliseconds since the run began. */
+/** What was seen, before it is judged. Times are milliseconds since the run began. */
 import type { Mode } from "../load/plan.ts";
 import type { Swap } from "./journal.ts";
 import type { KernelSightings } from "./kernel-watch.ts";

@@ -106,7 +106,7 @@ export function versionsOf(stage: Stage, takes: (mode: TrafficMode) => boolean):
   return [...spans.values()].sort((a, b) => a.firstMs - b.firstMs);
 }
 
-/** A new connection for each request: it meets whoever accepts now. */
+/** A new connection for each request: it meets what accepts now. */
 export const isFresh = (mode: TrafficMode): boolean => mode === "fresh" || mode === "burst";
 
 /** How long two versions answered in turns at a change, by change. */

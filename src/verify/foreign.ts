@@ -8,7 +8,7 @@ import type { ReloadSubject } from "./plan.ts";
 import type { Subject } from "./subject.ts";
 
 const READY_EVERY_MS = 100;
-/** Nobody tells when a foreign server flips or stops: what these are met with is spread over the settling instead. */
+/** A foreign server does not say when it flips or stops: the bursts meant for these instants are spread over the settling instead. */
 const BURSTS_AFTER_MS = [0, 50, 150, 400, 1000];
 
 export class ForeignServer implements Subject {

@@ -45,7 +45,7 @@ export class HupwatchServer implements Subject {
   readonly #feed: EventFeed;
   readonly #mark = crypto.randomUUID();
   #process: Bun.Subprocess | undefined;
-  /** Whoever waits for the next event or the end of the process. */
+  /** Those that wait for the next event or the end of the process. */
   #waiting: (() => void)[] = [];
   #stopping = false;
   #killed = false;
@@ -186,7 +186,7 @@ export class HupwatchServer implements Subject {
     await this.#process?.exited;
   }
 
-  /** Waits until a swap is decided and whoever lost is gone. False: not in time, or hupwatch is over. */
+  /** Waits until a swap is decided and the generation that lost is gone. False: not in time, or hupwatch is over. */
   async settled(from: number): Promise<boolean> {
     const decided = await this.expect(from, (e) => e.event === "swap.done" || e.event === "swap.rolled-back");
     if (!decided) return false;
@@ -255,7 +255,7 @@ export class HupwatchServer implements Subject {
 const wordOf = ({ runWords }: HupwatchSubject, option: string): string | undefined =>
   runWords.findLast((word) => word.startsWith(`--${option}=`))?.slice(option.length + 3);
 
-/** Another user's app can reach the ledger, and nothing else in the folder: a name that nobody can guess leads to it. */
+/** Another user's app can reach the ledger, and nothing else in the folder: a name that cannot be guessed leads to it. */
 function openToOthers(folder: string, ledger: string): void {
   closeSync(openSync(ledger, "a"));
   chmodSync(ledger, 0o666);

@@ -12,7 +12,7 @@ export interface Swap {
   kind: "swap" | ChaosKind;
   /** The signal; or, where it came during another swap, when that one was over; or the reload command's start. */
   startMs: number;
-  /** Nobody signalled at `startMs`: it followed on a swap that was going on. */
+  /** No signal was sent at `startMs`: it followed on a swap that was going on. */
   queued: boolean;
   /** The new generation's process. */
   execMs: number | undefined;
@@ -32,7 +32,7 @@ export interface Swap {
   why: string | undefined;
   from: number | undefined;
   to: number | undefined;
-  /** What became of the processes behind the address; undefined: nobody looked. */
+  /** What became of the processes behind the address; undefined: it was not looked at. */
   processes?: Processes | undefined;
 }
 
@@ -93,7 +93,7 @@ export function swapsOf(events: readonly HupwatchEvent[], { kind, signalsMs, at 
   return swaps;
 }
 
-/** Who was replaced before drains by right; everybody else still serves, until the new one is ready or has failed. */
+/** A generation that was replaced before may drain; every other one still serves, until the new one is ready or has failed. */
 function stoppedEarly(events: readonly HupwatchEvent[], started: number, to: number | undefined) {
   const drains = new Set(
     events.slice(0, started).flatMap((e) => (e.event === "swap.done" ? [e.retired] : [])),

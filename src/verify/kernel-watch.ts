@@ -1,5 +1,5 @@
 /**
- * What only the kernel knows of the instants at which a swap can harm a client: connections that nobody has accepted when
+ * What only the kernel knows of the instants at which a swap can harm a client: connections that have not been accepted when
  * new ones are led elsewhere, and accepted ones with unread bytes when their generation is asked to stop.
  */
 import { boundFileOf, type Place, type SocketRow, socketsAt } from "../os/socket-table.ts";

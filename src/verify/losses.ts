@@ -46,7 +46,7 @@ function lossesOfRun(stage: Stage, run: TrafficRun): Loss[] {
   return losses;
 }
 
-/** Whether this one, as it happens, is a request that a user lost by the subject's fault: nobody was killed on purpose. */
+/** Whether this one, as it happens, is a request that a user lost by the subject's fault: no process was killed on purpose. */
 export function isDrop(record: FailureRecord, stage: Stage["name"], allowsRaces: boolean): boolean {
   if (stage !== "swaps" && ENDED_BY_DEATH.has(record.class)) return false;
   const kind = kindOf(record);

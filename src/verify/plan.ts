@@ -1,4 +1,4 @@
-/** What a verification shall do, as data: whom to judge, under which load, how many swaps, by which bounds. */
+/** What a verification shall do, as data: what to judge, under which load, how many swaps, by which bounds. */
 import type { Mode } from "../load/plan.ts";
 import type { KeyFigures } from "./compare.ts";
 

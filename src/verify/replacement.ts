@@ -6,7 +6,7 @@ import type { Swap } from "./journal.ts";
 
 /**
  * `processes`: another process serves (serving.ts). `version`: an X-Version that had not answered before. `hupwatch`: its
- * own word, by the control socket. The first needs nobody's word.
+ * own word, by the control socket. The first does not rely on anything that the server says.
  */
 export type Proof = "processes" | "version" | "hupwatch";
 

@@ -1,5 +1,5 @@
 /**
- * Who serves at the load's address, seen from the kernel and not from what anybody says: the processes that hold its
+ * What serves at the load's address, seen from the kernel and not from what a process says: the processes that hold its
  * listener or one of its connections. A swap that replaced something shows a process that was not there before, and one
  * that listens no more.
  */
@@ -15,7 +15,7 @@ export interface Server extends Process {
   listens: boolean;
 }
 
-/** PID 1 holds the sockets of others (systemd.socket(5)) and serves nobody. */
+/** PID 1 holds the sockets of others (systemd.socket(5)) and serves no client. */
 const isServer = ({ pid }: Process) => pid !== 1;
 
 /** Undefined for another machine, of which the kernel knows nothing. */

@@ -1,4 +1,4 @@
-/** Who is judged, seen from the conductor: something that serves at an address and can be asked to swap. */
+/** What is judged, seen from the conductor: something that serves at an address and can be asked to swap. */
 import type { Process } from "../os/procfs.ts";
 import type { Swap } from "./journal.ts";
 import type { ChaosKind } from "./plan.ts";
@@ -19,7 +19,7 @@ export interface Subject extends AsyncDisposable {
   readonly pid: number | undefined;
   /** Why it serves no more; undefined while it does. */
   readonly death: string | undefined;
-  /** Every process that came of the run and still is, whoever its parent is now. */
+  /** Every process that came of the run and still lives, whatever its parent is now. */
   remains(): Process[];
   /** Ends it in good order, once the load is over. */
   stop(): Promise<void>;

@@ -105,7 +105,7 @@ export class Traffic {
     this.#of("burst")?.burst(this.plan.burst);
   }
 
-  /** The swap is over: nobody is silent any longer. */
+  /** The swap is over: no client is silent any longer. */
   settle(): void {
     this.#of("late")?.release(100);
     this.refill();

@@ -109,8 +109,13 @@ describe("binds", () => {
   const rows: [bind: string, message: string, hint: string, prepare?: (dir: string) => unknown][] = [
     ["nonsense", "not a socket that can be held", "unix:/path"],
     [`unix:${LONG}`, "not a socket that can be held", "108 bytes and the kernel takes 107"],
-    ["unix:app.sock", "exists and is no socket", "remove it", (dir) => writeFileSync(`${dir}/app.sock`, "x")],
-    ["unix:app.sock", "exists and is no socket", "remove it", (dir) => mkdirSync(`${dir}/app.sock`)],
+    [
+      "unix:app.sock",
+      "exists and is not a socket",
+      "remove it",
+      (dir) => writeFileSync(`${dir}/app.sock`, "x"),
+    ],
+    ["unix:app.sock", "exists and is not a socket", "remove it", (dir) => mkdirSync(`${dir}/app.sock`)],
     ["unix:a/b.sock", "no directory", "mkdir -p"],
     ["unix:a/b.sock", "no directory", "mkdir -p", (dir) => writeFileSync(`${dir}/a`, "")],
     ["127.0.0.1:65536", "not a socket that can be held", "65535"],

@@ -48,8 +48,8 @@ async function refusalOf(words: string[], place: Place): Promise<string> {
 describe("in the words of the start", () => {
   const rows: [words: string[], said: string, prepare?: (cwd: string) => unknown][] = [
     [["-b", "unix:/nonexistent/dir/x.sock"], "no directory /nonexistent/dir. To fix: mkdir -p"],
-    [["-b", "unix:app.sock"], "exists and is no socket", (cwd) => writeFileSync(`${cwd}/app.sock`, "")],
-    [["-b", "unix:app.sock"], "exists and is no socket", (cwd) => mkdirSync(`${cwd}/app.sock`)],
+    [["-b", "unix:app.sock"], "exists and is not a socket", (cwd) => writeFileSync(`${cwd}/app.sock`, "")],
+    [["-b", "unix:app.sock"], "exists and is not a socket", (cwd) => mkdirSync(`${cwd}/app.sock`)],
     [["-b", "203.0.113.1:8000"], "this machine does not have that address"],
     [["-b", "no-host.invalid:8000"], "the name no-host.invalid does not have an address"],
     [["--run-dir", "/dev/null"], "the run directory /dev/null is not a directory"],

@@ -158,7 +158,7 @@ describe("kept connections", () => {
     expect(result).toMatchObject({ ok: 12, failed: 0, idleCloses: 2, connectionsOpened: 3 });
   });
 
-  test("bytes that nobody asked for are noted, and the connection is not used again", async () => {
+  test("bytes that were not requested are noted, and the connection is not used again", async () => {
     const chatter: Fault = ({ socket, good }) => {
       socket.write(good);
       setTimeout(() => socket.write("HTTP/1.1 200 OK\r\n"), 1);

@@ -30,7 +30,7 @@ describe("what stands in the way", () => {
         return `${dir}/app.sock`;
       },
       "bind.not-a-socket",
-      "exists and is no socket",
+      "exists and is not a socket",
       "remove it",
     ],
     [
@@ -40,7 +40,7 @@ describe("what stands in the way", () => {
         return `${dir}/app.sock`;
       },
       "bind.not-a-socket",
-      "exists and is no socket",
+      "exists and is not a socket",
       "remove it",
     ],
     [
@@ -50,7 +50,7 @@ describe("what stands in the way", () => {
         return `${dir}/app.sock`;
       },
       "bind.not-a-socket",
-      "is no socket",
+      "is not a socket",
       "remove it",
     ],
     ["no directory", (dir) => `${dir}/a/b.sock`, "bind.no-directory", "no directory", "mkdir -p"],

@@ -1,5 +1,5 @@
 /**
- * cheroot takes descriptor 3 as soon as LISTEN_PID is set, whoever's it is (server.py prepare), instead of its --bind.
+ * cheroot takes descriptor 3 as soon as LISTEN_PID is set, whatever it is (server.py prepare), instead of its --bind.
  * It has no signal handlers: INT is Python's KeyboardInterrupt, which stops it in order; TERM kills it.
  */
 import { HupwatchError } from "../../error.ts";

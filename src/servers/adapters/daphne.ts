@@ -37,7 +37,7 @@ export const daphne: ServerAdapter = {
       binds: endpoints.length > 0 ? [] : [bindOf(found)],
       handover: "systemd",
       takesExtraListener: () => true,
-      keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all who have it",
+      keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all processes that have it",
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "none: it cancels every running request at TERM and INT",

@@ -41,7 +41,7 @@ export const generic: ServerAdapter = {
   }),
 };
 
-/** `sh -c 'cd x && gunicorn ...'`, `npm start`: the server is not seen, and somebody may stay in front of it. */
+/** `sh -c 'cd x && gunicorn ...'`, `npm start`: the server is not seen, and a wrapper may stay in front of it. */
 function hiddenBy(words: readonly string[]): string[] {
   const name = basename(words[0] ?? "");
   const isShell = /^(ba|da|z|k|a)?sh$/.test(name) && words.includes("-c");

@@ -196,7 +196,7 @@ function notes(s: GunicornSettings, pidfile: string | undefined): string[] {
     );
   if (pidfile && existsSync(`${pidfile}.oldbin`))
     told.push(
-      `${pidfile}.oldbin is left from an upgrade without hupwatch: a pre_fork hook that signals the process in it would meet whoever has that pid now, so remove it`,
+      `${pidfile}.oldbin is left from an upgrade without hupwatch: a pre_fork hook that signals the process in it would reach the process that has that pid now, so remove it`,
     );
   if (s.reusePort) told.push("--reuse-port is left out: with it gunicorn ignores the sockets it is given");
   if (s.reload) told.push("--reload restarts workers on file changes, past hupwatch: for development only");
@@ -210,11 +210,11 @@ const NO_CONTROL_SOCKET = {
 
 const QUIRKS = [
   {
-    what: "USR2 is no deploy: gunicorn's second master does not find the sockets that the first was handed, ends, and the first serves on",
+    what: "USR2 is not a deploy: gunicorn's second master does not find the sockets that the first was handed, ends, and the first serves on",
     link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/sock.py",
   },
   {
-    what: "a worker that is not set up yet misses the TERM and is killed after --graceful-timeout, as where one swap follows the other at once: nobody is served worse, the old generation only goes later",
+    what: "a worker that is not set up yet misses the TERM and is killed after --graceful-timeout, as where one swap follows the other at once: no client is served worse, the old generation only ends later",
     link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/workers/base.py",
   },
   {

@@ -1,6 +1,6 @@
 /**
  * uvicorn takes one descriptor, by `--fd`, for a Unix socket as well as for a port; its `--workers` share it. Several it takes only
- * from Python, Server.run(sockets=[...]), and without `--workers`. It has no LISTEN_FDS. With `--uds` it unlinks the path at its exit, whoever has bound it since (main.py, `os.remove(config.uds)`).
+ * from Python, Server.run(sockets=[...]), and without `--workers`. It has no LISTEN_FDS. With `--uds` it unlinks the path at its exit, also where another process has bound it since (main.py, `os.remove(config.uds)`).
  */
 import { HupwatchError } from "../../error.ts";
 import { descriptorOf } from "../../sockets/handover.ts";

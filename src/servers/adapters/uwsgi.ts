@@ -130,8 +130,8 @@ function take({ front, args }: Recognised, options: readonly string[], more: rea
 }
 
 /**
- * What the stop needs, with sockets or without: a reload that ends in an exit, and a master, without which there is nobody who
- * would wait for the request that is running.
+ * What the stop needs, with sockets or without: a reload that ends in an exit, and a master, without which no process would
+ * wait for the request that is running.
  */
 const forStopping = (args: readonly string[]): string[] =>
   ["--master", "--exit-on-reload", "--ignore-sigpipe"].filter((flag) => !hasFlag(args, flag));

@@ -106,7 +106,7 @@ const QUIRKS = [
     link: "https://github.com/Pylons/waitress/blob/main/src/waitress/task.py",
   },
   {
-    what: "its command has no option for descriptors: the same call is made from python -c",
+    what: "its command does not have an option for descriptors: the same call is made from python -c",
     link: "https://docs.pylonsproject.org/projects/waitress/en/stable/arguments.html",
   },
 ];

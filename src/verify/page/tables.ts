@@ -34,7 +34,7 @@ export function headline(report: VerifyReport): string {
   ].join("\n");
 }
 
-/** The few figures that somebody looks for first. */
+/** The few figures that a reader looks for first. */
 export function tiles(report: VerifyReport): string {
   const { requests, latency, gaps, versions, timings } = report;
   const all = latency[0];
