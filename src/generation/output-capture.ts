@@ -4,7 +4,7 @@
  */
 import type { NotifySocket, Trust } from "../os/notify-socket.ts";
 import type { Os } from "../os/os.ts";
-import type { RelayStart, Tap } from "../os/output.ts";
+import type { Output, RelayStart, Tap } from "../os/output.ts";
 import type { CheckContext, Need } from "../ready/check.ts";
 
 /**
@@ -25,24 +25,33 @@ export interface Wants {
 export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | "onNotify"> {
   /** Oldest first; goes on filling while lines come. */
   readonly lastLines: string[] = [];
-  readonly #taps: { target: 1 | 2; tap: Tap }[] = [];
+  readonly #taps: { outputs: readonly Output[]; tap: Tap }[] = [];
   readonly #subscribers = new Set<(line: string) => void>();
   #notify: NotifySocket | undefined;
 
   /** Throws SystemError where the kernel has no pipe or socket for us. */
   constructor(os: Os, wants: Wants) {
-    const output = wants.needs.has("output");
-    const targets: (1 | 2)[] = output ? [1, 2] : wants.stderr ? [2] : [];
-    for (const target of targets) {
-      const tap = os.tap(target);
-      if (tap) this.#taps.push({ target, tap });
+    for (const outputs of this.#wanted(wants, os)) {
+      const tap = os.tap(outputs.at(-1) ?? 2);
+      if (tap) this.#taps.push({ outputs, tap });
     }
     if (wants.needs.has("notify")) this.#notify = os.notifySocket(wants.notifyDirectory, wants.isTrusted);
   }
 
+  /**
+   * Where both lead to one file or pipe, both go through one relay: what takes another way arrives at another time, and lines change places,
+   * or are torn where a line and its end are two writes.
+   */
+  #wanted({ stderr, needs }: Wants, os: Os): (readonly Output[])[] {
+    const isStdoutWanted = needs.has("output");
+    if (!isStdoutWanted && !stderr) return [];
+    if (os.hasOneOutput()) return [[1, 2]];
+    return isStdoutWanted ? [[1], [2]] : [[2]];
+  }
+
   /** The command's descriptor in place of our own, where we look. */
-  descriptor(target: 1 | 2): number | undefined {
-    return this.#taps.find((t) => t.target === target)?.tap.descriptor;
+  descriptor(output: Output): number | undefined {
+    return this.#taps.find(({ outputs }) => outputs.includes(output))?.tap.descriptor;
   }
 
   /** Undefined where no check needs notifications. */
@@ -52,7 +61,8 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
 
   /** The command has its descriptors. */
   begin(relay: RelayStart): void {
-    for (const { target, tap } of this.#taps) tap.begin(relay, (line) => this.#hear(target, line));
+    for (const { outputs, tap } of this.#taps)
+      tap.begin(relay, (line) => this.#hear(outputs.includes(2), line));
   }
 
   /** Nothing more will come. */
@@ -60,8 +70,8 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
     return this.#taps.every(({ tap }) => tap.isOver);
   }
 
-  #hear(target: 1 | 2, line: string): void {
-    if (target === 2) {
+  #hear(isKept: boolean, line: string): void {
+    if (isKept) {
       this.lastLines.push(line);
       if (this.lastLines.length > KEPT_LINES) this.lastLines.shift();
     }

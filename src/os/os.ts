@@ -8,7 +8,7 @@ import { socketsOf } from "./descriptors.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { type OomKills, oomKills } from "./oom.ts";
-import { canTap, openTap, type Tap } from "./output.ts";
+import { canTap, hasOneOutput, type Output, openTap, type Tap } from "./output.ts";
 import { listenersOf, type OwnListener } from "./own-listeners.ts";
 import {
   expects,
@@ -33,7 +33,9 @@ export interface Os {
   /** Another process's child, watched: its exit status cannot be known. */
   adopt(identity: Identity): Child;
   /** A look at what a command writes; undefined where it cannot be had. */
-  tap(target: 1 | 2): Tap | undefined;
+  tap(target: Output): Tap | undefined;
+  /** Its stdout and stderr would be one and the same, and in order for who reads it. */
+  hasOneOutput(): boolean;
   /** A datagram socket in that directory, or with an abstract name. */
   notifySocket(directory: string | undefined, isTrusted: Trust): NotifySocket;
   /** Every process of a generation that still runs. */
@@ -73,6 +75,7 @@ export const realOs: Os = {
   clock: realClock,
   spawn,
   tap: (target) => (canTap() ? openTap(target, realClock) : undefined),
+  hasOneOutput,
   notifySocket: (directory, isTrusted) => new NotifySocket(directory, isTrusted, realClock),
   adopt: (identity) => watchForeign(identity, realClock),
   tree: (query) => treeOf({ ...query, self: process.pid }),

@@ -4,7 +4,7 @@
  * die with us. When the output is not captured any more, tee goes on without us (--output-error=warn-nopipe).
  */
 
-import { fchmodSync, realpathSync } from "node:fs";
+import { fchmodSync, fstatSync, realpathSync } from "node:fs";
 import { type Clock, poll } from "./clock.ts";
 import { close, pipe, readAvailable } from "./libc.ts";
 import type { Account } from "./setpriv.ts";
@@ -37,6 +37,22 @@ export interface RelayStart {
   keptOpen: readonly number[];
 }
 
+/** The number of a descriptor of our own: stdout, stderr. */
+export type Output = 1 | 2;
+
+/**
+ * stdout and stderr are the same file, pipe or socket, and who reads it sees the order of what is written. Nobody does in /dev/null, and a
+ * terminal is not relayed.
+ */
+export function hasOneOutput(): boolean {
+  try {
+    const [out, err] = [fstatSync(1), fstatSync(2)];
+    return out.dev === err.dev && out.ino === err.ino && !out.isCharacterDevice();
+  } catch {
+    return false; // one of them is closed
+  }
+}
+
 /** The relay's name as /proc has it. */
 export const RELAY = "tee";
 
@@ -54,8 +70,8 @@ function relay(): string | null {
   return found;
 }
 
-/** `target` is our own descriptor, 1 or 2, that the bytes go on to. */
-export function openTap(target: 1 | 2, clock: Clock): Tap {
+/** `target`: where the bytes go on to. */
+export function openTap(target: Output, clock: Clock): Tap {
   const fromCommand = pipe();
   const toUs = pipe();
   // Its only name is below /proc/PID/fd of a process that has it open, which only that user can enter: it may be opened anew by

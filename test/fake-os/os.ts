@@ -195,6 +195,10 @@ export class FakeOs implements Os {
     return undefined;
   }
 
+  hasOneOutput(): boolean {
+    return false;
+  }
+
   notifySocket(): never {
     throw new Error("this machine has no datagram sockets");
   }
