@@ -24,13 +24,13 @@ export interface Mutant {
 const tiny = [process.execPath, TINY];
 
 /**
- * Reads each connection 100 ms after it has accepted it, and TERM ends it on the spot: whoever is accepted and unread then is
+ * Reads each connection 300 ms after it has accepted it, and TERM ends it on the spot: whoever is accepted and unread then is
  * lost, as with the servers that close what they have not read.
  */
 const CARELESS = `
 import asyncio, os, socket
 async def serve(reader, writer):
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.3)
     if await reader.read(65536):
         version = os.environ["HUPWATCH_GENERATION"].encode()
         writer.write(b"HTTP/1.1 200 OK\\r\\nX-Version: " + version + b"\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
@@ -56,7 +56,7 @@ export const MUTANTS: Record<string, Mutant> = {
     file: "generation/settle.ts",
     from: "  let timer = clock.after(ms, () => {",
     to: "  let timer = clock.after(0, then);\n  clock.after(ms, () => {",
-    words: ["-m", "fresh", "--", "python3", "-c", CARELESS],
+    words: ["-m", "fresh", "-r", "60", "-c", "200", "--", "python3", "-c", CARELESS],
     check: "unread-at-stop",
     details: /waited for a first byte then, [1-9]\d* lost/,
   },
@@ -64,8 +64,8 @@ export const MUTANTS: Record<string, Mutant> = {
     file: "sockets/held-unix.ts",
     from: "        linkSync(own, link);\n        renameSync(link, place.at(this.#name));",
     // As long as a server takes that binds anew.
-    to: '        require("node:fs").rmSync(place.at(this.#name));\n        Bun.sleepSync(5);\n        void link;\n        linkSync(own, place.at(this.#name));',
-    words: ["-m", "fresh", "-r", "2000", "--", ...tiny],
+    to: '        require("node:fs").rmSync(place.at(this.#name));\n        Bun.sleepSync(50);\n        void link;\n        linkSync(own, place.at(this.#name));',
+    words: ["-m", "fresh", "-r", "500", "-c", "200", "--", ...tiny],
     check: "drops",
     details: /x connect-missing \(ENOENT/,
   },
@@ -100,8 +100,8 @@ export const MUTANTS: Record<string, Mutant> = {
   },
   "leaves what a dead leader left behind (I6)": {
     file: "generation/takedown.ts",
-    from: "    if (this.target.tree().length === 0) {",
-    to: "    if (this.target.tree().length >= 0) {",
+    from: "orWithout(TREE, () => this.target.tree().length === 0, false)",
+    to: "orWithout(TREE, () => this.target.tree().length >= 0, false)",
     words: ["-m", "fresh", "--", ...LEAVES_ONE],
     check: "leftovers",
     details: /\d+ sleep/,
