@@ -5,7 +5,7 @@
 import { type RecordedGeneration, type RecordedListener, treeQueryOf } from "../generation/record.ts";
 import type { Os } from "../os/os.ts";
 import { RELAY } from "../os/output.ts";
-import type { Process } from "../os/procfs.ts";
+import type { Identity, Process } from "../os/procfs.ts";
 import { listeningAt } from "../sockets/listening.ts";
 import type { RecordedState } from "./state-file.ts";
 
@@ -38,12 +38,20 @@ export interface Known {
   addresses: readonly string[];
 }
 
-export function takeCensus(state: RecordedState, known: Known, os: Os): Census {
+/** `hupwatchPids`: of those whose marks are looked for besides what is recorded. */
+export function takeCensus(
+  state: RecordedState,
+  known: Known,
+  os: Os,
+  hupwatchPids: readonly number[] = [state.hupwatch.pid],
+): Census {
   const started = state.generations.filter((g) => g.pid > 0 && !isAnotherUsers(g, os));
   const recorded = started
     .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? known.commandUid }, true, os))
     .filter(({ isLed, tree }) => isLed || tree.length > 0);
-  const found = unrecorded(state, known, os).map((g) => survivorOf(g, false, os, known.addresses));
+  const found = hupwatchPids
+    .flatMap((pid) => unrecorded(state, pid, known, os))
+    .map((g) => survivorOf(g, false, os, known.addresses));
   const survivors = [...recorded, ...found].map(({ tree: _, ...survivor }) => survivor);
   return { survivors, last: Math.max(state.last, ...survivors.map((g) => g.number)) };
 }
@@ -58,12 +66,13 @@ function survivorOf(
   const tree = os.tree(treeQueryOf(g));
   const held = tree.map((process) => ({ process, inodes: inodesOf(process, os) }));
   const sockets = new Set(held.flatMap(({ inodes }) => inodes));
-  const listeners = g.listeners.length > 0 ? g.listeners : foundAt(addresses, sockets);
+  const ofServer = new Set(held.flatMap(({ process, inodes }) => (process.command === RELAY ? [] : inodes)));
+  const listeners = g.listeners.length > 0 ? g.listeners : foundAt(addresses, ofServer);
   const hasOne = (inodes: readonly number[]) => listeners.some(({ inode }) => inodes.includes(inode));
   return {
     ...{ ...g, listeners, isRecorded, sockets, tree },
     isLed: os.isRunning(g),
-    mayAccept: held.some(({ process, inodes }) => process.command !== RELAY && hasOne(inodes)),
+    mayAccept: hasOne([...ofServer]),
     isPublic: listeners.some((listener) => isPublic(listener, os)),
   };
 }
@@ -96,20 +105,29 @@ function isAnotherUsers(g: RecordedGeneration, os: Os): boolean {
 /** It could do what it liked anyway. */
 const ROOT = 0;
 
+/** Its user is one whose word counts: root, our own, the command's, or one of `more`. */
+export function isTrusted(
+  identity: Identity,
+  { commandUid }: Known,
+  os: Os,
+  more: readonly (number | undefined)[] = [],
+): boolean {
+  const uid = os.uidOf(identity);
+  return uid !== undefined && [ROOT, process.getuid?.(), commandUid, ...more].includes(uid);
+}
+
 /**
  * Started in the instant between the fork and the state's write, or while the disk was full: then the pid is known only by
  * the environment. That of another user's process says nothing.
  */
-function unrecorded(state: RecordedState, known: Known, os: Os): RecordedGeneration[] {
-  const uids = [ROOT, process.getuid?.(), known.commandUid, ...state.generations.map((g) => g.uid)];
-  const trusted = new Set(uids.filter((uid) => uid !== undefined));
+function unrecorded(state: RecordedState, hupwatchPid: number, known: Known, os: Os): RecordedGeneration[] {
+  const uids = state.generations.map((g) => g.uid);
   const started = new Set(state.generations.filter((g) => g.pid > 0).map((g) => g.number));
   const found = new Map<number, RecordedGeneration>();
-  const hupwatchPid = state.hupwatch.pid;
   for (const { process, environment } of os.marked(`HUPWATCH_PID=${hupwatchPid}`)) {
     const number = generationOf(environment, state.name);
     const uid = os.uidOf(process);
-    if (number === undefined || started.has(number) || uid === undefined || !trusted.has(uid)) continue;
+    if (number === undefined || started.has(number) || !isTrusted(process, known, os, uids)) continue;
     const { pid, startTime } = process;
     if ((found.get(number)?.startTime ?? Number.POSITIVE_INFINITY) <= startTime) continue;
     const { role = "starting", listeners = [] } = state.generations.find((g) => g.number === number) ?? {};

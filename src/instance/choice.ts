@@ -39,7 +39,11 @@ function knowsGroups(current: Survivor, others: readonly Survivor[]): boolean {
   // 0 stands for a member that is never to be used.
   const isThere = (inode: number) => inode === 0 || all.some(({ sockets }) => sockets.has(inode));
   return current.listeners.every(({ address, group }) => {
-    if (!group) return true;
+    // Of one that is not recorded no group is known, and the others may be in it.
+    if (!group)
+      return (
+        current.isRecorded || others.every(({ listeners }) => listeners.every((l) => l.address !== address))
+      );
     const isKnown = ({ listeners }: Survivor) =>
       listeners.length > 0 && listeners.every((l) => l.address !== address || group.includes(l.inode));
     return group.every(isThere) && others.every(isKnown);

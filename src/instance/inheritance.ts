@@ -15,6 +15,7 @@ import { claimState } from "./predecessor.ts";
 import { doorOf } from "./run-dir.ts";
 import { statePath } from "./state-file.ts";
 import { type Kept, type Left, prepareTakeover, type Takeover } from "./takeover.ts";
+import { findUnnoted } from "./unnoted.ts";
 
 /** Where addresses are learned, those that a survivor listens at are the ones that are known. */
 const learnedSpecs = (takeover: Takeover | undefined): SocketSpec[] =>
@@ -52,7 +53,7 @@ export class Inheritance<K extends Keeper> implements Disposable {
     keeperAt: (door: string) => Promise<K | undefined>,
   ): Promise<Inheritance<K>> {
     const { ownDir, plan } = start;
-    const left = ownDir === undefined ? undefined : await leftBehind(start, ownDir, os);
+    const left = await leftBehind(start, ownDir, os);
     const keeper = ownDir && left ? await keeperAt(doorOf(ownDir, left.state.name)) : undefined;
     const takeover = left && (await prepareTakeover(left, plan, keeper?.over(os) ?? os, tell, keeper?.take));
     return new Inheritance(start, takeover, keeper);
@@ -119,19 +120,18 @@ export class Held implements Disposable {
 
 async function leftBehind(
   { plan: { name, sockets, socketOptions, user }, otherRunDirs, log }: Start,
-  runDir: string,
+  runDir: string | undefined,
   os: Os,
 ): Promise<Left | undefined> {
   const addresses = await Promise.all(sockets.map((spec) => addressOf(spec, socketOptions)));
   const onUnreadable = (why: string) =>
     log.warn(
       "state.unreadable",
-      `cannot read ${statePath(runDir, name)}: ${why}; if an earlier hupwatch '${name}' has left the service running, this start cannot take it over: end that service first`,
+      `cannot read ${statePath(runDir ?? "", name)}: ${why}; what hupwatch '${name}' has left running is looked for at its addresses`,
     );
-  const left = claimState({
-    ...{ runDir, otherRunDirs, os, name },
-    ...{ commandUid: uidOf(user), addresses, onUnreadable },
-  });
+  const looker = { name, otherRunDirs, os, commandUid: uidOf(user), addresses };
+  const left =
+    runDir === undefined ? findUnnoted(looker, os) : claimState({ ...looker, runDir, onUnreadable });
   const from = left?.state.name;
   if (from !== undefined && from !== name)
     log.info("instance.renamed", `the service of hupwatch '${from}' is '${name}' from now on`, { from });

@@ -12,6 +12,7 @@ import { namesIn } from "./instances.ts";
 import { alreadyRunning, enterRunDir, InstanceLock, removeOwn } from "./run-dir.ts";
 import { putState, type RecordedState, readState, statePath } from "./state-file.ts";
 import type { Left } from "./takeover.ts";
+import { findUnnoted } from "./unnoted.ts";
 
 export interface Starter extends Known {
   runDir: string;
@@ -43,7 +44,13 @@ export function claimState(starter: Starter): Left | undefined {
     const claimed = claim(starter, dir, other);
     if (claimed) return claimed;
   }
-  return left;
+  return unnoted(starter) ?? left;
+}
+
+/** What is found without notes; from now on there are some, so that whoever comes next needs no such look. */
+function unnoted(looker: Looker): Left | undefined {
+  const left = findUnnoted(looker, looker.os);
+  return left && hasSurvivors(left) ? left : undefined;
 }
 
 /** What a start would take over from; touches nothing. */
@@ -54,7 +61,7 @@ export function findLeft(looker: Looker): RecordedState | undefined {
     const left = claimable(readState(dir, other), looker);
     if (left) return left.state;
   }
-  return undefined;
+  return unnoted(looker)?.state;
 }
 
 /** Directory and name of all but the starter's own. */

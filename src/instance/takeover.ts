@@ -9,14 +9,15 @@ import type { Tell } from "../events/service-event.ts";
 import { Generation } from "../generation/generation.ts";
 import type { RecordedGeneration } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
-import { close, isReadable } from "../os/libc.ts";
+import { close, isReadable, stopListening } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
 import { unixQueue } from "../os/sockdiag.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { InheritedListener } from "../sockets/held.ts";
+import { listeningAt } from "../sockets/listening.ts";
 import { removeNames } from "../sockets/unix-path.ts";
-import type { Census } from "./census.ts";
+import type { Census, Survivor } from "./census.ts";
 import { choose } from "./choice.ts";
 import type { RecordedState } from "./state-file.ts";
 import { takeGroup, takeListener } from "./take-listener.ts";
@@ -68,6 +69,7 @@ export async function prepareTakeover(
     inherited(address) {
       const listener = current.listeners.find((l) => l.address === address);
       if (!listener) return undefined;
+      if (!current.isRecorded) endIdle(address, all, (inode) => take(inode, all));
       return {
         fd: take(listener.inode, [current]),
         group: takeGroup(listener.group ?? [], (inode) => take(inode, all)),
@@ -101,6 +103,26 @@ async function settleOthers(
   const settled = Promise.withResolvers<void>();
   settle(os.clock, SETTLE_MS, () => hasQueued.some((look) => look()), settled.resolve);
   await settled.promise;
+}
+
+/**
+ * Members of a group whose order no record tells, and that only relays have open: with them gone the order is known. Clients are not
+ * steered there, so none waits in them.
+ */
+function endIdle(
+  address: string,
+  survivors: readonly Survivor[],
+  take: (inode: number) => number | undefined,
+): void {
+  const inUse = new Set(survivors.flatMap(({ listeners }) => listeners.map(({ inode }) => inode)));
+  for (const { inode, privatePath } of listeningAt(address)) {
+    if (privatePath !== undefined || inUse.has(inode)) continue;
+    if (!survivors.some(({ sockets }) => sockets.has(inode))) continue;
+    const fd = take(inode);
+    if (fd === undefined) continue;
+    stopListening(fd);
+    close(fd);
+  }
 }
 
 /** By a duplicate of the listener, else by the kernel's tables, of which a sandbox may hide that of Unix sockets. */

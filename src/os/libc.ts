@@ -40,6 +40,7 @@ const MSG_NOSIGNAL = 0x4000;
 const MSG_DONTWAIT = 0x40;
 const MSG_TRUNC = 0x20;
 const SCM_CREDENTIALS = 2;
+const SHUT_RD = 0;
 const POLLIN = 1;
 const POLLOUT = 4;
 const LOCK_EX_NB = 2 | 4;
@@ -91,6 +92,7 @@ const C = openLibc({
   send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
   recvmsg: { args: ["int", "ptr", "int"], returns: "i64" },
+  shutdown: { args: ["int", "int"], returns: "int" },
   close: { args: ["int"], returns: "int" },
   flock: { args: ["int", "int"], returns: "int" },
   isatty: { args: ["int"], returns: "int" },
@@ -434,6 +436,9 @@ export function unreadByPeer(fd: number): number {
   check("ioctl(SIOCOUTQ)", C.ioctl(fd, SIOCOUTQ, ptr(count)));
   return count[0] ?? 0;
 }
+
+/** shutdown(2) of a listener, for all that have it open: from now on it refuses whoever connects. */
+export const stopListening = (fd: number): void => void check("shutdown", C.shutdown(fd, SHUT_RD));
 
 export const close = (fd: number): void => void check("close", C.close(fd));
 

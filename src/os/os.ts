@@ -4,15 +4,17 @@ import { constants } from "node:os";
 import { accepts } from "./accepting.ts";
 import { type Clock, realClock } from "./clock.ts";
 import { type Accepting, type ConnectionWatch, watchConnections } from "./connections.ts";
-import { socketsOf } from "./descriptors.ts";
+import { holdersOf, socketsOf } from "./descriptors.ts";
 import { watchForeign } from "./foreign.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { type OomKills, oomKills } from "./oom.ts";
 import { canTap, hasOneOutput, type Output, openTap, type Tap } from "./output.ts";
 import { listenersOf, type OwnListener } from "./own-listeners.ts";
 import {
+  environmentOf,
   expects,
   type Identity,
+  isHupwatch,
   isRunning,
   isSame,
   marked,
@@ -48,6 +50,10 @@ export interface Os {
   isRunning(identity: Identity): boolean;
   /** Processes whose environment has that line. */
   marked(line: string): { process: Process; environment: string[] }[];
+  /** Processes that have one of these sockets open, as far as we may look. */
+  holdersOf(inodes: readonly number[]): { process: Process; environment: string[] }[];
+  /** A hupwatch runs by that number, and no process that has it by chance. */
+  isHupwatch(pid: number): boolean;
   /** Its sockets by their numbers in /proc, with a descriptor of each. */
   socketsOf(pid: number): ReadonlyMap<string, number>;
   /** A duplicate of that process' descriptor, ours to close; undefined where the kernel does not let us. */
@@ -83,6 +89,9 @@ export const realOs: Os = {
   uidOf: realUidOf,
   isRunning,
   marked,
+  holdersOf: (inodes) =>
+    holdersOf(inodes).map((process) => ({ process, environment: environmentOf(process.pid) })),
+  isHupwatch,
   socketsOf,
   takeDescriptor,
   inodeOf: (path) => lstatSync(path, { throwIfNoEntry: false })?.ino,

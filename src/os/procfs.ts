@@ -140,6 +140,10 @@ export function environmentOf(pid: number): string[] {
   }
 }
 
+/** The launcher's mark tells a hupwatch from a process that has its number by now. */
+export const isHupwatch = (pid: number): boolean =>
+  environmentOf(pid).some((line) => line.startsWith("HUPWATCH_LAUNCHER="));
+
 /** Processes whose environment, as they were started with it, has that line. */
 export const marked = (line: string): { process: Process; environment: string[] }[] =>
   allProcesses().flatMap((process) => {

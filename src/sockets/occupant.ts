@@ -2,7 +2,7 @@
 import { descriptorOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";
 import { RELAY } from "../os/output.ts";
-import { allProcesses, environmentOf, processOf } from "../os/procfs.ts";
+import { allProcesses, environmentOf, isHupwatch, processOf } from "../os/procfs.ts";
 import { socketsAt } from "../os/socket-table.ts";
 import { isName } from "../text.ts";
 import { Probe } from "./probe.ts";
@@ -44,8 +44,7 @@ function wayOut(environment: readonly string[]): string {
   if (!name || !isName(name))
     return "end that process or choose another path; hupwatch never takes a live socket away from another process";
   const pid = Number(variable("HUPWATCH_PID"));
-  // The launcher tells a hupwatch from a stranger that has its number by now.
-  if (environmentOf(pid).some((entry) => entry.startsWith("HUPWATCH_LAUNCHER=")))
+  if (isHupwatch(pid))
     return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch stop ${name}' ends both, or choose another path`;
   return `it serves for hupwatch '${name}', of which this start finds no notes: give the --run-dir that one had, or end the process`;
 }

@@ -122,6 +122,14 @@ export class FakeOs implements Os {
     return [];
   }
 
+  holdersOf(): [] {
+    return [];
+  }
+
+  isHupwatch(): boolean {
+    return false;
+  }
+
   socketsOf(): ReadonlyMap<string, number> {
     return new Map();
   }

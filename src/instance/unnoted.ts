@@ -1,0 +1,37 @@
+/**
+ * Survivors of which no state file tells: the run directory was another one (XDG_RUNTIME_DIR, PrivateTmp=, sudo, cron), was removed by
+ * logind, or never could be written. What listens at an address of the start's own, has a user that the start trusts and carries the
+ * marks of a hupwatch that is gone, is one: anything less any process could say of itself.
+ */
+import type { Os } from "../os/os.ts";
+import { listeningAt } from "../sockets/listening.ts";
+import { isName } from "../text.ts";
+import { type Known, isTrusted, takeCensus } from "./census.ts";
+import type { RecordedState } from "./state-file.ts";
+import type { Left } from "./takeover.ts";
+
+/** Undefined where there is none. The kernel is known first, and /proc only where something listens. */
+export function findUnnoted(known: Known, os: Os): Left | undefined {
+  const inodes = known.addresses.flatMap((address) => listeningAt(address).map(({ inode }) => inode));
+  if (inodes.length === 0) return undefined;
+  const marks = os.holdersOf(inodes).flatMap(({ process, environment }) => {
+    const marks = marksIn(environment);
+    return marks && isTrusted(process, known, os) && !os.isHupwatch(marks.hupwatchPid) ? [marks] : [];
+  });
+  const [first] = marks;
+  if (!first) return undefined;
+  // The generations of several lives of one service have the pids of several hupwatches.
+  const pids = marks.flatMap(({ name, hupwatchPid }) => (name === first.name ? [hupwatchPid] : []));
+  const hupwatch = { pid: first.hupwatchPid, startTime: 0 };
+  const state: RecordedState = { version: 1, name: first.name, hupwatch, last: 0, generations: [] };
+  return { state, census: takeCensus(state, known, os, [...new Set(pids)]) };
+}
+
+function marksIn(environment: readonly string[]): { hupwatchPid: number; name: string } | undefined {
+  const variable = (name: string) =>
+    environment.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
+  const [hupwatchPid, name = ""] = [Number(variable("HUPWATCH_PID")), variable("HUPWATCH_NAME")];
+  return Number.isSafeInteger(hupwatchPid) && hupwatchPid > 0 && isName(name)
+    ? { hupwatchPid, name }
+    : undefined;
+}
