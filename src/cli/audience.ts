@@ -13,10 +13,12 @@ import { Systemd, watchdogMsOf } from "../events/systemd.ts";
 import type { Snapshot } from "../generation/record.ts";
 import { type Guard, startGuard } from "../instance/guard.ts";
 import { StateFile } from "../instance/state-file.ts";
+import { Upkeep } from "../instance/upkeep.ts";
 import { realOs } from "../os/os.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { loginEnvironment } from "../plan/environment.ts";
 import type { Ending } from "../swap/machine.ts";
+import type { Supervisor } from "../swap/supervisor.ts";
 import { orUnasked, orUnguarded, untold } from "./degraded.ts";
 import { idleGc } from "./idle-gc.ts";
 import type { Prepared } from "./prepared.ts";
@@ -27,7 +29,8 @@ export class Audience implements Disposable {
   readonly #control = this.#owned.use(new Control());
   readonly #hooks: Hooks;
   readonly #guard: Guard | undefined;
-  readonly #state: StateFile | undefined;
+  readonly #state: { file: StateFile; record(snapshot: Snapshot): void } | undefined;
+  #upkeep: Upkeep | undefined;
   readonly #consumers: Consume[];
   readonly #recorders: ((snapshot: Snapshot) => void)[];
 
@@ -52,13 +55,14 @@ export class Audience implements Disposable {
       ...(systemd ? [systemd.consume] : []),
     ];
     this.tell = publishTo(this.#consumers);
-    this.#state = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
+    const file = ownDir === undefined ? undefined : new StateFile(ownDir, plan.name, untold(ownDir, log));
+    this.#state = file && { file, record: file.recorder(plan.name) };
     // When PID 1 ends, the kernel kills every process of its namespace (pid_namespaces(7)).
     const isGuarded = plan.killAtExit && pid !== 1;
     const start = () => startGuard(plan.name, pid, plan.environment);
     this.#guard = isGuarded ? orUnguarded(log, start) : undefined;
     this.#recorders = [
-      ...(this.#state ? [this.#state.recorder(plan.name)] : []),
+      ...(this.#state ? [this.#state.record] : []),
       ...(this.#guard ? [this.#guard.record] : []),
       this.#owned.use(idleGc(realOs.clock)).record,
     ];
@@ -71,6 +75,7 @@ export class Audience implements Disposable {
 
   readonly record = (snapshot: Snapshot): void => {
     for (const record of this.#recorders) record(snapshot);
+    this.#upkeep?.look();
   };
 
   /** Requests are answered from now on, where a control socket is wanted and can be had. */
@@ -81,12 +86,26 @@ export class Audience implements Disposable {
     orUnasked(join(ownDir, `${plan.name}.sock`), log, (path) => this.#control.open(path, uid, subject));
   }
 
+  /** What is in the run directory is made anew from now on when something removes it. */
+  keepUp(supervisor: Supervisor): void {
+    const { ownDir, lock, log } = this.prepared;
+    if (ownDir === undefined || !lock) return;
+    const restore = () => {
+      const wasMissing = [lock.renew(process.pid), this.#control.renew()].includes(true);
+      this.#state?.record(supervisor.snapshot());
+      if (wasMissing) log.warn("run-dir.restored", `something emptied ${ownDir}: made anew`);
+      return wasMissing;
+    };
+    this.#upkeep = this.#owned.use(new Upkeep(ownDir, realOs.clock, restore));
+  }
+
   /** The last answers, the last hooks; then there is nothing to guard and, unless the service goes on, nothing to remember. */
   async finish(ending: Ending): Promise<void> {
+    this.#upkeep?.[Symbol.dispose]();
     await this.#control.finish(ending);
     await this.#hooks.finish();
     this.#guard?.dismiss();
-    if (ending.kind !== "left") this.#state?.remove();
+    if (ending.kind !== "left") this.#state?.file.remove();
   }
 
   [Symbol.dispose](): void {

@@ -15,7 +15,10 @@ export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | 
     const fatal =
       runDir.isRequested || !(error instanceof HupwatchError) || error.code === "instance.running";
     if (fatal) throw error;
-    log.warn("run-dir.unusable", `${error.message}; a later start cannot take over from this one`);
+    log.warn(
+      "run-dir.unusable",
+      `${error.message}; only signals reach this one, and a later start finds the service by what it carries: --run-dir chooses another place`,
+    );
     return undefined;
   }
 }
@@ -28,7 +31,7 @@ export const without = (log: Log) => (aid: Aid, why: string) =>
 export const untold = (runDir: string, log: Log) => (why: string) =>
   log.warn(
     "state.unwritable",
-    `cannot write to ${runDir}: ${why}; until that is mended a restart may not find the service`,
+    `cannot write to ${runDir}: ${why}; until that is mended a restart finds the service only by what it carries`,
   );
 
 /** The guard of -k: without, only the kernel keeps its promise, for the command's first process. */

@@ -26,6 +26,8 @@ export interface Prepared extends Planned, Disposable {
   log: Log;
   /** Where this instance, and no other, may write; undefined where it runs without a run directory. */
   ownDir: string | undefined;
+  /** Its lock there. */
+  lock: InstanceLock | undefined;
   /** Where else this user's hupwatches may have left something. */
   otherRunDirs: readonly string[];
   pidfile: PidFilePlace | undefined;
@@ -70,6 +72,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
     ...planned,
     log,
     ownDir: lock && runDir,
+    lock,
     otherRunDirs: chosen.isRequested ? [] : ownRunDirs(env, uid),
     pidfile: pidfileOf(values.pidfile, traits.pidfile, plan),
     control: values.control !== false,

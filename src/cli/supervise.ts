@@ -38,6 +38,7 @@ export async function supervise(
   using reaper = new Reaper(realOs.clock);
   using _signals = signalsTo(supervisor, plan, reaper, log);
   audience.openControl({ plan, server: traits.server, held, supervisor });
+  audience.keepUp(supervisor);
   tellBegin(plan, traits.server, held, audience.tell);
   const ending = await supervisor.run();
   audience.tell(conclusion(supervisor, ending, plan));

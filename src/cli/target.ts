@@ -2,7 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { ANSWER, HupwatchError } from "../error.ts";
-import { findInstances, type Instance, runDirsOf } from "../instance/instances.ts";
+import { findInstances, type Instance, instanceOf, runDirsOf } from "../instance/instances.ts";
 import type { OptionTable } from "./command.ts";
 import { usage } from "./values.ts";
 
@@ -43,6 +43,8 @@ export function instancesFor(positionals: readonly string[], runDir: string | un
   if (text.includes("/")) return [atPath(resolve(text), all)];
   const found = all.filter((one) => one.name === text || String(one.pid) === text);
   if (found.length > 0) return found;
+  const elsewhere = /^\d+$/.test(text) ? instanceOf(Number(text)) : undefined;
+  if (elsewhere) return [elsewhere];
   throw noInstance(`no hupwatch is called '${text}' or has that pid`, all);
 }
 

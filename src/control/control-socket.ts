@@ -7,6 +7,7 @@ import type { Socket } from "bun";
 import type { Clock } from "../os/clock.ts";
 import { close, listen, socket as openSocket, peerCredentials } from "../os/libc.ts";
 import { bindAlone, removeAlone } from "../sockets/private-listener.ts";
+import { statOrUndefined } from "../sockets/unix-path.ts";
 import { Connection } from "./connection.ts";
 import type { Request } from "./request.ts";
 
@@ -28,12 +29,27 @@ export interface ControlSocketOptions {
 }
 
 export class ControlSocket implements Disposable {
-  readonly #listener: { stop(closeActiveConnections?: boolean): void };
+  #listener: { stop(closeActiveConnections?: boolean): void };
+  #inode: number | undefined;
   readonly #connections = new Set<Connection>();
 
   /** Throws SystemError. */
   constructor(private readonly options: ControlSocketOptions) {
-    const fd = openPrivately(options.path);
+    this.#listener = this.#listen();
+  }
+
+  /** True where its file was gone, or another one; clients that are connected stay. Throws SystemError. */
+  renew(): boolean {
+    if (statOrUndefined(this.options.path)?.ino === this.#inode) return false;
+    const before = this.#listener;
+    this.#listener = this.#listen();
+    before.stop();
+    return true;
+  }
+
+  #listen() {
+    const fd = openPrivately(this.options.path);
+    this.#inode = statOrUndefined(this.options.path)?.ino;
     // By descriptor: the runtime's own `unix` would unlink the path when it stops, even if it belongs to another process by then.
     const listening = {
       fd,
@@ -46,7 +62,7 @@ export class ControlSocket implements Disposable {
       },
     };
     // The types do not know `fd` yet.
-    this.#listener = Bun.listen(listening as unknown as Bun.UnixSocketOptions<Connection>);
+    return Bun.listen(listening as unknown as Bun.UnixSocketOptions<Connection>);
   }
 
   #open(socket: Client): void {

@@ -39,6 +39,11 @@ export class Control implements Disposable {
     this.#socket = new ControlSocket({ path, uid, clock: realClock, onRequest: this.#onRequest });
   }
 
+  /** True where the file of its socket was gone. Throws SystemError. */
+  renew(): boolean {
+    return this.#socket?.renew() === true;
+  }
+
   readonly #onRequest = (request: Request, connection: Connection): void => {
     const methods = ROUTES[request.path];
     if (!methods) {

@@ -127,6 +127,7 @@ export const WARNINGS: Record<string, string> = {
   "socket.restored": "a public path was unlinked from outside, and it was put back",
   "socket.unlearned": "an address where the command listens cannot be held",
   "intercept.trouble": "the keeper was killed and replaced, or a trapped call failed",
+  "run-dir.restored": "the run directory was removed or emptied, and what belongs there was made anew",
   "aid.lacking": "something that hupwatch can do without cannot be had, and what that costs",
   bug: "an error of hupwatch's own, after which it went on",
   "bug.stack": "where that was",

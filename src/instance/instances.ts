@@ -5,8 +5,9 @@
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RecordedGeneration } from "../generation/record.ts";
+import { openFilesOf } from "../os/descriptors.ts";
 import { readSmall } from "../os/place.ts";
-import { isSame, processOf } from "../os/procfs.ts";
+import { isHupwatch, isSame, processOf } from "../os/procfs.ts";
 import { ownRunDir, runDirsBeside } from "./run-dir.ts";
 import { readState } from "./state-file.ts";
 
@@ -42,9 +43,33 @@ export function ownRunDirs(env: Record<string, string | undefined>, uid: number)
 export function findInstances(runDirs: readonly string[], uid: number): Instance[] {
   return runDirs
     .filter((dir) => isOurs(dir, uid))
-    .flatMap((dir) => namesIn(dir).flatMap((name) => instanceOf(dir, name) ?? []))
+    .flatMap((dir) => namesIn(dir).flatMap((name) => instanceIn(dir, name) ?? []))
     .sort((a, b) => a.name.localeCompare(b.name));
 }
+
+/**
+ * By what the process itself has open: XDG_RUNTIME_DIR, --run-dir and /tmp (PrivateTmp=) may be others there than here. Undefined where
+ * no hupwatch has that number, or we may not look.
+ */
+export function instanceOf(pid: number): Instance | undefined {
+  if (!processOf(pid) || !isHupwatch(pid)) return undefined;
+  const [, dir, name] = openFilesOf(pid).flatMap((file) => LOCKED.exec(file) ?? []);
+  if (dir === undefined || name === undefined)
+    return { name: `${pid}`, runDir: "", pid, socket: undefined, left: [] };
+  const runDir = [dir, `/proc/${pid}/root${dir}`].find(
+    (place) => lockedBy(join(place, `${name}.lock`)) === pid,
+  );
+  const socket = join(runDir ?? dir, `${name}.sock`);
+  return {
+    name,
+    runDir: runDir ?? dir,
+    pid,
+    socket: runDir && existsSync(socket) ? socket : undefined,
+    left: [],
+  };
+}
+
+const LOCKED = /^(\/.*)\/([^/]+)\.lock(?: \(deleted\))?$/;
 
 /** What others put into /tmp tells nothing. */
 const isOurs = (dir: string, uid: number): boolean =>
@@ -59,7 +84,7 @@ export function namesIn(dir: string): string[] {
   return [...new Set(names)];
 }
 
-function instanceOf(runDir: string, name: string): Instance | undefined {
+function instanceIn(runDir: string, name: string): Instance | undefined {
   const state = readState(runDir, name);
   const socket = join(runDir, `${name}.sock`);
   const pid = lockedBy(join(runDir, `${name}.lock`));

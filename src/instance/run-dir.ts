@@ -114,17 +114,28 @@ function rejectForeign(path: string, stat: Stats, uid: number): void {
     });
 }
 
+const LOCK = ".lock";
+
 /** The lock of one instance; the kernel lets go of it when this process ends, however it ends. */
 export class InstanceLock implements Disposable {
   private constructor(
-    private readonly fd: number,
+    private fd: number,
     private readonly runDir: string,
     private readonly file: string,
   ) {}
 
+  /** True where it was: the directory, or the file in it, has been removed since. Throws as `take` does. */
+  renew(pid: number): boolean {
+    if (statOrUndefined(join(this.runDir, this.file))?.ino === fstatSync(this.fd).ino) return false;
+    const anew = InstanceLock.take(this.runDir, this.file.slice(0, -LOCK.length), pid);
+    closeSync(this.fd);
+    this.fd = anew.fd;
+    return true;
+  }
+
   /** Throws HupwatchError where a living hupwatch of that name has it, with its pid. */
   static take(runDir: string, name: string, pid: number): InstanceLock {
-    const file = `${name}.lock`;
+    const file = `${name}${LOCK}`;
     using place = enterRunDir(runDir, process.getuid?.() ?? 0);
     const fd = openLockFile(place, file);
     if (!tryLock(fd)) {

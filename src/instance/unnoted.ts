@@ -6,7 +6,7 @@
 import type { Os } from "../os/os.ts";
 import { listeningAt } from "../sockets/listening.ts";
 import { isName } from "../text.ts";
-import { type Known, isTrusted, takeCensus } from "./census.ts";
+import { isTrusted, type Known, takeCensus } from "./census.ts";
 import type { RecordedState } from "./state-file.ts";
 import type { Left } from "./takeover.ts";
 

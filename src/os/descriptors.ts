@@ -16,6 +16,10 @@ export function socketsOf(pid: number): Map<string, number> {
   return sockets;
 }
 
+/** The paths of what it has open, as proc(5) has them; none where it has ended or is another user's. */
+export const openFilesOf = (pid: number): string[] =>
+  listOf(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
+
 function listOf(directory: string): string[] {
   try {
     return readdirSync(directory);

@@ -45,6 +45,6 @@ function wayOut(environment: readonly string[]): string {
     return "end that process or choose another path; hupwatch never takes a live socket away from another process";
   const pid = Number(variable("HUPWATCH_PID"));
   if (isHupwatch(pid))
-    return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch stop ${name}' ends both, or choose another path`;
-  return `it serves for hupwatch '${name}', of which this start finds no notes: give the --run-dir that one had, or end the process`;
+    return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch reload ${pid}' swaps it, 'hupwatch stop ${pid}' ends both, or choose another path`;
+  return `it serves for hupwatch '${name}', which is gone: the user that had started that one takes it over by the same command line, and so does root`;
 }

@@ -20,17 +20,17 @@ export function home(): Home {
   return { path: dir.path, env, [Symbol.dispose]: () => dir[Symbol.dispose]() };
 }
 
-export async function cli(args: string[], home: Home, cwd = process.cwd()): Promise<Said> {
+export async function cli(args: string[], home: Pick<Home, "env">, cwd = process.cwd()): Promise<Said> {
   return await said([LAUNCHER, ...args], home, cwd);
 }
 
 /** A script of the user's, in which `hupwatch` is on the PATH. stderr goes where stdout goes, as in a terminal. */
-export async function shell(script: string, home: Home, cwd: string): Promise<Said> {
+export async function shell(script: string, home: Pick<Home, "env">, cwd: string): Promise<Said> {
   const withHupwatch = `hupwatch() { "${LAUNCHER}" "$@"; }\nexec 2>&1\n${script}`;
   return await said(["/bin/sh", "-c", withHupwatch], home, cwd);
 }
 
-async function said(words: string[], { env }: Home, cwd: string): Promise<Said> {
+async function said(words: string[], { env }: Pick<Home, "env">, cwd: string): Promise<Said> {
   const child = Bun.spawn(words, {
     cwd,
     env: { ...process.env, ...env, PWD: cwd },

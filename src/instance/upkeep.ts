@@ -1,0 +1,56 @@
+/**
+ * What hupwatch has in its run directory is made anew when something removes it: logind does at a user's last logout, and so does what
+ * cleans /tmp. Else nobody could ask a service that runs, and a second start would not find its lock.
+ */
+import { type FSWatcher, statSync, watch } from "node:fs";
+import { type Aid, lacks, orWithout } from "../os/aid.ts";
+import type { Clock } from "../os/clock.ts";
+
+/** What removes a directory removes one thing after the other, and our own writes wake us, too. */
+const LOOK_MS = 200;
+
+export class Upkeep implements Disposable {
+  #watcher: FSWatcher | undefined;
+  #watched: number | undefined;
+  #look: Disposable | undefined;
+  readonly #aid: Aid;
+
+  /** `restore` makes what is missing; true where something was. It may throw. */
+  constructor(
+    private readonly runDir: string,
+    private readonly clock: Clock,
+    private readonly restore: () => boolean,
+  ) {
+    this.#aid = {
+      what: `a watch on ${runDir}`,
+      loss: "what is removed there is made anew at the next swap, as far as it can be",
+    };
+    this.#watch();
+  }
+
+  /** Also without a watch: to be called when something has happened. */
+  readonly look = (): void => {
+    this.#look ??= this.clock.after(LOOK_MS, () => {
+      this.#look = undefined;
+      const wasMissing = orWithout(this.#aid, this.restore, false);
+      this.#watch();
+      // What came between is seen then.
+      if (wasMissing) this.look();
+    });
+  };
+
+  #watch(): void {
+    const inode = statSync(this.runDir, { throwIfNoEntry: false })?.ino;
+    if (inode === this.#watched || inode === undefined) return;
+    this.#watcher?.close();
+    this.#watched = inode;
+    const begin = () => watch(this.runDir, { persistent: false }, this.look);
+    this.#watcher = orWithout(this.#aid, begin, undefined);
+    this.#watcher?.on("error", (error) => lacks(this.#aid, error));
+  }
+
+  [Symbol.dispose](): void {
+    this.#look?.[Symbol.dispose]();
+    this.#watcher?.close();
+  }
+}
