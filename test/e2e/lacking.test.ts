@@ -72,5 +72,5 @@ test.concurrent.each(LACKING)(
     second.signal("SIGQUIT");
     expect(await second.exited).toBe(128 + 9);
   },
-  60_000,
+  180_000,
 );

@@ -42,5 +42,5 @@ test.concurrent.each(LIVES)(
     await load.more(50);
     expect(await load.stop()).toMatchObject({ failures: {} });
   },
-  60_000,
+  180_000,
 );
