@@ -6,7 +6,7 @@ import type { Gen, Tell } from "../events/service-event.ts";
 import type { OomKills } from "../os/oom.ts";
 
 export class Memory {
-  #swap: { to: Gen; before: OomKills | undefined } | undefined;
+  #swap: { to: Gen; before: OomKills | undefined; toldKills: number } | undefined;
 
   constructor(
     private readonly look: () => OomKills | undefined,
@@ -14,17 +14,19 @@ export class Memory {
   ) {}
 
   swapBegins(to: Gen): void {
-    this.#swap = { to, before: this.look() };
+    this.#swap = { to, before: this.look(), toldKills: 0 };
   }
 
-  /** What was killed since the last look is told. `isAlone`: one generation is left, and what it lacks is its own affair. */
+  /** What was killed so far, where that is more than was told. `isAlone`: one generation is left, and what it lacks is its own affair. */
   check(isAlone: boolean): void {
-    if (!this.#swap?.before) return;
-    const { to, before } = this.#swap;
+    const swap = this.#swap;
+    if (!swap?.before) return;
     if (isAlone) this.#swap = undefined;
     const now = this.look();
-    if (!now || now.where !== before.where || now.kills <= before.kills) return;
-    if (!isAlone) this.#swap = { to, before: now };
-    this.tell({ event: "memory.short", generation: to, kills: now.kills - before.kills, where: now.where });
+    if (now?.where !== swap.before.where) return;
+    const kills = now.kills - swap.before.kills;
+    if (kills <= swap.toldKills) return;
+    swap.toldKills = kills;
+    this.tell({ event: "memory.short", generation: swap.to, kills, where: now.where });
   }
 }
