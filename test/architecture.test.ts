@@ -257,3 +257,14 @@ test("the top of the repository has the agreed names and no others", () => {
   );
   expect([...names].filter((name) => !agreed.includes(name))).toEqual([]);
 });
+
+/** "who dies between a fork and a write leaves nobody that ..." had to be read twice: a process, a socket or a server is "it" and "which". */
+test("processes are not people: no who, whom or whoever in src", () => {
+  const sources = [...files, "launcher.sh"];
+  const lines = sources.flatMap((file) =>
+    text(file)
+      .split("\n")
+      .map((line) => `${file}: ${line.trim()}`),
+  );
+  expect(lines.filter((line) => /\b(who|whom|whoever)\b/i.test(line))).toEqual([]);
+});

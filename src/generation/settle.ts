@@ -13,7 +13,7 @@ const QUEUE_POLL_MS = 10;
 
 const QUEUE: Aid = {
   what: "a look into an accept queue",
-  loss: "the old generation is asked to stop after the warm-up, whoever waits there",
+  loss: "the old generation is told to stop after the warm-up, even if clients wait there",
 };
 
 /** Calls `then` once, after `ms` and when no client is queued any more, unless disposed of before. */

@@ -1,6 +1,6 @@
 /**
- * What serves comfort and may be lacking: a watch, a count, a look at one of the kernel's tables. Where it cannot be had that is said
- * once, and the step goes on without it. So it does after a bug.
+ * Aids that may be lacking: a watch, a count, a look at one of the kernel's tables. That one is lacking is reported once, and the
+ * step goes on without it. So it does after a bug.
  */
 
 /** `loss`: what is different without it. */
@@ -14,9 +14,9 @@ type Hear = (aid: Aid, why: string) => void;
 const said = new Set<string>();
 let hear: Hear | undefined;
 
-/** Until disposed of; what was lacking before was nobody's business. */
-export function hearOfLackingAids(listener: Hear): Disposable {
-  hear = listener;
+/** Until disposed of. What was lacking before is not reported. */
+export function hearOfLackingAids(subscriber: Hear): Disposable {
+  hear = subscriber;
   return {
     [Symbol.dispose]: () => {
       hear = undefined;

@@ -36,7 +36,7 @@ export interface Os {
   adopt(identity: Identity): Child;
   /** A look at what a command writes; undefined where it cannot be had. */
   tap(target: Output): Tap | undefined;
-  /** Its stdout and stderr would be one and the same, and in order for who reads it. */
+  /** Its stdout and stderr would be one and the same, and their lines keep their order for its reader. */
   hasOneOutput(): boolean;
   /** A datagram socket in that directory, or with an abstract name. */
   notifySocket(directory: string | undefined, isTrusted: Trust): NotifySocket;

@@ -41,7 +41,7 @@ export interface RelayStart {
 export type Output = 1 | 2;
 
 /**
- * stdout and stderr are the same file, pipe or socket, and who reads it sees the order of what is written. Nobody does in /dev/null, and a
+ * stdout and stderr are the same file, pipe or socket, and its reader sees the order of what is written. /dev/null has no reader, and a
  * terminal is not relayed.
  */
 export function hasOneOutput(): boolean {

@@ -240,7 +240,7 @@ export class Supervisor {
     for (const generation of generations) generation.probe();
   }
 
-  /** One that fails by a bug keeps nobody from the others: clients are served, and the step ends one way or the other. */
+  /** One that fails by a bug does not stop the others: clients are served, and the step ends one way or the other. */
   #carryOut(effect: Effect): void {
     surviving(() => this.#interpret(effect));
   }

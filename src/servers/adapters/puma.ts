@@ -134,7 +134,7 @@ function ownFiles(found: Recognised, settings: PumaSettings | undefined) {
 /** The file makes a name of its own for each generation: it was asked for none. */
 const isNumbered = (path: string): boolean => /(^|[^0-9])0([^0-9]|$)/.test(path);
 
-/** `control` is that of the config file. A socket of its own for each; a token that a file names is not put into words, which everybody can read. */
+/** `control` is that of the config file. A socket of its own for each; a token that a file names is not put into words, which every user can read. */
 function ownControl(
   url: string | undefined,
   control: PumaSettings["control"],
