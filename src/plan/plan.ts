@@ -105,8 +105,12 @@ function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly Socket
   return take && sockets.length > 0 && speaksItself(traits, mode) ? take(sockets) : { words };
 }
 
+/** What is intercepted binds as it was told. */
 const speaksItself = ({ words, handover }: ServerTraits, mode: Handover): boolean =>
-  mode === handover && !hasPlaceholder(words, "fd") && !hasPlaceholder(words, "socket");
+  mode === handover &&
+  mode !== "intercept" &&
+  !hasPlaceholder(words, "fd") &&
+  !hasPlaceholder(words, "socket");
 
 /** Where generations share a listener, one that they do not share tells which of them answers; it needs a server that serves both. */
 function wantsExtra(
