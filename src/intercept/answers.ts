@@ -18,7 +18,7 @@ import {
 import { decode, type SocketAddress } from "../sockets/sockaddr.ts";
 import { type Call, RECORDED_OPTIONS, V6ONLY } from "./calls.ts";
 import { type Learning, learn, Refused } from "./learn.ts";
-import { Caller, intOf, type Notification } from "./notification.ts";
+import { Caller, type Notification } from "./notification.ts";
 import { type Given, givenForPath, givenForPort, type RecordedOption } from "./table.ts";
 
 /** What the keeper knows of a generation while it answers for it. */
@@ -61,7 +61,7 @@ export function answerTo(call: Call, notification: Notification, charge: Charge)
 }
 
 function answerBind(notification: Notification, caller: Caller, charge: Charge): Answer {
-  const number = intOf(notification, 0);
+  const number = notification.int(0);
   const address = addressOf(notification, caller);
   if (!address) return "continue";
   const inode = caller.socketInode(number);
@@ -155,7 +155,7 @@ function listens(given: Given, caller: Caller, { saw }: Charge): void {
 
 /** It listens already, with the queue that hupwatch gave it: a server's own backlog would shorten it. */
 function answerListen(notification: Notification, caller: Caller, charge: Charge): Answer {
-  const inode = caller.socketInode(intOf(notification, 0));
+  const inode = caller.socketInode(notification.int(0));
   const given = charge.given.find((g) => g.inode === inode);
   if (!given) return "continue";
   if (!given.isListening && given.isLearned && charge.learning) listen(given.fd, charge.learning.backlog);
@@ -165,12 +165,12 @@ function answerListen(notification: Notification, caller: Caller, charge: Charge
 
 /** Only remembered: the call goes on, and is made again on the listener. */
 function recordOption(notification: Notification, caller: Caller, { options }: Charge): Answer {
-  const [level, option] = [intOf(notification, 1), intOf(notification, 2)];
-  const length = Math.min(Math.max(intOf(notification, 4), 0), SOCKADDR_MAX_BYTES);
-  const inode = caller.socketInode(intOf(notification, 0));
+  const [level, option] = [notification.int(1), notification.int(2)];
+  const length = Math.min(Math.max(notification.int(4), 0), SOCKADDR_MAX_BYTES);
+  const inode = caller.socketInode(notification.int(0));
   const known = RECORDED_OPTIONS.some((o) => o.level === level && o.option === option);
   if (inode === undefined || !known) return "continue";
-  const value = caller.memory(notification.args[3] ?? 0n, length);
+  const value = caller.memory(notification.address(3), length).slice();
   const earlier = options.get(inode)?.filter((o) => o.level !== level || o.option !== option) ?? [];
   if (options.size >= MAX_OPTION_SOCKETS) options.delete(options.keys().next().value as number);
   options.set(inode, [...earlier, { level, option, value }]);
@@ -189,19 +189,18 @@ function answerConnect(notification: Notification, caller: Caller, charge: Charg
 function answerPath(call: Call, notification: Notification, caller: Caller, charge: Charge): Answer {
   const { path: where, kind } = call;
   if (!where) return "continue";
-  const path = caller.path(notification.args[where.at] ?? 0n);
+  const path = caller.path(notification.address(where.at));
   if (path === "") return "continue";
-  const directory = where.directory === undefined ? AT_FDCWD : intOf(notification, where.directory);
+  const directory = where.directory === undefined ? AT_FDCWD : notification.int(where.directory);
   const given = caller.look((root) => givenForPath(path, resolvedIn(root, directory, path), charge.given));
   if (!given || !isNotificationValid(charge.notify, notification.id)) return "continue";
   if (kind === "unlink") {
-    const removesDirectory =
-      call.flags !== undefined && (intOf(notification, call.flags) & AT_REMOVEDIR) !== 0;
+    const removesDirectory = call.flags !== undefined && (notification.int(call.flags) & AT_REMOVEDIR) !== 0;
     return removesDirectory ? "continue" : { value: 0 };
   }
-  const value = intOf(notification, call.value ?? 0);
+  const value = notification.int(call.value ?? 0);
   if (kind === "chmod") return onOwnSocket(given, (own) => chmodSync(own, value & 0o777));
-  const gid = intOf(notification, (call.value ?? 0) + 1);
+  const gid = notification.int((call.value ?? 0) + 1);
   if (!mayGiveTo(caller, value, gid)) return { errno: "EPERM" };
   return onOwnSocket(given, (own) => chownSync(own, value, gid));
 }
@@ -233,9 +232,9 @@ const O_PATH = 0o10000000;
 
 /** Undefined where it is none that we know, or the caller has gone. */
 function addressOf(notification: Notification, caller: Caller): SocketAddress | undefined {
-  const length = intOf(notification, 2);
+  const length = notification.int(2);
   if (length < 3 || length > SOCKADDR_MAX_BYTES) return undefined;
-  const bytes = caller.memory(notification.args[1] ?? 0n, length);
+  const bytes = caller.memory(notification.address(1), length);
   try {
     return decode(bytes);
   } catch (error) {

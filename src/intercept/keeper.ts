@@ -39,7 +39,7 @@ import { removeNames } from "../sockets/unix-path.ts";
 import { answerTo, type Charge } from "./answers.ts";
 import type { ExecAnswer } from "./become-command.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
-import { decodeNotification } from "./notification.ts";
+import { Notification } from "./notification.ts";
 import {
   type HandedListener,
   type KeeperEvent,
@@ -58,6 +58,8 @@ const UNSENT_LOOK_MS = 100;
 /** One page: the kernel's notification in hand, which another keeper would have to answer (see `memory`). */
 export const CALL_MEMORY_BYTES = 4096;
 
+/** The runtime collects garbage when its event loop turns, and the keeper's never does. */
+const GARBAGE_CALLS = 500;
 /** More than any server has workers. */
 const MAX_BINDERS = 1000;
 
@@ -80,10 +82,12 @@ export interface KeeperStart {
 export class Keeper {
   readonly #memory: Uint8Array;
   readonly #inHand: DataView;
+  readonly #received: Uint8Array;
   readonly #charges = new Map<number, Kept>();
   /** With those that have bound an address below each. */
   readonly #children = new Map<number, Set<number>>();
   readonly #signals: number;
+  #answered = 0;
   #connection: number | undefined;
   #events: number | undefined;
   readonly #unsent: KeeperEvent[] = [];
@@ -93,6 +97,7 @@ export class Keeper {
     becomeSubreaper();
     this.#signals = childEnds();
     this.#memory = sharedMemory(start.memory, CALL_MEMORY_BYTES);
+    this.#received = this.#memory.subarray(0, NOTIFICATION_BYTES);
     this.#inHand = new DataView(this.#memory.buffer, this.#memory.byteOffset);
     this.#connection = start.connection;
     this.#doorInode = start.door && lstatSync(start.door.path, { throwIfNoEntry: false })?.ino;
@@ -125,13 +130,12 @@ export class Keeper {
   #answer(charge: Kept): void {
     // Noted before: a keeper that goes on for us must know which call is in hand.
     this.#inHand.setUint32(NOTIFICATION_BYTES, charge.generation, true);
-    if (receiveNotification(charge.notify, this.#memory.subarray(0, NOTIFICATION_BYTES)))
-      this.#answerInHand(charge);
+    if (receiveNotification(charge.notify, this.#received)) this.#answerInHand(charge);
   }
 
   /** From the shared memory, where it stays until it is answered. */
   #answerInHand(charge: Kept): void {
-    const notification = decodeNotification(this.#memory);
+    const notification = new Notification(this.#inHand);
     const call = isKnownMachine(process.arch) ? callOf(notification.call, process.arch) : undefined;
     const answer = () => {
       if (!call) return "continue" as const;
@@ -152,7 +156,8 @@ export class Keeper {
       }
     };
     answerNotification(charge.notify, notification.id, answer());
-    this.#memory.fill(0, 0, 8);
+    this.#inHand.setBigUint64(0, 0n, true);
+    if (++this.#answered % GARBAGE_CALLS === 0) Bun.gc(true);
   }
 
   /** No process has its filter any more. */
@@ -403,7 +408,7 @@ function answerOnce(notify: number): void {
   if (!seen?.readable) throw new SystemError("seccomp", "ETIMEDOUT");
   const memory = new Uint8Array(new ArrayBuffer(NOTIFICATION_BYTES));
   if (receiveNotification(notify, memory))
-    answerNotification(notify, decodeNotification(memory).id, "continue");
+    answerNotification(notify, new Notification(new DataView(memory.buffer)).id, "continue");
 }
 
 /** Of a socket that was bound and never listened, of which hupwatch knows nothing. */

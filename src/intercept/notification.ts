@@ -2,32 +2,40 @@
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { type FileIdentity, withIdentity } from "../os/libc.ts";
 
-export interface Notification {
-  id: bigint;
+/** A look into the memory that it was received in: good until the next one is. */
+export class Notification {
+  readonly #view: DataView;
+  readonly id: bigint;
   /** The calling thread. */
-  tid: number;
+  readonly tid: number;
   /** The system call's number. */
-  call: number;
-  /** As the caller passed them. */
-  args: readonly bigint[];
+  readonly call: number;
+
+  constructor(memory: DataView) {
+    this.#view = memory;
+    this.id = memory.getBigUint64(0, true);
+    this.tid = memory.getUint32(8, true);
+    this.call = memory.getInt32(16, true);
+  }
+
+  /** An argument that is an int: a descriptor, a length, a mode. */
+  int(index: number): number {
+    return this.#view.getInt32(FIRST_ARGUMENT + 8 * index, true);
+  }
+
+  /** An argument that is an address; those of user space fit into a number (2^47 and below, 2^52 on arm64). */
+  address(index: number): number {
+    const at = FIRST_ARGUMENT + 8 * index;
+    return this.#view.getUint32(at, true) + 2 ** 32 * this.#view.getUint32(at + 4, true);
+  }
 }
 
-export function decodeNotification(memory: Uint8Array): Notification {
-  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
-  return {
-    id: view.getBigUint64(0, true),
-    tid: view.getUint32(8, true),
-    call: view.getInt32(16, true),
-    args: Array.from({ length: 6 }, (_, i) => view.getBigUint64(32 + 8 * i, true)),
-  };
-}
-
-/** An argument that is an int: a descriptor, a length, a mode. */
-export const intOf = ({ args }: Notification, index: number): number =>
-  Number(BigInt.asIntN(32, args[index] ?? 0n));
+const FIRST_ARGUMENT = 32;
 
 /** PATH_MAX of linux/limits.h */
 const MAX_PATH_BYTES = 4096;
+const MOST_PATHS_BYTES = 256;
+const BUFFER = Buffer.alloc(MAX_PATH_BYTES);
 
 /** Our own rights, to go back to. */
 const OWN: FileIdentity = {
@@ -59,22 +67,23 @@ export class Caller {
     }
   }
 
-  memory(address: bigint, bytes: number): Uint8Array {
+  /** Good until the next look: one buffer serves all, since a service may make many calls a second. */
+  memory(address: number, bytes: number): Uint8Array {
     return this.#reading(() => {
-      const buffer = new Uint8Array(bytes);
       const fd = openSync(`/proc/${this.tid}/mem`, "r");
       try {
-        return buffer.subarray(0, readSync(fd, buffer, 0, bytes, Number(address)));
+        return BUFFER.subarray(0, readSync(fd, BUFFER, 0, bytes, address));
       } finally {
         closeSync(fd);
       }
     });
   }
 
-  path(address: bigint): string {
-    const bytes = this.memory(address, MAX_PATH_BYTES);
+  path(address: number): string {
+    const short = this.memory(address, MOST_PATHS_BYTES);
+    const bytes = short.includes(0) ? short : this.memory(address, MAX_PATH_BYTES);
     const end = bytes.indexOf(0);
-    return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString();
+    return BUFFER.toString("utf8", 0, end < 0 ? bytes.length : end);
   }
 
   /** The number of the socket behind its descriptor; undefined where that is none. */

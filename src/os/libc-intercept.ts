@@ -131,17 +131,21 @@ export function isNotificationValid(fd: number, id: bigint): boolean {
   return C.ioctl(fd, NOTIF_ID_VALID, ptr(value)) === 0;
 }
 
+/** struct seccomp_notif_resp; one for all, since a service may make many calls a second. */
+const RESPONSE = new DataView(new ArrayBuffer(24));
+const RESPONSE_AT = ptr(RESPONSE);
+
 /** What a trapped call returns, or that it is carried out as it was made. */
 export type Answer = "continue" | { value: number } | { errno: keyof typeof constants.errno };
 
 /** False where no process waits for it any more, which is not an error. */
 export function answerNotification(fd: number, id: bigint, answer: Answer): boolean {
-  const response = new DataView(new ArrayBuffer(24));
-  response.setBigUint64(0, id, true);
-  if (answer === "continue") response.setUint32(20, SEND_CONTINUE, true);
-  else if ("errno" in answer) response.setInt32(16, -(constants.errno[answer.errno] ?? 5), true);
-  else response.setBigInt64(8, BigInt(answer.value), true);
-  if (C.ioctl(fd, NOTIF_SEND, ptr(response)) === 0) return true;
+  const isOn = answer === "continue";
+  RESPONSE.setBigUint64(0, id, true);
+  RESPONSE.setInt32(8, !isOn && "value" in answer ? answer.value : 0, true);
+  RESPONSE.setInt32(16, !isOn && "errno" in answer ? -(constants.errno[answer.errno] ?? 5) : 0, true);
+  RESPONSE.setUint32(20, isOn ? SEND_CONTINUE : 0, true);
+  if (C.ioctl(fd, NOTIF_SEND, RESPONSE_AT) === 0) return true;
   const name = errno();
   if (name === "ENOENT" || name === "EINPROGRESS") return false;
   throw new SystemError("ioctl(SECCOMP_IOCTL_NOTIF_SEND)", name);
