@@ -170,7 +170,8 @@ function recordOption(notification: Notification, caller: Caller, { options }: C
   const inode = caller.socketInode(notification.int(0));
   const known = RECORDED_OPTIONS.some((o) => o.level === level && o.option === option);
   if (inode === undefined || !known) return "continue";
-  const value = caller.memory(notification.address(3), length).slice();
+  // A copy: a Buffer's slice is the same memory.
+  const value = Uint8Array.from(caller.memory(notification.address(3), length));
   const earlier = options.get(inode)?.filter((o) => o.level !== level || o.option !== option) ?? [];
   if (options.size >= MAX_OPTION_SOCKETS) options.delete(options.keys().next().value as number);
   options.set(inode, [...earlier, { level, option, value }]);
