@@ -47,7 +47,7 @@ export function claimState(starter: Starter): Left | undefined {
   return unnoted(starter) ?? left;
 }
 
-/** What is found without notes; from now on there are some, so that whoever comes next needs no such look. */
+/** What is found without notes; from now on there are some, so that the next start needs no such look. */
 function unnoted(looker: Looker): Left | undefined {
   const left = findUnnoted(looker, looker.os);
   return left && hasSurvivors(left) ? left : undefined;

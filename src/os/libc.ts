@@ -437,7 +437,7 @@ export function unreadByPeer(fd: number): number {
   return count[0] ?? 0;
 }
 
-/** shutdown(2) of a listener, for all that have it open: from now on it refuses whoever connects. */
+/** shutdown(2) of a listener, for all that have it open: from now on it refuses every connection. */
 export const stopListening = (fd: number): void => void check("shutdown", C.shutdown(fd, SHUT_RD));
 
 export const close = (fd: number): void => void check("close", C.close(fd));
