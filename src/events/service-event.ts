@@ -25,6 +25,8 @@ export interface Failure {
 export interface Leftover {
   pid: number;
   command: string;
+  /** Addresses of the service, a listener of which it has open. */
+  listeners?: readonly string[];
 }
 
 /** How old a generation is, and after how long it was ready; whole milliseconds since its start. */

@@ -43,7 +43,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     facts: { generation, child: pid },
   }),
   "generation.signalled": ({ generation, signal, pids, why }) => ({
-    level: signal === "SIGKILL" ? "warn" : "debug",
+    level: signal === "SIGKILL" ? "warn" : why === undefined ? "debug" : "info",
     text: `generation ${generation}: sent ${signal} to ${pids.join(", ")}${why === undefined ? "" : ` (${why})`}`,
     facts: { generation, signal, pids, why },
   }),
@@ -171,7 +171,10 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
 };
 
-const listed = (processes: readonly Leftover[]) => processes.map((p) => `${p.pid} (${p.command})`).join(", ");
+const listed = (processes: readonly Leftover[]) => processes.map(named).join(", ");
+
+const named = ({ pid, command, listeners = [] }: Leftover): string =>
+  `${pid} (${command}${listeners.length > 0 ? `, has the listener of ${listeners.join(" and ")} open` : ""})`;
 
 const UNPROVEN = " (no proof: the listener is shared, and the old generation may have answered)";
 

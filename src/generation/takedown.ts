@@ -127,7 +127,9 @@ export class Takedown implements Disposable {
       }
       steps.shift();
       nextAt = clock.now() + step.waitMs;
-      this.target.signal(left, step.signal, "their leader has ended");
+      // Whoever has started a job of its own finds here what became of it.
+      const commands = [...new Set(left.map(({ command }) => command))].join(", ");
+      this.target.signal(left, step.signal, `${commands}: their leader has ended`);
       return "more";
     };
     this.#wait(poll(clock, SWEEP_POLL_MS, look, SWEEP_FIRST_MS));

@@ -17,7 +17,9 @@ import {
   close,
   getsockname,
   isIPv6Only,
+  isListening,
   isReadable,
+  stopListening,
 } from "../os/libc.ts";
 import { listeningOn, tcpQueue } from "../os/netstat.ts";
 import {
@@ -258,7 +260,9 @@ export class HeldTcp implements HeldSocket {
     this.#group.closeAll();
   }
 
+  /** What escaped with a duplicate would else keep the port, and never answer. */
   [Symbol.dispose](): void {
+    for (const { fd } of this.#group.own) if (isListening(fd)) stopListening(fd);
     this.leave();
   }
 }

@@ -311,7 +311,12 @@ export class Supervisor {
     // A process that began beside a younger generation may belong to that one, and is named with it.
     const younger = living.flatMap(({ number, startTime }) => (number > gen ? (startTime ?? []) : []));
     const trees = () => living.flatMap((generation) => generation.processes);
-    const processes = this.#escaped.between(begin, Math.min(...younger), trees);
+    const listeners = living.flatMap((generation) => generation.listeners.record());
+    const processes = this.#escaped.between(begin, Math.min(...younger), trees).map((process) => {
+      const sockets = this.os.socketsOf(process.pid);
+      const held = listeners.filter(({ inode }) => sockets.has(`${inode}`)).map(({ address }) => address);
+      return { ...process, listeners: [...new Set(held)] };
+    });
     if (processes.length > 0) this.outside.tell({ event: "generation.escaped", generation: gen, processes });
   }
 

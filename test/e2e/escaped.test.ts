@@ -30,10 +30,13 @@ test("what escaped from a generation is named once, with its pid, and left alone
     generation,
   ]);
   expect(told).toEqual([
-    [`${daemons[0]} (sleep)`, "1"],
-    [`${daemons[1]} (sleep)`, "2"],
+    [`${daemons[0]} (sleep, has the listener of 127.0.0.1:${port} open)`, "1"],
+    [`${daemons[1]} (sleep, has the listener of 127.0.0.1:${port} open)`, "2"],
   ]);
   expect(daemons.map((pid) => readProcess(pid)?.state)).toEqual(["S", "S"]);
+  // https://github.com/d2iq-archive/marathon-lb/issues/28: "an escaped process keeps the old TCP listener", and no start succeeds.
+  await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow("ECONNREFUSED");
+  await using _again = await startHupwatch([...options, "--", ...always(TINY)]);
 });
 
 test("what the generation's own takedown finds is not named, nor what a hook leaves behind", async () => {
@@ -62,3 +65,20 @@ function ended(pids: readonly number[]): Disposable {
     },
   };
 }
+
+/** "Deploys kill jobs that the app has started on purpose", and said nothing: https://github.com/alpacax/alpamon/pull/327 */
+test("what is killed on purpose is said with its command, and what is started as the README has it outlives a release", async () => {
+  const port = await freePort();
+  const options = ["-k", "-w", "0", "--ready", "http", "--handover", "systemd", "-b", `127.0.0.1:${port}`];
+  const killed = "(setsid sleep 1001 </dev/null >/dev/null 2>&1 &)";
+  const spared =
+    '(setsid env -u HUPWATCH_PID -u HUPWATCH_GENERATION sleep 1002 3<&- </dev/null >/dev/null 2>&1 & echo "job $!")';
+  const server = `case $HUPWATCH_GENERATION in 1) ${killed}; ${spared};; esac; exec ${TINY}`;
+  await using hupwatch = await startHupwatch([...options, "--", "sh", "-c", server]);
+  await hupwatch.swap(2);
+  const job = Number(/job (\d+)/.exec(hupwatch.output)?.[1]);
+  using _cleanUp = ended([job]);
+  expect(hupwatch.log).toMatch(/generation 1: sent SIGTERM to \d+ \(sleep: their leader has ended\)/);
+  expect(readProcess(job)?.state).toBe("S");
+  expect(hupwatch.log).toContain(`left running, since they belong to no generation: ${job} (sleep)`);
+});
