@@ -35,10 +35,7 @@ export function learnFrom(learner: Learner): Disposable {
   });
 }
 
-async function learn(
-  { plan, log, keeper, supervisor, held, tell }: Learner,
-  learned: Learned,
-): Promise<void> {
+async function learn({ plan, keeper, supervisor, held, tell }: Learner, learned: Learned): Promise<void> {
   const { address, generation, privatePath } = learned;
   if (held.some((socket) => format(socket.address) === address)) return;
   const names = held.map(({ spec }) => spec.text);
@@ -58,7 +55,6 @@ async function learn(
     cutover: plan.cutover,
     isLearned: true,
     inherited: () => ({ fd, privatePath }),
-    onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
   });
   if (!socket) return;
   if (supervisor.learned(generation, socket)) tell({ event: "socket.learned", address, generation });

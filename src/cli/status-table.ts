@@ -33,11 +33,16 @@ function renderAnswer(answer: StatusAnswer, now: number): string {
       waiting.map((g) => `generation ${g.number} is not ready: ${plain(g.waitingFor ?? "")}`).join("\n"),
     );
   if (sockets.length > 0) blocks.push(socketTable(sockets));
+  const unreached = sockets.filter(({ trouble }) => trouble !== undefined);
+  if (unreached.length > 0) blocks.push(unreached.map(troubleOf).join("\n"));
   if (swaps.length > 0) blocks.push(swapTable(swaps.slice(-SWAPS_SHOWN).reverse(), now));
   const crashes = counted(answer);
   if (crashes) blocks.push(crashes);
   return blocks.join("\n\n");
 }
+
+const troubleOf = ({ address, trouble }: SocketStatus) =>
+  plain(`clients do not reach the service at ${address}: ${trouble}`);
 
 const PHASES: Record<string, string> = {
   starting: "starting",
@@ -114,7 +119,9 @@ export function summaryLine({ instance, answer, problem }: Shown): string {
   const generations = answer.generations.map((g) => `generation ${g.number} ${g.role} (pid ${g.pid})`);
   const last = answer.swaps.at(-1);
   const outcome = last ? [`last swap ${OUTCOMES[last.outcome](last)}`] : [];
-  return plain([answer.name, PHASES[answer.phase] ?? answer.phase, ...generations, ...outcome].join("   "));
+  const unreached = answer.sockets.flatMap((socket) => (socket.trouble ? [troubleOf(socket)] : []));
+  const { name, phase } = answer;
+  return plain([name, PHASES[phase] ?? phase, ...generations, ...outcome, ...unreached].join("   "));
 }
 
 /** Left-aligned, two blanks apart, no blanks at the ends of lines. */

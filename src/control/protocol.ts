@@ -39,6 +39,8 @@ export interface SocketStatus {
   cutover: "steer" | "share";
   /** Connections that have not been accepted yet, over all generations; absent where the kernel does not say. */
   queued?: number | undefined;
+  /** Why clients do not reach it; absent while they do. */
+  trouble?: string | undefined;
 }
 
 export interface StatusAnswer {

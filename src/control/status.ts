@@ -85,9 +85,10 @@ function residentBytesOf({ pid }: Process): number {
 }
 
 function socketStatus(held: HeldSocket, generations: readonly RecordedGeneration[]): SocketStatus {
-  const { spec, cutover } = held;
+  const { spec, cutover, trouble } = held;
   const address = format(held.address);
-  return { name: spec.name, address, cutover: cutover.mode, queued: queueOf(held, address, generations) };
+  const queued = queueOf(held, address, generations);
+  return { name: spec.name, address, cutover: cutover.mode, queued, trouble };
 }
 
 function queueOf(

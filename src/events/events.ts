@@ -24,6 +24,19 @@ export const EVENTS = {
     facts: ["address", "generation"],
   },
   "socket.released": { meaning: "a learned address is no longer held", facts: ["address"] },
+  "socket.restored": { meaning: "a public path led nowhere, and was put back", facts: ["path"] },
+  "socket.taken-back": {
+    meaning: "a generation's own process had bound a public path, and it was put back",
+    facts: ["path", "by"],
+  },
+  "socket.taken": {
+    meaning: "clients do not reach a public path, and why; it is put back when that has gone",
+    facts: ["path", "reason"],
+  },
+  "socket.renewed": {
+    meaning: "the names of a listener were removed with their directory: clients wait for a new generation",
+    facts: ["path"],
+  },
   "socket.none": { meaning: "no socket is held: connections are not swapped", facts: [] },
   "generation.started": { meaning: "a generation's command runs", facts: ["generation", "child"] },
   "generation.ready": {
@@ -124,7 +137,6 @@ export const WARNINGS: Record<string, string> = {
   "state.unreadable": "the state file is there and cannot be understood: what it names cannot be taken over",
   "state.unwritable": "the state file cannot be written: a take-over may not find every generation",
   "control.unavailable": "the control socket cannot be opened",
-  "socket.restored": "a public path was unlinked from outside, and it was put back",
   "socket.unlearned": "an address where the command listens cannot be held",
   "intercept.trouble": "the keeper was killed and replaced, or a trapped call failed",
   "run-dir.restored": "the run directory was removed or emptied, and what belongs there was made anew",

@@ -41,6 +41,11 @@ export type ServiceEvent =
   | { event: "socket.none" }
   | { event: "socket.learned"; address: string; generation: Gen }
   | { event: "socket.released"; address: string }
+  /** What has become of its public Unix path. */
+  | { event: "socket.restored"; path: string; after?: string }
+  | { event: "socket.taken-back"; path: string; pid: number }
+  | { event: "socket.taken"; path: string; by: string }
+  | { event: "socket.renewed"; path: string }
   | { event: "generation.started"; generation: Gen; pid: number }
   /** `proven`: its checks were answered by this generation for sure. */
   | { event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean }

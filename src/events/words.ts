@@ -33,6 +33,26 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     level: "warn",
     text: `no generation listens at ${address} any more: it is no longer held`,
   }),
+  "socket.restored": ({ path, after }) => ({
+    level: "warn",
+    text: after === undefined ? `something unlinked ${path}: put back` : `${path} is put back`,
+    facts: { path },
+  }),
+  "socket.taken-back": ({ path, pid }) => ({
+    level: "warn",
+    text: `process ${pid} of the service has bound ${path} for itself: taken back; it has to take the descriptor that it is given`,
+    facts: { path, by: pid },
+  }),
+  "socket.taken": ({ path, by }) => ({
+    level: "error",
+    text: `clients do not reach the service at ${path}: ${by}; it is put back as soon as that is over`,
+    facts: { path, reason: by },
+  }),
+  "socket.renewed": ({ path }) => ({
+    level: "error",
+    text: `${path} was removed with all names of its listener: clients wait at a new one until a new generation serves`,
+    facts: { path },
+  }),
   "socket.none": () => ({
     level: "info",
     text: "no socket is held: generations are swapped, connections are not (see --bind)",

@@ -78,7 +78,6 @@ export class Inheritance<K extends Keeper> implements Disposable {
       cutover: plan.cutover,
       boundBy: plan.handover === "path" ? "server" : "hupwatch",
       ...(this.takeover ? { inherited: this.takeover.inherited } : {}),
-      onRestored: (path) => log.warn("socket.restored", `something unlinked ${path}: put back`, { path }),
     });
     using held = new Held(sockets, this.takeover !== undefined);
     if (this.takeover) warnOfDropped(this.takeover, sockets, log);

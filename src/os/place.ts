@@ -81,6 +81,18 @@ export class Place implements Disposable {
     return new Place(fd, `${this.path}/${name}`);
   }
 
+  /**
+   * A descriptor that leads to what has that name now, also when it has none any more (/proc/self/fd, proc(5)); the caller's to close.
+   * Undefined where none is to be had.
+   */
+  handleOf(name: string): number | undefined {
+    try {
+      return openSync(this.at(name), ENTRY);
+    } catch {
+      return undefined;
+    }
+  }
+
   stat(): Stats {
     return fstatSync(this.#fd);
   }

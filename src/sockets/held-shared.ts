@@ -5,7 +5,13 @@
 import { HupwatchError } from "../error.ts";
 import { bind, close, isListening, isReadable, listen, SystemError, socket } from "../os/libc.ts";
 import type { Shared } from "./cutover.ts";
-import { type HeldSocket, type Listener, noLongerListens, type SocketOptions } from "./held.ts";
+import {
+  type HeldSocket,
+  type Listener,
+  noLongerListens,
+  type PathOwner,
+  type SocketOptions,
+} from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode, type SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
@@ -74,6 +80,18 @@ export class HeldShared implements HeldSocket {
 
   steerTo(): void {
     if (!isListening(this.#fd)) throw noLongerListens(this.spec);
+  }
+
+  keep(owner: PathOwner): void {
+    this.#origin.holder?.keep?.({ owns: owner.owns, tell: owner.tell });
+  }
+
+  look(): void {
+    this.#origin.holder?.look?.();
+  }
+
+  get trouble(): string | undefined {
+    return this.#origin.holder?.trouble;
   }
 
   leave(): void {

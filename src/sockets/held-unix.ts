@@ -5,28 +5,24 @@
  * The private name stays as long as its generation: probes go there, and the public path can be put back from it when
  * some process unlinks it at its own exit. Only what carries our inode is ever unlinked.
  */
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  type FSWatcher,
-  linkSync,
-  openSync,
-  renameSync,
-  watch,
-} from "node:fs";
+import type { Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
-import { lacks, orWithout } from "../os/aid.ts";
-import { close, isReadable, listen, socket, tryLock } from "../os/libc.ts";
-import { type Place, withInode } from "../os/place.ts";
-import type { Cutover, HeldSocket, InheritedListener, Listener, SocketOptions } from "./held.ts";
+import { close, isReadable, listen, socket } from "../os/libc.ts";
+import type { Place } from "../os/place.ts";
+import type { Cutover, HeldSocket, InheritedListener, Listener, PathOwner, SocketOptions } from "./held.ts";
+import { stillHolds } from "./occupant.ts";
+import { type Look, PathGuard, reasonOf } from "./path-guard.ts";
+import { Probe } from "./probe.ts";
+import { cannotBind, claim, nameless, replace, restore, type Target } from "./public-path.ts";
 import type { SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import {
   bindBeside,
   connectBeside,
+  makeDirectory,
+  type Obstacle,
+  obstacleAt,
   openDirectory,
   privateName,
   rejectOccupied,
@@ -49,22 +45,29 @@ export class HeldUnix implements HeldSocket {
   readonly address: SocketAddress;
   /** What the public path leads to; its inode tells our name from that of another process. */
   #current: PrivateListener | undefined;
-  #watcher: FSWatcher | undefined;
+  readonly #guard: PathGuard;
+  #owner: PathOwner | undefined;
+  /** As it was when the public path was last ours: it is made anew like that. */
+  #directory: Stats | undefined;
+  /** Public already, and nobody's yet: the clients that wait in it are for the next generation. */
+  #spare: PrivateListener | undefined;
+  /** Listeners that have lost all names, and in whose place another one was made public. */
+  readonly #renewed = new WeakSet<Listener>();
   readonly #live = new Set<PrivateListener>();
   readonly #name: string;
   readonly adopted: PrivateListener | undefined;
 
-  /** Checks the place; the path itself is taken by the first `steerTo`. `onRestored` hears when it had to be put back. */
+  /** Checks the place; the path itself is taken by the first `steerTo`. */
   constructor(
     readonly spec: SocketSpec,
     readonly path: string,
     private readonly options: SocketOptions,
-    private readonly onRestored: (path: string) => void = () => {},
     inherited?: InheritedListener,
     private readonly boundBy: "hupwatch" | "server" = "hupwatch",
   ) {
     this.address = { family: "unix", path };
     this.#name = basename(path);
+    this.#guard = new PathGuard(path, () => this.#putBack());
     using place = this.#open();
     const own = inherited?.privatePath && basename(inherited.privatePath);
     if (own && statOrUndefined(place.at(own))) this.adopted = this.#adopt(place, own, inherited);
@@ -83,11 +86,17 @@ export class HeldUnix implements HeldSocket {
     // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
     this.#replace(place, listener, otherNames);
     this.#current = listener;
-    this.#watch(listener);
+    this.#guard.watch(listener.privatePath);
     return listener;
   }
 
   listenFor(generation: number): PrivateListener {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare ?? this.#listen(generation);
+  }
+
+  #listen(generation: number): PrivateListener {
     using place = this.#open();
     if (this.boundBy === "server")
       return this.#listener(place, -1, basename(privateName(this.path, generation)), generation);
@@ -109,6 +118,8 @@ export class HeldUnix implements HeldSocket {
 
   #listener(place: Place, fd: number, name: string, generation: number): PrivateListener {
     let inode = statOrUndefined(place.at(name))?.ino ?? 0;
+    // Leads there also when its name has gone: O_PATH.
+    const handle = inode === 0 || fd < 0 ? undefined : place.handleOf(name);
     const listener: PrivateListener = {
       fd,
       generation,
@@ -121,6 +132,7 @@ export class HeldUnix implements HeldSocket {
       proof: true,
       hasQueued: () => fd >= 0 && isReadable(fd),
       connect: () => {
+        if (handle !== undefined) return Probe.unix(`/proc/self/fd/${handle}`);
         using now = this.#open();
         return connectBeside(now, name);
       },
@@ -128,6 +140,7 @@ export class HeldUnix implements HeldSocket {
         if (!this.#live.delete(listener)) return;
         this.#inWhatIsLeft((now) => removeStale(now.at(name)));
         if (fd >= 0) close(fd);
+        if (handle !== undefined) close(handle);
       },
     };
     this.#live.add(listener);
@@ -150,124 +163,118 @@ export class HeldUnix implements HeldSocket {
   steerTo(listener: Listener): void {
     const next = [...this.#live].find((l) => l === listener);
     if (!next) throw new RangeError(`not a listener of ${this.path}`);
-    using place = this.#open();
+    using place = this.#openOrMake();
     // The very first server that binds by itself has not done so yet: it is made public when it is ready.
     if (this.boundBy === "server" && next.inodeIn(place) === 0) return;
-    if (this.#current) this.#replace(place, next);
-    else this.#claim(place, next);
+    if (this.#current && this.#isNameless(place, next)) {
+      // Clients wait in the spare one, for the generation that gets it.
+      if (this.#spare) return;
+      if (this.#renewed.has(next)) throw nameless(this.spec);
+    } else if (this.#current) this.#replace(place, next);
+    else claim(this.#target(place), next);
     this.#current = next;
-    this.#watch(next);
+    this.#directory = place.stat();
+    this.#guard.watch(next.privatePath);
+    // What has happened to the path since is no event of the watch.
+    this.#guard.look();
   }
 
-  /** The first time: link(2) fails where something stands at the path, so two starters cannot both have it. */
-  #claim(place: Place, listener: PrivateListener): void {
-    using _lock = lock(place);
-    rejectOccupied(this.spec, place, this.path);
-    removeStale(place.at(this.#name));
-    const own = place.at(basename(listener.privatePath));
-    this.#furnish(own);
-    try {
-      linkSync(own, place.at(this.#name));
-    } catch (error) {
-      throw cannotBind(this.spec, error);
+  keep(owner: PathOwner): void {
+    this.#owner = owner;
+    this.#guard.reportTo(owner.tell);
+  }
+
+  look(): void {
+    this.#guard.look();
+  }
+
+  get trouble(): string | undefined {
+    return this.#guard.trouble;
+  }
+
+  /** Throws what stands in the way of looking, e.g. that the directory cannot be made. */
+  #putBack(): Look {
+    const current = this.#current;
+    if (!current || !this.#live.has(current)) return { is: "ours" };
+    using place = this.#openOrMake();
+    const there = statOrUndefined(place.at(this.#name));
+    if (there?.ino === current.inodeIn(place)) return { is: "ours" };
+    const obstacle = this.#obstacle(place);
+    if (obstacle && !this.#isOurs(obstacle)) {
+      const { pid, error } = obstacle;
+      // What is no socket is told from itself by its number; of a listener that nobody can be named for, only a connect tells.
+      const isSame = there?.isSocket() ? stillHolds(this.path, pid) : isSameFile(this.path, there);
+      return { is: "blocked", by: reasonOf(error), isSame };
     }
+    if (this.#isNameless(place, current)) return this.#renew(place, current);
+    if (!there && !restore(this.#target(place), current)) return this.#putBack();
+    replace(this.#target(place), current);
+    return obstacle?.pid === undefined ? { is: "restored" } : { is: "taken-back", pid: obstacle.pid };
+  }
+
+  /** No path leads to it, and link(2) gives no name to what has none (ENOENT). */
+  #isNameless(place: Place, { privatePath }: PrivateListener): boolean {
+    return this.boundBy === "hupwatch" && statOrUndefined(place.at(basename(privatePath))) === undefined;
+  }
+
+  #renew(place: Place, lost: PrivateListener): Look {
+    if (!this.#owner?.renews) throw nameless(this.spec);
+    this.#renewed.add(lost);
+    this.#spare?.[Symbol.dispose]();
+    this.#spare = this.#listen(lost.generation);
+    this.#replace(place, this.#spare);
+    this.#current = this.#spare;
+    this.#guard.watch(this.#spare.privatePath);
+    return { is: "renewed" };
+  }
+
+  #openOrMake(): Place {
+    try {
+      return this.#open();
+    } catch (error) {
+      if (!this.#directory || (error as HupwatchError).code !== "bind.no-directory") throw error;
+      makeDirectory(dirname(this.path), this.#directory);
+      return this.#open();
+    }
+  }
+
+  #isOurs = ({ pid }: Obstacle): boolean => pid !== undefined && this.#owner?.owns(pid) === true;
+
+  /** What stands at the public path and is no listener that we know of. */
+  #obstacle(place: Place, otherNames: readonly string[] = []): Obstacle | undefined {
+    const there = statOrUndefined(place.at(this.#name));
+    const isKnown =
+      [...this.#live].some((l) => l.inodeIn(place) === there?.ino) ||
+      otherNames.some((name) => statOrUndefined(place.at(basename(name)))?.ino === there?.ino);
+    return there && !isKnown ? obstacleAt(this.spec, place, this.path) : undefined;
   }
 
   #replace(place: Place, listener: PrivateListener, otherNames: readonly string[] = []): void {
+    const obstacle = this.#obstacle(place, otherNames);
+    if (obstacle && !this.#isOurs(obstacle)) throw obstacle.error;
     const there = statOrUndefined(place.at(this.#name));
-    const isOurs =
-      [...this.#live].some((l) => l.inodeIn(place) === there?.ino) ||
-      otherNames.some((name) => statOrUndefined(place.at(basename(name)))?.ino === there?.ino);
-    if (there && !isOurs) rejectOccupied(this.spec, place, this.path);
     if (there?.ino === listener.inodeIn(place)) return; // rename(2) between two names of one inode would do nothing
-    const own = place.at(basename(listener.privatePath));
-    this.#furnish(own);
-    try {
-      withNewName(this.path, listener.generation, (name) => {
-        const link = place.at(`${name}~`);
-        linkSync(own, link);
-        renameSync(link, place.at(this.#name));
-      });
-    } catch (error) {
-      throw cannotBind(this.spec, error);
-    }
+    replace(this.#target(place), listener);
   }
 
-  /** A server that binds by itself knows nothing of our options: what becomes public has them before it does. */
-  #furnish(own: string): void {
-    const { mode, owner, users = [] } = this.options;
-    if (this.boundBy !== "server" || (mode === undefined && !owner)) return;
-    withInode(own, ({ stat, self }) => {
-      if (
-        !stat.isSocket() ||
-        (users.length > 0 && ![process.geteuid?.(), owner?.uid, ...users].includes(stat.uid))
-      )
-        throw new HupwatchError(
-          "bind.replaced",
-          `cannot give '${this.spec.text}' its mode and owner: what user ${stat.uid} has put there is not the server's socket`,
-          { hint: "choose a directory that other users cannot write to" },
-        );
-      if (mode !== undefined) chmodSync(self, mode);
-      if (owner) chownSync(self, owner.uid, owner.gid);
-    });
-  }
-
-  /**
-   * inotify on the inode itself (not its busy directory) wakes us when one of its names goes. A path that vanished is
-   * put back; one where another live listener stands is left alone, and the next swap reports it.
-   */
-  #watch(listener: PrivateListener): void {
-    this.#watcher?.close();
-    const aid = {
-      what: `a watch on ${this.path}`,
-      loss: "if something unlinks it, only the next swap puts it back",
-    };
-    const begin = () => {
-      const watcher = watch(listener.privatePath, { persistent: false }, () => this.#look(listener));
-      return watcher.on("error", (error) => lacks(aid, error));
-    };
-    this.#watcher = orWithout(aid, begin, undefined);
-  }
-
-  #look(listener: PrivateListener): void {
-    if (this.#current !== listener) return;
-    try {
-      using place = this.#open();
-      if (statOrUndefined(place.at(this.#name))?.ino === listener.inodeIn(place)) return;
-      this.#replace(place, listener);
-      this.onRestored(this.path);
-    } catch {
-      // Another process's live listener: steerTo says so at the next swap.
-    }
-  }
+  #target = (place: Place): Target => ({
+    ...{ place, path: this.path, spec: this.spec, options: this.options },
+    isServers: this.boundBy === "server",
+  });
 
   leave(): void {
-    this.#watcher?.close();
+    this.#guard[Symbol.dispose]();
     for (const { fd } of this.#live) if (fd >= 0) close(fd);
     this.#live.clear();
   }
 
   [Symbol.dispose](): void {
-    this.#watcher?.close();
+    this.#guard[Symbol.dispose]();
     const current = this.#current;
     if (current) this.#inWhatIsLeft((place) => unlinkIfOurs(place.at(this.#name), current.inodeIn(place)));
     for (const listener of [...this.#live]) listener[Symbol.dispose]();
   }
 }
 
-function lock(place: Place): Disposable {
-  const fd = openSync(place.at("."), constants.O_RDONLY | constants.O_DIRECTORY);
-  // Held by another starter for the few calls between its check and its link: waiting longer would mean a stranger's.
-  const deadline = performance.now() + 1000;
-  while (!tryLock(fd) && performance.now() < deadline) Bun.sleepSync(2);
-  return { [Symbol.dispose]: () => closeSync(fd) };
-}
-
-function cannotBind(spec: SocketSpec, cause: unknown): HupwatchError {
-  if (cause instanceof HupwatchError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${why}`, {
-    hint: "check the directory's owner, mode and free space",
-    cause,
-  });
-}
+const isSameFile = (path: string, there: Stats | undefined) => () =>
+  statOrUndefined(path)?.ino === there?.ino;

@@ -43,6 +43,26 @@ export interface InheritedListener {
   otherNames?: readonly string[];
 }
 
+/** What has become of a public Unix path. */
+export type PathNews =
+  /** It led nowhere and was put back; `after`: what had stood in the way. */
+  | { what: "restored"; path: string; after?: string }
+  /** A process of a generation of ours had bound it for itself. */
+  | { what: "taken-back"; path: string; pid: number }
+  /** Clients do not reach it, and why; what has taken it is let be until it goes. */
+  | { what: "taken"; path: string; by: string }
+  /** The serving generation's listener cannot be reached by any name any more: clients wait for the next one. */
+  | { what: "renewed"; path: string };
+
+/** On whose behalf public paths are kept. */
+export interface PathOwner {
+  /** A process of a generation that still runs: what it binds at a public path is taken back. */
+  owns(pid: number): boolean;
+  /** The next generation gets a listener of its own: another one can stand in for one that has lost its names until then. */
+  renews?: boolean;
+  tell(news: PathNews): void;
+}
+
 export interface HeldSocket extends Disposable {
   readonly spec: SocketSpec;
   readonly address: SocketAddress;
@@ -57,6 +77,12 @@ export interface HeldSocket extends Disposable {
   groupDescriptors?(): number[];
   /** The members of the group, survivors' included, in the kernel's order; 0 for a member that is never to be used. */
   groupInodes?(): number[];
+  /** From now on the public path is kept: it is put back by whatever means there are, and what happens to it is told. */
+  keep?(owner: PathOwner): void;
+  /** Looks at the public path, and puts it back where it does not lead to us. Never throws. */
+  look?(): void;
+  /** Why clients do not reach the public path; undefined while they do. */
+  readonly trouble?: string | undefined;
   /** Lets go without taking anything away from the generations that go on living. */
   leave(): void;
 }

@@ -1,4 +1,5 @@
 /** Which process listens at a Unix socket's path, and how a start gets past it. */
+import { readlinkSync } from "node:fs";
 import { descriptorOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";
 import { RELAY } from "../os/output.ts";
@@ -27,11 +28,34 @@ export function occupantOf(path: string): Occupant | undefined {
   return { pid, wayOut: wayOut(environmentOf(pid ?? 0)) };
 }
 
+const listenersAt = (path: string): number[] =>
+  (socketsAt({ path }) ?? []).flatMap(({ inode, listening }) => (listening ? [inode] : []));
+
+/** Tells whether it still has the socket that is bound to the path now, without a connection to it; false where that is not known. */
+export function stillHolds(path: string, pid: number | undefined): () => boolean {
+  let link: string | undefined;
+  let target = "";
+  return () => {
+    if (pid === undefined) return false;
+    try {
+      if (link === undefined) {
+        const inode = listenersAt(path).find((one) => descriptorOf(pid, one) !== undefined);
+        if (inode === undefined) return false;
+        link = `/proc/${pid}/fd/${descriptorOf(pid, inode)}`;
+        target = `socket:[${inode}]`;
+      }
+      return readlinkSync(link) === target;
+    } catch {
+      return false;
+    }
+  };
+}
+
 /** The kernel names the process that called listen(2). That may be a hupwatch which has died since: then one that accepts. */
 function living(path: string, pid: number): number | undefined {
   const process = pid > 0 ? processOf(pid) : undefined;
   if (process && process.state !== "Z") return pid;
-  const inodes = (socketsAt({ path }) ?? []).flatMap(({ inode, listening }) => (listening ? [inode] : []));
+  const inodes = listenersAt(path);
   const holds = (candidate: number) => inodes.some((inode) => descriptorOf(candidate, inode) !== undefined);
   return allProcesses().find((p) => p.command !== RELAY && p.state !== "Z" && holds(p.pid))?.pid;
 }

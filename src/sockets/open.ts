@@ -24,8 +24,6 @@ export interface HoldRequest {
   inherited?: (address: string) => InheritedListener | undefined;
   /** The command line does not name it: later listeners have owner and mode of the one that the command itself has made. */
   isLearned?: boolean;
-  /** A public Unix path had vanished and was put back. */
-  onRestored?: (path: string) => void;
 }
 
 export async function holdAll(request: HoldRequest): Promise<HeldSocket[]> {
@@ -40,7 +38,6 @@ export async function holdAll(request: HoldRequest): Promise<HeldSocket[]> {
 }
 
 async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket> {
-  const { onRestored } = request;
   const inheritedOf = (address: SocketAddress) => request.inherited?.(format(address));
   const { address } = spec;
   switch (address.kind) {
@@ -57,7 +54,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
       const options = request.isLearned
         ? like(inherited, request.options)
         : { ...request.options, ...spec.rights };
-      const steered = new HeldUnix(spec, path, options, onRestored, inherited, request.boundBy);
+      const steered = new HeldUnix(spec, path, options, inherited, request.boundBy);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {

@@ -4,11 +4,13 @@
  */
 import {
   accessSync,
+  chmodSync,
   chownSync,
   constants,
   fchmodSync,
   fstatSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   realpathSync,
   type Stats,
@@ -233,6 +235,17 @@ export function openDirectory(spec: SocketSpec, directory: string, users: readon
   }
 }
 
+/** A directory that has gone, as it was. Throws what open(2), mkdir(2) and chown(2) give. */
+export function makeDirectory(path: string, { uid, gid, mode }: Stats): void {
+  using parent = Place.open(dirname(path));
+  mkdirSync(parent.at(basename(path)), { mode: 0o700 });
+  using made = parent.enter(basename(path));
+  const is = made.stat();
+  if (is.uid !== process.geteuid?.()) throw new Error(`${path} was replaced while it was made`);
+  if (is.uid !== uid || is.gid !== gid) chownSync(made.at("."), uid, gid);
+  chmodSync(made.at("."), mode & 0o7777);
+}
+
 function unwritable(code: string | undefined, directory: string): [why: string | undefined, hint: string] {
   if (code === "EROFS") return ["is on a read-only file system", "mount it writable"];
   if (code === "EACCES") return ["is not writable", `let user ${process.getuid?.()} write to ${directory}`];
@@ -248,26 +261,39 @@ export function requirePlace(spec: SocketSpec, path: string, { users }: SocketOp
   rejectOccupied(spec, place, path);
 }
 
+/** What keeps a path from being ours. */
+export interface Obstacle {
+  /** The process that listens there, where it can be named. */
+  pid: number | undefined;
+  error: HupwatchError;
+}
+
 /** Throws where the path is not a socket, or another process's live one. Finding out costs one connect. */
 export function rejectOccupied(spec: SocketSpec, place: Place, path: string): void {
+  const obstacle = obstacleAt(spec, place, path);
+  if (obstacle) throw obstacle.error;
+}
+
+/** Undefined where the path is free, or has a socket that nobody listens at. Finding out costs one connect. */
+export function obstacleAt(spec: SocketSpec, place: Place, path: string): Obstacle | undefined {
   const at = place.at(basename(path));
   const stat = statOrUndefined(at);
-  if (!stat) return;
-  if (!stat.isSocket())
-    throw new HupwatchError(
+  if (!stat) return undefined;
+  const inUse = (code: string, what: string, hint: string) =>
+    new HupwatchError(code, `cannot bind '${spec.text}': ${what}`, { hint });
+  if (!stat.isSocket()) {
+    const error = inUse(
       "bind.not-a-socket",
-      `cannot bind '${spec.text}': ${path} exists and is not a socket`,
-      {
-        hint: "remove it or choose another path",
-      },
+      `${path} exists and is not a socket`,
+      "remove it or choose another path",
     );
+    return { pid: undefined, error };
+  }
   const occupant = occupantOf(at);
-  if (!occupant) return;
+  if (!occupant) return undefined;
   const { pid, wayOut } = occupant;
   const subject = pid === undefined ? "a process" : `process ${pid}`;
-  throw new HupwatchError("bind.in-use", `cannot bind '${spec.text}': ${subject} listens on it`, {
-    hint: wayOut,
-  });
+  return { pid, error: inUse("bind.in-use", `${subject} listens on it`, wayOut) };
 }
 
 export function removeStale(path: string): void {

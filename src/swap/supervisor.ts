@@ -3,7 +3,7 @@
  * and control requests only ever post. Owns the generations and the held sockets.
  */
 
-import type { Tell } from "../events/service-event.ts";
+import type { ServiceEvent, Tell } from "../events/service-event.ts";
 import { Escaped } from "../generation/escaped.ts";
 import { failureBy } from "../generation/failure.ts";
 import { Generation } from "../generation/generation.ts";
@@ -13,7 +13,7 @@ import { unswappable } from "../generation/unheld.ts";
 import { type Aid, orWithout, tellBug } from "../os/aid.ts";
 import type { Os } from "../os/os.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
-import type { HeldSocket, Listener } from "../sockets/held.ts";
+import type { HeldSocket, Listener, PathNews } from "../sockets/held.ts";
 import { Rescue } from "../sockets/rescue.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { completed } from "./completed.ts";
@@ -125,6 +125,19 @@ export class Supervisor {
       this.#public = survivors.current.number;
       this.#reached.add(survivors.current.number);
     }
+    for (const socket of held) this.#keep(socket);
+  }
+
+  /** I3: what is done about its public path, from here on by whichever generation's process. */
+  #keep(socket: HeldSocket): void {
+    const owns = (pid: number) =>
+      [...this.#generations.values()].some(({ processes }) => processes.some((p) => p.pid === pid));
+    socket.keep?.({ owns, renews: true, tell: (news) => this.#tellOfPath(news) });
+  }
+
+  #tellOfPath({ what, ...facts }: PathNews): void {
+    this.outside.tell({ event: `socket.${what}`, ...facts } as ServiceEvent);
+    if (what === "renewed") this.post({ kind: "swap" });
   }
 
   #create(gen: Gen): Generation {
@@ -152,10 +165,13 @@ export class Supervisor {
   #work(first: readonly Effect[]): void {
     this.#busy = true;
     for (const effect of first) this.#carryOut(effect);
-    for (let event = this.#queue.shift(); event; event = this.#queue.shift()) this.#take(event);
-    surviving(() => {
-      if (this.#state.phase !== "over") this.outside.record(this.snapshot());
-    });
+    do {
+      for (let event = this.#queue.shift(); event; event = this.#queue.shift()) this.#take(event);
+      if (this.#state.phase === "over") break;
+      surviving(() => this.outside.record(this.snapshot()));
+      // I3: whatever has just begun, failed or ended may have unlinked a public path, or bound it.
+      for (const socket of this.held) socket.look?.();
+    } while (this.#queue.length > 0);
     this.#busy = false;
   }
 
@@ -215,6 +231,7 @@ export class Supervisor {
     const generation = this.#generations.get(gen);
     if (!generation || this.#state.phase === "over") return false;
     this.held.push(socket);
+    this.#keep(socket);
     generation.learn(socket);
     this.outside.record(this.snapshot());
     return true;

@@ -55,22 +55,26 @@ export class Hupwatch implements AsyncDisposable {
     const { cwd = process.cwd(), env = {}, launcher = LAUNCHER } = options;
     mkdirSync(`${this.#files.path}/run`, { mode: 0o700 });
     const ownLog = this.#append("stderr");
+    this.env = {
+      ...process.env,
+      HUPWATCH_BUN: process.execPath,
+      XDG_RUNTIME_DIR: `${this.#files.path}/run`,
+      PWD: cwd,
+      [MARK]: this.#mark,
+      ...env,
+    };
     this.#process = Bun.spawn([launcher, ...args], {
       cwd,
-      env: {
-        ...process.env,
-        HUPWATCH_BUN: process.execPath,
-        XDG_RUNTIME_DIR: `${this.#files.path}/run`,
-        PWD: cwd,
-        [MARK]: this.#mark,
-        ...env,
-      },
+      env: this.env,
       // Files and no pipes: a command that survives its hupwatch must still have somewhere to write.
       stdio: ["ignore", this.#append("stdout"), stderrOf(options) ?? ownLog],
     });
     this.pid = this.#process.pid;
     this.exited = this.#process.exited;
   }
+
+  /** In which it was started: for sub-commands. */
+  readonly env: Record<string, string | undefined>;
 
   /** All of stderr: hupwatch's lines and the command's. */
   get log(): string {

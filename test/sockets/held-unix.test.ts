@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { SETTLE_MS } from "../../src/generation/settle.ts";
-import type { SocketOptions } from "../../src/sockets/held.ts";
+import type { PathNews, SocketOptions } from "../../src/sockets/held.ts";
 import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { throughLink } from "../../src/sockets/unix-path.ts";
@@ -22,8 +22,14 @@ import { tempDir, until } from "../harness/until.ts";
 import { answering, versionAt } from "./answering.ts";
 
 const OPTIONS: SocketOptions = { backlog: 128 };
-const hold = (path: string, options = OPTIONS, onRestored?: (path: string) => void) =>
-  new HeldUnix(parseSpec(`unix:${path}`, "/"), path, options, onRestored);
+const hold = (path: string, options = OPTIONS) => new HeldUnix(parseSpec(`unix:${path}`, "/"), path, options);
+
+/** Hears what becomes of its path; `own`: whose processes are a generation's. */
+function keep(held: HeldUnix, own: readonly number[] = []): PathNews[] {
+  const news: PathNews[] = [];
+  held.keep({ owns: (pid) => own.includes(pid), renews: true, tell: (one) => news.push(one) });
+  return news;
+}
 
 describe("claiming", () => {
   test("nothing stands at the path before the first steer", () => {
@@ -133,8 +139,8 @@ describe("flipping", () => {
 describe("whatever others do to the path", () => {
   test("I3: unlinked by a server at its exit, it is put back at once", async () => {
     using dir = tempDir();
-    const restored: string[] = [];
-    using held = hold(`${dir.path}/app.sock`, OPTIONS, (path) => restored.push(path));
+    using held = hold(`${dir.path}/app.sock`);
+    const restored = keep(held);
     const one = held.listenFor(1);
     held.steerTo(one);
     using _server = answering(one.fd, "1");
