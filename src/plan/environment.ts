@@ -3,7 +3,7 @@
 import { userRow } from "../os/accounts.ts";
 import { readEnvFile } from "./env-file.ts";
 import { METRICS, metricsDirectory } from "./metrics.ts";
-import { physical } from "./release.ts";
+import { physical, pinnedSearchPaths } from "./release.ts";
 import type { RunPlan } from "./run-plan.ts";
 
 /**
@@ -31,12 +31,15 @@ export function commandEnvironment(env: Record<string, string | undefined>): Rec
 type Caller = Pick<RunPlan, "name" | "environment" | "envFile" | "directory" | "user" | "group">;
 
 /** What the command would have without hupwatch. Throws HupwatchError where the env file cannot be read. */
-export const givenEnvironment = (plan: Caller): Record<string, string> => ({
-  ...loginEnvironment(plan.environment, plan.user),
-  // gunicorn imports from it (util.getcwd), whatever its working directory is.
-  PWD: physical(plan.directory),
-  ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile, plan)),
-});
+export function givenEnvironment(plan: Caller): Record<string, string> {
+  const given = {
+    ...loginEnvironment(plan.environment, plan.user),
+    // gunicorn imports from it (util.getcwd), whatever its working directory is.
+    PWD: physical(plan.directory),
+    ...(plan.envFile === undefined ? {} : readEnvFile(plan.envFile, plan)),
+  };
+  return { ...given, ...pinnedSearchPaths(given, plan.directory) };
+}
 
 /**
  * What belongs to an identity is its user's, as systemd's User= has it (systemd.exec(5)): HOME, USER, LOGNAME, SHELL. The runtime

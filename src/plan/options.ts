@@ -35,6 +35,7 @@ export interface Surroundings {
 /** The part of a plan that depends on no server. */
 type Given = Omit<
   RunPlan,
+  | "releasePaths"
   | "serverEnvironment"
   | "sockets"
   | "socketOptions"

@@ -14,6 +14,7 @@ import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import { metricsNote } from "./metrics.ts";
 import { type Options, usage } from "./options.ts";
 import { ownerOf, UNCHANGED } from "./owner.ts";
+import { NO_PATHS } from "./release.ts";
 import { learns, type RunPlan } from "./run-plan.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
 import { pathNote, releaseNote } from "./working-directory.ts";
@@ -45,6 +46,7 @@ export function planRun(options: Options): Planned {
   const plan: RunPlan = {
     ...given,
     words: handover === "systemd" ? withTruePid(handed.words) : handed.words,
+    releasePaths: traits.releasePaths ?? NO_PATHS,
     serverEnvironment: handed.env ?? {},
     sockets: handover === "none" ? [] : sockets,
     socketOptions: socketOptions(asked, traits, given.user),

@@ -4,6 +4,7 @@
  */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import type { ReleasePaths } from "../servers/adapter.ts";
 
 /** As it is now; as it was written where it is not there: the start of the generation says what is wrong with it. */
 export function physical(directory: string): string {
@@ -14,15 +15,68 @@ export function physical(directory: string): string {
   }
 }
 
-/**
- * The command with its program reached without a symlinked directory: Python looks for its packages from there. The program's
- * own name stays, even as a symlink: it is how a virtualenv is known. What the system has linked in / (/bin, /lib) stays, too.
- */
-export function pinned([program = "", ...words]: readonly string[], directory: string): string[] {
-  if (!program.includes("/")) return [program, ...words];
-  const asked = resolve(physical(directory), program);
+/** What a path leads to; as it was written where no symlink is on the way but those of the system in / (/bin, /lib). */
+function ledTo(path: string, directory: string, real: (asked: string) => string = physical): string {
+  const asked = resolve(physical(directory), path);
   const top = join("/", asked.split("/")[1] ?? "");
   const viaTop = join(physical(top), asked.slice(top.length));
-  const real = join(physical(dirname(asked)), basename(asked));
-  return [real === asked || real === viaTop ? program : real, ...words];
+  const found = real(asked);
+  return found === asked || found === viaTop ? path : found;
 }
+
+/**
+ * The command with its program reached without a symlinked directory: Python looks for its packages from there. The program's
+ * own name stays, even as a symlink: it is how a virtualenv is known. Options of the server's that lead to a release are led there, too.
+ */
+export function pinned(
+  [program = "", ...words]: readonly string[],
+  directory: string,
+  paths: ReleasePaths = NO_PATHS,
+): string[] {
+  const rest = pinnedOptions(words, directory, paths);
+  if (!program.includes("/")) return [program, ...rest];
+  return [ledTo(program, directory, (path) => join(physical(dirname(path)), basename(path))), ...rest];
+}
+
+export const NO_PATHS: ReleasePaths = { directories: [] };
+
+/** `--chdir X`, `--chdir=X`, up to a `--`; and what `env` is told of a search path. */
+function pinnedOptions(
+  words: readonly string[],
+  directory: string,
+  { directories, lists = [] }: ReleasePaths,
+): string[] {
+  const end = words.indexOf("--") < 0 ? words.length : words.indexOf("--");
+  const ledValue = (option: string, value: string) => {
+    if (directories.includes(option)) return ledTo(value, directory);
+    if (lists.includes(option)) return pinnedList(value, ",", directory);
+    return SEARCH_PATHS.includes(option) ? pinnedList(value, ":", directory) : value;
+  };
+  return words.map((word, i) => {
+    const [, option, value] = /^(--[\w-]+|\w+)=(.*)$/s.exec(word) ?? [];
+    if (option !== undefined && i < end) return `${option}=${ledValue(option, value ?? "")}`;
+    const before = words[i - 1];
+    return before?.startsWith("--") && i < end ? ledValue(before, word) : word;
+  });
+}
+
+/** Where runtimes look for what is imported, also late. */
+const SEARCH_PATHS = ["PYTHONPATH", "RUBYLIB", "PERL5LIB", "NODE_PATH"];
+
+const pinnedList = (value: string, separator: string, directory: string): string =>
+  value
+    .split(separator)
+    .map((path) => (path.startsWith("/") ? ledTo(path, directory) : path))
+    .join(separator);
+
+/** The search paths of an environment, each entry as what it leads to. */
+export const pinnedSearchPaths = (
+  env: Readonly<Record<string, string>>,
+  directory: string,
+): Record<string, string> =>
+  Object.fromEntries(
+    SEARCH_PATHS.flatMap((name) => {
+      const value = env[name];
+      return value === undefined ? [] : [[name, pinnedList(value, ":", directory)]];
+    }),
+  );

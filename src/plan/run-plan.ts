@@ -1,5 +1,6 @@
 /** Everything a run needs to know, decided once at the start. The swap reads it; only cli/ and servers/ write it. */
 import type { Check } from "../ready/check.ts";
+import type { ReleasePaths } from "../servers/adapter.ts";
 import type { Handover } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
@@ -14,6 +15,8 @@ export interface RunPlan {
   name: string;
   /** The command's words, as its server takes sockets; placeholders are filled for each generation. */
   words: readonly string[];
+  /** Of these words, those that lead to a release. */
+  releasePaths: ReleasePaths;
   /** What the server takes its sockets by besides words; placeholders are filled for each generation. */
   serverEnvironment: Readonly<Record<string, string>>;
   /** Absolute, and logical: symlinks in it are followed anew by every generation. */

@@ -31,7 +31,7 @@ export function startRequest(plan: RunPlan, start: Start): StartRequest {
   const ownEnvironment = generationEnvironment(plan, generation, hupwatchPid);
   const handed = handOver({ mode, words, env: serverEnvironment, sockets, generation });
   return {
-    argv: pinned(handed.words, directory),
+    argv: pinned(handed.words, directory, plan.releasePaths),
     env: {
       ...ownEnvironment,
       ...handed.env,

@@ -49,6 +49,14 @@ export interface SocketRights {
   owner?: SocketOwner | undefined;
 }
 
+/** Long options, as the words have them. */
+export interface ReleasePaths {
+  /** Of a directory, relative to where the command starts. */
+  directories: readonly string[];
+  /** Of paths, with commas between them; what is relative may be so to one of those directories, and stays. */
+  lists?: readonly string[];
+}
+
 export interface ServerTraits {
   /** What it is and by what it was recognised. */
   server: string;
@@ -90,6 +98,8 @@ export interface ServerTraits {
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];
+  /** Its options that name directories which a deploy may switch: each generation keeps what they lead to at its start. */
+  releasePaths?: ReleasePaths;
   /** Why `binds` may not be all: the server computes them, and could not be asked. Without a --bind that is refused. */
   unknownBinds?: string;
   /** The same, where its own bind is not seen (no interception). */

@@ -12,6 +12,7 @@ import { FakeHeld, type FakeListener } from "./sockets.ts";
 export const PLAN: RunPlan = {
   name: "test",
   words: ["server"],
+  releasePaths: { directories: [] },
   serverEnvironment: {},
   directory: "/srv",
   environment: {},

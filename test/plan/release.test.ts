@@ -1,7 +1,7 @@
 /** A generation stays in the release that it was started in, however the way there was written. */
 import { expect, test } from "bun:test";
 import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
-import { physical, pinned } from "../../src/plan/release.ts";
+import { physical, pinned, pinnedSearchPaths } from "../../src/plan/release.ts";
 import { tempDir } from "../harness/until.ts";
 
 test("the program is reached without a symlinked directory, and keeps its own name", () => {
@@ -22,6 +22,53 @@ test("the program is reached without a symlinked directory, and keeps its own na
     expect(first(word)[0]).toBe(word);
   expect(physical(`${root}/current`)).toBe(`${root}/releases/1`);
   expect(physical("/no/such")).toBe("/no/such");
+});
+
+// https://github.com/benoitc/gunicorn/issues/1475
+test("options and search paths that lead to a release are led there; what is no path of one stays", () => {
+  using dir = tempDir();
+  const root = realpathSync(dir.path);
+  mkdirSync(`${root}/releases/1/lib`, { recursive: true });
+  symlinkSync("releases/1", `${root}/current`);
+  const one = `${root}/releases/1`;
+  const paths = { directories: ["--chdir"], lists: ["--pythonpath"] };
+  const rows: [words: string[], pinned: string[]][] = [
+    [
+      ["--chdir", `${root}/current`],
+      ["--chdir", one],
+    ],
+    [[`--chdir=${root}/current/lib`], [`--chdir=${one}/lib`]],
+    [
+      ["--chdir", "current"],
+      ["--chdir", one],
+    ],
+    [
+      ["--chdir", "releases/1"],
+      ["--chdir", "releases/1"],
+    ],
+    [[`--pythonpath=${root}/current,/lib,lib`], [`--pythonpath=${one},/lib,lib`]],
+    [
+      ["--pid", `${root}/current/x`],
+      ["--pid", `${root}/current/x`],
+    ],
+    [
+      ["--", "--chdir", `${root}/current`],
+      ["--", "--chdir", `${root}/current`],
+    ],
+    [
+      [`PYTHONPATH=/a:${root}/current/lib`, "gunicorn"],
+      [`PYTHONPATH=/a:${one}/lib`, "gunicorn"],
+    ],
+    [
+      ["--chdir", `${root}/none`],
+      ["--chdir", `${root}/none`],
+    ],
+  ];
+  for (const [words, expected] of rows)
+    expect(pinned(["env", ...words], root, paths)).toEqual(["env", ...expected]);
+  expect(pinnedSearchPaths({ PYTHONPATH: `${root}/current:src:`, HOME: `${root}/current` }, root)).toEqual({
+    PYTHONPATH: `${one}:src:`,
+  });
 });
 
 test("a Python that was started through a switched link still imports from its own release", () => {

@@ -33,6 +33,7 @@ export const granian: ServerAdapter = {
       stop: "TERM/60s/KILL",
       drain: "for ever unless --workers-kill-timeout says less, so hupwatch's 60 s",
       words,
+      releasePaths: { directories: ["--working-dir"] },
       take(sockets) {
         if (sockets.length !== 1 || sockets[0]?.address.kind !== "unix")
           throw new HupwatchError(

@@ -14,6 +14,7 @@ export interface GunicornSettings {
   /** Of 25.1 and later: a path that was asked for, or the one that it makes unasked; undefined where there is none. */
   controlSocket: { path: string } | "default" | undefined;
   chdir: string | undefined;
+  pythonpath: string | undefined;
   tls: boolean;
   reusePort: boolean;
   daemon: boolean;
@@ -36,7 +37,7 @@ print()
 print(${JSON.stringify(MARK)} + json.dumps({
     "bind": c.bind if isinstance(c.bind, list) else [c.bind],
     "umask": c.umask, "user": str(s["user"]), "group": str(s["group"]),
-    "pidfile": s["pidfile"], "chdir": s["chdir"], "tls": bool(s["certfile"]),
+    "pidfile": s["pidfile"], "chdir": s["chdir"], "pythonpath": s["pythonpath"], "tls": bool(s["certfile"]),
     "reusePort": bool(s["reuse_port"]), "daemon": bool(s["daemon"]), "reload": bool(s["reload"]),
     "gracefulTimeout": s["graceful_timeout"],
     "controlSocket": None if ctl is None or s["control_socket_disable"]

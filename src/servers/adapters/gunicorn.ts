@@ -25,6 +25,7 @@ const SPELLING: Spelling = {
       "--group",
       "--pid",
       "--chdir",
+      "--pythonpath",
       "--certfile",
       "--reuse-port",
     ],
@@ -104,6 +105,7 @@ function fromWords(command: CommandLine, program: Program, args: readonly string
     group: last("--group", "-g"),
     pidfile: last("--pid", "-p"),
     chdir: last("--chdir"),
+    pythonpath: last("--pythonpath"),
     tls: last("--certfile") !== undefined,
     reusePort: flag("--reuse-port"),
     daemon: flag("--daemon", "-D"),
@@ -134,6 +136,7 @@ function traits(command: Recognised, program: Program, settings: GunicornSetting
     stop: `TERM/${settings.gracefulTimeout + 30}s/KILL`,
     drain: `${settings.gracefulTimeout} s (--graceful-timeout), then it kills its workers`,
     words: ownWords(command, program, settings),
+    releasePaths: { directories: ["--chdir"], lists: ["--pythonpath"] },
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
     socketMode: 0o777 & ~settings.umask,
     ...(user === undefined && group === undefined ? {} : { socketOwner: { user, group } }),
@@ -165,12 +168,29 @@ function ownWords(command: Recognised, program: Program, settings: GunicornSetti
     args = without(args, ["--pid", "-p"]);
     more.push(`--pid=${pidfile}.{gen}`);
   }
+  more.push(...releaseWords(command, settings));
   if (controlSocket === "default") more.push("--no-control-socket");
   else if (controlSocket && !isOwn(controlSocket.path))
     more.push(`--control-socket=${controlSocket.path}.{gen}`);
   if (more.length === 0 && !reusePort) return command.words;
   // The last one counts, and words beat the config file and GUNICORN_CMD_ARGS.
   return [...command.words.slice(0, program.argsFrom), ...withMore(args, more)];
+}
+
+/**
+ * What the config file or GUNICORN_CMD_ARGS says of a directory that a symlink leads to: gunicorn puts it into sys.path as it is written
+ * (app/base.py), and a late worker would follow it to another release. As a word it can be led there for each generation.
+ */
+function releaseWords({ args, directory }: Recognised, { chdir, pythonpath }: GunicornSettings): string[] {
+  const isLinked = (path: string) =>
+    physicalOf(resolve(directory, path)) !== resolve(physicalOf(directory), path);
+  const wanted = [
+    ["--chdir", chdir, chdir ?? ""],
+    ["--pythonpath", pythonpath, ...(pythonpath ?? "").split(",")],
+  ] as const;
+  return wanted.flatMap(([option, value, ...paths]) =>
+    value && lastValueOf(args, option) === undefined && paths.some(isLinked) ? [`${option}=${value}`] : [],
+  );
 }
 
 /** util.parse_address: a bare host has port 8000, a relative Unix path is taken from --chdir. */

@@ -48,7 +48,8 @@ export const uvicorn: ServerAdapter = {
       stop: `TERM/${limit === undefined ? 60 : Number(limit) + 30}s/KILL`,
       drain:
         limit === undefined ? "for ever, so hupwatch's 60 s" : `${limit} s (--timeout-graceful-shutdown)`,
-      words,
+      words: [...words, ...appDirectory(found)],
+      releasePaths: { directories: ["--app-dir"] },
       ...(own ? {} : { take: (sockets) => take(found, sockets.length) }),
       // Config.bind_socket does chmod 0666 whatever the umask.
       socketMode: 0o666,
@@ -86,6 +87,14 @@ function bindsOf(found: Recognised): string[] {
   return bindsOne(found) ? [tcpSpec(host, port)] : everyAddress(host, port);
 }
 
+/** As a word it can be led to where its symlinks lead at the start: workers import from it, late ones, too. */
+function appDirectory(found: Recognised): string[] {
+  const directory = asked(found, "app-dir");
+  return directory === undefined || lastValueOf(found.args, "--app-dir") !== undefined
+    ? []
+    : ["--app-dir", directory];
+}
+
 function take(found: Recognised, sockets: number): Handed {
   const { front, args, env, program } = found;
   if (sockets > 1 && bindsOne(found))
@@ -94,7 +103,7 @@ function take(found: Recognised, sockets: number): Handed {
       `uvicorn with --workers or --reload takes one socket, and ${sockets} are held`,
       { hint: "give one --bind, and let a proxy listen on the others" },
     );
-  const rest = without(args, ["--uds"], ["--host"], ["--port"]);
+  const rest = withMore(without(args, ["--uds"], ["--host"], ["--port"]), appDirectory(found));
   const fds = Array.from({ length: sockets }, (_, i) => descriptorOf(i)).join(",");
   const words =
     sockets > 1

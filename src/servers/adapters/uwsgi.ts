@@ -3,6 +3,7 @@
  * the uwsgi protocol. TERM reloads it brutally and never ends it (master.c), die-on-term cuts what is running: the way
  * out that waits for its workers is a reload that ends in an exit, HUP with --exit-on-reload (master_utils.c).
  */
+import { realpathSync } from "node:fs";
 import { descriptorOf } from "../../sockets/handover.ts";
 import type { Handed, ServerAdapter, ServerTraits } from "../adapter.ts";
 import { generationPidfile, isOwn } from "../reading/generation-files.ts";
@@ -24,6 +25,13 @@ const BINDING: readonly (readonly [long: string, protocol: "http" | "other", sho
   ["--https-socket", "other"],
   ["--suwsgi-socket", "other"],
 ];
+/** Options that name files and directories which are imported from, also by late workers. */
+const PATHS = ["--chdir2", "--pythonpath", "--python-path", "--pp", "--wsgi-file", "--file"].concat([
+  "--home",
+  "--virtualenv",
+  "--venv",
+  "--pyhome",
+]);
 /** Seconds; --worker-reload-mercy. */
 const MERCY = 60;
 
@@ -72,6 +80,7 @@ export const uwsgi: ServerAdapter = {
       stop: `HUP/${mercy + 30}s/KILL`,
       drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
       words: [...front, ...args, ...more],
+      releasePaths: { directories: ["--chdir"], lists: PATHS },
       take: (sockets) =>
         take(
           found,
@@ -86,7 +95,7 @@ export const uwsgi: ServerAdapter = {
         ? {}
         : { unknownBinds: `what ${config.names.join(" and ")} binds is not known: ${config.unknown}` }),
       quirks: QUIRKS,
-      notes: [...runnerNotes(found), ...pid.notes, ...notes(all)],
+      notes: [...runnerNotes(found), ...pid.notes, ...notes(all), ...releaseNotes(config)],
       notesUnbound: unbound(config, prepared),
     };
   },
@@ -142,6 +151,27 @@ function unbound({ names }: UwsgiConfig, prepared: boolean): string[] {
   return names.length > 0
     ? [`no address was found in ${files}: if it binds one, give it to --bind, with --handover intercept`]
     : ["no address is known: give each that it is to serve to --bind"];
+}
+
+/** What stands in a config file adds up with the words, and cannot be led anywhere by them. */
+function releaseNotes({ words, names }: UwsgiConfig): string[] {
+  const linked = ["--chdir", ...PATHS].flatMap((option) =>
+    valuesOf(words, option)
+      .filter(isLinked)
+      .map((path) => `${option.slice(2)} ${path}`),
+  );
+  return linked.map(
+    (setting) =>
+      `${setting} in ${names.join(" and ")} leads through a symlink, and late workers follow it to whatever release it leads to then: write a relative path there, and give hupwatch the directory by --chdir`,
+  );
+}
+
+function isLinked(path: string): boolean {
+  try {
+    return path.startsWith("/") && realpathSync(path) !== path;
+  } catch {
+    return false; // uWSGI itself says it better
+  }
 }
 
 function notes(all: readonly string[]): string[] {
