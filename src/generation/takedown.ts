@@ -127,7 +127,7 @@ export class Takedown implements Disposable {
       }
       steps.shift();
       nextAt = clock.now() + step.waitMs;
-      // Whoever has started a job of its own finds here what became of it.
+      // The user that has started such a job finds here what became of it.
       const commands = [...new Set(left.map(({ command }) => command))].join(", ");
       this.target.signal(left, step.signal, `${commands}: their leader has ended`);
       return "more";

@@ -49,7 +49,7 @@ export class HeldUnix implements HeldSocket {
   #owner: PathOwner | undefined;
   /** As it was when the public path was last ours: it is made anew like that. */
   #directory: Stats | undefined;
-  /** Public already, and nobody's yet: the clients that wait in it are for the next generation. */
+  /** Public already, and of no generation yet: the clients that wait in it are for the next generation. */
   #spare: PrivateListener | undefined;
   /** Listeners that have lost all names, and in whose place another one was made public. */
   readonly #renewed = new WeakSet<Listener>();
@@ -202,7 +202,7 @@ export class HeldUnix implements HeldSocket {
     const obstacle = this.#obstacle(place);
     if (obstacle && !this.#isOurs(obstacle)) {
       const { pid, error } = obstacle;
-      // What is no socket is told from itself by its number; of a listener that nobody can be named for, only a connect tells.
+      // What is no socket is told from itself by its number; of a listener whose process is not known, only a connect tells.
       const isSame = there?.isSocket() ? stillHolds(this.path, pid) : isSameFile(this.path, there);
       return { is: "blocked", by: reasonOf(error), isSame };
     }

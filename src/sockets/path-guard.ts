@@ -11,7 +11,7 @@ import type { PathNews } from "./held.ts";
 /** What a look has found, and has done about it. */
 export type Look =
   | { is: "ours" }
-  /** It had gone, or nobody listened there. */
+  /** It had gone, or had no listener. */
   | { is: "restored" }
   /** A process of a generation of ours had bound it for itself. */
   | { is: "taken-back"; pid: number }
@@ -37,7 +37,7 @@ export class PathGuard implements Disposable {
     private readonly putBack: () => Look,
   ) {}
 
-  /** Who hears of it from now on, and what could not be said before. */
+  /** Where it is told from now on, with what stands in the way already. */
   reportTo(tell: (news: PathNews) => void): void {
     this.#tell = tell;
     this.look();

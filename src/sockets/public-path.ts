@@ -38,7 +38,7 @@ export function claim(target: Target, { privatePath }: Source): void {
   }
 }
 
-/** Where nothing stands: never instead of a listener that somebody binds there meanwhile. False: something stands there now. */
+/** Where nothing stands: never in place of a listener that another process binds there meanwhile. False: something stands there now. */
 export function restore({ spec, place, path }: Target, { privatePath }: Source): boolean {
   try {
     linkSync(place.at(basename(privatePath)), place.at(basename(path)));
