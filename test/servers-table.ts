@@ -24,7 +24,7 @@ const DRAIN = { yes: "2", no: "0" } as const;
 const CLOSES_ALWAYS = 0.1;
 
 /** What the words in the cells mean; the reasons were looked up in the logs of the cells. */
-const NOTES = `*cannot*: granian, Deno.serve and Bun.serve bind a path of their own, which nobody else can share; daphne shuts a
+const NOTES = `*cannot*: granian, Deno.serve and Bun.serve bind a path of their own, which no other process can share; daphne shuts a
 shared Unix socket down at its exit. *Closes each*: no keep-alive in the first place.`;
 
 type Cell = Seen | { reason: string };

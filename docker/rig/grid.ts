@@ -69,7 +69,7 @@ export function figuresOf(cell: Cell): string[] {
 }
 
 /** What is not green or deserves a word. */
-export function remarksOf({ cells, extras }: Grid): string[] {
+export function warningsOf({ cells, extras }: Grid): string[] {
   const name = (c: Cell | Extra) => ("name" in c ? c.name : `${c.row} / ${c.column}`);
   const grown = cells.flatMap((cell) => {
     const whole = measuredOf(cell)?.containerMb;
@@ -136,7 +136,7 @@ export function renderText(grid: Grid): string {
   ]);
   const images = Object.entries(grid.images).map(([name, mb]) => `${name} ${mb.toFixed(0)} MB`);
   const rest = [
-    ...remarksOf(grid),
+    ...warningsOf(grid),
     ...(images.length > 0 ? [`images: ${images.join(", ")}`] : []),
     `engine: ${grid.engine}; base: ${grid.base}; ${Math.round(grid.seconds)} s`,
   ];

@@ -8,9 +8,9 @@ import {
   groupsOf,
   isGreen,
   measuredOf,
-  remarksOf,
   sumOf,
   verdictOf,
+  warningsOf,
 } from "./grid.ts";
 
 const STYLE = `:root{color-scheme:light dark;--good:#197d3c;--bad:#c62828;--line:#8883;--dim:#6b6b6b}
@@ -51,7 +51,7 @@ request in flight: it must be answered, and nothing may be left. A place is empt
 <tbody>${groupsOf(grid.cells)
     .map((group) => rowOf(group, servers))
     .join("\n")}</tbody></table>
-${grid.extras.length + remarksOf(grid).length > 0 ? `<h2>And</h2>\n<ul>${remarksOf(grid).map(remark).join("\n")}</ul>` : ""}
+${grid.extras.length + warningsOf(grid).length > 0 ? `<h2>And</h2>\n<ul>${warningsOf(grid).map(warning).join("\n")}</ul>` : ""}
 <h2>All figures</h2>
 <div class="scroll"><table><thead><tr>${["supervisor", "server", ...FIGURES, ""].map(element("th")).join("")}</tr></thead>
 <tbody>${grid.cells.map(figuresRow).join("\n")}</tbody></table></div>
@@ -80,7 +80,7 @@ function cellOf(cell: Cell): string {
 }
 
 /** A log below its fault keeps its lines. */
-function remark(text: string): string {
+function warning(text: string): string {
   const [first = "", ...rest] = text.split("\n");
   return `<li>${escapeHTML(first)}${rest.length > 0 ? element("pre")(rest.join("\n")) : ""}</li>`;
 }

@@ -145,7 +145,7 @@ describe("in the words of the start", () => {
 });
 
 test.each(["unix:app.sock", "TCP"])(
-  "the one that runs is named; what it has left is no obstacle (%s)",
+  "the one that runs is named; what it has left is not in the way (%s)",
   async (bind) => {
     using dir = tempDir();
     using own = home();
@@ -164,7 +164,7 @@ test.each(["unix:app.sock", "TCP"])(
     await first.exited;
     expect(await warningsOf(words, place)).toEqual([]);
     expect(await warningsOf(["--name", "renamed", ...words], place)).toEqual([]);
-    const heir = await lives.start(["-k", ...words]);
-    expect(heir.log).toMatch(LOG.tookOver(1));
+    const successor = await lives.start(["-k", ...words]);
+    expect(successor.log).toMatch(LOG.tookOver(1));
   },
 );

@@ -215,7 +215,7 @@ test("--watch without a terminal: a line for each change, and Ctrl-C ends it in 
   expect(await Bun.file(file).text()).not.toContain("\x1b");
 });
 
-test("one that has left answers while its last hook still runs; its heir knows how old the generation is", async () => {
+test("one that has left answers while its last hook still runs; its successor knows how old the generation is", async () => {
   using place = home();
   const hold = `${place.path}/hold`;
   const words = (readyMs: number) => [

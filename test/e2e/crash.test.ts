@@ -87,7 +87,7 @@ test.concurrent(
   TURN_TIMEOUT_MS,
 );
 
-describe("--on-crash respawn: clients wait for the heir in the dead one's queue", () => {
+describe("--on-crash respawn: clients wait for the successor in the dead one's queue", () => {
   test.concurrent.each(TRANSPORTS)(
     "and nobody is refused when nothing was accepted (%s)",
     async (transport) => {
@@ -154,7 +154,7 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
 
   // gunicorn's sync workers look at their parent's pid only when nobody has come for a while (workers/sync.py).
   test.concurrent.each(TRANSPORTS)(
-    "and the workers of a killed master answer them, but never the checks in the heir's place (%s)",
+    "and the workers of a killed master answer them, but never the checks in the successor's place (%s)",
     async (transport) => {
       using _turn = await takeTurn();
       using site = gunicornSite();
@@ -172,7 +172,7 @@ describe("--on-crash respawn: clients wait for the heir in the dead one's queue"
       site.deploy("3");
       writeFileSync(`${site.current}/wsgi.py`, "import time\ntime.sleep(1)\nraise SystemExit(3)\n");
       killGeneration(hupwatch, 2);
-      // As the one that served: the heir was never good.
+      // As the one that served: the successor was never good.
       expect(await hupwatch.exited).toBe(137);
       expect(hupwatch.log).toMatch(LOG.started(3));
       expect(hupwatch.log).not.toMatch(LOG.ready(3));

@@ -101,7 +101,7 @@ describe.each(possible)("as $place", ({ place }) => {
       await until(
         () => !processTree(started.pid).some(({ command }) => /^(sh -c \(sleep|sleep)/.test(command)),
         {
-          what: "all orphans to have ended",
+          what: "all leftover processes to have ended",
         },
       );
       await until(() => zombies(started).length === 0, {

@@ -32,14 +32,14 @@ test.each(TRANSPORTS)(
     await left.exited;
     await load.more(20);
 
-    const heir = await second.start();
-    expect(RENAMED.exec(heir.log)?.slice(1)).toEqual([
+    const successor = await second.start();
+    expect(RENAMED.exec(successor.log)?.slice(1)).toEqual([
       expect.stringContaining("1-gunicorn"),
       expect.stringContaining("2-gunicorn"),
     ]);
-    expect(heir.log).toMatch(LOG.tookOver(1));
+    expect(successor.log).toMatch(LOG.tookOver(1));
     await load.version("2");
-    await first.assertAlone(heir);
+    await first.assertAlone(successor);
     // The earlier name is gone, with its files.
     const { stdout } = await cli(["status", "--run-dir", `${place.path}/hupwatch`, "--json"], place);
     expect(JSON.parse(stdout)).toMatchObject([{ name: expect.stringContaining("2-gunicorn") }]);
@@ -47,8 +47,8 @@ test.each(TRANSPORTS)(
       readdirSync(`${place.path}/hupwatch`).filter((name) => name.startsWith(`${release}-`));
     expect(filesOf("1")).toEqual([]);
 
-    heir.signal("SIGKILL");
-    await heir.exited;
+    successor.signal("SIGKILL");
+    await successor.exited;
     expect(filesOf("2")).toContainEqual(expect.stringMatching(/\.sock$/));
     const last = await third.start();
     expect(filesOf("2")).toEqual([]);

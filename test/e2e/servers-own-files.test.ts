@@ -39,7 +39,7 @@ test.each(Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[])(
   60_000,
 );
 
-test("the pid file of a killed master is no obstacle to a later one, and does not stay", async () => {
+test("the pid file of a killed master is not in the way to a later one, and does not stay", async () => {
   using site = gunicornSite();
   const words = ["--on-crash", "respawn", "--", GUNICORNS.debian, "wsgi:application"];
   const more = ["-b", `unix:${site.path}/app.sock`, "-p", `${site.path}/g.pid`];

@@ -47,7 +47,7 @@ test.concurrent(
 );
 
 test.concurrent(
-  "an address that has joined the command line is served by the heir of a survivor, too",
+  "an address that has joined the command line is served by the successor of a survivor, too",
   async () => {
     using _turn = await takeTurn();
     using site = gunicornSite();

@@ -111,9 +111,9 @@ describe.each(WAYS)("started %s", (_, way) => {
   test("a script without a first line that names its interpreter, or with one that is not there, fails as 126 or 127", async () => {
     using dir = tempDir();
     writeFileSync(`${dir.path}/garbage`, "\x7fELF not really", { mode: 0o755 });
-    writeFileSync(`${dir.path}/orphan`, "#!/no/such/interpreter\n", { mode: 0o755 });
+    writeFileSync(`${dir.path}/lost`, "#!/no/such/interpreter\n", { mode: 0o755 });
     expect(await exitCodeOf(() => begin(dir, ["./garbage"], way))).toBe(126);
-    expect(await exitCodeOf(() => begin(dir, ["./orphan"], way))).toBe(127);
+    expect(await exitCodeOf(() => begin(dir, ["./lost"], way))).toBe(127);
   });
 });
 

@@ -52,7 +52,7 @@ describe("claiming", () => {
     expect(lstatSync(first.path).ino).toBe(inode);
   });
 
-  test("a private name with our process's number that is a dead leftover is no obstacle", () => {
+  test("a private name with our process's number that is a dead leftover is not in the way", () => {
     using dir = tempDir();
     const leftover = hold(`${dir.path}/app.sock`);
     leftover.listenFor(1);
