@@ -208,7 +208,7 @@ test("a step of the wall clock changes nothing: where the service is run nobody 
   expect(files.filter((file) => running.includes(area(file)) && reads.test(text(file)))).toEqual([]);
 });
 
-test("packages: those that are built in, each in one version; who installs hupwatch installs nothing else", () => {
+test("packages: those that are built in, each in one version; with hupwatch nothing else is installed", () => {
   const { dependencies, devDependencies } = JSON.parse(readFileSync(`${ROOT}/package.json`, "utf8")) as {
     dependencies?: unknown;
     devDependencies: Record<string, string>;

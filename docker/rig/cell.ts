@@ -90,7 +90,7 @@ export async function measureCell(
   };
 }
 
-/** Its parent does not wait for it: whoever is PID 1 has to. */
+/** Its parent does not wait for it: PID 1 has to. */
 const ORPHAN = "sleep 0.1 &";
 
 async function swap(place: Place, row: Row, server: Column, generation: number): Promise<void> {
@@ -191,7 +191,7 @@ async function sockets(place: Place): Promise<number> {
 async function accepted(place: Place, idle: number, slow: Load): Promise<void> {
   const ended = slow.done.then(failedEarly);
   ended.catch(() => {}); // its end is asked for later
-  // Twice: the load looks first whether anybody is there at all.
+  // Twice: the load looks first whether a server is there at all.
   const seen = until(async () => (await sockets(place)) > idle && (await sockets(place)) > idle, {
     what: "the slow request's connection",
     timeoutMs: 20_000,

@@ -1,4 +1,4 @@
-/** The rows of the grid: who starts hupwatch in the container, and how a deploy is asked for there. */
+/** The rows of the grid: what starts hupwatch in the container, and how a deploy is asked for there. */
 import { COLUMNS, type Column, GUNICORN_TCP, GUNICORN_UNIX } from "./columns.ts";
 import { podCommand, podPreStop } from "./fixture.ts";
 import { PLACE } from "./places.ts";
@@ -169,7 +169,7 @@ function rowsOf({ name, hup, restart, kill, leaving, ...base }: Supervisor): Row
 
 const [BY_HUP, BY_RESTART, ...BY_OTHERS] = SUPERVISORS.flatMap(rowsOf) as [Row, Row, ...Row[]];
 
-/** Those who ask for deploys from outside. */
+/** Those that ask for deploys from outside. */
 const DEPLOYERS: readonly Row[] = [
   {
     ...BY_HUP,

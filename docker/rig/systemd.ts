@@ -111,7 +111,7 @@ const SCENES: readonly Scene[] = [
       };
       // Whose listener is one, both generations accept from during the warm-up.
       const load = await unit.underLoad(["1", "2", "3"], deploys, "mixed");
-      return `started by its first client, who waited; reload and restart: ${load}`;
+      return `started by its first client, which waited; reload and restart: ${load}`;
     },
   },
   {

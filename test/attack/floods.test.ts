@@ -1,4 +1,4 @@
-/** Who writes, or tells, or forks without an end: hupwatch goes on with its own work. */
+/** A server that writes, or tells, or forks without an end: hupwatch goes on with its own work. */
 import { describe, expect, test } from "bun:test";
 import type { StatusAnswer } from "../../src/control/protocol.ts";
 import { cli, type Home, home } from "../harness/cli.ts";

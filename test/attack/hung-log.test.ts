@@ -15,7 +15,7 @@ import { APP, hasPeople } from "./people.ts";
 
 const OPTIONS = ["-k", "-w", "0", "--name", "hung", "--ready", "delay:0"];
 
-/** Who runs hupwatch: a launcher, and what comes before it. */
+/** What runs hupwatch: a launcher, and what comes before it. */
 interface Runner {
   kind: string;
   words: string[];

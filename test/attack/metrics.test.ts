@@ -38,7 +38,7 @@ describe.skipIf(!hasPeople)("F2: root and the directory of metrics", () => {
     }
   });
 
-  test("an environment that names a directory of somebody else's gets nothing made, given or emptied", () => {
+  test("an environment that names a directory of another user's gets nothing made, given or emptied", () => {
     using place = ground();
     const theirs = place.directory("theirs", STRANGER);
     mkdirSync(`${theirs}/1`);

@@ -1,4 +1,4 @@
-/** Who speaks for a generation is asked of the kernel: notifications, marks in the environment, survivors. */
+/** What speaks for a generation is known from the kernel: notifications, marks in the environment, survivors. */
 import { describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync } from "node:fs";
 import type { StatusAnswer } from "../../src/control/protocol.ts";

@@ -89,7 +89,7 @@ test("F26: a reason with a line break is one line of the log", async () => {
   expect(hupwatch.log.split("\n").filter((line) => line.startsWith("2026-11-26T00"))).toEqual([]);
 });
 
-test.skipIf(!hasPeople)("F24: the environment of who listens at the path", async () => {
+test.skipIf(!hasPeople)("F24: the environment of the process that listens at the path", async () => {
   using place = ground();
   const socket = `${place.directory("run", STRANGER)}/app.sock`;
   const listen = `import socket, sys, time

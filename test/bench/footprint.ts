@@ -6,7 +6,7 @@ import type { Row } from "./row.ts";
 const BUDGET = { rssMb: 40, dirtyMb: 8, wakeUps: 0 };
 /**
  * The runtime's collector looks every second until the heap has been the same for half a minute, then every 30 s; its
- * allocator gives memory back meanwhile. Only then does anybody see what hupwatch itself does.
+ * allocator gives memory back meanwhile. Only then it can be seen what hupwatch itself does.
  */
 const CALM_MS = 45_000;
 const IDLE_MS = 10_000;

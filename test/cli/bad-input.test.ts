@@ -145,7 +145,7 @@ describe("binds", () => {
     });
   });
 
-  test("a live Unix socket of somebody else", async () => {
+  test("a live Unix socket of another process", async () => {
     using dir = tempDir();
     using _stranger = Bun.listen({ unix: `${dir.path}/live.sock`, socket: { data() {} } });
     const refusal = await refused(["-b", `unix:${dir.path}/live.sock`, ...TRUE]);
@@ -206,7 +206,7 @@ describe("binds", () => {
       expect(refusal.hint).toContain("CAP_SETUID");
     });
 
-    test("a socket that is to be somebody else's", async () => {
+    test("a socket that is to be another user's", async () => {
       using dir = tempDir();
       const words = ["--socket-owner", "daemon:daemon", "-b", "unix:app.sock", ...TRUE];
       await using hupwatch = spawnHupwatch(words, {
@@ -318,7 +318,7 @@ describe("a second hupwatch", () => {
     await first.assertTreeGone();
   });
 
-  test("on the same socket is told who has it, and nothing happens to the first one's clients", async () => {
+  test("on the same socket is told which process has it, and nothing happens to the first one's clients", async () => {
     using dir = tempDir();
     const bind = `unix:${dir.path}/app.sock`;
     const server = [process.execPath, `${import.meta.dir}/../../fixtures/apps/tiny.ts`];

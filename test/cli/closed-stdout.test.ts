@@ -1,4 +1,4 @@
-/** Who reads no longer (`| head -1`) gets silence: no stack trace, and the command's own exit code. */
+/** A reader that has closed the pipe (`| head -1`) gets silence: no stack trace, and the command's own exit code. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { home, shell } from "../harness/cli.ts";
 import { always, TINY } from "../harness/commands.ts";

@@ -115,7 +115,7 @@ describe("a shared listener that any generation may answer from", () => {
     ["daphne -p 80 app:app", "daphne app:app -e systemd:domain=INET:index=0 -e systemd:domain=UNIX:index=1"],
     ["waitress-serve --unix-socket=a.sock app:app", " 3,4 app:app"],
     ["gunicorn app:app -b :80", "gunicorn app:app -b :80"],
-  ])("one more of its own proves who answers: %s", (given, run) => {
+  ])("one more of its own proves which generation answers: %s", (given, run) => {
     using dir = place(given.split(" ")[0] ?? "");
     const e = explained(share("--", ...given.split(" ")), dir.path);
     expect(e.command.run.join(" ")).toContain(run);
@@ -129,7 +129,7 @@ describe("a shared listener that any generation may answer from", () => {
     "uvicorn app:app",
     "cheroot app:app --bind 127.0.0.1:80",
     "hypercorn app:app -b fd://{fd}",
-  ])("those who cannot get none: %s", (given) => {
+  ])("servers that cannot take one: %s", (given) => {
     using dir = place(given.split(" ")[0] ?? "");
     const e = explained(share("--bind", ":80", "--", ...given.split(" ")), dir.path);
     expect(e.checks).toMatchObject([{ proof: false }]);

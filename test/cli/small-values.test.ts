@@ -93,7 +93,7 @@ describe("the pid file", () => {
     expect(readFileSync(path, "utf8")).toBe("43\n");
     later[Symbol.dispose]();
   });
-  test("of a start that fails later it leaves the file of who runs as it was", () => {
+  test("of a start that fails later it leaves the file of the one that runs as it was", () => {
     using dir = tempDir();
     writeFileSync(`${dir.path}/pid`, "1\n");
     new PidFile({ path: `${dir.path}/pid` }, 42)[Symbol.dispose]();

@@ -59,7 +59,7 @@ async function exchange(bytes: string): Promise<string> {
   return raw.received();
 }
 
-/** The service goes on, and is swapped without waiting for anybody. */
+/** The service goes on, and is swapped without waiting for any client. */
 async function stillSwaps(): Promise<ReloadAnswer> {
   const { stdout, stderr, exitCode } = await cli(["reload", "abused", "--json"], place);
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
@@ -158,7 +158,7 @@ describe("F17: a crowd of the same user's clients", () => {
     for (const client of clients) client.socket.terminate();
   };
 
-  test("as many silent listeners as there may be: one more is told so, and everybody else is answered", async () => {
+  test("as many silent listeners as there may be: one more is told so, and every other client is answered", async () => {
     const listeners = await crowd(64, "GET /events HTTP/1.1\r\n\r\n");
     await until(() => listeners.every((l) => l.received().includes("listening")), { what: "64 streams" });
     expect(await exchange("GET /events HTTP/1.1\r\n\r\n")).toMatch(
@@ -170,7 +170,7 @@ describe("F17: a crowd of the same user's clients", () => {
     leave(listeners);
   });
 
-  test("300 who want a swap at once: each gets its outcome or is told why not, and none is cut off", async () => {
+  test("300 clients that want a swap at once: each gets its outcome or is told why not, and none is cut off", async () => {
     const clients = await crowd(300, "POST /reload HTTP/1.1\r\n\r\n");
     await until(() => clients.every((c) => c.closed()), { what: "300 answers" });
     const kinds = clients.map(
@@ -181,7 +181,7 @@ describe("F17: a crowd of the same user's clients", () => {
     await stillSwaps();
   });
 
-  test("silent ones without end: the oldest go, and who asks is answered", async () => {
+  test("silent ones without end: the oldest go, and a client that asks is answered", async () => {
     const silent = await crowd(700, "");
     await stillSwaps();
     await until(() => silent.filter((c) => c.closed()).length >= 150, { what: "the oldest to be let go" });

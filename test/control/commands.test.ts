@@ -146,7 +146,7 @@ test("a hupwatch that ends while a reload waits says so, with the reason", async
   expect(exitCode).toBe(1);
 });
 
-test("status of somebody who is not there is 4, with --watch and without", async () => {
+test("status of an instance that is not there is 4, with --watch and without", async () => {
   using place = home();
   const path = `${place.path}/no.sock`;
   for (const [target, why] of [
@@ -250,7 +250,7 @@ test("one that has left answers while its last hook still runs; its successor kn
   process.kill(pid, "SIGKILL");
 });
 
-test("who answers and is no hupwatch, the server itself most often, is told so", async () => {
+test("what answers and is not a hupwatch, most often the server itself, is named", async () => {
   using place = home();
   for (const body of ["hello", '{"hello":"you"}', "null"]) {
     const server = Bun.serve({ unix: `${place.path}/app.sock`, fetch: () => new Response(body) });

@@ -1,4 +1,4 @@
-/** I4: whoever asks for a swap gets the outcome of one that began afterwards, whatever is under way. */
+/** I4: a client that asks for a swap gets the outcome of one that began afterwards, whatever is under way. */
 import { expect, test } from "bun:test";
 import { type Outcome, Outcomes } from "../../src/control/outcomes.ts";
 import type { ServiceEvent } from "../../src/events/service-event.ts";
@@ -62,7 +62,7 @@ test("the old one's death during the boot does not answer; that the new one serv
   expect(play({ event: "generation.serves", generation: 2, ...age })).toEqual(["swapped 2"]);
 });
 
-test("who asks too late, or whom the end overtakes, is told so", () => {
+test("a client that asks too late, or is overtaken by the end, is told so", () => {
   expect(asking(2).play({ event: "ignored", what: "swap", why: "hupwatch is stopping" })).toEqual([
     "ended 2",
   ]);
@@ -73,7 +73,7 @@ test("who asks too late, or whom the end overtakes, is told so", () => {
   expect(answers).toMatchObject([{ outcome: "ended", failure: { reason: "exited with code 3" } }]);
 });
 
-test("who has gone away is not answered", () => {
+test("a client that has gone away is not answered", () => {
   const { waiting, play } = asking(2);
   waiting[Symbol.dispose]();
   expect(play(swapped(2))).toEqual([]);

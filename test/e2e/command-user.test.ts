@@ -16,7 +16,7 @@ const ROOTS = {
   XDG_RUNTIME_DIR: "/run/user/0",
 };
 const ASKED = Object.keys(ROOTS);
-/** Prints those variables and who it is. */
+/** Prints those variables and its user. */
 const WHO = ["/bin/sh", "-c", `env | grep -E '^(${ASKED.join("|")})=' | sort; id`];
 
 /** What a command says that runs to its end. */

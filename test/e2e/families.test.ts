@@ -51,7 +51,7 @@ const ROWS: [words: string[], families: string][] = [
   [[...UWSGI, "--http-socket", "[::]:PORT"], "4 6"],
 ];
 
-/** It does not matter what it answers: somebody does. */
+/** It does not matter what it answers, only that it does. */
 async function answers(host: string, port: number): Promise<boolean> {
   try {
     await fetch(`http://${host}:${port}/`, { signal: AbortSignal.timeout(5000) });

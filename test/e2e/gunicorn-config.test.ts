@@ -159,7 +159,7 @@ describe("I3: a config file that was written for upgrades by USR2 runs unchanged
   );
 
   test(
-    "a pid file that an upgrade left is told: the hook ends whoever has that pid now",
+    "a pid file that an upgrade left is told: the hook ends the process that has that pid now",
     async () => {
       using place = await site();
       const stranger = Bun.spawn(["sleep", "60"]);

@@ -33,7 +33,7 @@ test.concurrent.each(["unix", "tcp"])(
 );
 
 test.concurrent.each([
-  ["a tree of three levels, and one who has left it", child("three-levels.ts"), 4],
+  ["a tree of three levels, and one process that has left it", child("three-levels.ts"), 4],
   ["no tree", child("print-signals.ts"), 0],
 ])(
   "with -k, kill -9 of hupwatch in the middle of a swap ends both generations: %s",

@@ -50,7 +50,7 @@ test(
   TIMEOUT_MS,
 );
 
-test("who waits for signals carries nothing of what only load, verify and completion need", () => {
+test("a process that waits for signals carries nothing of what only load, verify and completion need", () => {
   const bundled = (file: string) => {
     const text = readFileSync(`${project}/node_modules/hupwatch/dist/js/${file}`, "utf8");
     // The bundler writes each module's path above it.

@@ -24,7 +24,7 @@ test.each(Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[])(
       if (generation > 1) await hupwatch.swap(generation);
       const [, pid = ""] = await hupwatch.until(LOG.started(generation));
       expect(readFileSync(`${site.current}/g.pid.${generation}`, "utf8").trim()).toBe(pid);
-      // Who reads the file that was asked for finds the one process that stays.
+      // A reader of the requested file finds the one process that stays.
       expect(readFileSync(`${site.current}/g.pid`, "utf8").trim()).toBe(`${hupwatch.pid}`);
     }
     const pidfiles = () =>

@@ -64,7 +64,7 @@ test.skipIf(!isInstalled(nginx)).each(["steer", "share"])(
 );
 
 test(
-  "I3: those who share a listener keep what waits in it: nobody takes it out for a generation that is gone",
+  "I3: generations that share a listener keep what waits in it: it is not taken out for a generation that is gone",
   async () => {
     const server = SERVERS.find(({ name }) => name === "gunicorn, sync");
     if (!server) throw new Error("no gunicorn in the table");

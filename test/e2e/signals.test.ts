@@ -16,7 +16,7 @@ interface Phase {
   command: string[];
   /** Brings a hupwatch that was just spawned there. */
   reach(hupwatch: Hupwatch): Promise<unknown>;
-  /** Who serves then, and so who is left running by TERM without -k. */
+  /** What serves then, and so is left running by TERM without -k. */
   serving: number | undefined;
 }
 
@@ -129,7 +129,7 @@ describe("I4: a HUP leads to a later generation that serves, or to a failure tha
       expect(hupwatch.count(LOG.started(next + 1))).toBe(0);
       await load.more(20);
       const report = await load.stop();
-      // Who was killed for this test had nothing to answer yet.
+      // What was killed for this test had nothing to answer yet.
       expect(phase.serving === undefined ? {} : report.failures).toEqual({});
     },
     TURN_TIMEOUT_MS,

@@ -1,4 +1,4 @@
-/** A Unix socket has the owner and the mode that it has without hupwatch, server by server and option by option; and who could connect still can. */
+/** A Unix socket has the owner and the mode that it has without hupwatch, server by server and option by option; and a user that could connect still can. */
 import { expect, test } from "bun:test";
 import { chmodSync, cpSync, existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { asUser } from "../harness/another-user.ts";
@@ -105,7 +105,7 @@ function shown(path: string): string {
   return `${uid}:${gid} ${(mode & 0o777).toString(8)}`;
 }
 
-// https://uwsgi-docs.readthedocs.io/en/latest/Options.html#chown-socket; nginx's "13: Permission denied" is a 502 for everybody.
+// https://uwsgi-docs.readthedocs.io/en/latest/Options.html#chown-socket; nginx's "13: Permission denied" is a 502 for every client.
 for (const [words, rights] of ROWS) {
   const [program = ""] = words;
   test.skipIf(!IS_ROOT || !existsSync(program)).concurrent(

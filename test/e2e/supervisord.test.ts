@@ -61,7 +61,7 @@ class Supervisord implements AsyncDisposable {
     });
   }
 
-  /** gunicorns of this place, whoever is their parent. */
+  /** gunicorns of this place, whatever their parent is. */
   get masters(): number[] {
     const mine = allProcesses().filter(
       (p) => p.command.includes(`unix:${this.place}/app.sock`) && p.state !== "Z",

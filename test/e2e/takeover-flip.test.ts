@@ -21,7 +21,7 @@ import { until } from "../harness/until.ts";
 /** Requests a second: several tests run at once, and none is to starve the others. */
 const RATE = 300;
 
-/** What a kill -9 at the flip may leave: whom the state file names, and whom clients reach. */
+/** What a kill -9 at the flip may leave: what the state file names, and what clients reach. */
 const DISAGREEMENTS: Record<string, { noted: number; reached: number }> = {
   "the note says the old one, clients reach the new one": { noted: 1, reached: 2 },
   "the note says the new one, clients reach the old one": { noted: 2, reached: 1 },

@@ -132,7 +132,7 @@ describe("I7: a start that finds something alive:", () => {
   );
 
   test.concurrent.each(TRANSPORTS)(
-    "survivors noted in another run directory: fails, says who has the address, harms nothing (%s)",
+    "survivors noted in another run directory: fails, says which process has the address, harms nothing (%s)",
     async (transport) => {
       using _turn = await takeTurn();
       using site = gunicornSite();

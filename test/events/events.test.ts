@@ -16,7 +16,7 @@ test("every name that the log is given is listed, and every listed one is used",
     (m) => m[1],
   );
   expect(new Set(logged)).toEqual(new Set(Object.keys(WARNINGS)));
-  // That each has its words, the compiler holds; that it is told by somebody, nobody else does.
+  // That each has its words is held by the compiler; that each is told somewhere is held only here.
   const told = new Set([...sources.matchAll(/\bevent: (?:"([a-z.-]+)"|`generation\.\$)/g)].map((m) => m[1]));
   const byDeath = ["generation.crashed", "generation.start-failed", "generation.unreachable"];
   expect(Object.keys(EVENTS).filter((name) => !told.has(name) && !byDeath.includes(name))).toEqual([]);

@@ -44,7 +44,7 @@ export class TurnedClock implements Clock {
   }
 }
 
-/** Lets every promise that is resolved by now tell those who wait for it. */
+/** Lets every promise that is resolved by now tell those that wait for it. */
 const settle = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await Promise.resolve();
 };

@@ -170,7 +170,7 @@ export class FakeOs implements Os {
     };
   }
 
-  /** Whether the next look at who accepts finds somebody. */
+  /** Whether the next look at what accepts finds a process. */
   accepting = true;
 
   accepts(): boolean {

@@ -10,11 +10,11 @@ export class FakeHeld implements HeldSocket {
   readonly spec;
   readonly address = { family: "inet", host: "127.0.0.1", port: 80 } as const;
   readonly open = new Set<number>();
-  /** Generations in whose accept queue somebody waits. */
+  /** Generations in whose accept queue a client waits. */
   readonly queued = new Set<number>();
   /** Generations that cannot be steered to, and what is thrown then. */
   readonly unreachable = new Map<number, Error>();
-  /** To whom new connections go. */
+  /** The generation that new connections go to. */
   public: number | undefined;
 
   constructor(

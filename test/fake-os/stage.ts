@@ -114,7 +114,7 @@ export class Stage {
     return this.journal.splice(0);
   }
 
-  /** Everybody that runs, leaders and followers. */
+  /** Every process that runs, leaders and followers. */
   get running(): number[] {
     return this.os.children.flatMap((c) => [...(c.running ? [c.pid] : []), ...c.followers.map((f) => f.pid)]);
   }

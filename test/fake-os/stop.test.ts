@@ -12,7 +12,7 @@ async function serving(...args: ConstructorParameters<typeof Stage>): Promise<St
 }
 
 describe("the stop sequence", () => {
-  test("each signal to the leader, each with its time, and KILL to everybody", async () => {
+  test("each signal to the leader, each with its time, and KILL to every process", async () => {
     const stage = await serving({ stopSequence: parseStopSequence("USR1/5s/TERM/30s/KILL") });
     for (let i = 0; i < 2; i++) stage.child(1).forks();
     await stage.post("stop");
@@ -28,7 +28,7 @@ describe("the stop sequence", () => {
     expect(stage.ending).toMatchObject({ kind: "stopped", exit: { signal: "SIGKILL" } });
   });
 
-  test("whoever obeys is not bothered further", async () => {
+  test("a process that obeys gets no further signal", async () => {
     const stage = await serving();
     stage.child(1).endsBy = ["SIGTERM"];
     await stage.post("stop");
@@ -48,7 +48,7 @@ describe("the stop sequence", () => {
     expect(stage.ending?.kind).toBe("stopped");
   });
 
-  test("QUIT: at once, everybody, who drains included", async () => {
+  test("QUIT: at once, every generation, those that drain included", async () => {
     const stage = await serving();
     await stage.post("swap");
     await stage.ready(2);

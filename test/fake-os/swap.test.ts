@@ -94,7 +94,7 @@ describe("a good swap", () => {
     expect(stage.child(1).signals).toEqual(["SIGTERM"]);
   });
 
-  test("who waits in the old accept queue delays the stop signal", async () => {
+  test("a client in the old accept queue delays the stop signal", async () => {
     const stage = await serving();
     stage.held.queued.add(1);
     await stage.post("swap");
@@ -117,7 +117,7 @@ describe("a good swap", () => {
     expect(stage.child(1).signals).toEqual(["SIGTERM"]);
   });
 
-  test("the new generation learns who it is", async () => {
+  test("the new generation learns its number", async () => {
     const stage = await warming();
     expect(stage.child(2).request.env).toMatchObject({
       HUPWATCH_GENERATION: "2",

@@ -1,7 +1,7 @@
 /**
  * Every way we know in which a request is lost or its answer is wrong, each with the name the load generator must give
  * it. The table is what "the tester is tested" means: all of them found, each under its own name, nothing else.
- * Those that a listener commits, before anybody reads a request, are in listeners.ts.
+ * Those that a listener commits, before a request is read, are in listeners.ts.
  */
 import type { FailureClass, Phase } from "../../src/load/outcome.ts";
 import type { Kind } from "../../src/load/plan.ts";

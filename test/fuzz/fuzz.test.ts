@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { type Counts, fuzz, HUPWATCH_SEED, seedWord } from "./fuzz.ts";
 import { removePlace, TARGETS } from "./targets.ts";
 
-/** Who plays a run again wants to come as far, on a slower machine, too. */
+/** A run that is played again must come as far, on a slower machine, too. */
 const FOR_MS = HUPWATCH_SEED === undefined ? 300 : 3000;
 
 const counted: Counts[] = [];

@@ -28,7 +28,7 @@ test("it is empty at the start, whatever an earlier run of that number left", ()
   expect(readdirSync(`${dir.path}/1`)).toEqual(["notes.txt"]);
 });
 
-test.skipIf(process.getuid?.() !== 0)("it belongs to whom its place belongs (needs root)", () => {
+test.skipIf(process.getuid?.() !== 0)("it belongs to the owner of its place (needs root)", () => {
   using dir = tempDir();
   chownSync(dir.path, 12345, 12346);
   makeMetricsDirectory(`${dir.path}/1`);

@@ -53,7 +53,7 @@ test("more time is given as asked for, and never less", async () => {
 
 // F7: "there is no upper bound: I5 'nothing waits for ever' can be stretched to 24 days by the child".
 test.each(["9999999999999", "1e400", "Infinity"])(
-  "I5: who asks for %s microseconds has an hour beyond its timeout, and no more",
+  "I5: a generation that asks for %s microseconds has an hour beyond its timeout, and no more",
   async (usec) => {
     const { clock, outcomes, say } = asking();
     say(usec);

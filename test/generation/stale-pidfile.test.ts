@@ -1,4 +1,4 @@
-/** The pid file that a killed generation has left: removed, but never one that somebody may live by. */
+/** The pid file that a killed generation has left: removed, but never one whose process may live. */
 import { expect, test } from "bun:test";
 import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { removeStalePidfile } from "../../src/generation/stale-pidfile.ts";
@@ -13,11 +13,11 @@ async function living(env: Record<string, string>) {
 
 const MARKS = { HUPWATCH_PID: "1", HUPWATCH_GENERATION: "7" };
 
-test.each<[who: string, env: Record<string, string>, left: string[]]>([
+test.each<[holder: string, env: Record<string, string>, left: string[]]>([
   ["a stranger", { HOME: "/" }, []],
   ["another generation", { ...MARKS, HUPWATCH_GENERATION: "71" }, []],
   ["that generation", { HOME: "/", ...MARKS }, ["g.pid.7", "g.pid.7.2"]],
-  ["somebody whose environment tells nothing", {}, ["g.pid.7", "g.pid.7.2"]],
+  ["a process whose environment tells nothing", {}, ["g.pid.7", "g.pid.7.2"]],
 ])("where %s has the pid", async (_, env, left) => {
   using dir = tempDir();
   await using process = await living(env);

@@ -56,7 +56,7 @@ export class Connection {
     throw new Failure(outcome.phase, outcome.errno, reused);
   }
 
-  /** Leaves the closing to the server for a moment: who closes first keeps the port in TIME_WAIT. */
+  /** Leaves the closing to the server for a moment: the side that closes first keeps the port in TIME_WAIT. */
   async close(graceMs: number): Promise<void> {
     const alarm = setTimeout(() => this.#socket?.end(), this.over ? 0 : graceMs);
     await this.#closed.promise;

@@ -9,7 +9,7 @@ export interface Site extends Disposable {
   path: string;
   /** A symlink to the release that the next generation is to run: hupwatch's working directory. */
   current: string;
-  /** Makes a release of its own and switches `current`, as deploy tools do: who runs an older one keeps all of it. */
+  /** Makes a release of its own and switches `current`, as deploy tools do: a process that runs an older one keeps all of it. */
   deploy(version: string): void;
   /** A release that fails at import; see GIVES_UP_SOON. */
   deployBroken(): void;

@@ -20,7 +20,7 @@ test("else they are closed, and their names are removed", () => {
   expect(journal).toEqual(["close sockets"]);
 });
 
-test("whoever has been given them lets go of them: nobody else does", () => {
+test("the owner that they were given to lets go of them, and no other does", () => {
   const { held: sockets, journal } = held(false);
   {
     using next = sockets.pass();

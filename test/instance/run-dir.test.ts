@@ -45,7 +45,7 @@ describe("the directory", () => {
     expect(error.hint).toContain(hint);
   });
 
-  test.skipIf(UID !== 0)("of another user is refused: /tmp is everybody's", () => {
+  test.skipIf(UID !== 0)("of another user is refused: /tmp is every user's", () => {
     using dir = tempDir();
     mkdirSync(`${dir.path}/run`, { mode: 0o700 });
     chownSync(`${dir.path}/run`, 65534, 65534);
@@ -56,7 +56,7 @@ describe("the directory", () => {
 });
 
 describe("the lock of an instance", () => {
-  test("is had once; the second is told by whom", () => {
+  test("is had once; the second start is told by which process", () => {
     using dir = tempDir();
     {
       using _first = InstanceLock.take(dir.path, "web", 42);

@@ -106,7 +106,7 @@ test("another instance's hinders no start and no status", async () => {
   expect(exitCode).toBe(0);
 });
 
-test("I7: who was left is never joined by a second one, and is taken over by what it carries", async () => {
+test("I7: a generation that was left is never joined by a second one, and is taken over by what it carries", async () => {
   using place = home();
   const start = { cwd: place.path, env: place.env };
   await using first = await startHupwatch(SERVER, start);

@@ -58,7 +58,7 @@ describe("a clean server", () => {
 });
 
 describe("open loop", () => {
-  test("a stall is seen by all who would have waited in it, not by the one request alone", async () => {
+  test("a stall is seen by all requests that would have waited in it, not by the one request alone", async () => {
     const stall: Fault = ({ socket, good }) => void setTimeout(() => socket.write(good), 400);
     using server = new FaultServer("unix", once(stall), 10);
     const result = await start(server, { rate: 200, requests: 100, connections: 1 }).done;
@@ -246,7 +246,7 @@ describe("books", () => {
   });
 });
 
-test("a marked instant counts who is in which danger, and who of them is lost", async () => {
+test("a marked instant counts which clients are in which danger, and which of them are lost", async () => {
   // The first of each two requests on a connection is answered, the second one not before it is marked, and then never.
   const answered = new WeakSet<object>();
   const waiting: (() => void)[] = [];

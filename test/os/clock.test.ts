@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { poll, realClock } from "../../src/os/clock.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 
-test("the real clock goes on, calls once, and calls nobody who was disposed of", async () => {
+test("the real clock goes on, calls once, and calls nothing that was disposed of", async () => {
   const before = realClock.now();
   const { promise, resolve } = Promise.withResolvers<void>();
   let disposed = 0;

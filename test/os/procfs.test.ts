@@ -1,4 +1,4 @@
-/** Who belongs to a generation, found in the real /proc. */
+/** What belongs to a generation, found in the real /proc. */
 import { describe, expect, test } from "bun:test";
 import { realOs } from "../../src/os/os.ts";
 import { isSame, processOf, treeOf } from "../../src/os/procfs.ts";

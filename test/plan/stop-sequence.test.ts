@@ -75,7 +75,7 @@ test.each(["", "FOO", "TERM/x", "TERM/30s/", "TERM//KILL", "/30s", "99"])(
   },
 );
 
-test("who never served is given less, in the same order", () => {
+test("a generation that never served is given less, in the same order", () => {
   const steps = parseStopSequence("USR1/1s/TERM/30s");
   expect(shortened(steps, 5000).map((s) => s.waitMs)).toEqual([1000, 5000, 5000]);
 });

@@ -79,7 +79,7 @@ describe("how it is asked, checked and stopped", () => {
     expect(read("gunicorn app:app").stop).toBe("TERM/60s/KILL");
     expect(read("gunicorn app:app --graceful-timeout 90").stop).toBe("TERM/120s/KILL");
   });
-  test("the socket's owner is whom it would make it", () => {
+  test("the socket's owner is the one that it would have without hupwatch", () => {
     expect(read("gunicorn app:app")).not.toHaveProperty("socketOwner");
     expect(read("gunicorn app:app -u www-data -g www").socketOwner).toEqual({
       user: "www-data",
@@ -173,7 +173,7 @@ pidfile = os.getcwd() + "/pids/g.pid"
     expect(traits.generationPidfile).toBe(`${dir.path}/current/pids/g.pid.{gen}`);
   });
 
-  test("a pid file that an upgrade has left is told: hooks like to signal who is in it", () => {
+  test("a pid file that an upgrade has left is told: hooks like to signal the process in it", () => {
     using dir = tempDir();
     config(dir.path, "pidfile = 'g.pid'\n");
     expect(read(`${G} app:app`, env, dir.path).notes.join()).not.toContain("oldbin");

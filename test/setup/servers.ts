@@ -70,7 +70,7 @@ const row = (
   ...more,
 });
 
-/** Pool sizes are such that slow requests leave somebody for the quick ones. */
+/** Pool sizes are such that slow requests leave a worker for the quick ones. */
 const gunicorn = (name: string, which: keyof typeof GUNICORNS, ...pool: string[]) =>
   row(name, GUNICORNS[which], (place) => ["wsgi:application", ...ask(place), ...pool], {
     tableOnly: true,

@@ -1,4 +1,4 @@
-/** A held TCP port: who gets a new connection is decided by hupwatch alone. On the real kernel, no mock of a selector. */
+/** A held TCP port: hupwatch alone decides which listener gets a new connection. On the real kernel, no mock of a selector. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { isIPv6 } from "node:net";
 import type { Listener } from "../../src/sockets/held.ts";
@@ -77,7 +77,7 @@ describe.each(["127.0.0.1", "0.0.0.0", "::1", "::"])("steering on %s", (host) =>
     expect(await load.stop()).toMatchObject({ failures: {} });
   });
 
-  test("a probe reaches the new listener while everybody else stays on the old one", async () => {
+  test("a probe reaches the new listener while all other clients stay on the old one", async () => {
     using held = hold(host);
     const [old, young] = [serve(held, "1"), serve(held, "2")];
     held.steerTo(old.listener);
@@ -122,7 +122,7 @@ test("an IPv4-mapped address is probed by its IPv4 packets", async () => {
   expect(await versionAt({ hostname: "127.0.0.1", port: held.address.port })).toBe("1");
 });
 
-test("a probe that is given up leaves the old one everybody", async () => {
+test("a probe that is given up leaves the old one all clients", async () => {
   using held = hold("127.0.0.1");
   const [old, young] = [serve(held, "1"), serve(held, "2")];
   held.steerTo(old.listener);
@@ -154,7 +154,7 @@ describe("slots", () => {
     expect(seen.size).toBeLessThanOrEqual(4);
   });
 
-  test("who waits in a dead generation's queue is answered by the next one in its place", async () => {
+  test("a client in a dead generation's queue is answered by the next one in its place", async () => {
     using held = hold("127.0.0.1");
     const dead = held.listenFor(1);
     held.steerTo(dead);
@@ -189,7 +189,7 @@ describe("slots", () => {
   });
 });
 
-/** What uWSGI does to its listeners at exit: shutdown(2) works on the socket itself, whoever else has it open. */
+/** What uWSGI does to its listeners at exit: shutdown(2) works on the socket itself, also while other processes have it open. */
 async function shutDown({ fd }: Listener): Promise<void> {
   const script = "import socket; socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)";
   await Bun.spawn([PYTHON, "-c", script], { stdio: ["ignore", "inherit", "inherit", fd] }).exited;
@@ -243,7 +243,7 @@ s.bind(("127.0.0.1", ${port})); s.listen(); print("up", flush=True); sys.stdin.r
     expect(output).toContain("CAP_NET_BIND_SERVICE");
   });
 
-  test("steering to somebody else's listener is a bug and says so", () => {
+  test("steering to another socket's listener is a bug and says so", () => {
     using held = hold("127.0.0.1");
     using other = hold("127.0.0.1");
     expect(() => held.steerTo(other.listenFor(1))).toThrow(RangeError);

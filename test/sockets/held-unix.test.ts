@@ -94,7 +94,7 @@ describe("flipping", () => {
     }
   }, 20_000);
 
-  test("a probe reaches the new listener before the flip, everybody else the old one", async () => {
+  test("a probe reaches the new listener before the flip, all other clients the old one", async () => {
     using dir = tempDir();
     using held = hold(`${dir.path}/app.sock`);
     const [one, two] = [held.listenFor(1), held.listenFor(2)];
@@ -117,7 +117,7 @@ describe("flipping", () => {
     expect(await versionAt({ unix: held.path })).toBe("1");
   });
 
-  test("the accept queue says whether somebody waits", async () => {
+  test("the accept queue says whether a connection waits", async () => {
     using dir = tempDir();
     using held = hold(`${dir.path}/app.sock`);
     const one = held.listenFor(1);
@@ -128,7 +128,7 @@ describe("flipping", () => {
     await until(() => !one.hasQueued(), { what: "the connection to be accepted" });
   });
 
-  test("steering to somebody else's listener is a bug and says so", () => {
+  test("steering to another socket's listener is a bug and says so", () => {
     using dir = tempDir();
     using held = hold(`${dir.path}/app.sock`);
     using other = hold(`${dir.path}/other.sock`);
@@ -187,7 +187,7 @@ describe("the end", () => {
     expect(readdirSync(dir.path)).toEqual([]);
   });
 
-  test("somebody else's socket at the path survives our end", () => {
+  test("another process's socket at the path survives our end", () => {
     using dir = tempDir();
     const held = hold(`${dir.path}/app.sock`);
     held.steerTo(held.listenFor(1));
@@ -197,7 +197,7 @@ describe("the end", () => {
     expect(readdirSync(dir.path)).toEqual(["app.sock"]);
   });
 
-  test("leaving keeps every name, and who listens goes on", async () => {
+  test("leaving keeps every name, and what listens goes on", async () => {
     using dir = tempDir();
     const held = hold(`${dir.path}/app.sock`);
     const one = held.listenFor(1);

@@ -176,7 +176,7 @@ describe("what cannot be held", () => {
   });
 
   test.each(["steer", "share"] as const)(
-    "a port that somebody has is told with the way to them (%s)",
+    "a port that is taken is reported with the way to its process (%s)",
     async (cutover) => {
       using stranger = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
       const text = `127.0.0.1:${stranger.port}`;

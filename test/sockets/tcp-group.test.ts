@@ -1,6 +1,6 @@
 /**
  * A port that is taken over from survivors whose descriptors nobody gets. On the real kernel: what it has moved in its group
- * shows in who answers.
+ * shows in which listener answers.
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { fstatSync, openSync } from "node:fs";
@@ -67,7 +67,7 @@ describe.each(each)("from $count survivors, $serving of which serves", ({ count,
   );
 
   test.each(orders)(
-    "whoever leaves in whatever order, everybody reaches whom they should",
+    "whichever members leave in whatever order, every client reaches the listener that it should",
     async (inOrder) => {
       const left = leaveBehind(count, serving);
       await using load = await startLoad({ target: format(left.address), concurrency: 8 });
@@ -138,7 +138,7 @@ test("taken over again and again, also from the half of a takeover", async () =>
     if (version === 4) for (const server of left.servers) server[Symbol.dispose]();
     const order = held.groupInodes();
     const inode = fstatSync(young.fd).ino;
-    // The others are kept open as relays do; whoever is sent there is sent wrongly.
+    // The others are kept open as relays do; a connection that is sent there is sent wrongly.
     for (const fd of held.groupDescriptors())
       if (fd !== young.fd) {
         const keeper = answering(fd, "astray");

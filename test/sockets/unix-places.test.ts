@@ -95,7 +95,7 @@ describe("what stands in the way", () => {
     });
   });
 
-  test("a live socket of somebody else, who is named and not disturbed", async () => {
+  test("a live socket of another process, which is named and not disturbed", async () => {
     using dir = tempDir();
     const path = `${dir.path}/app.sock`;
     const listener = `import socket, os, sys; s = socket.socket(socket.AF_UNIX); s.bind("${path}"); s.listen(); print("up", flush=True); sys.stdin.read()`;

@@ -38,8 +38,8 @@ describe("I1: at most one generation is not ready", () => {
   });
 });
 
-describe("I2: who serves is asked to stop only after its successor has settled", () => {
-  test("neither readiness nor the flip retires anybody", () => {
+describe("I2: a serving generation is told to stop only after its successor has settled", () => {
+  test("neither readiness nor the flip retires a generation", () => {
     expect(play(WAY_TO.warming).all.filter((e) => e.do === "retire")).toEqual([]);
   });
   test("settling does, and then it is asked and not killed", () => {
@@ -49,7 +49,7 @@ describe("I2: who serves is asked to stop only after its successor has settled",
     const order = play([...WAY_TO.warming, settled(2)]).all.map((e) => e.do);
     expect(order.indexOf("steer")).toBeLessThan(order.indexOf("retire"));
   });
-  test("somebody else's settling does not count", () => {
+  test("another generation's settling does not count", () => {
     expect(after(...WAY_TO.warming, settled(1), settled(3))).toEqual([]);
   });
 });

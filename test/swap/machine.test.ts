@@ -160,7 +160,7 @@ describe("a signal that comes in a swap is owed to the new generation", () => {
   });
 });
 
-describe("words of the dead, of strangers and of those who come too late change nothing", () => {
+describe("words of the dead, of strangers and of those that come too late change nothing", () => {
   const stale: [Phase, Event[]][] = [
     ["starting", [ready(7), failed(7), exited(7), settled(1), gone(7)]],
     ["serving", [ready(1), failed(1), exited(7), settled(1), gone(1)]],

@@ -1,4 +1,4 @@
-/** `--on-crash respawn` in the machine's table: who takes the place of the dead, when, and when nobody does any more. */
+/** `--on-crash respawn` in the machine's table: what takes the place of a dead generation, when, and when nothing does any more. */
 import { expect, test } from "bun:test";
 import type { Effect, Event } from "../../src/swap/machine.ts";
 import { DEATH, exited, failed, leave, play, ready, swap, TIMEOUT, WAY_TO, wording } from "./play.ts";
@@ -48,7 +48,7 @@ test("I4: a HUP that waited is carried out by way of the successor", () => {
   expect(state).toMatchObject({ phase: "booting", current: 3, next: 4 });
 });
 
-test("who was asked to leave respawns nobody", () => {
+test("a hupwatch that was told to leave respawns nothing", () => {
   expect(after(...WAY_TO.booting, leave, dies(1))).not.toContain("say respawning");
 });
 

@@ -36,7 +36,7 @@ interface Actor {
 
 interface Hup {
   at: number;
-  /** A later generation was tried, or somebody was told why not. */
+  /** A later generation was tried, or it was reported why not. */
   answered: boolean;
 }
 
@@ -72,7 +72,7 @@ export class World {
     this.#checkRescue(event, effects, wasTarget);
   }
 
-  /** What really may happen next without anybody asking for it. */
+  /** What really may happen next without a request. */
   possible(): { good: Event[]; bad: Event[] } {
     const good: Event[] = [];
     const bad: Event[] = [];
@@ -98,7 +98,7 @@ export class World {
     return { good, bad };
   }
 
-  /** Anybody may ask for anything at any time, but nobody dies twice and no dead tree ends again. */
+  /** Any request may come at any time, but no process dies twice and no dead tree ends again. */
   allows(event: Event): boolean {
     if (!("gen" in event) || event.kind === "settled") return true;
     if (event.kind !== "gone" && event.kind !== "exited" && this.actors.get(event.gen)?.alive !== true)
@@ -249,7 +249,7 @@ export class World {
     const passesOn = actor?.reached && !isInherited && this.#target !== event.gen && isServing;
     const isDue = passesOn && state.phase !== "over" && (!isFailed || event.gen === wasTarget);
     if (isDue && !effects.some((e) => e.do === "rescue" && e.gen === event.gen))
-      throw new Error(`I3: nobody takes over who waits for ${event.gen}`);
+      throw new Error(`I3: no generation takes over the clients that wait for ${event.gen}`);
   }
 
   /** What was killed is as good as gone, and the dead are swept. */

@@ -95,7 +95,7 @@ test.concurrent("a closed fresh connection is a drop", async () => {
   expect(report.requests.dropped).toBe(server.injected);
 });
 
-test.concurrent("the first drop can end the run, and each failure is told with who served", async () => {
+test.concurrent("the first drop can end the run, and each failure is told with what served", async () => {
   using server = new FaultServer("unix", ({ socket }) => void socket.end(), 30);
   const file = join(tmpdir(), `hupwatch-failures-${crypto.randomUUID()}`);
   using failures = new FailureLog(file);

@@ -20,7 +20,7 @@ const log = (text: string): HupwatchEvent[] =>
 const swaps = (text: string, ...signalsMs: number[]) =>
   swapsOf(log(text), { kind: "swap", signalsMs, at: (event) => event.timeMs });
 
-test("a swap has its phases and who served before and after", () => {
+test("a swap has its phases and what served before and after", () => {
   const [swap, ...others] = swaps(
     `105 generation.started 2
      400 generation.ready 2

@@ -1,4 +1,4 @@
-/** What the kernel is asked at a flip and at a stop signal: the queue of whoever listened before, and unread bytes. */
+/** What the kernel is asked at a flip and at a stop signal: the queue of what listened before, and unread bytes. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
 /**
- * hupwatch with one bug put in: what somebody might write who has not thought of it. Each must turn its own check of
+ * hupwatch with one bug put in: what an author might write without having thought of it. Each must turn its own check of
  * `hupwatch verify` red, with the very run that leaves it green where nothing was changed.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ export interface Mutant {
 const tiny = [process.execPath, TINY];
 
 /**
- * Reads each connection 300 ms after it has accepted it, and TERM ends it on the spot: whoever is accepted and unread then is
+ * Reads each connection 300 ms after it has accepted it, and TERM ends it on the spot: what is accepted and unread then is
  * lost, as with the servers that close what they have not read.
  */
 const CARELESS = `
