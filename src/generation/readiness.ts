@@ -4,6 +4,7 @@
  * miss one), and its time does not begin. What it still waits for is reported after some seconds, and not only at the end.
  */
 import { formatDuration } from "../duration.ts";
+import { type Aid, orWithout } from "../os/aid.ts";
 import type { Check, CheckContext } from "../ready/check.ts";
 
 export type ReadinessContext = Omit<CheckContext, "note" | "extend">;
@@ -34,6 +35,11 @@ const WAITING_PAUSE_MAX_MS = 600_000;
 const LONGER = "a longer --ready-timeout";
 
 const onlyHears = ({ needs }: Check): boolean => needs.includes("output") || needs.includes("notify");
+
+const ORDERLY_END: Aid = {
+  what: "an orderly end of a readiness check",
+  loss: "what it had open is closed with the process",
+};
 
 export class Readiness implements Disposable {
   /** The checks that have not passed, and what stands in their way. */
@@ -94,7 +100,8 @@ export class Readiness implements Disposable {
   }
 
   #stop(check: Check): void {
-    this.#running.get(check)?.[Symbol.dispose]();
+    // What it has open may not be closed in order, e.g. a probe's way through the selector: that it has passed is true all the same.
+    orWithout(ORDERLY_END, () => this.#running.get(check)?.[Symbol.dispose](), undefined);
     this.#running.delete(check);
   }
 

@@ -8,6 +8,7 @@
 import type { Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
+import { orWithout } from "../os/aid.ts";
 import { close, isReadable, listen, socket } from "../os/libc.ts";
 import type { Place } from "../os/place.ts";
 import type { Cutover, HeldSocket, InheritedListener, Listener, PathOwner, SocketOptions } from "./held.ts";
@@ -138,7 +139,11 @@ export class HeldUnix implements HeldSocket {
       },
       [Symbol.dispose]: () => {
         if (!this.#live.delete(listener)) return;
-        this.#inWhatIsLeft((now) => removeStale(now.at(name)));
+        const own = {
+          what: `removing a name beside ${this.path}`,
+          loss: "it stays there until the next start",
+        };
+        orWithout(own, () => this.#inWhatIsLeft((now) => removeStale(now.at(name))), undefined);
         if (fd >= 0) close(fd);
         if (handle !== undefined) close(handle);
       },

@@ -1,6 +1,8 @@
 /** The deadline of a young generation, and how far it may move it. On a turned clock. */
 import { expect, test } from "bun:test";
 import { Readiness, type ReadinessContext } from "../../src/generation/readiness.ts";
+import { SystemError } from "../../src/os/libc.ts";
+import type { Check } from "../../src/ready/check.ts";
 import { parseCheck } from "../../src/ready/parse.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 
@@ -36,7 +38,7 @@ function asking(goesOn = false) {
     },
   );
   readiness.probe();
-  return { clock, outcomes, told, say: (usec: string) => hear({ EXTEND_TIMEOUT_USEC: usec }) };
+  return { clock, context, outcomes, told, say: (usec: string) => hear({ EXTEND_TIMEOUT_USEC: usec }) };
 }
 
 const LATE = [{ reason: expect.stringContaining("not ready within") }];
@@ -82,4 +84,33 @@ test("a first start without a deadline goes on, and says so once", async () => {
   const { clock, outcomes } = asking(true);
   await clock.turn(HOUR_MS);
   expect(outcomes).toEqual(["overdue"]);
+});
+
+// A sweep of failing calls: setsockopt(2) failed once as a probe gave back its way, and the generation was never ready.
+test("a check that has passed counts, also where its end fails", async () => {
+  const outcomes: string[] = [];
+  const clock = new TurnedClock();
+  const check: Check = {
+    label: "x",
+    needs: [],
+    start: (_, passed) => {
+      const timer = clock.after(1, passed);
+      return {
+        [Symbol.dispose]() {
+          timer[Symbol.dispose]();
+          throw new SystemError("setsockopt", "ENOSPC");
+        },
+      };
+    },
+  };
+  const context = { ...asking().context, clock };
+  const verdicts = { failed: () => outcomes.push("failed"), overdue() {}, waiting() {} };
+  const patience = { timeoutMs: TIMEOUT_MS, goesOn: false };
+  const readiness = new Readiness([check], context, patience, {
+    ...verdicts,
+    ready: () => outcomes.push("ready"),
+  });
+  readiness.probe();
+  await clock.turn(10);
+  expect(outcomes).toEqual(["ready"]);
 });
