@@ -199,13 +199,17 @@ export class Keeper {
   }
 
   #serve(connection: number): void {
+    let started: number | undefined;
     try {
       const received = receiveWithDescriptors(connection, PACKET_BYTES_MAX);
       if (received.bytes.length === 0) throw new SystemError("recvmsg", "ECONNRESET");
       const { reply, fds = [] } = this.#obey(received);
+      if ("pid" in reply) started = reply.pid;
       sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
     } catch {
-      // It has gone, or its request cannot be understood: the command must not lose its keeper by it.
+      // It has gone, or asks what cannot be understood: the command must not lose its keeper by it. What was started for it
+      // meanwhile is known to nobody.
+      if (started !== undefined) process.kill(started, "SIGKILL");
       this.#disconnect();
     }
   }
