@@ -20,6 +20,15 @@ export function describeKill(exit: ExitStatus, beside: boolean): string {
 
 const KILLED_BELOW_A_SHELL = 128 + 9;
 
+/** A program that binds by itself an address that hupwatch holds says no more than that it is taken. `held`: as `--bind` has them. */
+export function describeTaken(lines: readonly string[], held: readonly string[]): string {
+  if (held.length === 0 || !lines.some((line) => TAKEN.test(line))) return "";
+  return `; hupwatch itself holds ${held.join(", ")}; to fix: --handover intercept gives it the listener, or it takes a descriptor ({fd}, LISTEN_FDS)`;
+}
+
+/** strerror(3) of EADDRINUSE, and its name, which Node and others write. */
+const TAKEN = /address already in use|EADDRINUSE|port is already allocated/i;
+
 /** Trouble with a command or its sockets is its generation's failure, not the end of the service; so is a bug, which is told as one, too. */
 export function failureBy(error: unknown): Failure {
   if (error instanceof HupwatchError) {

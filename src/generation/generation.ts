@@ -18,7 +18,7 @@ import { startRequest } from "../plan/start-request.ts";
 import { type Listening, listeningCheck } from "../ready/listening.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
-import { describeExit, describeKill, failureBy } from "./failure.ts";
+import { describeExit, describeKill, describeTaken, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
 import { OutputCapture } from "./output-capture.ts";
 import { OwnFiles } from "./own-files.ts";
@@ -352,7 +352,9 @@ export class Generation {
 
   #withLines(failure: Failure): Failure {
     const stderr = this.#capture?.lastLines;
-    return stderr === undefined || stderr.length === 0 ? failure : { ...failure, stderr };
+    if (stderr === undefined || stderr.length === 0) return failure;
+    const reason = `${failure.reason}${describeTaken(stderr, this.listeners.addresses)}`;
+    return { ...failure, reason, stderr };
   }
 
   #onExit(status: ExitStatus): void {

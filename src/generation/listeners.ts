@@ -126,6 +126,11 @@ export class Listeners {
     return { generation: this.gen, listeners, kept: this.groupDescriptors };
   }
 
+  /** As `--bind` has them. */
+  get addresses(): string[] {
+    return [...this.#public.keys()].map(({ address }) => format(address));
+  }
+
   /** Of those that have a name beside a public path. */
   get privatePaths(): string[] {
     return this.#all.flatMap(({ privatePath }) => privatePath ?? []);

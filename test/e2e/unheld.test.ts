@@ -7,7 +7,7 @@
 import { expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { cli, home } from "../harness/cli.ts";
-import { startHupwatch } from "../harness/hupwatch.ts";
+import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { takeTurn } from "../harness/turns.ts";
 import { freePort, tempDir } from "../harness/until.ts";
@@ -34,4 +34,13 @@ test.each(["unix", "tcp"])("a wrapper in front of gunicorn, %s", async (transpor
   await load.more(50);
   expect(await load.stop()).toMatchObject({ failed: 0, failures: {} });
   expect(hupwatch.log).not.toContain("generation 2 started");
+});
+
+// https://github.com/pallets/flask/issues/1938: "does not start, EADDRINUSE", and no hint that hupwatch itself holds the port.
+test("a command that binds a held port by itself is told of who holds it", async () => {
+  const port = await freePort();
+  const listen = `require("http").createServer(() => {}).listen(${port}, "127.0.0.1")`;
+  await using hupwatch = spawnHupwatch(["-k", "-b", `127.0.0.1:${port}`, "--", "node", "-e", listen]);
+  expect(await hupwatch.exited).not.toBe(0);
+  expect(hupwatch.log).toContain(`hupwatch itself holds 127.0.0.1:${port}; to fix: --handover intercept`);
 });
