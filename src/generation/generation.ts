@@ -170,7 +170,7 @@ export class Generation {
     const probePath =
       extraListener && runDir ? join(runDir, `probe-${this.os.pid}-${this.number}`) : undefined;
     this.#mayBeProbed = predecessor === undefined;
-    if (predecessor) this.listeners.inherit(predecessor.listeners);
+    if (predecessor) this.listeners.succeed(predecessor.listeners);
     else this.listeners.open(probePath, nonblocking);
   }
 

@@ -19,7 +19,7 @@ export class Listeners {
   /** A survivor may have none for an address that is new. */
   readonly #public = new Map<HeldSocket, Listener>();
   #probe: Listener | undefined;
-  #isInherited = false;
+  #hasSuccessor = false;
   /**
    * Every generation that has these listeners, each until its release: a dead one's leftover processes may outlive its successor.
    * Unproven: a leftover process that cannot be ended may answer in place of any of them.
@@ -41,7 +41,7 @@ export class Listeners {
   }
 
   /** Those of a dead generation, open as they are. Throws HupwatchError. */
-  inherit(predecessor: Listeners): void {
+  succeed(predecessor: Listeners): void {
     for (const socket of this.held) {
       // A survivor's that the kernel did not hand out has gone with it, and for a new address it had none.
       const listener = predecessor.of(socket);
@@ -51,7 +51,7 @@ export class Listeners {
       );
     }
     this.#probe = predecessor.#probe;
-    predecessor.#isInherited = true;
+    predecessor.#hasSuccessor = true;
     this.#shared = predecessor.#shared;
     this.#shared.owners.add(this);
   }
@@ -63,8 +63,8 @@ export class Listeners {
   }
 
   /** A successor has them, or will have: nothing else is to touch them. */
-  get isInherited(): boolean {
-    return this.#isInherited;
+  get hasSuccessor(): boolean {
+    return this.#hasSuccessor;
   }
 
   /** A leftover process that has them does not end: any answer there may be its own, now and for every successor. */

@@ -14,7 +14,7 @@ import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
 import { unixQueue } from "../os/sockdiag.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
-import type { InheritedListener } from "../sockets/held.ts";
+import type { AdoptedListener } from "../sockets/held.ts";
 import { listeningAt } from "../sockets/listening.ts";
 import { removeNames } from "../sockets/unix-path.ts";
 import type { Census, Survivor } from "./census.ts";
@@ -26,7 +26,7 @@ export interface Takeover {
   current: RecordedGeneration;
   last: number;
   /** What the current one holds of an address; each call makes new duplicates. */
-  inherited(address: string): InheritedListener | undefined;
+  inherited(address: string): AdoptedListener | undefined;
   /** To be called when the held sockets stand: from then on no new client reaches the others. */
   endOthers(): Promise<void>;
 }

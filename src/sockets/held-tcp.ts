@@ -23,9 +23,9 @@ import {
 } from "../os/libc.ts";
 import { listeningOn, tcpQueue } from "../os/netstat.ts";
 import {
+  type AdoptedListener,
   type Cutover,
   type HeldSocket,
-  type InheritedListener,
   type Listener,
   noLongerListens,
   type SocketOptions,
@@ -55,7 +55,7 @@ export class HeldTcp implements HeldSocket {
     readonly spec: SocketSpec,
     wanted: InetAddress,
     options: SocketOptions,
-    inherited?: InheritedListener,
+    inherited?: AdoptedListener,
   ) {
     this.#options = options;
     this.address = wanted;
@@ -79,7 +79,7 @@ export class HeldTcp implements HeldSocket {
     return member ? isIPv6Only(member.fd) : this.#options.ipv6Only === true;
   }
 
-  #adopt(inherited: InheritedListener): void {
+  #adopt(inherited: AdoptedListener): void {
     const { fd, group = [] } = inherited;
     const inode = fd === undefined ? undefined : fstatSync(fd).ino;
     const own = group.find((member) => fstatSync(member).ino === inode);
@@ -102,9 +102,9 @@ export class HeldTcp implements HeldSocket {
   }
 
   /** Theirs stay where they are and ours stand beside them, out of reach from their first moment by the selector that stands. */
-  #joinSurvivors({ fd, inode, order }: InheritedListener): void {
+  #joinSurvivors({ fd, inode, order }: AdoptedListener): void {
     if (!order) throw fd === undefined ? this.#forbidden() : this.#busy(this.#group.strangers);
-    if (!this.#group.inherit(order)) throw this.#busy(this.#group.strangers);
+    if (!this.#group.adopt(order)) throw this.#busy(this.#group.strangers);
     this.#current = this.#group.members.find((m) => m.inode === inode);
     if (!this.#current) throw this.#busy([]);
     const { length } = this.#group.foreign;

@@ -11,7 +11,7 @@ import { HupwatchError } from "../error.ts";
 import { orWithout } from "../os/aid.ts";
 import { close, isReadable, listen, socket } from "../os/libc.ts";
 import type { Place } from "../os/place.ts";
-import type { Cutover, HeldSocket, InheritedListener, Listener, PathOwner, SocketOptions } from "./held.ts";
+import type { AdoptedListener, Cutover, HeldSocket, Listener, PathOwner, SocketOptions } from "./held.ts";
 import { stillHolds } from "./occupant.ts";
 import { type Look, PathGuard, reasonOf } from "./path-guard.ts";
 import { Probe } from "./probe.ts";
@@ -63,7 +63,7 @@ export class HeldUnix implements HeldSocket {
     readonly spec: SocketSpec,
     readonly path: string,
     private readonly options: SocketOptions,
-    inherited?: InheritedListener,
+    inherited?: AdoptedListener,
     private readonly boundBy: "hupwatch" | "server" = "hupwatch",
   ) {
     this.address = { family: "unix", path };
@@ -82,7 +82,7 @@ export class HeldUnix implements HeldSocket {
   }
 
   /** Without its descriptor all works but a look into its accept queue. */
-  #adopt(place: Place, own: string, { fd, otherNames = [] }: InheritedListener): PrivateListener {
+  #adopt(place: Place, own: string, { fd, otherNames = [] }: AdoptedListener): PrivateListener {
     const listener = this.#listener(place, fd ?? -1, own, 0);
     // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
     this.#replace(place, listener, otherNames);

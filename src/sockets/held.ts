@@ -29,7 +29,7 @@ export interface Listener extends Disposable {
 }
 
 /** What a generation of an earlier hupwatch holds of a public address. */
-export interface InheritedListener {
+export interface AdoptedListener {
   /** A duplicate of its listener, ours to close; undefined where the kernel would not give us one. */
   fd: number | undefined;
   /** Duplicates of all listeners of its SO_REUSEPORT group in the kernel's order, its own included; ours to close. */

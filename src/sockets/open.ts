@@ -4,7 +4,7 @@ import { lstatSync, readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
 import { cutoverOf, type Shared } from "./cutover.ts";
-import type { HeldSocket, InheritedListener, SocketOptions } from "./held.ts";
+import type { AdoptedListener, HeldSocket, SocketOptions } from "./held.ts";
 import { bindAbstract, HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix } from "./held-unix.ts";
@@ -21,7 +21,7 @@ export interface HoldRequest {
   /** What binds a generation's own Unix path: a server that cannot take a descriptor does it itself. */
   boundBy?: "hupwatch" | "server";
   /** What a survivor holds of an address, written as `format` does. */
-  inherited?: (address: string) => InheritedListener | undefined;
+  inherited?: (address: string) => AdoptedListener | undefined;
   /** The command line does not name it: later listeners have owner and mode of the one that the command itself has made. */
   isLearned?: boolean;
 }
@@ -123,7 +123,7 @@ export async function requireFree(
   }
 }
 
-function like(inherited: InheritedListener | undefined, options: SocketOptions): SocketOptions {
+function like(inherited: AdoptedListener | undefined, options: SocketOptions): SocketOptions {
   const made = inherited?.privatePath && lstatSync(inherited.privatePath, { throwIfNoEntry: false });
   if (!made) return options;
   const { uid, gid, mode } = made;
@@ -153,7 +153,7 @@ function shared(
   address: Exclude<SocketAddress, { family: "unix" }>,
   options: SocketOptions,
   cutover: Shared,
-  inherited: InheritedListener | undefined,
+  inherited: AdoptedListener | undefined,
 ): HeldSocket {
   if (inherited?.fd === undefined) return HeldShared.open(spec, address, options, cutover);
   return new HeldShared(spec, address, inherited.fd, cutover, { adopted: {} });

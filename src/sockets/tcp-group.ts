@@ -53,7 +53,7 @@ export class TcpGroup {
    * Goes on with what survivors have, in the order that was recorded. False where other sockets listen than those, or in an
    * order that is not known.
    */
-  inherit(recorded: readonly number[]): boolean {
+  adopt(recorded: readonly number[]): boolean {
     const order = recorded.map((inode): Member => ({ fd: -1, inode, usable: false, taken: false }));
     const listening = this.#listening();
     this.members.push(...order);

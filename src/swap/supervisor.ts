@@ -187,7 +187,7 @@ export class Supervisor {
   /** No client is passed on where a successor has its listeners, where the flip away from it failed, or none ever reached it. */
   #rescue(gen: Gen): void {
     const generation = this.#generations.get(gen);
-    if (!generation || generation.listeners.isInherited) return;
+    if (!generation || generation.listeners.hasSuccessor) return;
     if (gen === this.#public || !this.#reached.has(gen)) return;
     for (const [{ cutover, address }, listener] of generation.listeners) {
       // A client in a shared listener waits for the serving generation, which accepts from it, too.
@@ -253,7 +253,7 @@ export class Supervisor {
   /** A successor is probed when all generations that had its listeners are gone: a leftover process could answer in its place. */
   #probeSuccessors(): void {
     const generations = [...this.#generations.values()];
-    if (generations.some(({ listeners }) => listeners.isInherited)) return;
+    if (generations.some(({ listeners }) => listeners.hasSuccessor)) return;
     for (const generation of generations) generation.probe();
   }
 

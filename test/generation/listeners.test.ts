@@ -11,9 +11,9 @@ test("a successor has the very listeners of the dead one, which releases nothing
   const held = [fake(), fake()];
   const [first, successor] = [new Listeners(1, held), new Listeners(2, held)];
   first.open(undefined, false);
-  successor.inherit(first);
+  successor.succeed(first);
   first.release();
-  expect(first.isInherited).toBe(true);
+  expect(first.hasSuccessor).toBe(true);
   expect(generationsOf(successor)).toEqual([1, 1]);
   expect(held.map(({ open }) => [...open])).toEqual([[1], [1]]);
   successor.release();
@@ -28,8 +28,8 @@ test("a successor that is gone before the dead one's leftover processes leaves t
     Listeners,
   ];
   first.open(undefined, false);
-  second.inherit(first);
-  third.inherit(second);
+  second.succeed(first);
+  third.succeed(second);
   second.release();
   third.release();
   expect(generationsOf(first)).toEqual([1]);
@@ -44,7 +44,7 @@ test("a survivor's successor opens those that the survivor did not have, in the 
   const [survivor, successor] = [new Listeners(1, held), new Listeners(2, held)];
   survivor.adopt([]);
   expect(generationsOf(survivor)).toEqual([1]);
-  successor.inherit(survivor);
+  successor.succeed(survivor);
   expect(generationsOf(successor)).toEqual([2, 1, 2]);
   expect(successor.descriptors).toHaveLength(successor.sockets.length);
 });
@@ -54,6 +54,6 @@ test("a survivor's successor opens anew what the kernel did not hand out", () =>
   const held = [Object.assign(lost, { adopted: { ...lost.listenFor(1), isForeign: true } })];
   const [survivor, successor] = [new Listeners(1, held), new Listeners(2, held)];
   survivor.adopt([]);
-  successor.inherit(survivor);
+  successor.succeed(survivor);
   expect(generationsOf(successor)).toEqual([2]);
 });

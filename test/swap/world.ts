@@ -243,10 +243,10 @@ export class World {
     const actor = this.actors.get(event.gen);
     const target = this.actors.get(this.#target);
     const isServing = target?.alive && target.ready && target.retired.length === 0;
-    const isInherited = [...this.actors.values()].some(({ succeeds }) => succeeds === event.gen);
+    const hasSuccessor = [...this.actors.values()].some(({ succeeds }) => succeeds === event.gen);
     // One that was given up while it could still end by itself is rescued from when it is gone.
     const isFailed = event.kind === "exited" && state.phase === "rolling-back" && state.failed === event.gen;
-    const passesOn = actor?.reached && !isInherited && this.#target !== event.gen && isServing;
+    const passesOn = actor?.reached && !hasSuccessor && this.#target !== event.gen && isServing;
     const isDue = passesOn && state.phase !== "over" && (!isFailed || event.gen === wasTarget);
     if (isDue && !effects.some((e) => e.do === "rescue" && e.gen === event.gen))
       throw new Error(`I3: no generation takes over the clients that wait for ${event.gen}`);

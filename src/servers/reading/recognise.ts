@@ -1,4 +1,4 @@
-/** The first step of every adapter: is this command its server, and which of the words are the server's own? Pure. */
+/** The first step of every adapter but generic.ts: is this command its server, and which of the words are the server's own? Pure. */
 import { resolve } from "node:path";
 import type { CommandLine } from "../adapter.ts";
 import { behindFront } from "./front.ts";
