@@ -87,6 +87,8 @@ test.skipIf(!hasStrace)(
       "openat O_EXCL FD/app.pid.hupwatch-PID",
       "openat O_NOFOLLOW FD/app.lock",
       // The process's own name.
+      // Neither is anybody else's: what a helper of ours writes, and our name for ps(1).
+      "openat follows /dev/null",
       "openat follows /proc/self/comm",
       "rename FD/.a.sock.hupwatch-RANDOM~ FD/a.sock",
       "rename FD/app.json.new FD/app.json",
