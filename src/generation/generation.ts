@@ -245,10 +245,16 @@ export class Generation {
     const checks = learns(plan) ? [listeningCheck(this.#listening, plan.checks)] : plan.checks;
     this.#readiness = new Readiness(checks, this.#checkContext(capture, request.ownEnvironment), patience, {
       ready: () => this.#passed(boot.unprovenMs),
-      failed: (failure) => this.#fail(failure),
+      failed: ({ reason }) => this.#fail({ reason: `${reason}${this.#elsewhere()}` }),
       overdue: () => this.post({ kind: "overdue", gen: this.number }),
       waiting: (obstacle) => {
-        this.tell({ event: "generation.waiting", generation: this.number, ageMs: this.ageMs, obstacle });
+        const { number: generation, ageMs } = this;
+        this.tell({
+          event: "generation.waiting",
+          generation,
+          ageMs,
+          obstacle: `${obstacle}${this.#elsewhere()}`,
+        });
       },
     });
     if (this.#mayBeProbed) this.#readiness.probe();
@@ -386,6 +392,13 @@ export class Generation {
       tell();
       return "enough";
     });
+  }
+
+  /** Why it does not answer, most often: it ignores the listener that it was given, and has opened one of its own. */
+  #elsewhere(): string {
+    const own = this.plan.sockets.length > 0 ? this.unheld().map(({ address }) => address) : [];
+    if (own.length === 0) return "";
+    return `; it listens on ${own.join(", ")} by itself; to fix: let it take its descriptor ({fd}, LISTEN_FDS), or --handover intercept`;
   }
 
   /** Where it listens by itself, besides what it was given. */

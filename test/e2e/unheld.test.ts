@@ -44,3 +44,24 @@ test("a command that binds a held port by itself is told of who holds it", async
   expect(await hupwatch.exited).not.toBe(0);
   expect(hupwatch.log).toContain(`hupwatch itself holds 127.0.0.1:${port}; to fix: --handover intercept`);
 });
+
+// https://github.com/oven-sh/bun/pull/33578: Bun's node:http ignores listen({ fd }), and nothing told that it listens elsewhere.
+test("a server that ignores its listener is told where it listens instead", async () => {
+  const app = `require("node:http").createServer((q, r) => r.end("ok")).listen({ fd: 3 })`;
+  const words = [
+    "-k",
+    "-b",
+    `127.0.0.1:${await freePort()}`,
+    "--ready-timeout",
+    "3s",
+    "--",
+    process.execPath,
+    "-e",
+    app,
+  ];
+  await using hupwatch = spawnHupwatch(words);
+  expect(await hupwatch.exited).toBe(125);
+  expect(hupwatch.log).toMatch(
+    /not ready within 3.00 s .*it listens on .*:\d+ by itself; to fix: let it take its descriptor/,
+  );
+});
