@@ -6,6 +6,7 @@
 import { basename } from "node:path";
 import { HupwatchError } from "../error.ts";
 import type { Os } from "../os/os.ts";
+import { isAnyPort } from "../sockets/sockaddr.ts";
 import { type Known, takeCensus } from "./census.ts";
 import { choose } from "./choice.ts";
 import { namesIn } from "./instances.ts";
@@ -94,8 +95,10 @@ function claimable(state: RecordedState | undefined, looker: Looker): Left | und
   return left && hasSurvivors(left) ? left : undefined;
 }
 
-const isOurs = (state: RecordedState | undefined, { addresses }: Looker) =>
-  state?.generations.some((g) => g.listeners.some((l) => addresses.includes(l.address))) === true;
+const isOurs = (state: RecordedState | undefined, { addresses }: Looker) => {
+  const named = addresses.filter((address) => !isAnyPort(address));
+  return state?.generations.some((g) => g.listeners.some((l) => named.includes(l.address))) === true;
+};
 
 const leftOf = (state: RecordedState | undefined, looker: Looker): Left | undefined =>
   state && { state, census: takeCensus(state, looker, looker.os) };

@@ -1,6 +1,7 @@
 /**
  * For a command whose addresses are learned: it listens, and accepts wherever it listens. How many addresses a new version has
- * cannot be known: where the last one had more, or where there is none at all, it is given some time without anything new.
+ * cannot be known: where the last one had more, it is given some time without anything new. One that listens nowhere is not ready, however
+ * long its start takes.
  */
 import { poll } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
@@ -56,13 +57,15 @@ function untilAccepted(
     if (listeners.length !== seen) quietFrom = clock.now();
     seen = listeners.length;
     if (seen === 0)
-      note(missing.length > 0 ? `it does not listen at ${missing.join(", ")}` : "it does not listen");
+      note(
+        missing.length > 0 ? `it does not listen at ${missing.join(", ")}` : "it does not listen",
+        "--handover none for a command that never listens",
+      );
     for (const listener of listeners)
       if (!done.has(listener) && isAccepted(listener, probes, note)) done.add(listener);
     const isQuiet = clock.now() - quietFrom >= QUIET_MS;
-    const isComplete = missing.length === 0 && seen > 0;
-    // Where an earlier one listens, a new one that listens nowhere is not ready, however quiet it is.
-    if (done.size < seen || !(isComplete || (isQuiet && (seen > 0 || missing.length === 0)))) return "more";
+    const isComplete = missing.length === 0 || isQuiet;
+    if (seen === 0 || done.size < seen || !isComplete) return "more";
     accepted();
     return "enough";
   });

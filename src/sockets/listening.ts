@@ -1,7 +1,7 @@
 /** The listeners at an address, by the kernel's tables. */
 import { listeningOn } from "../os/netstat.ts";
 import { unixListeners } from "../os/socket-table.ts";
-import { hostBytes, parse } from "./sockaddr.ts";
+import { hostBytes, isAnyPort, parse } from "./sockaddr.ts";
 import { isPrivateName } from "./unix-path.ts";
 
 export interface Listening {
@@ -14,6 +14,7 @@ export interface Listening {
 /** `address` is as `format` writes it. None where the kernel does not say. */
 export function listeningAt(address: string): Listening[] {
   const wanted = parse(address);
+  if (isAnyPort(address)) return [];
   if ("port" in wanted)
     return (listeningOn(hostBytes(wanted), wanted.port) ?? []).map(({ inode }) => ({ inode }));
   const name = wanted.family === "abstract" ? `\0${wanted.name}` : wanted.path;

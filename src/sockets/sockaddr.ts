@@ -75,6 +75,9 @@ export function parse(text: string): SocketAddress {
   return { family: v6 === undefined ? "inet" : "inet6", host: v6 ?? v4, port: Number(port) };
 }
 
+/** With port 0 the kernel chooses one at each bind: the address, as `format` writes it, names no socket that was bound before. */
+export const isAnyPort = (address: string): boolean => !address.startsWith("unix:") && address.endsWith(":0");
+
 /** What `{socket}` is filled with: the path of a Unix socket and nothing before it, `@name`, `host:port`. */
 export const bare = (address: SocketAddress): string => format(address).replace(/^unix:/, "");
 

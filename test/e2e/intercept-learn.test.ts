@@ -203,3 +203,16 @@ test.skipIf(process.getuid?.() !== 0)(
   },
   30_000,
 );
+
+// "generation 2 ready in 5.01 s" of a server that listens after seven: nothing answered, and the reload was called a success.
+test("a server that listens only after six seconds is ready no sooner, and its swap drops nothing", async () => {
+  using dir = tempDir();
+  const place = await placeIn(dir.path, "tcp");
+  const words = ["sh", "-c", 'sleep 6; exec "$@"', "sh", "node", "node.mjs", place.at];
+  await using hupwatch = await startHupwatch(["-k", ...INTERCEPT, "--", ...words], { cwd: place.directory });
+  expect(Number(LOG.ready(1).exec(hupwatch.log)?.[1])).toBeGreaterThanOrEqual(6);
+  await using load = await startLoad({ target: place.at, rate: 100, afterFirstOk: true });
+  await hupwatch.swap(2);
+  await load.version("2");
+  expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
+}, 60_000);

@@ -92,14 +92,14 @@ test("the control socket of the newest gunicorn: left out, or with the generatio
 
 const UWSGI = "/usr/bin/uwsgi";
 test.skipIf(!existsSync(UWSGI))(
-  "a uWSGI that binds by itself is told of, and ends when it is asked to (needs uWSGI)",
+  "a uWSGI whose ini binds by itself is held all the same, and ends when it is asked to (needs uWSGI)",
   async () => {
     using site = gunicornSite();
     const port = await freePort();
     const config = `[uwsgi]\nplugin = python3\nwsgi-file = wsgi.py\nhttp-socket = 127.0.0.1:${port}\n`;
     writeFileSync(`${site.current}/app.ini`, config);
     await using hupwatch = await startHupwatch(["-k", "--", UWSGI, "app.ini"], { cwd: site.current });
-    expect(hupwatch.log).toContain(`app.ini binds 127.0.0.1:${port} by itself`);
+    expect(hupwatch.log).toContain(`holding 127.0.0.1:${port} (steered)`);
     // A worker that was only just forked misses the master's HUP, and ends by uWSGI's mercy after a minute.
     await using load = await startLoad({ target: `127.0.0.1:${port}`, concurrency: 1, afterFirstOk: true });
     await load.stop();

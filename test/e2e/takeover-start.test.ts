@@ -1,7 +1,10 @@
 /** I7: what a start finds besides its own survivors: a living hupwatch, a stranger's socket, an address that nobody wants now. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
+import { home } from "../harness/cli.ts";
+import { always, TINY } from "../harness/commands.ts";
 import { assertHealthy, socketFiles } from "../harness/health.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -157,4 +160,16 @@ describe("I7: a start that finds something alive:", () => {
     },
     TURN_TIMEOUT_MS,
   );
+});
+
+// Two services with a port of the kernel's choice have nothing to do with each other.
+test("I7: a start with port 0 takes nothing over from another service with port 0", async () => {
+  using place = home();
+  const words = (name: string) => ["--name", name, "-b", "127.0.0.1:0", "--", ...always(TINY)];
+  await using first = await startHupwatch(words("one"), { env: place.env });
+  first.signal("SIGKILL");
+  await first.exited;
+  await using second = await startHupwatch(words("two"), { env: place.env });
+  expect(second.log).not.toContain("is 'two' from now on");
+  expect(second.log).not.toMatch(LOG.tookOver(1));
 });

@@ -61,10 +61,10 @@ export const MUTANTS: Record<string, Mutant> = {
     details: /waited for a first byte then, [1-9]\d* lost/,
   },
   "flips by unlink and a new name, and not by rename (I3)": {
-    file: "sockets/held-unix.ts",
-    from: "        linkSync(own, link);\n        renameSync(link, place.at(this.#name));",
+    file: "sockets/public-path.ts",
+    from: "      linkSync(own, link);\n      renameSync(link, place.at(basename(path)));",
     // As long as a server takes that binds anew.
-    to: '        require("node:fs").rmSync(place.at(this.#name));\n        Bun.sleepSync(50);\n        void link;\n        linkSync(own, place.at(this.#name));',
+    to: '      require("node:fs").rmSync(place.at(basename(path)));\n      Bun.sleepSync(50);\n      void link;\n      linkSync(own, place.at(basename(path)));',
     words: ["-m", "fresh", "-r", "500", "-c", "200", "--", ...tiny],
     check: "drops",
     details: /x connect-missing \(ENOENT/,
@@ -79,8 +79,9 @@ export const MUTANTS: Record<string, Mutant> = {
   },
   "asks the old one whether the new one is ready": {
     file: "sockets/held-unix.ts",
-    from: "        return connectBeside(now, name);",
-    to: "        return connectBeside(now, this.#name);",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the source's own
+    from: "        if (handle !== undefined) return Probe.unix(`/proc/self/fd/${handle}`);",
+    to: "        if (handle !== undefined) return Probe.unix(this.path);",
     words: [
       "-m",
       "fresh",
