@@ -87,7 +87,8 @@ function swapTable(swaps: readonly SwapRecord[], now: number): string {
     swap.outcome.replace("-", " "),
     swap.readyMs === undefined ? "-" : formatDuration(swap.readyMs),
     formatDuration(swap.durationMs),
-    swap.failure?.reason ?? "",
+    // Its way out stands in the log and in --json.
+    swap.failure?.reason.split(/ \(to fix: |; to fix: /)[0] ?? "",
   ]);
   return columns([["LAST SWAPS", "", "", "READY IN", "IN ALL", ""], ...rows]);
 }

@@ -1,7 +1,7 @@
 /** `--pidfile`, or the server's: hupwatch's own pid for as long as it lives, put there in one step, removed only while it is still ours. */
 import { lstatSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { HupwatchError } from "../error.ts";
+import { HupwatchError, systemReason } from "../error.ts";
 import type { ServiceEvent } from "../events/service-event.ts";
 import { Place, readSmall } from "../os/place.ts";
 
@@ -73,7 +73,7 @@ export class PidFile implements Disposable {
       using place = Place.open(dirname(this.#path));
       step(place);
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = systemReason(cause);
       throw new HupwatchError("pidfile.unwritable", `cannot write the pid file ${this.#path}: ${why}`, {
         hint: "create its directory, or choose another path",
         cause,

@@ -43,7 +43,9 @@ export function locate(lookup: Lookup): string {
   throw new HupwatchError("command.not-found", `command not found: '${word}'`, {
     exitCode: EXIT.notFound,
     hint: word.includes("/")
-      ? `put it below ${cwd}, where it is looked for, or correct the path`
+      ? word.startsWith("/")
+        ? "correct the path"
+        : `put it below ${cwd}, where it is looked for, or correct the path`
       : "install it, or give its path: it is not on PATH",
   });
 }

@@ -6,7 +6,7 @@
  * systemd.exec(5) and its parse_env_file(); docker run --env-file (no quotes at all: of those nothing is said); python-dotenv.
  */
 import { readFileSync } from "node:fs";
-import { HupwatchError } from "../error.ts";
+import { HupwatchError, systemReason } from "../error.ts";
 import { withFile } from "../os/place.ts";
 import type { Account } from "../os/setpriv.ts";
 import { runToEnd } from "../os/spawn.ts";
@@ -129,7 +129,7 @@ function textOf(path: string, account: Account): string {
     });
   } catch (cause) {
     if (cause instanceof HupwatchError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = systemReason(cause);
     throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {
       hint: "create it or correct the path; it is looked up again for every generation",
       cause,

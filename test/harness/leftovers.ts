@@ -34,7 +34,7 @@ function countStock(hupwatch: Hupwatch, directory: string): Leftovers {
   return {
     processes: hupwatch.tree().length,
     descriptors: openDescriptors(hupwatch.pid)
-      .map((what) => what.replace(/^(socket|pipe):\[\d+\]$/, "$1"))
+      .map((what) => what.replace(/^(socket|pipe):\[\d+\]$/, "$1").replace(/\.hupwatch-.*$/, ".hupwatch"))
       .sort(),
     // Python's cache is the interpreter's business. A sibling socket's name has its generation's number.
     files: readdirSync(directory)
