@@ -47,6 +47,11 @@ const USER: Aid = {
   loss: "it counts as the command's",
 };
 
+const OWN_ADDRESSES: Aid = {
+  what: "a look at where the command listens",
+  loss: "addresses that hupwatch does not hold are not named",
+};
+
 export interface Boot {
   /** No other generation serves or has served: the first start, not the successor of a dead generation. */
   isFirst: boolean;
@@ -401,8 +406,12 @@ export class Generation {
     return `; it listens on ${own.join(", ")} by itself; to fix: let it take its descriptor ({fd}, LISTEN_FDS), or --handover intercept`;
   }
 
-  /** Where it listens by itself, besides what it was given. */
+  /** Where it listens by itself, besides what it was given. None where that cannot be looked at: no step depends on it. */
   unheld(): Unheld[] {
+    return orWithout(OWN_ADDRESSES, () => this.#lookForUnheld(), []);
+  }
+
+  #lookForUnheld(): Unheld[] {
     const { os, listeners } = this;
     // Its relay keeps the listeners of whole groups open.
     const given = new Set([...listeners.inodes, ...listeners.groupInodes]);

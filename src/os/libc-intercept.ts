@@ -5,7 +5,7 @@
  */
 import { dlopen, type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { constants } from "node:os";
-import { type BpfInstruction, check, close, errno, libcName, SystemError } from "./libc.ts";
+import { type BpfInstruction, check, close, errno, libcName, programOf, SystemError } from "./libc.ts";
 
 const C = dlopen(libcName(), {
   syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
@@ -79,16 +79,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
  * such a filter already, EINVAL before Linux 5.5, ENOSYS without seccomp.
  */
 export function installFilter(program: readonly BpfInstruction[]): { fd: number; noNewPrivileges: boolean } {
-  const filters = new DataView(new ArrayBuffer(8 * program.length));
-  for (const [i, [code, jt, jf, k]] of program.entries()) {
-    filters.setUint16(8 * i, code, true);
-    filters.setUint8(8 * i + 2, jt);
-    filters.setUint8(8 * i + 3, jf);
-    filters.setUint32(8 * i + 4, k >>> 0, true);
-  }
-  const fprog = new DataView(new ArrayBuffer(16));
-  fprog.setUint16(0, program.length, true);
-  fprog.setBigUint64(8, BigInt(ptr(filters)), true);
+  const fprog = programOf(program);
   const install = (flags: number) =>
     Number(C.syscall(SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, BigInt(ptr(fprog)) as never));
   const tryAll = (): number => {

@@ -79,11 +79,6 @@ const NAMES_OF_ESCAPED: Aid = {
   what: "a look at the processes that came to hupwatch",
   loss: "those that outlive their generation are not named",
 };
-const OWN_ADDRESSES: Aid = {
-  what: "a look at where the command listens",
-  loss: "addresses that hupwatch does not hold are not named",
-};
-
 const KILLED: Aid = {
   what: "a look at what the kernel kills for want of memory",
   loss: "that is not told",
@@ -314,7 +309,7 @@ export class Supervisor {
 
   #report(report: Report): void {
     if (report.event === "gone") orWithout(NAMES_OF_ESCAPED, () => this.#tellEscaped(report.gen), undefined);
-    orWithout(OWN_ADDRESSES, () => this.#lookAtOwnAddresses(report), undefined);
+    this.#lookAtOwnAddresses(report);
     this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
     if (MAY_BE_SHORT.has(report.event))
       orWithout(KILLED, () => this.#memory.check(isAlone(this.#state)), undefined);
@@ -364,7 +359,7 @@ export class Supervisor {
   #requireHeld(): void {
     if (this.plan.sockets.length > 0 || this.plan.isHandoverRefused || this.#public === undefined) return;
     const serving = this.#generations.get(this.#public);
-    const unheld = orWithout(OWN_ADDRESSES, () => serving?.unheld() ?? [], []);
+    const unheld = serving?.unheld() ?? [];
     if (unheld.length > 0) throw unswappable(unheld);
   }
 
