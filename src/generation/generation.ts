@@ -47,6 +47,11 @@ const USER: Aid = {
   loss: "it counts as the command's",
 };
 
+const FORGETTING: Aid = {
+  what: "a word to the keeper that an address is given up",
+  loss: "a later bind of that address by this generation gets a listener that no client reaches",
+};
+
 const OWN_ADDRESSES: Aid = {
   what: "a look at where the command listens",
   loss: "addresses that hupwatch does not hold are not named",
@@ -345,7 +350,7 @@ export class Generation {
     const listening = this.#child?.listening?.();
     if (learns(this.plan) && listening) {
       const dropped = this.listeners.keepOnly(({ address }) => listening.has(format(address)));
-      if (dropped.length > 0) this.#child?.forget?.(dropped);
+      if (dropped.length > 0) orWithout(FORGETTING, () => this.#child?.forget?.(dropped), undefined);
     }
     this.#readyMs = this.ageMs;
     this.post({ kind: "ready", gen: this.number });

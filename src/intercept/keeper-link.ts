@@ -7,19 +7,10 @@ import { HupwatchError } from "../error.ts";
 import { realClock } from "../os/clock.ts";
 import { watchForeign } from "../os/foreign.ts";
 import { close, connect, dup, getsockname, isIPv6Only, SystemError } from "../os/libc.ts";
-import {
-  anonymousFile,
-  packetSocket,
-  receiveWithDescriptors,
-  sendWithDescriptors,
-  setSendBuffer,
-  socketPair,
-  waitFor,
-  writeAll,
-} from "../os/libc-intercept.ts";
+import { anonymousFile, packetSocket, socketPair, writeAll } from "../os/libc-intercept.ts";
 import { locate, requireRunnable } from "../os/lookup.ts";
 import type { Os } from "../os/os.ts";
-import { isSame, processOf } from "../os/procfs.ts";
+import { type Identity, isSame, processOf } from "../os/procfs.ts";
 import { serverBelow } from "../os/server-process.ts";
 import {
   type Child,
@@ -32,21 +23,20 @@ import { trampoline } from "../os/trampoline.ts";
 import { decode, encode, type SocketAddress } from "../sockets/sockaddr.ts";
 import type { ExecOrder } from "./become-command.ts";
 import { filterFor, isKnownMachine } from "./calls.ts";
+import { KeeperConnection, REPLY_MS, type Told } from "./keeper-connection.ts";
 import { OWN_ENVIRONMENT, ownProgram } from "./own-program.ts";
 import { descriptorsFor, startKeeper } from "./programs.ts";
 import {
   type HandedListener,
   type KeeperEvent,
-  type KeeperReply,
   type KeeperRequest,
-  PACKET_BYTES_MAX,
   PROTOCOL,
-  readEvent,
   signalName,
 } from "./protocol.ts";
 
-/** Longer than the keeper waits for its helper. */
-const REPLY_MS = 15_000;
+/** Between two tries to start another keeper; the pauses double. */
+const RETRY_MS = 200;
+const RETRY_MS_MAX = 10_000;
 
 /** What the command did, as the keeper tells it. */
 export type Heard = Exclude<KeeperEvent, { event: "exited" }>;
@@ -64,8 +54,14 @@ interface HeldCharge {
 /** A listener that the keeper has made, at an address that the command line does not name. */
 export type Learned = Extract<KeeperEvent, { event: "listening" }>;
 
+/** How a keeper is started, and how long it is waited for: tests have others. */
+export interface Means {
+  launch: typeof startKeeper;
+  replyMs: number;
+}
+
 export class KeeperLink implements Disposable {
-  #connection: number;
+  #connection: KeeperConnection;
   readonly #exits = new Map<number, PromiseWithResolvers<ExitStatus>>();
   /** By the child that they are below: what has bound an address. */
   readonly #binders = new Map<number, Set<number>>();
@@ -74,102 +70,144 @@ export class KeeperLink implements Disposable {
   readonly #listening = new Map<number, Set<string>>();
   readonly #childOf = new Map<number, number>();
   readonly #charges = new Map<number, HeldCharge>();
+  /** Children of a keeper that was killed: how they end is seen in /proc. */
+  readonly #orphans = new Set<number>();
   /** Of the keeper that is heard at present. */
-  #attachment: symbol | undefined;
+  #keeper: Identity | undefined;
+  #isReplacing = false;
   #isOver = false;
 
   private constructor(
     connection: number,
     private readonly door: string | undefined,
     private memory: number,
+    private readonly means: Means,
   ) {
-    this.#connection = connection;
-    setSendBuffer(connection, 2 * PACKET_BYTES_MAX);
+    this.#connection = new KeeperConnection(connection, means.replyMs);
   }
 
   /** `door`: the path where a later hupwatch finds it; without one it can only be found by this one. Throws HupwatchError and SystemError. */
-  static async start(door: string | undefined): Promise<KeeperLink> {
+  static start(
+    door: string | undefined,
+    means: Means = { launch: startKeeper, replyMs: REPLY_MS },
+  ): KeeperLink {
     const memory = anonymousFile("hupwatch-call");
-    const link = new KeeperLink(startKeeper(door, memory), door, memory);
-    await link.#attach();
-    return link;
+    const link = new KeeperLink(means.launch(door, memory), door, memory, means);
+    try {
+      link.#attach();
+      return link;
+    } catch (error) {
+      link[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** The keeper that an earlier hupwatch has left at this door; undefined where none answers. */
-  static async find(door: string): Promise<KeeperLink | undefined> {
+  static find(door: string): KeeperLink | undefined {
     const fd = packetSocket();
     try {
       connect(fd, encode({ family: "unix", path: door }));
-      const link = new KeeperLink(fd, door, -1);
-      await link.#attach();
-      return link;
     } catch (error) {
       close(fd);
       if (error instanceof SystemError) return undefined;
       throw error;
     }
+    const link = new KeeperLink(fd, door, -1, { launch: startKeeper, replyMs: REPLY_MS });
+    try {
+      link.#attach();
+      return link;
+    } catch (error) {
+      link[Symbol.dispose]();
+      if (error instanceof SystemError) return undefined;
+      throw error;
+    }
   }
 
-  /** Hears from it. Of one that was found, what another one would need to go on comes with the answer. */
-  async #attach(): Promise<void> {
+  /** Hears from it. Of one that was found, what another one would need to go on comes with the answer. Throws SystemError. */
+  #attach(): void {
+    const connection = this.#connection;
     const [ours, theirs] = socketPair("stream");
-    const { reply, fds } = this.#ask({ do: "attach", protocol: PROTOCOL }, [theirs]);
-    close(theirs);
+    let told: Told;
+    try {
+      told = connection.ask({ do: "attach", protocol: PROTOCOL }, [theirs]);
+    } catch (error) {
+      close(ours);
+      throw error;
+    } finally {
+      close(theirs);
+    }
+    const { reply, fds } = told;
     const [memory = -1, ...rest] = fds;
     if (this.memory < 0) this.memory = memory;
     else close(memory);
-    const { children, charges } = "children" in reply ? reply : { children: [], charges: [] };
+    const { children, charges, pid = 0 } = "children" in reply ? reply : { children: [], charges: [] };
+    this.#keeper = processOf(pid);
     for (const { pid, binders } of children) this.#binders.set(pid, new Set(binders));
     for (const { generation, listeners, others, learns } of charges) {
       const [notify = -1, ...own] = rest.splice(0, 1 + listeners.length + others);
       this.#charges.set(generation, { generation, notify, listeners, fds: own, learns });
     }
-    let line = "";
-    const attachment = Symbol();
-    this.#attachment = attachment;
-    await Bun.connect({
-      fd: ours,
-      socket: {
-        data: (_: unknown, bytes: Buffer) => {
-          const lines = (line + bytes.toString()).split("\n");
-          line = lines.pop() ?? "";
-          for (const whole of lines) this.#hear(readEvent(whole));
-        },
-        error: () => {},
-        close: () => {
-          if (this.#attachment === attachment) void this.#replace("was killed");
-        },
+    connection.hear(
+      ours,
+      (event) => this.#hear(event),
+      () => {
+        if (this.#connection === connection) void this.#replace("was killed");
       },
-    } as never);
+    );
   }
 
-  /** It was killed: the calls wait meanwhile, since we hold their descriptors, too. */
+  /**
+   * It was killed, or hangs: the calls wait meanwhile, since we hold their descriptors, too. Where another one cannot be started now, it
+   * is tried again: the service goes on all the while, and so does hupwatch.
+   */
   async #replace(why: string): Promise<void> {
-    if (this.#isOver) return;
-    this.#attachment = undefined;
-    this.#tellAll({ event: "trouble", generation: 0, what: `the keeper ${why}: another one goes on` });
-    const orphaned = [...this.#binders.keys()];
-    this.#binders.clear();
-    close(this.#connection);
-    this.#connection = startKeeper(this.door, this.memory);
-    setSendBuffer(this.#connection, 2 * PACKET_BYTES_MAX);
-    // First of all the calls: processes wait for their answers.
+    if (this.#isReplacing) return;
+    this.#isReplacing = true;
+    for (let pauseMs = RETRY_MS; !this.#isOver; pauseMs = Math.min(2 * pauseMs, RETRY_MS_MAX)) {
+      try {
+        this.#startAnother(why);
+        break;
+      } catch (error) {
+        const what = error instanceof Error ? error.message : String(error);
+        this.#trouble(`another keeper cannot be started, and is tried again: ${what}`);
+        await Bun.sleep(pauseMs);
+        // What is started meanwhile has brought one.
+        if (this.#keeper) break;
+      }
+    }
+    this.#isReplacing = false;
+  }
+
+  /** Throws SystemError. */
+  #startAnother(why: string): void {
+    const old = this.#keeper;
+    this.#keeper = undefined;
+    this.#connection[Symbol.dispose]();
+    // One that hangs would answer what the other one answers already.
+    if (old && isSame(old)) process.kill(old.pid, "SIGKILL");
+    for (const pid of this.#binders.keys()) this.#watchOrphaned(pid);
+    this.#connection = new KeeperConnection(this.means.launch(this.door, this.memory), this.means.replyMs);
+    this.#attach();
     for (const { generation, notify, listeners, fds, learns } of this.#charges.values())
-      this.#ask({ do: "adopt", generation, listeners, learns }, [notify, ...fds]);
-    for (const pid of orphaned) this.#watchOrphaned(pid);
-    await this.#attach();
+      this.#connection.ask({ do: "adopt", generation, listeners, learns }, [notify, ...fds]);
+    this.#trouble(`the keeper ${why}: another one goes on`);
+  }
+
+  #trouble(what: string): void {
+    this.#tellAll({ event: "trouble", generation: 0, what });
   }
 
   /** A child of the keeper that was killed: it is ours now, and its exit status cannot be known. */
   #watchOrphaned(pid: number): void {
+    if (this.#orphans.has(pid)) return;
+    this.#orphans.add(pid);
     const identity = processOf(pid);
     const exit = this.#exitOf(pid);
     if (!identity) exit.resolve({ code: undefined, signal: undefined });
     else void watchForeign(identity, realClock).exited.then((status) => exit.resolve(status));
   }
 
-  #hear(event: KeeperEvent | undefined): void {
-    if (!event) return;
+  #hear(event: KeeperEvent): void {
     if (event.event !== "exited") {
       if (event.event === "bound")
         this.#binders.get(this.#childOf.get(event.generation) ?? 0)?.add(event.pid);
@@ -258,22 +296,25 @@ export class KeeperLink implements Disposable {
     return { [Symbol.dispose]: () => void this.#subscribers.delete(subscriber) };
   }
 
-  #ask(
-    request: KeeperRequest,
-    fds: readonly number[],
-  ): { reply: Extract<KeeperReply, { ok: true }>; fds: number[] } {
-    sendWithDescriptors(this.#connection, Buffer.from(JSON.stringify(request)), fds);
-    if (waitFor([this.#connection], REPLY_MS).length === 0) {
-      // It hangs, or is stopped: what it would answer later must not be taken for another answer.
-      void this.#replace("does not answer");
-      throw new SystemError("keeper", "ETIMEDOUT");
+  /** Throws SystemError: of a keeper that hangs, too, which is replaced. */
+  #ask(request: KeeperRequest, fds: readonly number[]): Told {
+    try {
+      return this.#connection.ask(request, fds);
+    } catch (error) {
+      if (error instanceof SystemError && error.errno === "ETIMEDOUT") void this.#replace("does not answer");
+      throw error;
     }
-    const { bytes, fds: got } = receiveWithDescriptors(this.#connection, PACKET_BYTES_MAX);
-    if (bytes.length === 0) throw new SystemError("keeper", "EPIPE");
-    const reply = JSON.parse(Buffer.from(bytes).toString()) as KeeperReply;
-    if (reply.ok) return { reply, fds: got };
-    for (const fd of got) close(fd);
-    throw new SystemError(reply.call, reply.errno);
+  }
+
+  /** One that was killed just now is replaced first. */
+  #askAnyOne(request: KeeperRequest, fds: readonly number[]): Told {
+    try {
+      return this.#ask(request, fds);
+    } catch (error) {
+      if (!(error instanceof SystemError) || !IS_GONE.has(error.errno)) throw error;
+      this.#startAnother("was killed");
+      return this.#ask(request, fds);
+    }
   }
 
   /** As spawn() of os/spawn.ts, below the keeper. Throws HupwatchError. */
@@ -286,7 +327,7 @@ export class KeeperLink implements Disposable {
       const standard = [0, request.stdout ?? 1, request.stderr ?? 2];
       using given = descriptorsFor(standard);
       const { descriptors } = request;
-      const { reply, fds } = this.#ask(
+      const { reply, fds } = this.#askAnyOne(
         {
           do: "start",
           generation: interception.generation,
@@ -305,7 +346,7 @@ export class KeeperLink implements Disposable {
         ],
       );
       const [notify] = fds;
-      if (!("pid" in reply) || notify === undefined) throw new SystemError("keeper", "EPROTO");
+      if (!("child" in reply) || notify === undefined) throw new SystemError("keeper", "EPROTO");
       const { generation } = interception;
       this.#charges.set(generation, {
         generation,
@@ -314,9 +355,9 @@ export class KeeperLink implements Disposable {
         learns: interception.learns,
         fds: [...interception.listeners.map((l) => l.fd), ...interception.kept].map(dup),
       });
-      this.#binders.set(reply.pid, new Set());
-      this.#childOf.set(generation, reply.pid);
-      return this.#child(reply.pid);
+      this.#binders.set(reply.child, new Set());
+      this.#childOf.set(generation, reply.child);
+      return this.#child(reply.child);
     } catch (error) {
       if (error instanceof SystemError) throw orExplain(request, error);
       throw error;
@@ -353,6 +394,7 @@ export class KeeperLink implements Disposable {
       isOver = true;
       this.#exits.delete(pid);
       this.#binders.delete(pid);
+      this.#orphans.delete(pid);
     });
     return {
       pid,
@@ -372,9 +414,13 @@ export class KeeperLink implements Disposable {
     };
   }
 
-  /** A duplicate of a listener that it keeps, by the socket's number in /proc; ours to close. */
+  /** A duplicate of a listener that it keeps, by the socket's number in /proc; ours to close. Throws SystemError. */
   readonly take = (inode: number): number | undefined => {
-    const { fds } = this.#ask({ do: "take", inode }, []);
+    const known = [...this.#charges.values()]
+      .flatMap(({ fds }) => fds)
+      .find((fd) => fstatSync(fd).ino === inode);
+    if (known !== undefined) return dup(known);
+    const { fds } = this.#askAnyOne({ do: "take", inode }, []);
     const [found, ...others] = fds.filter((fd) => {
       if (fstatSync(fd).ino === inode) return true;
       close(fd);
@@ -388,11 +434,14 @@ export class KeeperLink implements Disposable {
   [Symbol.dispose](): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    close(this.#connection);
+    this.#connection[Symbol.dispose]();
     for (const generation of [...this.#charges.keys()]) this.#letGo(generation);
-    close(this.memory);
+    if (this.memory >= 0) close(this.memory);
   }
 }
+
+/** Of a request to a keeper that has ended. */
+const IS_GONE = new Set(["EPIPE", "ECONNRESET"]);
 
 const handed = ({ fd, sockaddr, alsoAt, privatePath }: Interception["listeners"][number]): HandedListener => {
   const address = decode(sockaddr);

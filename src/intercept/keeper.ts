@@ -50,8 +50,8 @@ import {
 } from "./protocol.ts";
 import type { Given, RecordedOption } from "./table.ts";
 
-/** Far longer than the exec helper needs: a process that stops it then must not stop the keeper. */
-const HELPER_MS = 10_000;
+/** Far longer than the exec helper needs, on a machine that is overloaded, too: one that is stopped must not stop the keeper. */
+const HELPER_MS = 30_000;
 /** What a hupwatch that does not read may leave unread. */
 const MAX_UNSENT_EVENTS = 1000;
 const UNSENT_LOOK_MS = 100;
@@ -204,7 +204,7 @@ export class Keeper {
       const received = receiveWithDescriptors(connection, PACKET_BYTES_MAX);
       if (received.bytes.length === 0) throw new SystemError("recvmsg", "ECONNRESET");
       const { reply, fds = [] } = this.#obey(received);
-      if ("pid" in reply) started = reply.pid;
+      if ("child" in reply) started = reply.child;
       sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
     } catch {
       // It has gone, or asks what cannot be understood: the command must not lose its keeper by it. What was started for it
@@ -250,7 +250,7 @@ export class Keeper {
       ...others,
     ]);
     return {
-      reply: { ok: true, protocol: PROTOCOL, children, charges },
+      reply: { ok: true, protocol: PROTOCOL, pid: process.pid, children, charges },
       fds: [this.start.memory, ...ofCharges],
     };
   }
@@ -315,7 +315,7 @@ export class Keeper {
       const { notify, noNewPrivileges } = awaitCommand(ours);
       const learning = request.learns && { generation, backlog: request.learns.backlog, startedAtMs };
       this.#charge({ generation, notify, handed: listeners, learning }, [...ofListeners, ...others], binders);
-      return { reply: { ok: true, pid, noNewPrivileges }, fds: [notify] };
+      return { reply: { ok: true, child: pid, noNewPrivileges }, fds: [notify] };
     } catch (error) {
       for (const fd of [...ofListeners, ...others]) close(fd);
       const { syscall, errno } =
@@ -387,15 +387,16 @@ export class Keeper {
 
 /** The descriptor of the command's filter, once the helper has become the command. Throws SystemError. */
 function awaitCommand(socket: number): { notify: number; noNewPrivileges: boolean } {
-  const filter = hear(socket);
+  const deadline = performance.now() + HELPER_MS;
+  const filter = hear(socket, deadline);
   if (!filter) throw new SystemError("exec helper", "ECHILD");
   if (filter.answer.step === "failed") throw new SystemError(filter.answer.call, filter.answer.errno);
   const notify = dupAway(filter.fds[0] as number);
   try {
     if (!canPlaceDescriptors(notify)) throw new SystemError("seccomp", "EOPNOTSUPP");
-    answerOnce(notify);
+    answerOnce(notify, deadline);
     // Its end of the socket is closed by its execve(2).
-    const failure = hear(socket);
+    const failure = hear(socket, deadline);
     if (!failure) return { notify, noNewPrivileges: filter.answer.noNewPrivileges };
     throw failure.answer.step === "failed"
       ? new SystemError(failure.answer.call, failure.answer.errno)
@@ -407,8 +408,8 @@ function awaitCommand(socket: number): { notify: number; noNewPrivileges: boolea
 }
 
 /** The call that it makes to see that its calls are answered. */
-function answerOnce(notify: number): void {
-  const [seen] = waitFor([notify], HELPER_MS);
+function answerOnce(notify: number, deadline: number): void {
+  const [seen] = waitFor([notify], left(deadline));
   if (!seen?.readable) throw new SystemError("seccomp", "ETIMEDOUT");
   const memory = new Uint8Array(new ArrayBuffer(NOTIFICATION_BYTES));
   if (receiveNotification(notify, memory))
@@ -442,9 +443,12 @@ interface Heard {
   fds: number[];
 }
 
+/** For poll(2), which takes whole milliseconds. */
+const left = (deadline: number): number => Math.max(0, Math.ceil(deadline - performance.now()));
+
 /** Undefined where it has closed its end. */
-function hear(socket: number): Heard | undefined {
-  if (waitFor([socket], HELPER_MS).length === 0) throw new SystemError("exec helper", "ETIMEDOUT");
+function hear(socket: number, deadline: number): Heard | undefined {
+  if (waitFor([socket], left(deadline)).length === 0) throw new SystemError("exec helper", "ETIMEDOUT");
   const { bytes, fds } = receiveWithDescriptors(socket, PACKET_BYTES_MAX);
   return bytes.length === 0 ? undefined : { answer: JSON.parse(Buffer.from(bytes).toString()), fds };
 }

@@ -68,8 +68,15 @@ export interface KeptCharge {
 
 export type KeeperReply =
   /** Beside it: the memory of the call in hand, and for each charge its filter, its listeners and the others. */
-  | { ok: true; protocol: number; children: readonly KeptChild[]; charges: readonly KeptCharge[] }
-  | { ok: true; pid: number; noNewPrivileges: boolean }
+  | {
+      ok: true;
+      protocol: number;
+      /** The keeper's own. */
+      pid: number;
+      children: readonly KeptChild[];
+      charges: readonly KeptCharge[];
+    }
+  | { ok: true; child: number; noNewPrivileges: boolean }
   /** With the descriptor beside it, or without where it is not kept. */
   | { ok: true }
   | { ok: false; call: string; errno: string };
