@@ -61,15 +61,16 @@ async function answers(host: string, port: number): Promise<boolean> {
   }
 }
 
-/** Every server here listens at all of its addresses before it answers at one. */
-const familiesAt = (port: number): Promise<string> =>
-  until(
-    async () => {
-      const [v4, v6] = await Promise.all([answers("127.0.0.1", port), answers("[::1]", port)]);
-      return [v4 ? ["4"] : [], v6 ? ["6"] : []].flat().join(" ");
-    },
-    { everyMs: 50, what: `an answer at port ${port}` },
-  );
+async function answering(port: number): Promise<string> {
+  const [v4, v6] = await Promise.all([answers("127.0.0.1", port), answers("[::1]", port)]);
+  return [v4 ? ["4"] : [], v6 ? ["6"] : []].flat().join(" ");
+}
+
+/** Every server here listens at all of its addresses before it answers at one. It may begin to listen between the two questions, so an answer is asked for again. */
+async function familiesAt(port: number): Promise<string> {
+  await until(() => answering(port), { everyMs: 50, what: `an answer at port ${port}` });
+  return await answering(port);
+}
 
 // https://github.com/fedora-infra/bodhi/pull/5659, https://github.com/Pylons/waitress/issues/66
 for (const [words, families] of ROWS) {
