@@ -15,6 +15,7 @@ export function renderExplanation(e: Explanation, label: (text: string) => strin
     ["Handover", [HANDOVER[e.handover]]],
     ["Command", commandLines(e.command)],
     ["Environment", environmentLines(e.environment)],
+    ["Preflight", [...e.preflights]],
     ["Ready when", e.checks.map((c) => `${c.check}: ${c.proof ? "proof" : "no proof"}, ${c.why}`)],
     ["Swap", swapLines(e)],
     ["Stop", [`${e.stop.sequence}; the server itself allows: ${e.stop.drain}`]],

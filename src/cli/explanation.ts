@@ -27,6 +27,8 @@ export interface Explanation {
   handover: RunPlan["handover"];
   command: { given: readonly string[]; run: readonly string[] };
   environment: { set: Record<string, string>; removed: string[] };
+  /** Run before it, each has to succeed. */
+  preflights: readonly string[];
   checks: { check: string; proof: boolean; why: string }[];
   swap: { readyTimeoutMs: number; warmupMs: number; drainUntilIdleMs: number };
   stop: { sequence: string; drain: string };
@@ -85,6 +87,7 @@ export function explain(
     handover: plan.handover,
     command: { given, run: request.argv },
     environment: changed(plan, env, request),
+    preflights: plan.preflights,
     checks: [
       ...(learns(plan) ? [LISTENS] : []),
       ...plan.checks.map((check) => judged(check, unproven, plan.extraListener)),

@@ -116,5 +116,11 @@ export const RUN_OPTIONS = {
   },
   "hook-timeout": { type: "string", value: "DUR", help: "then a hook is killed", default: "30s" },
   "log-format": { type: "string", value: "FORMAT", help: "text or json", default: "text" },
+  preflight: {
+    type: "string",
+    multiple: true,
+    value: "CMD",
+    help: "run CMD before a generation is started; where it fails, nothing is started",
+  },
   version: { type: "boolean", help: "show the version and exit" },
 } as const satisfies OptionTable & Record<keyof RunValues, unknown>;

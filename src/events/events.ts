@@ -39,6 +39,10 @@ export const EVENTS = {
   },
   "socket.none": { meaning: "no socket is held: connections are not swapped", facts: [] },
   "generation.started": { meaning: "a generation's command runs", facts: ["generation", "child"] },
+  "generation.preflight": {
+    meaning: "a --preflight line succeeded",
+    facts: ["generation", "command", "durationMs"],
+  },
   "generation.ready": {
     meaning: "it passed its readiness checks",
     facts: ["generation", "readyMs", "proven"],

@@ -47,6 +47,7 @@ export type ServiceEvent =
   | { event: "socket.taken"; path: string; by: string }
   | { event: "socket.renewed"; path: string }
   | { event: "generation.started"; generation: Gen; pid: number }
+  | { event: "generation.preflight"; generation: Gen; command: string; tookMs: number }
   /** `proven`: its checks were answered by this generation for sure. */
   | { event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean }
   | ({ event: "generation.serves"; generation: Gen } & Age)

@@ -82,6 +82,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `${connections === 1 ? "1 connection" : `${connections} connections`} waiting for generation ${generation} passed on`,
     facts: { generation, connections },
   }),
+  "generation.preflight": ({ generation, command, tookMs }) => ({
+    level: "info",
+    text: `generation ${generation}: preflight '${command}' passed in ${formatDuration(tookMs)}`,
+    facts: { generation, command, durationMs: Math.round(tookMs) },
+  }),
   "generation.ready": ({ generation, readyMs, proven }) => ({
     level: "info",
     text: `generation ${generation} ready in ${formatDuration(readyMs)}${proven ? "" : UNPROVEN}`,

@@ -12,7 +12,7 @@ import type { Os } from "../os/os.ts";
 import type { OwnListener } from "../os/own-listeners.ts";
 import type { Process } from "../os/procfs.ts";
 import type { Child, ExitStatus, Interception } from "../os/spawn.ts";
-import { marksOf } from "../plan/environment.ts";
+import { generationEnvironment, marksOf } from "../plan/environment.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { startRequest } from "../plan/start-request.ts";
 import { type Listening, listeningCheck } from "../ready/listening.ts";
@@ -20,17 +20,16 @@ import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { describeExit, describeKill, describeTaken, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
-import { OutputCapture } from "./output-capture.ts";
+import { LAST_LINES_LOOK_MS, LAST_LINES_MS, OutputCapture } from "./output-capture.ts";
 import { OwnFiles } from "./own-files.ts";
 import type { GenerationEvent, Retirement } from "./posts.ts";
+import { Preflight } from "./preflight.ts";
 import { Readiness } from "./readiness.ts";
 import { type RecordedGeneration, type Role, treeQueryOf } from "./record.ts";
 import { Takedown } from "./takedown.ts";
 import { type Unheld, unheldAmong } from "./unheld.ts";
+import { runLine } from "./user-line.ts";
 
-/** How long the last lines of a generation that died young are waited for. */
-const LAST_LINES_MS = 30;
-const LAST_LINES_LOOK_MS = 2;
 /** Most wrappers end by themselves, with the status of their server. */
 const WRAPPER_LOOK_MS = 50;
 /** A look reads /proc of each process of the generation. */
@@ -60,6 +59,8 @@ const OWN_ADDRESSES: Aid = {
 export interface Boot {
   /** No other generation serves or has served: the first start, not the successor of a dead generation. */
   isFirst: boolean;
+  /** It takes a dead one's place: there is no time for --preflight, which its predecessor has passed. */
+  isReplacement: boolean;
   /** Where nothing tells whether it accepts, the old one stays so long after its checks have passed. */
   unprovenMs: number;
 }
@@ -77,6 +78,7 @@ export class Generation {
   /** As the times of files are. */
   #seenAtMs = 0;
   #delay: Disposable | undefined;
+  #preflight: Preflight | undefined;
   #readiness: Readiness | undefined;
   /** No other process can answer at its listeners. Those of a dead generation are shared with its workers while these live. */
   #mayBeProbed = true;
@@ -200,15 +202,32 @@ export class Generation {
     this.#delay = this.os.clock.after(ms, () => this.boot(boot));
   }
 
-  /** Starts the command and probes it until it is ready. Posts `ready`, `failed` or `exited`. */
+  /** Starts the command, after --preflight, and probes it until it is ready. Posts `ready`, `failed` or `exited`. */
   boot(boot: Boot): void {
     this.#startedAt = this.os.clock.now();
+    if (boot.isReplacement || this.plan.preflights.length === 0) this.#orFail(() => this.#start(boot));
+    else this.#orFail(() => this.#check(boot));
+  }
+
+  #orFail(act: () => void): void {
     try {
-      this.#start(boot);
+      act();
     } catch (error) {
       const { reason, ...rest } = failureBy(error);
       this.#fail({ ...rest, reason: `cannot be started: ${reason}` });
     }
+  }
+
+  #check(boot: Boot): void {
+    const { os, plan, number: generation } = this;
+    const preflight = new Preflight(os, plan, generationEnvironment(plan, generation, os.pid), {
+      passed: () => this.#orFail(() => this.#start(boot)),
+      failed: (failure) => this.#fail(failure),
+      linePassed: (command, tookMs) =>
+        this.tell({ event: "generation.preflight", generation, command, tookMs }),
+    });
+    this.#preflight = preflight;
+    preflight.begin();
   }
 
   #start(boot: Boot): void {
@@ -285,21 +304,7 @@ export class Generation {
       listeners: probed,
       onLine: capture.onLine,
       onNotify: capture.onNotify,
-      run: (line: string) => {
-        const child = this.os.spawn({
-          argv: ["/bin/sh", "-c", line],
-          env,
-          cwd: this.plan.directory,
-          descriptors: [],
-          listenPid: false,
-          dieWithParent: false,
-          user: this.plan.user,
-          group: this.plan.group,
-          umask: this.plan.umask,
-          stdout: "ignore",
-        });
-        return { exited: child.exited, kill: () => void child.kill("SIGKILL") };
-      },
+      run: (line: string) => runLine(this.os, this.plan, line, { env }),
     };
   }
 
@@ -470,6 +475,7 @@ export class Generation {
   retire(how: Retirement): void {
     if (this.#gone) return;
     this.#delay?.[Symbol.dispose]();
+    this.#preflight?.[Symbol.dispose]();
     this.#readiness?.[Symbol.dispose]();
     this.#takedown.begin(how);
   }

@@ -13,6 +13,10 @@ import type { CheckContext, Need } from "../ready/check.ts";
  */
 const KEPT_LINES = 60;
 
+/** How long the last lines of a process that died young are waited for. */
+export const LAST_LINES_MS = 30;
+export const LAST_LINES_LOOK_MS = 2;
+
 export interface Wants {
   stderr: boolean;
   needs: ReadonlySet<Need>;

@@ -95,6 +95,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
     isReadyTimeoutGiven: values["ready-timeout"] !== undefined,
     isReadinessGiven: values.ready !== undefined,
+    preflights: values.preflight ?? [],
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
     drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),
     maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),

@@ -36,6 +36,8 @@ export interface RunPlan {
   /** --handover none was given: what the command binds by itself is its user's business. */
   isHandoverRefused: boolean;
   checks: readonly Check[];
+  /** Shell lines that have to succeed before a generation is started. */
+  preflights: readonly string[];
   /** Keep the last lines of stderr for the reason of a failure. */
   watchStderr: boolean;
   /** A name of hupwatch's making, with `{gen}`: what a dead generation leaves there is removed. */

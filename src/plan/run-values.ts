@@ -29,5 +29,6 @@ export interface RunValues {
   hook?: string[];
   "hook-timeout"?: string;
   "log-format"?: string;
+  preflight?: string[];
   version?: boolean;
 }

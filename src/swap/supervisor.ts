@@ -350,7 +350,8 @@ export class Supervisor {
       this.#failed(gen, error);
       return;
     }
-    const boot = { isFirst: isPublic && succeeds === undefined, unprovenMs: this.#unprovenMs() };
+    const isReplacement = succeeds !== undefined;
+    const boot = { isFirst: isPublic && !isReplacement, isReplacement, unprovenMs: this.#unprovenMs() };
     if (afterMs === 0) generation.boot(boot);
     else generation.bootAfter(afterMs, boot);
   }

@@ -27,6 +27,7 @@ export const PLAN: RunPlan = {
   handover: "systemd",
   isHandoverRefused: false,
   checks: [],
+  preflights: [],
   watchStderr: false,
   generationPidfile: undefined,
   runDir: undefined,
