@@ -2,6 +2,7 @@
  * What a generation writes and notifies while it is young: it keeps the last lines of stderr, for the reason of a failure, and passes
  * lines and notifications on to the checks. It ends when the generation is proven; the output goes on without us.
  */
+import { type Clock, poll } from "../os/clock.ts";
 import type { NotifySocket, Trust } from "../os/notify-socket.ts";
 import type { Os } from "../os/os.ts";
 import type { Output, RelayStart, Tap } from "../os/output.ts";
@@ -14,8 +15,8 @@ import type { CheckContext, Need } from "../ready/check.ts";
 const KEPT_LINES = 60;
 
 /** How long the last lines of a process that died young are waited for. */
-export const LAST_LINES_MS = 30;
-export const LAST_LINES_LOOK_MS = 2;
+const LAST_LINES_MS = 30;
+const LAST_LINES_LOOK_MS = 2;
 
 export interface Wants {
   stderr: boolean;
@@ -72,6 +73,20 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
   /** Nothing more will come. */
   get isOver(): boolean {
     return this.#taps.every(({ tap }) => tap.isOver);
+  }
+
+  /** Calls `then` when nothing more will come, at once or after a moment. No client is served worse for the wait. */
+  awaitEnd(clock: Clock, then: () => void): Disposable | undefined {
+    if (this.isOver) {
+      then();
+      return undefined;
+    }
+    const giveUpAt = clock.now() + LAST_LINES_MS;
+    return poll(clock, LAST_LINES_LOOK_MS, () => {
+      if (!this.isOver && clock.now() < giveUpAt) return "more";
+      then();
+      return "enough";
+    });
   }
 
   #hear(isKept: boolean, line: string): void {

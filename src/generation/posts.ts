@@ -1,4 +1,4 @@
-/** What a generation posts of itself, and how it can be taken down. Types alone. */
+/** How a generation is started and taken down, and what it posts of itself. Types alone. */
 import type { Failure, Gen } from "../events/service-event.ts";
 
 /**
@@ -7,6 +7,15 @@ import type { Failure, Gen } from "../events/service-event.ts";
  * is dead), killed.
  */
 export type Retirement = "drain" | "graceful" | "abandon" | "sweep" | "kill";
+
+export interface Boot {
+  /** No other generation serves or has served: the first start, not the successor of a dead generation. */
+  isFirst: boolean;
+  /** It takes a dead one's place: there is no time for --preflight, which its predecessor has passed. */
+  isReplacement: boolean;
+  /** Where nothing tells whether it accepts, the old one stays so long after its checks have passed. */
+  unprovenMs: number;
+}
 
 export type GenerationEvent =
   | { kind: "ready"; gen: Gen }

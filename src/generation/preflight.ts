@@ -5,13 +5,12 @@
 import { formatDuration } from "../duration.ts";
 import { EXIT } from "../error.ts";
 import type { Failure } from "../events/service-event.ts";
-import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
 import type { RelayStart } from "../os/output.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { describeExit, failureBy } from "./failure.ts";
-import { LAST_LINES_LOOK_MS, LAST_LINES_MS, OutputCapture } from "./output-capture.ts";
+import { OutputCapture } from "./output-capture.ts";
 import { runLine, type UserLine } from "./user-line.ts";
 
 export interface Verdicts {
@@ -74,24 +73,14 @@ export class Preflight implements Disposable {
   #ended(line: string, status: ExitStatus, tookMs: number): void {
     this.#running = undefined;
     if (status.code !== 0) {
-      this.#whenRead(() => this.#fail(line, describeExit(status, tookMs)));
+      const fail = () => this.#fail(line, describeExit(status, tookMs));
+      this.#looking = this.#capture?.awaitEnd(this.os.clock, fail);
       return;
     }
     this.#capture?.[Symbol.dispose]();
     this.#left.shift();
     this.verdicts.linePassed(line, tookMs);
     this.begin();
-  }
-
-  /** Its last lines are on their way through the relay. */
-  #whenRead(then: () => void): void {
-    const { clock } = this.os;
-    const giveUpAt = clock.now() + LAST_LINES_MS;
-    this.#looking = poll(clock, LAST_LINES_LOOK_MS, () => {
-      if (this.#capture?.isOver === false && clock.now() < giveUpAt) return "more";
-      then();
-      return "enough";
-    });
   }
 
   #late(): void {

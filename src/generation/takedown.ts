@@ -9,6 +9,7 @@ import type { ConnectionWatch } from "../os/connections.ts";
 import type { Process } from "../os/procfs.ts";
 import { type StopStep, shortened } from "../plan/stop-sequence.ts";
 import type { Retirement } from "./posts.ts";
+import type { Processes } from "./processes.ts";
 
 /** What is given to processes that a dead leader left behind, before they are asked (TERM) and then killed. */
 const LEFTOVER: readonly StopStep[] = [
@@ -32,14 +33,9 @@ export interface Target {
    * told to stop.
    */
   untilIdleMs: number;
-  /** The leader runs. */
-  isLeaderAlive(): boolean;
-  signalLeader(signal: NodeJS.Signals): void;
-  /** Every process that still runs. */
-  tree(): Process[];
+  processes: Processes;
   /** Clients' connections that it still holds, idle ones included. */
   connections(): ConnectionWatch;
-  signal(targets: readonly Process[], signal: NodeJS.Signals, why?: string): void;
   leftBehind(processes: Process[]): void;
   gone(): void;
 }
@@ -68,7 +64,7 @@ export class Takedown implements Disposable {
   begin(how: Retirement): void {
     if (this.#how === "kill" || (this.#how && how !== "kill")) return;
     this.#how = how;
-    if (!this.target.isLeaderAlive()) this.sweep();
+    if (!this.target.processes.isLeaderAlive) this.sweep();
     else if (how === "kill") this.#take(AT_ONCE);
     else if (how === "abandon") this.#take(shortened(this.target.stopSequence, ABANDON_CAP_MS));
     else if (how === "drain" && this.target.untilIdleMs > 0) this.#awaitIdle(this.target.untilIdleMs);
@@ -102,14 +98,14 @@ export class Takedown implements Disposable {
     const next = () => this.#take(rest, { signal, waitedMs: waitedMs + step.waitMs });
     // First of all: whatever becomes of this signal, the next one follows.
     this.#wait(this.target.clock.after(step.waitMs, next));
-    if (step.signal === "SIGKILL") this.target.signal(this.target.tree(), "SIGKILL", why);
-    else this.target.signalLeader(step.signal);
+    if (step.signal === "SIGKILL") this.target.processes.signal(this.target.processes.all(), "SIGKILL", why);
+    else this.target.processes.stop(step.signal);
   }
 
   /** The leader is dead: what is left gets a moment, then TERM, then KILL. */
   sweep(): void {
     const { clock } = this.target;
-    if (orWithout(TREE, () => this.target.tree().length === 0, false)) {
+    if (orWithout(TREE, () => this.target.processes.all().length === 0, false)) {
       this.#end();
       return;
     }
@@ -117,7 +113,7 @@ export class Takedown implements Disposable {
     const steps = [...(urgent ? AT_ONCE : LEFTOVER)];
     let nextAt = clock.now() + (urgent ? 0 : LEFTOVER_GRACE_MS);
     const look = () => {
-      const left = this.target.tree();
+      const left = this.target.processes.all();
       const step = steps[0];
       if (left.length > 0 && clock.now() < nextAt) return "more";
       if (left.length === 0 || !step) {
@@ -129,7 +125,7 @@ export class Takedown implements Disposable {
       nextAt = clock.now() + step.waitMs;
       // The user that has started such a job finds here what became of it.
       const commands = [...new Set(left.map(({ command }) => command))].join(", ");
-      this.target.signal(left, step.signal, `${commands}: their leader has ended`);
+      this.target.processes.signal(left, step.signal, `${commands}: their leader has ended`);
       return "more";
     };
     this.#wait(poll(clock, SWEEP_POLL_MS, look, SWEEP_FIRST_MS));

@@ -5,9 +5,18 @@
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import { HupwatchError } from "../error.ts";
+import { type Aid, orWithout } from "../os/aid.ts";
+import type { Os } from "../os/os.ts";
 import type { OwnListener } from "../os/own-listeners.ts";
 import { isChosenPort } from "../os/own-listeners.ts";
 import { format, fromHostBytes } from "../sockets/sockaddr.ts";
+import type { Listeners } from "./listeners.ts";
+import type { Processes } from "./processes.ts";
+
+const OWN_ADDRESSES: Aid = {
+  what: "a look at where the command listens",
+  loss: "addresses that hupwatch does not hold are not named",
+};
 
 export interface Unheld {
   /** As `--bind` has it. */
@@ -16,12 +25,22 @@ export interface Unheld {
 }
 
 /**
- * Those that the next copy would want, too: a port that the kernel did not choose, a path in a directory that was there before
- * the generation. `startedAtMs`: as the times of files are.
+ * Where a generation listens besides what it was given, and the next copy would want to, too: at a port that the kernel did not
+ * choose, at a path in a directory that was there before the generation. None where that cannot be looked at: no step depends on it.
  */
-export function unheldAmong(listeners: readonly OwnListener[], startedAtMs: number): Unheld[] {
-  return listeners
-    .filter(({ at }) => ("port" in at ? !isChosenPort(at.host, at.port) : isLasting(at.name, startedAtMs)))
+export const unheldBy = (processes: Processes, listeners: Listeners, os: Os): Unheld[] =>
+  orWithout(OWN_ADDRESSES, () => lookForUnheld(processes, listeners, os), []);
+
+function lookForUnheld(processes: Processes, listeners: Listeners, os: Os): Unheld[] {
+  // Its relay keeps the listeners of whole groups open.
+  const given = new Set([...listeners.inodes, ...listeners.groupInodes]);
+  const paths = new Set(listeners.privatePaths);
+  const isGiven = ({ inode, at }: OwnListener) => given.has(inode) || ("name" in at && paths.has(at.name));
+  const isWanted = ({ at }: OwnListener) =>
+    "port" in at ? !isChosenPort(at.host, at.port) : isLasting(at.name, processes.seenAtMs);
+  return os
+    .listenersOf(processes.pids())
+    .filter((listener) => !isGiven(listener) && isWanted(listener))
     .map(({ pid, at }) => ({
       pid,
       address: "port" in at ? format(fromHostBytes(at.host, at.port)) : `unix:${at.name}`,

@@ -126,7 +126,7 @@ export class Supervisor {
   /** I3: what is done about its public path, from here on by whichever generation's process. */
   #keep(socket: HeldSocket): void {
     const owns = (pid: number) =>
-      [...this.#generations.values()].some(({ processes }) => processes.some((p) => p.pid === pid));
+      [...this.#generations.values()].some(({ processes }) => processes.pids().includes(pid));
     socket.keep?.({ owns, renews: true, tell: (news) => this.#tellOfPath(news) });
   }
 
@@ -317,12 +317,14 @@ export class Supervisor {
 
   /** I6: what its takedown could not find is named before it is said to be gone. */
   #tellEscaped(gen: Gen): void {
-    const begin = this.#generations.get(gen)?.startTime;
+    const begin = this.#generations.get(gen)?.processes.leader?.startTime;
     if (begin === undefined) return;
     const living = [...this.#generations.values()];
     // A process that began beside a younger generation may belong to that one, and is named with it.
-    const younger = living.flatMap(({ number, startTime }) => (number > gen ? (startTime ?? []) : []));
-    const trees = () => living.flatMap((generation) => generation.processes);
+    const younger = living.flatMap(({ number, processes }) =>
+      number > gen ? (processes.leader?.startTime ?? []) : [],
+    );
+    const trees = () => living.flatMap((generation) => generation.processes.all());
     const listeners = living.flatMap((generation) => generation.listeners.record());
     const processes = this.#escaped.between(begin, Math.min(...younger), trees).map((process) => {
       const sockets = this.os.socketsOf(process.pid);
@@ -333,7 +335,7 @@ export class Supervisor {
   }
 
   #forward(gen: Gen, what: string): void {
-    const why = this.#generations.get(gen)?.forward(what as NodeJS.Signals);
+    const why = this.#generations.get(gen)?.processes.forward(what as NodeJS.Signals);
     if (why !== undefined) this.#report({ event: "ignored", what, why });
   }
 

@@ -1,0 +1,172 @@
+/**
+ * The processes of one generation: its leader, the server below it where the leader is no more than a wrapper, and all that they
+ * started. It owns what is known of the leader, and every signal to one of them goes through it.
+ */
+import type { Gen, Tell } from "../events/service-event.ts";
+import { uidOf } from "../os/accounts.ts";
+import { type Aid, orWithout } from "../os/aid.ts";
+import { poll } from "../os/clock.ts";
+import type { Os } from "../os/os.ts";
+import type { Identity, Process } from "../os/procfs.ts";
+import type { Child, ExitStatus } from "../os/spawn.ts";
+import { treeQueryOf } from "./record.ts";
+
+/** Most wrappers end by themselves, with the status of their server. */
+const WRAPPER_LOOK_MS = 50;
+
+const AGE: Aid = {
+  what: "a look at the age of a process",
+  loss: "no directory counts as one that its generation has made",
+};
+const USER: Aid = {
+  what: "a look at the user of a process",
+  loss: "it counts as the command's",
+};
+
+export class Processes implements Disposable {
+  /** Of `--user`, else our own. */
+  readonly commandUid: number | undefined;
+  #child: Child | undefined;
+  #exit: ExitStatus | undefined;
+  #startedAt: number;
+  /** As the times of files are. */
+  #seenAtMs = 0;
+  /** What its environment says: an adopted one was started by another hupwatch. */
+  #hupwatchPid: number;
+  /** Of its leader, as last seen: a command may start as root and become another user by itself. */
+  #uid: number | undefined;
+  /** Signals, by hupwatch. */
+  readonly #sent = new Set<string>();
+  #wrapper: Disposable | undefined;
+
+  constructor(
+    private readonly gen: Gen,
+    user: string | undefined,
+    private readonly os: Os,
+    private readonly tell: Tell,
+    private readonly exited: (status: ExitStatus) => void,
+  ) {
+    this.#hupwatchPid = os.pid;
+    this.commandUid = uidOf(user);
+    this.#startedAt = os.clock.now();
+  }
+
+  /** Its turn has come: from now on it ages, although nothing runs yet. */
+  begin(): void {
+    this.#startedAt = this.os.clock.now();
+  }
+
+  /** `child` is its leader from now on. */
+  lead(child: Child): void {
+    this.#child = child;
+    this.#seenAtMs = orWithout(AGE, () => this.os.seenAtMs(child.pid), undefined) ?? 0;
+    this.begin();
+    void child.exited.then((status) => this.#end(status));
+  }
+
+  /** Those of a running generation that the hupwatch with this pid started. */
+  adopt(leader: Identity, hupwatchPid: number): void {
+    this.#hupwatchPid = hupwatchPid;
+    this.lead(this.os.adopt(leader));
+  }
+
+  #end(status: ExitStatus): void {
+    this.#exit = status;
+    this[Symbol.dispose]();
+    this.exited(status);
+  }
+
+  get leader(): Child | undefined {
+    return this.#child;
+  }
+
+  get isLeaderAlive(): boolean {
+    return this.#child !== undefined && this.#exit === undefined;
+  }
+
+  /** Whole milliseconds since its start; of one that has no process since its turn came. */
+  get ageMs(): number {
+    return Math.round(this.os.clock.now() - this.#startedAt);
+  }
+
+  /** When its leader was first seen, as the times of files are; 0 where that is not known. */
+  get seenAtMs(): number {
+    return this.#seenAtMs;
+  }
+
+  /** By what a later hupwatch finds them. */
+  get identity() {
+    const { pid = 0, startTime = 0 } = this.#child ?? {};
+    if (this.isLeaderAlive)
+      this.#uid = orWithout(USER, () => this.os.uidOf({ pid, startTime }), undefined) ?? this.#uid;
+    return { number: this.gen, hupwatchPid: this.#hupwatchPid, pid, startTime, uid: this.#uid };
+  }
+
+  /** The whole tree, as it is now. */
+  all(): Process[] {
+    if (!this.#child) return [];
+    return this.os.tree(treeQueryOf(this.identity, [this.commandUid]));
+  }
+
+  pids(): number[] {
+    return this.all().map(({ pid }) => pid);
+  }
+
+  /** By a signal that it was not sent, or before it was sent any. An end without fault is its own affair. */
+  endedByItself({ code, signal }: ExitStatus): boolean {
+    if (signal !== undefined) return !this.#sent.has(signal);
+    return this.#sent.size === 0 && code !== 0;
+  }
+
+  /**
+   * Sends a signal to the leader alone: servers pass on to their workers what those should have. Returns why it was not sent, if it
+   * was not: except for WINCH, the default action of every forwarded signal is to terminate or stop the process (signal(7)).
+   */
+  forward(signal: NodeJS.Signals): string | undefined {
+    const child = this.#child;
+    if (!child) return undefined;
+    const server = child.server?.();
+    const { pid } = server ?? child;
+    if (signal !== "SIGWINCH" && !this.os.expects(pid, signal))
+      return `process ${pid} of generation ${this.gen} does not have a handler for it and would not survive it`;
+    this.#sent.add(signal);
+    if (server) this.os.kill(server, signal);
+    else child.kill(signal);
+    return undefined;
+  }
+
+  /** Sends a stop signal to the server. A wrapper in front of it gets its own when the server has gone. */
+  stop(signal: NodeJS.Signals): void {
+    const child = this.#child;
+    if (!child) return;
+    const server = child.server?.();
+    if (server) this.os.kill(server, signal);
+    else child.kill(signal);
+    this.#signalled(signal, [server ?? child]);
+    if (!server) return;
+    this[Symbol.dispose]();
+    this.#wrapper = poll(this.os.clock, WRAPPER_LOOK_MS, () => {
+      if (child.server?.()) return "more";
+      child.kill("SIGTERM");
+      return "enough";
+    });
+  }
+
+  signal(targets: readonly Process[], signal: NodeJS.Signals, why?: string): void {
+    for (const target of targets) this.os.kill(target, signal);
+    this.#signalled(signal, targets, why);
+  }
+
+  #signalled(signal: NodeJS.Signals, targets: readonly { pid: number }[], why?: string): void {
+    this.#sent.add(signal);
+    const pids = targets.map(({ pid }) => pid);
+    if (pids.length > 0)
+      this.tell({ event: "generation.signalled", generation: this.gen, signal, pids, why });
+  }
+
+  /** Ends nothing but the wait for a server behind its wrapper. */
+  [Symbol.dispose](): void {
+    this.#wrapper?.[Symbol.dispose]();
+    this.#wrapper = undefined;
+  }
+}

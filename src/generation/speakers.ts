@@ -1,0 +1,31 @@
+/**
+ * Which processes may notify in the name of a generation: those of the command's user, or of root, and none of its processes in
+ * particular: systemd-notify(1) is gone before it can be looked up. Behind gosu(1) or su-exec the command has a user that no
+ * option names: that of any process of its tree.
+ */
+import type { Sender } from "../os/libc.ts";
+import type { Os } from "../os/os.ts";
+import type { Processes } from "./processes.ts";
+
+/** So long it is believed that a user has no process in the generation. */
+const STRANGER_MS = 100;
+
+export class Speakers {
+  /** Users that sent notifications and have no process here, and until when that is believed. */
+  readonly #strangers = new Map<number, number>();
+
+  constructor(
+    private readonly os: Os,
+    private readonly processes: Processes,
+  ) {}
+
+  may({ uid }: Sender): boolean {
+    if (uid === 0 || uid === this.processes.commandUid) return true;
+    const now = this.os.clock.now();
+    // A look costs milliseconds of /proc, and a stranger may send thousands.
+    if ((this.#strangers.get(uid) ?? 0) > now) return false;
+    if (this.processes.all().some((process) => this.os.uidOf(process) === uid)) return true;
+    this.#strangers.set(uid, now + STRANGER_MS);
+    return false;
+  }
+}

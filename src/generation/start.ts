@@ -1,0 +1,242 @@
+/**
+ * One start of the command, until it is ready or has failed: its process begins, what it writes is captured, its checks run, and
+ * where none of them is a proof it is waited for until it is seen to accept. Owned by the generation, which says what follows.
+ */
+import type { Failure, Gen, Tell } from "../events/service-event.ts";
+import { type Aid, orWithout } from "../os/aid.ts";
+import { poll } from "../os/clock.ts";
+import type { Os } from "../os/os.ts";
+import type { Interception } from "../os/spawn.ts";
+import { marksOf } from "../plan/environment.ts";
+import { learns, type RunPlan } from "../plan/run-plan.ts";
+import { type StartRequest, startRequest } from "../plan/start-request.ts";
+import { type Listening, listeningCheck } from "../ready/listening.ts";
+import type { HeldSocket } from "../sockets/held.ts";
+import { format } from "../sockets/sockaddr.ts";
+import { describeTaken } from "./failure.ts";
+import type { Listeners } from "./listeners.ts";
+import { OutputCapture } from "./output-capture.ts";
+import type { Boot } from "./posts.ts";
+import type { Processes } from "./processes.ts";
+import { Readiness } from "./readiness.ts";
+import { Speakers } from "./speakers.ts";
+import { unheldBy } from "./unheld.ts";
+import { runLine } from "./user-line.ts";
+
+/** A look reads /proc of each process of the generation. */
+const ACCEPTS_LOOK_MS = 50;
+
+const FORGETTING: Aid = {
+  what: "a word to the keeper that an address is given up",
+  loss: "a later bind of that address by this generation gets a listener that no client reaches",
+};
+
+/** The generation that is started. */
+export interface Starting {
+  gen: Gen;
+  plan: RunPlan;
+  os: Os;
+  tell: Tell;
+  listeners: Listeners;
+  processes: Processes;
+}
+
+export interface Outcome {
+  ready(): void;
+  failed(failure: Failure): void;
+  overdue(): void;
+}
+
+export class Start implements Disposable {
+  #capture: OutputCapture | undefined;
+  #readiness: Readiness | undefined;
+  #acceptance: Disposable | undefined;
+  #lastLines: Disposable | undefined;
+  #isSeenAccepting = false;
+
+  constructor(
+    private readonly of: Starting,
+    private readonly boot: Boot,
+    private readonly outcome: Outcome,
+  ) {}
+
+  /** Throws HupwatchError and SystemError. */
+  begin(): void {
+    const { gen, plan, os, tell, listeners, processes } = this.of;
+    const capture = this.#open();
+    this.#capture = capture;
+    const { sockets, descriptors } = listeners;
+    const { notifySocket } = capture;
+    const request = startRequest(plan, { generation: gen, sockets, hupwatchPid: os.pid, notifySocket });
+    const child = os.spawn({
+      ...request,
+      descriptors: request.passesDescriptors ? descriptors : [],
+      stdout: capture.descriptor(1),
+      stderr: capture.descriptor(2),
+      interception: this.#interception,
+    });
+    processes.lead(child);
+    tell({ event: "generation.started", generation: gen, pid: child.pid });
+    // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
+    capture.begin({
+      account: plan,
+      env: { ...plan.environment, ...marksOf(plan, gen, os.pid) },
+      // Of an intercepted one the keeper has them.
+      keptOpen: plan.handover === "intercept" ? [] : listeners.groupDescriptors,
+    });
+    this.#readiness = this.#check(request, capture);
+  }
+
+  #open(): OutputCapture {
+    const { plan, os, processes } = this.of;
+    const speakers = new Speakers(os, processes);
+    return new OutputCapture(os, {
+      stderr: plan.watchStderr,
+      needs: new Set(plan.checks.flatMap((c) => c.needs)),
+      // The run directory is ours alone: a command that may have another user, or become another one, could not reach it.
+      notifyDirectory: plan.user === undefined && processes.commandUid !== 0 ? plan.runDir : undefined,
+      isTrusted: (sender) => speakers.may(sender),
+    });
+  }
+
+  #check(request: StartRequest, capture: OutputCapture): Readiness {
+    const { gen: generation, plan, tell, processes } = this.of;
+    const goesOn = this.boot.isFirst && !plan.isReadyTimeoutGiven;
+    const patience = { timeoutMs: plan.readyTimeoutMs, goesOn };
+    const checks = learns(plan) ? [listeningCheck(this.#listening, plan.checks)] : plan.checks;
+    return new Readiness(checks, this.#checkContext(capture, request.ownEnvironment), patience, {
+      ready: () => this.#passed(),
+      failed: ({ reason }) => this.outcome.failed({ reason: `${reason}${this.#elsewhere()}` }),
+      overdue: () => this.outcome.overdue(),
+      waiting: (what) => {
+        const obstacle = `${what}${this.#elsewhere()}`;
+        tell({ event: "generation.waiting", generation, ageMs: processes.ageMs, obstacle });
+      },
+    });
+  }
+
+  #checkContext(capture: OutputCapture, own: Record<string, string>) {
+    const { plan, os, listeners } = this.of;
+    const { probed } = listeners;
+    const socket = probed[0]?.privatePath;
+    const env = { ...own, ...(socket ? { HUPWATCH_SOCKET: socket } : {}) };
+    return {
+      clock: os.clock,
+      listeners: probed,
+      onLine: capture.onLine,
+      onNotify: capture.onNotify,
+      run: (line: string) => runLine(os, plan, line, { env }),
+    };
+  }
+
+  /** No other process can answer at its listeners any more. */
+  probe(): void {
+    this.#readiness?.probe();
+  }
+
+  /**
+   * Its checks have passed. Where another generation may have answered them, it is not replaced before this one is seen to
+   * accept, or so much time has passed that a start like the last one is over.
+   */
+  #passed(): void {
+    const { plan, os, listeners, processes } = this.of;
+    if (listeners.proof || plan.isReadinessGiven || plan.sockets.length === 0) {
+      this.#ready();
+      return;
+    }
+    const giveUpAt = os.clock.now() + this.boot.unprovenMs;
+    this.#acceptance = poll(os.clock, ACCEPTS_LOOK_MS, () => {
+      const pids = processes.pids();
+      this.#isSeenAccepting = listeners.inodes.every((inode) => os.accepts(pids, inode));
+      if (!this.#isSeenAccepting && os.clock.now() < giveUpAt) return "more";
+      this.#ready();
+      return "enough";
+    });
+  }
+
+  #ready(): void {
+    const { plan, listeners, processes } = this.of;
+    const listening = processes.leader?.listening?.();
+    if (learns(plan) && listening) {
+      const dropped = listeners.keepOnly(({ address }) => listening.has(format(address)));
+      if (dropped.length > 0) orWithout(FORGETTING, () => processes.leader?.forget?.(dropped), undefined);
+    }
+    this.outcome.ready();
+  }
+
+  /** It was seen to accept from its listeners, each of them. */
+  get isSeenAccepting(): boolean {
+    return this.#isSeenAccepting;
+  }
+
+  get #interception(): Interception | undefined {
+    const { plan, listeners } = this.of;
+    if (plan.handover !== "intercept") return undefined;
+    const { backlog } = plan.socketOptions;
+    return { ...listeners.interception, learns: learns(plan) ? { backlog } : undefined };
+  }
+
+  /** What is seen of it where its addresses are learned. */
+  get #listening(): Listening {
+    const { listeners, processes } = this.of;
+    const isListening = (socket: HeldSocket) =>
+      processes.leader?.listening?.().has(format(socket.address)) === true;
+    const all = () => [...listeners];
+    return {
+      listeners: () => all().flatMap(([socket, listener]) => (isListening(socket) ? [listener] : [])),
+      missing: () => all().flatMap(([socket]) => (isListening(socket) ? [] : [format(socket.address)])),
+    };
+  }
+
+  /** Why it does not answer, most often: it ignores the listener that it was given, and has opened one of its own. */
+  #elsewhere(): string {
+    const { plan, os, processes, listeners } = this.of;
+    if (plan.sockets.length === 0) return "";
+    const own = unheldBy(processes, listeners, os).map(({ address }) => address);
+    if (own.length === 0) return "";
+    return `; it listens on ${own.join(", ")} by itself; to fix: let it take its descriptor ({fd}, LISTEN_FDS), or --handover intercept`;
+  }
+
+  /** With its last lines, as far as they have come, and what those mean. */
+  withLines(failure: Failure): Failure {
+    const stderr = this.#capture?.lastLines;
+    if (stderr === undefined || stderr.length === 0) return failure;
+    const reason = `${failure.reason}${describeTaken(stderr, this.of.listeners.addresses)}`;
+    return { ...failure, reason, stderr };
+  }
+
+  /** While it is looked at, another generation serves. */
+  get isBesideAnother(): boolean {
+    return !this.boot.isFirst && this.#capture !== undefined;
+  }
+
+  /** Its leader has ended. Calls `then` once its last lines are there: they are on their way through the relay. */
+  end(failure: Failure, then: (failure: Failure) => void): void {
+    this.giveUp();
+    const capture = this.#capture;
+    const over = () => {
+      capture?.[Symbol.dispose]();
+      then(this.withLines(failure));
+    };
+    if (capture) this.#lastLines = capture.awaitEnd(this.of.os.clock, over);
+    else over();
+  }
+
+  /** It is proven: its output is not captured any more. */
+  unwatch(): void {
+    this.#capture?.[Symbol.dispose]();
+    this.#capture = undefined;
+  }
+
+  /** It is taken down, or has ended: nothing is expected of it any more. */
+  giveUp(): void {
+    this.#readiness?.[Symbol.dispose]();
+    this.#acceptance?.[Symbol.dispose]();
+    this.#lastLines?.[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.giveUp();
+    this.unwatch();
+  }
+}
