@@ -33,6 +33,11 @@ export const EVENTS = {
     meaning: "clients do not reach a public path, and why; it is put back when that has gone",
     facts: ["path", "reason"],
   },
+  "socket.linked": {
+    meaning:
+      "a hard link or a mount of a public path's file: clients there stay with the generation whose file it is",
+    facts: ["path", "reason"],
+  },
   "socket.renewed": {
     meaning: "the names of a listener were removed with their directory: clients wait for a new generation",
     facts: ["path"],

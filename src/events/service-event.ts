@@ -45,6 +45,7 @@ export type ServiceEvent =
   | { event: "socket.restored"; path: string; after?: string }
   | { event: "socket.taken-back"; path: string; pid: number }
   | { event: "socket.taken"; path: string; by: string }
+  | { event: "socket.linked"; path: string; by: string }
   | { event: "socket.renewed"; path: string }
   | { event: "generation.started"; generation: Gen; pid: number }
   | { event: "generation.preflight"; generation: Gen; command: string; tookMs: number }

@@ -48,6 +48,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `clients do not reach the service at ${path}: ${by}; it is put back as soon as that is over`,
     facts: { path, reason: by },
   }),
+  "socket.linked": ({ path, by }) => ({
+    level: "warn",
+    text: `${path}: ${by}: clients there stay with the old generation at a swap, and reach nothing when it has gone (to fix: link or mount the directory, or use --cutover share)`,
+    facts: { path, reason: by },
+  }),
   "socket.renewed": ({ path }) => ({
     level: "error",
     text: `${path} was removed with all names of its listener: clients wait at a new one until a new generation serves`,

@@ -200,7 +200,8 @@ function answerPath(call: Call, notification: Notification, caller: Caller, char
     return removesDirectory ? "continue" : { value: 0 };
   }
   const value = notification.int(call.value ?? 0);
-  if (kind === "chmod") return onOwnSocket(given, (own) => chmodSync(own, value & 0o777));
+  if (kind === "chmod")
+    return onOwnSocket(given, (own, had) => chmodSync(own, (value & 0o777) | (had & 0o1000)));
   const gid = notification.int((call.value ?? 0) + 1);
   if (!mayGiveTo(caller, value, gid)) return { errno: "EPERM" };
   return onOwnSocket(given, (own) => chownSync(own, value, gid));
@@ -216,13 +217,14 @@ function mayGiveTo(caller: Caller, uid: number, gid: number): boolean {
   );
 }
 
-/** By a descriptor of the very socket: its name stands in a directory that others may write to. */
-function onOwnSocket({ privatePath }: Given, act: (path: string) => void): Answer {
+/** By a descriptor of the very socket: its name stands in a directory that others may write to. `had`: its mode until now. */
+function onOwnSocket({ privatePath }: Given, act: (path: string, had: number) => void): Answer {
   if (privatePath === undefined) return { value: 0 };
   const fd = openSync(privatePath, O_PATH | constants.O_NOFOLLOW);
   try {
-    if (!fstatSync(fd).isSocket()) return { errno: "EPERM" };
-    act(`/proc/self/fd/${fd}`);
+    const stat = fstatSync(fd);
+    if (!stat.isSocket()) return { errno: "EPERM" };
+    act(`/proc/self/fd/${fd}`, stat.mode);
     return { value: 0 };
   } finally {
     closeSync(fd);

@@ -13,13 +13,14 @@ import { close, isReadable, listen, socket } from "../os/libc.ts";
 import type { Place } from "../os/place.ts";
 import type { AdoptedListener, Cutover, HeldSocket, Listener, PathOwner, SocketOptions } from "./held.ts";
 import { stillHolds } from "./occupant.ts";
+import { OtherNames } from "./other-names.ts";
 import { type Look, PathGuard, reasonOf } from "./path-guard.ts";
 import { Probe } from "./probe.ts";
 import { cannotBind, claim, nameless, replace, restore, type Target } from "./public-path.ts";
+import { bindBeside, keepFromCleaners } from "./rights.ts";
 import type { SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import {
-  bindBeside,
   connectBeside,
   makeDirectory,
   type Obstacle,
@@ -55,6 +56,9 @@ export class HeldUnix implements HeldSocket {
   /** Listeners that have lost all names, and in whose place another one was made public. */
   readonly #renewed = new WeakSet<Listener>();
   readonly #live = new Set<PrivateListener>();
+  readonly #otherNames: OtherNames;
+  /** For whose sake mounts of the file were looked for last: once a swap. */
+  #newest: PrivateListener | undefined;
   readonly #name: string;
   readonly adopted: PrivateListener | undefined;
 
@@ -69,6 +73,7 @@ export class HeldUnix implements HeldSocket {
     this.address = { family: "unix", path };
     this.#name = basename(path);
     this.#guard = new PathGuard(path, () => this.#putBack());
+    this.#otherNames = new OtherNames(path, (by) => this.#owner?.tell({ what: "linked", path, by }));
     using place = this.#open();
     const own = inherited?.privatePath && basename(inherited.privatePath);
     if (own && statOrUndefined(place.at(own))) this.adopted = this.#adopt(place, own, inherited);
@@ -86,6 +91,7 @@ export class HeldUnix implements HeldSocket {
     const listener = this.#listener(place, fd ?? -1, own, 0);
     // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
     this.#replace(place, listener, otherNames);
+    keepFromCleaners(place, place.at(own));
     this.#current = listener;
     this.#guard.watch(listener.privatePath);
     return listener;
@@ -191,6 +197,10 @@ export class HeldUnix implements HeldSocket {
 
   look(): void {
     this.#guard.look();
+    const newest = [...this.#live].at(-1);
+    if (!this.#owner?.renews || newest === this.#current || newest === this.#newest) return;
+    this.#newest = newest;
+    this.#otherNames.lookAtMounts();
   }
 
   get trouble(): string | undefined {
@@ -203,7 +213,11 @@ export class HeldUnix implements HeldSocket {
     if (!current || !this.#live.has(current)) return { is: "ours" };
     using place = this.#openOrMake();
     const there = statOrUndefined(place.at(this.#name));
-    if (there?.ino === current.inodeIn(place)) return { is: "ours" };
+    if (there?.ino === current.inodeIn(place)) {
+      // Its own name and the public one.
+      if (this.#owner?.renews) this.#otherNames.lookAtLinks(there, 2);
+      return { is: "ours" };
+    }
     const obstacle = this.#obstacle(place);
     if (obstacle && !this.#isOurs(obstacle)) {
       const { pid, error } = obstacle;
@@ -212,8 +226,8 @@ export class HeldUnix implements HeldSocket {
       return { is: "blocked", by: reasonOf(error), isSame };
     }
     if (this.#isNameless(place, current)) return this.#renew(place, current);
-    if (!there && !restore(this.#target(place), current)) return this.#putBack();
-    replace(this.#target(place), current);
+    if (there) replace(this.#target(place), current);
+    else if (!restore(this.#target(place), current)) return this.#putBack();
     return obstacle?.pid === undefined ? { is: "restored" } : { is: "taken-back", pid: obstacle.pid };
   }
 

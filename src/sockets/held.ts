@@ -51,6 +51,8 @@ export type PathNews =
   | { what: "taken-back"; path: string; pid: number }
   /** Clients do not reach it, and why; what has taken it is let be until it goes. */
   | { what: "taken"; path: string; by: string }
+  /** Its file has a name that is not ours, and which: clients there are not steered. */
+  | { what: "linked"; path: string; by: string }
   /** The serving generation's listener cannot be reached by any name any more: clients wait for the next one. */
   | { what: "renewed"; path: string };
 

@@ -1,12 +1,13 @@
 /** Giving a public Unix path to a listener, by a link of the name that it is bound to: the first time, and each time after. */
-import { chmodSync, chownSync, closeSync, constants, linkSync, openSync, renameSync } from "node:fs";
+import { closeSync, constants, openSync, renameSync } from "node:fs";
 import { basename } from "node:path";
-import { HupwatchError } from "../error.ts";
+import { HupwatchError, systemReason } from "../error.ts";
 import { tryLock } from "../os/libc.ts";
-import { type Place, withInode } from "../os/place.ts";
+import type { Place } from "../os/place.ts";
 import type { SocketOptions } from "./held.ts";
+import { furnish, linkAsOwner } from "./rights.ts";
 import type { SocketSpec } from "./spec.ts";
-import { rejectOccupied, removeStale, withNewName } from "./unix-path.ts";
+import { MOUNTED, rejectOccupied, removeStale, withNewName } from "./unix-path.ts";
 
 export interface Target {
   /** The directory that the path is in. */
@@ -26,13 +27,13 @@ interface Source {
 /** link(2) fails where something stands at the path, so two starters cannot both have it. Throws HupwatchError. */
 export function claim(target: Target, { privatePath }: Source): void {
   const { spec, place, path } = target;
-  using _lock = lock(place);
-  rejectOccupied(spec, place, path);
-  removeStale(place.at(basename(path)));
   const own = place.at(basename(privatePath));
-  furnish(target, own);
   try {
-    linkSync(own, place.at(basename(path)));
+    using _lock = lock(place);
+    rejectOccupied(spec, place, path);
+    removeStale(place.at(basename(path)));
+    if (target.isServers) furnish(target, own);
+    linkAsOwner(own, place.at(basename(path)));
   } catch (error) {
     throw cannotBind(spec, error);
   }
@@ -41,7 +42,7 @@ export function claim(target: Target, { privatePath }: Source): void {
 /** Where nothing stands: never in place of a listener that another process binds there meanwhile. False: something stands there now. */
 export function restore({ spec, place, path }: Target, { privatePath }: Source): boolean {
   try {
-    linkSync(place.at(basename(privatePath)), place.at(basename(path)));
+    linkAsOwner(place.at(basename(privatePath)), place.at(basename(path)));
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
@@ -53,35 +54,21 @@ export function restore({ spec, place, path }: Target, { privatePath }: Source):
 export function replace(target: Target, { generation, privatePath }: Source): void {
   const { spec, place, path } = target;
   const own = place.at(basename(privatePath));
-  furnish(target, own);
   try {
+    if (target.isServers) furnish(target, own);
     withNewName(path, generation, (name) => {
       const link = place.at(`${name}~`);
-      linkSync(own, link);
-      renameSync(link, place.at(basename(path)));
+      linkAsOwner(own, link);
+      try {
+        renameSync(link, place.at(basename(path)));
+      } catch (error) {
+        removeStale(link);
+        throw error;
+      }
     });
   } catch (error) {
     throw cannotBind(spec, error);
   }
-}
-
-/** A server that binds by itself knows nothing of our options: what becomes public has them before it does. */
-function furnish({ spec, options, isServers }: Target, own: string): void {
-  const { mode, owner, users = [] } = options;
-  if (!isServers || (mode === undefined && !owner)) return;
-  withInode(own, ({ stat, self }) => {
-    if (
-      !stat.isSocket() ||
-      (users.length > 0 && ![process.geteuid?.(), owner?.uid, ...users].includes(stat.uid))
-    )
-      throw new HupwatchError(
-        "bind.replaced",
-        `cannot give '${spec.text}' its mode and owner: what user ${stat.uid} has put there is not the server's socket`,
-        { hint: "choose a directory that other users cannot write to" },
-      );
-    if (mode !== undefined) chmodSync(self, mode);
-    if (owner) chownSync(self, owner.uid, owner.gid);
-  });
 }
 
 function lock(place: Place): Disposable {
@@ -92,11 +79,23 @@ function lock(place: Place): Disposable {
   return { [Symbol.dispose]: () => closeSync(fd) };
 }
 
+/** What stood in the way, and the way out of that. */
+const WAYS_OUT: Record<string, string> = {
+  EBUSY: MOUNTED.hint,
+  EPERM:
+    "run hupwatch as the owner of the directory and of the socket, or let root keep CAP_CHOWN or CAP_FOWNER (fs.protected_hardlinks, sticky directories)",
+  EACCES: "let hupwatch's user write to the directory",
+  EROFS: "mount the file system writable",
+  ENOSPC: "free space or inodes of the file system",
+  EDQUOT: "free space or inodes of the user's quota",
+};
+
 export function cannotBind(spec: SocketSpec, cause: unknown): HupwatchError {
   if (cause instanceof HupwatchError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const { errno, code = errno } = cause as { errno?: unknown; code?: unknown };
+  const why = code === "EBUSY" ? MOUNTED.why : systemReason(cause);
   return new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${why}`, {
-    hint: "check the directory's owner, mode and free space",
+    hint: WAYS_OUT[String(code)] ?? "check the directory's owner, mode and free space",
     cause,
   });
 }

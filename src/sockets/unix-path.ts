@@ -7,8 +7,6 @@ import {
   chmodSync,
   chownSync,
   constants,
-  fchmodSync,
-  fstatSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -18,13 +16,12 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
-import { bind, SystemError } from "../os/libc.ts";
-import { Place, withInode } from "../os/place.ts";
-import { boundInode } from "../os/sockdiag.ts";
+import { Place } from "../os/place.ts";
 import type { SocketOptions } from "./held.ts";
 import { occupantOf } from "./occupant.ts";
+import { isMountPoint } from "./other-names.ts";
 import { Probe } from "./probe.ts";
-import { encode, MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
+import { MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 
 /**
@@ -135,78 +132,6 @@ export function removeNames(address: string, privatePath: string): void {
 /** As `format` writes it. */
 const UNIX = "unix:";
 
-/** By its own path where that fits into sun_path: it is what ss(8) shows, and what its connections are known by. */
-const inReach = (place: Place, name: string): string => {
-  const path = join(place.path, name);
-  return Buffer.byteLength(path) <= MAX_UNIX_PATH_BYTES ? path : place.at(name);
-};
-
-/**
- * bind(2), with its mode and its owner, none of which goes through a name that another process could have replaced meanwhile. Throws
- * SystemError, and HupwatchError where the owner cannot be set.
- */
-export function bindBeside(
-  fd: number,
-  place: Place,
-  name: string,
-  { mode, owner }: Pick<SocketOptions, "mode" | "owner">,
-): void {
-  const address = encode({ family: "unix", path: inReach(place, name) });
-  if (mode === undefined) bind(fd, address);
-  else bindWithMode(fd, address, mode);
-  // Where the way there was bent in that very moment it lies elsewhere, and is of no use.
-  const stat = statOrUndefined(place.at(name));
-  if (!stat?.isSocket()) throw new SystemError("bind", "ENOENT");
-  try {
-    if (owner) giveAway(fd, place, name, owner);
-  } catch (error) {
-    unlinkIfOurs(place.at(name), stat.ino);
-    throw error;
-  }
-}
-
-/** What bind(2) makes has the mode of the socket itself, less the umask. */
-function bindWithMode(fd: number, address: Uint8Array, mode: number): void {
-  const umask = process.umask(0);
-  try {
-    fchmodSync(fd, mode);
-    bind(fd, address);
-  } finally {
-    process.umask(umask);
-  }
-}
-
-/** By the inode that the kernel has bound, where it says which that is; else by what another user's file could not be. */
-function giveAway(
-  fd: number,
-  place: Place,
-  name: string,
-  { uid, gid }: NonNullable<SocketOptions["owner"]>,
-): void {
-  try {
-    withInode(place.at(name), ({ stat, self }) => {
-      const bound = boundInode(fstatSync(fd).ino);
-      const isOurs = stat.isSocket() && stat.uid === process.geteuid?.() && stat.nlink === 1;
-      if (!isOurs || (bound !== undefined && bound !== stat.ino % 2 ** 32))
-        throw new HupwatchError(
-          "bind.replaced",
-          `${name} in ${place.path} was replaced by another process while it was made`,
-          {
-            hint: "choose a directory that other users cannot write to",
-          },
-        );
-      chownSync(self, uid, gid);
-    });
-  } catch (cause) {
-    if (cause instanceof HupwatchError) throw cause;
-    const { code = "?" } = cause as NodeJS.ErrnoException;
-    throw new HupwatchError("bind.owner", `cannot change the owner of the socket in ${place.path}: ${code}`, {
-      hint: "only root (CAP_CHOWN) may give a socket away; --socket-owner :GROUP may name a group of one's own",
-      cause,
-    });
-  }
-}
-
 export const connectBeside = (place: Place, name: string) => Probe.unix(place.at(name));
 
 /** Open as long as something is done in it. Throws HupwatchError where a socket cannot be put there. */
@@ -242,8 +167,8 @@ export function makeDirectory(path: string, { uid, gid, mode }: Stats): void {
   using made = parent.enter(basename(path));
   const is = made.stat();
   if (is.uid !== process.geteuid?.()) throw new Error(`${path} was replaced while it was made`);
-  if (is.uid !== uid || is.gid !== gid) chownSync(made.at("."), uid, gid);
   chmodSync(made.at("."), mode & 0o7777);
+  if (is.uid !== uid || is.gid !== gid) chownSync(made.at("."), uid, gid);
 }
 
 function unwritable(code: string | undefined, directory: string): [why: string | undefined, hint: string] {
@@ -260,6 +185,12 @@ export function requirePlace(spec: SocketSpec, path: string, { users }: SocketOp
   using place = openDirectory(spec, dirname(path), users);
   rejectOccupied(spec, place, path);
 }
+
+/** rename(2) and unlink(2) refuse it with EBUSY. */
+export const MOUNTED = {
+  why: "something is mounted on it",
+  hint: "unmount it ('findmnt' shows it); mount the directory of a socket, never its file",
+};
 
 /** What keeps a path from being ours. */
 export interface Obstacle {
@@ -290,6 +221,8 @@ export function obstacleAt(spec: SocketSpec, place: Place, path: string): Obstac
     return { pid: undefined, error };
   }
   const occupant = occupantOf(at);
+  if (!occupant && isMountPoint(path))
+    return { pid: undefined, error: inUse("bind.mounted", MOUNTED.why, MOUNTED.hint) };
   if (!occupant) return undefined;
   const { pid, wayOut } = occupant;
   const subject = pid === undefined ? "a process" : `process ${pid}`;

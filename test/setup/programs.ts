@@ -47,6 +47,11 @@ const PROGRAMS: Program[] = [
   { name: "strace", package: "strace", works: () => succeeds(["strace", "-V"]) },
   { name: "tini", package: "tini", works: () => succeeds(["tini", "--version"]) },
   { name: "chpst", package: "runit", works: () => succeeds(["chpst", "true"]) },
+  {
+    name: "systemd-tmpfiles",
+    package: "systemd",
+    works: () => succeeds(["systemd-tmpfiles", "--version"]),
+  },
   { name: "supervisord", package: "supervisor", works: () => succeeds(["supervisord", "--version"]) },
 ];
 

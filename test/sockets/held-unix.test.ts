@@ -148,6 +148,8 @@ describe("whatever others do to the path", () => {
       unlinkSync(held.path);
       await until(() => restored.length === times, { what: "the path to be put back" });
       expect(await versionAt({ unix: held.path })).toBe("1");
+      // Found by its third name: a link that was about to be renamed stayed.
+      expect(readdirSync(dir.path).filter((name) => name.endsWith("~"))).toEqual([]);
     }
   });
 
