@@ -124,7 +124,7 @@ function peerOf(socket: Client): number | undefined {
 }
 
 function openPrivately(path: string): number {
-  const fd = openSocket("unix", true);
+  const fd = openSocket("unix", "nonblocking");
   try {
     bindAlone(fd, path);
     listen(fd, BACKLOG);

@@ -56,7 +56,7 @@ const sharesOurWorld = (caller: Caller): boolean =>
 
 function learnPort(address: InetAddress, options: readonly RecordedOption[], caller: Caller): Given {
   if (address.port < firstFreePort() && !caller.isCapable(CAP_NET_BIND_SERVICE)) throw refused("EACCES");
-  const fd = socket(address.family, false);
+  const fd = socket(address.family);
   try {
     setFlag(fd, "reuseaddr");
     setNoDelay(fd);
@@ -92,7 +92,7 @@ function learnPath(written: string, caller: Caller, learning: Learning): Given |
   const path = join(directory, basename(written));
   const privatePath = privateName(path, learning.generation);
   return caller.withItsRights(() => {
-    const fd = socket("unix", false);
+    const fd = socket("unix");
     try {
       bind(fd, encode({ family: "unix", path: privatePath }));
       try {

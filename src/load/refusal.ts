@@ -33,7 +33,7 @@ export class RefusalOracle {
   look(): string | undefined {
     let fd: number | undefined;
     try {
-      fd = socket(this.#unix ? "unix" : "inet", true);
+      fd = socket(this.#unix ? "unix" : "inet", "nonblocking");
       if (this.#unix) connect(fd, this.#unix);
       return undefined;
     } catch (error) {

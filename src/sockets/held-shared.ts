@@ -107,7 +107,7 @@ export class HeldShared implements HeldSocket {
 
 /** The descriptor; without a `then` it does not listen. Throws HupwatchError. */
 export function bindAbstract(spec: SocketSpec, name: string, then: (fd: number) => void = () => {}): number {
-  const fd = socket("unix", false);
+  const fd = socket("unix");
   try {
     bind(fd, encode({ family: "abstract", name }));
     then(fd);

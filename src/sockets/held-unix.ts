@@ -107,7 +107,7 @@ export class HeldUnix implements HeldSocket {
     using place = this.#open();
     if (this.boundBy === "server")
       return this.#listener(place, -1, basename(privateName(this.path, generation)), generation);
-    const fd = socket("unix", false);
+    const fd = socket("unix");
     let bound: string | undefined;
     try {
       withNewName(this.path, generation, (name) => {

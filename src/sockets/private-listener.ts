@@ -13,7 +13,7 @@ const BACKLOG = 16;
 
 /** Throws SystemError. */
 export function privateListener(path: string): Listener {
-  const fd = socket("unix", false);
+  const fd = socket("unix");
   try {
     bindAlone(fd, path);
     listen(fd, BACKLOG);

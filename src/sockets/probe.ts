@@ -34,14 +34,14 @@ export class Probe implements Disposable {
 
   /** Throws SystemError, e.g. EAGAIN for a full Unix backlog. */
   static unix(path: string, release = () => {}): Probe {
-    const fd = socket("unix", true);
+    const fd = socket("unix", "nonblocking");
     return Probe.#guard(fd, release, () => {
       connect(fd, encode({ family: "unix", path }));
     });
   }
 
   static abstract(name: string): Probe {
-    const fd = socket("unix", true);
+    const fd = socket("unix", "nonblocking");
     return Probe.#guard(
       fd,
       () => {},
@@ -55,7 +55,7 @@ export class Probe implements Disposable {
    * by the kernel's choice of ephemeral ports (inet_hash_connect), so no stranger can have it meanwhile.
    */
   static tcp(target: InetAddress, claim?: (source: InetAddress) => () => void): Probe {
-    const fd = socket(target.family, true);
+    const fd = socket(target.family, "nonblocking");
     let release = () => {};
     const probe = Probe.#guard(
       fd,

@@ -57,7 +57,7 @@ export function hasSelectors(): boolean {
 }
 
 function probe(): boolean {
-  const fd = socket("inet", false);
+  const fd = socket("inet");
   try {
     setFlag(fd, "reuseport");
     attachReuseportSelector(fd, allTo(0));

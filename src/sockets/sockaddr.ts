@@ -1,4 +1,5 @@
 /** struct sockaddr_un, sockaddr_in and sockaddr_in6 as bytes, both ways. Pure. unix(7), ip(7), ipv6(7). */
+import { unixAddress } from "../os/unix-address.ts";
 import { isIPv6 } from "./ip.ts";
 
 const AF_UNIX = 1;
@@ -20,9 +21,9 @@ export type InetAddress = Extract<SocketAddress, { port: number }>;
 export function encode(address: SocketAddress): Uint8Array {
   switch (address.family) {
     case "unix":
-      return unixBytes(`${address.path}\0`);
+      return unixAddress(address.path);
     case "abstract":
-      return unixBytes(`\0${address.name}`);
+      return unixAddress(`\0${address.name}`);
     case "inet":
       return inetBytes(address.host, address.port);
     case "inet6":
@@ -97,14 +98,6 @@ export function reachable(address: InetAddress): InetAddress {
   if (address.host === "0.0.0.0") return { ...address, host: "127.0.0.1" };
   if (address.host === "::") return { ...address, host: "::1" };
   return address;
-}
-
-function unixBytes(sunPath: string): Uint8Array {
-  const path = new TextEncoder().encode(sunPath);
-  const bytes = new Uint8Array(2 + path.length);
-  bytes[0] = AF_UNIX;
-  bytes.set(path, 2);
-  return bytes;
 }
 
 function inetBytes(host: string, port: number): Uint8Array {

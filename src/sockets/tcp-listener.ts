@@ -50,7 +50,7 @@ function bound(
   ipv6Only: boolean | undefined,
   act: (fd: number) => void,
 ): number {
-  const fd = socket(address.family, false);
+  const fd = socket(address.family);
   try {
     setFlag(fd, "reuseaddr");
     // A server that takes a descriptor may not know that it is TCP and leave Nagle's delay on: uvicorn --fd answers a kept

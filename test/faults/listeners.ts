@@ -30,7 +30,7 @@ export class Scene implements Disposable {
 
   /** A listener that nobody accepts from. Returns its descriptor; the kernel queues `backlog` + 1 connections. */
   listener(address: SocketAddress, backlog: number): number {
-    const fd = socket(address.family === "inet" ? "inet" : "unix", true);
+    const fd = socket(address.family === "inet" ? "inet" : "unix", "nonblocking");
     bind(fd, encode(address));
     listen(fd, backlog);
     return fd;
@@ -77,7 +77,7 @@ export const LISTENER_FAULTS: Record<string, ListenerFault> = {
     ...{ class: "connect-refused", phase: "connect", errno: "ECONNREFUSED" },
     arrange(scene) {
       const path = join(scene.folder, "bound.sock");
-      const fd = socket("unix", true);
+      const fd = socket("unix", "nonblocking");
       bind(fd, encode({ family: "unix", path }));
       scene.after(() => close(fd));
       return { target: `unix:${path}` };
@@ -96,7 +96,7 @@ export const LISTENER_FAULTS: Record<string, ListenerFault> = {
       const path = join(scene.folder, "full.sock");
       const address = { family: "unix", path } as const;
       const fd = scene.listener(address, 0);
-      const waiting = socket("unix", true);
+      const waiting = socket("unix", "nonblocking");
       connect(waiting, encode(address));
       scene.after(() => close(fd));
       scene.after(() => close(waiting));
@@ -142,7 +142,7 @@ export const LISTENER_FAULTS: Record<string, ListenerFault> = {
       const address = encode({ family: "inet", host: "127.0.0.1", port });
       scene.after(() => close(fd));
       for (let i = 0; i < 2; i++) {
-        const waiting = socket("inet", true);
+        const waiting = socket("inet", "nonblocking");
         connect(waiting, address);
         scene.after(() => close(waiting));
       }

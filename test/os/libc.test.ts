@@ -9,8 +9,8 @@ const LOOPBACK = encode({ family: "inet", host: "127.0.0.1", port: 0 });
 /** Never open: no process has so many. */
 const CLOSED = 999_999;
 
-function withSocket<T>(family: libc.Family, nonblocking: boolean, use: (fd: number) => T): T {
-  const fd = libc.socket(family, nonblocking);
+function withSocket<T>(family: libc.Family, mode: "nonblocking" | undefined, use: (fd: number) => T): T {
+  const fd = libc.socket(family, mode);
   try {
     return use(fd);
   } finally {
@@ -31,7 +31,7 @@ describe("errors name the call and the errno", () => {
     [
       "bind",
       () =>
-        withSocket("inet", false, (fd) =>
+        withSocket("inet", undefined, (fd) =>
           libc.bind(fd, encode({ family: "inet", host: "203.0.113.1", port: 1 })),
         ),
       "bind",
@@ -39,13 +39,16 @@ describe("errors name the call and the errno", () => {
     ],
     [
       "connect",
-      () => withSocket("unix", true, (fd) => libc.connect(fd, encode({ family: "unix", path: "/no/such" }))),
+      () =>
+        withSocket("unix", "nonblocking", (fd) =>
+          libc.connect(fd, encode({ family: "unix", path: "/no/such" })),
+        ),
       "connect",
       "ENOENT",
     ],
     [
       "attachReuseportSelector",
-      () => withSocket("inet", false, (fd) => libc.attachReuseportSelector(fd, [[0xffff, 0, 0, 0]])),
+      () => withSocket("inet", undefined, (fd) => libc.attachReuseportSelector(fd, [[0xffff, 0, 0, 0]])),
       "setsockopt(SO_ATTACH_REUSEPORT_CBPF)",
       "EINVAL",
     ],
@@ -64,7 +67,7 @@ describe("errors name the call and the errno", () => {
 });
 
 test("a listener listens, others do not", () => {
-  withSocket("inet", false, (fd) => {
+  withSocket("inet", undefined, (fd) => {
     expect(libc.isListening(fd)).toBe(false);
     libc.bind(fd, LOOPBACK);
     libc.listen(fd, 8);
@@ -95,7 +98,7 @@ test("a whole exchange without waiting: connect, accept queue, send, receive, en
 });
 
 async function withSocketAsync(family: libc.Family, use: (fd: number) => Promise<void>): Promise<void> {
-  const fd = libc.socket(family, true);
+  const fd = libc.socket(family, "nonblocking");
   try {
     await use(fd);
   } finally {
@@ -118,13 +121,13 @@ test("a refused TCP connect is told by the socket's pending error", async () => 
 test("a full Unix backlog is EAGAIN and no refusal", () => {
   using dir = tempDir();
   const address = encode({ family: "unix", path: `${dir.path}/s` });
-  withSocket("unix", false, (listener) => {
+  withSocket("unix", undefined, (listener) => {
     libc.bind(listener, address);
     libc.listen(listener, 0);
-    withSocket("unix", true, (first) => {
+    withSocket("unix", "nonblocking", (first) => {
       libc.connect(first, address);
       expect(libc.isReadable(listener)).toBe(true);
-      withSocket("unix", true, (second) => {
+      withSocket("unix", "nonblocking", (second) => {
         expect(() => libc.connect(second, address)).toThrow("EAGAIN");
       });
     });
@@ -132,7 +135,7 @@ test("a full Unix backlog is EAGAIN and no refusal", () => {
 });
 
 test("a duplicate is numbered 10 or higher, so that 3 to 9 stay free for handing over", () => {
-  withSocket("inet", false, (fd) => {
+  withSocket("inet", undefined, (fd) => {
     const copy = libc.dup(fd);
     expect(copy).toBeGreaterThanOrEqual(10);
     expect(readlinkSync(`/proc/self/fd/${copy}`)).toBe(readlinkSync(`/proc/self/fd/${fd}`));
@@ -151,7 +154,7 @@ test("a lock is had once", () => {
 });
 
 test("pidfd_getfd: a listener is taken out of another process and is the very same socket", () => {
-  withSocket("inet", false, (fd) => {
+  withSocket("inet", undefined, (fd) => {
     const pidfd = libc.pidfdOpen(process.pid);
     const taken = libc.pidfdGetfd(pidfd, fd);
     expect(taken).not.toBe(fd);

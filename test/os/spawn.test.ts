@@ -88,8 +88,8 @@ describe.each(WAYS)("started %s", (_, way) => {
 
   test("descriptors arrive as 3, 4, ... in their order, and nothing else of ours does", async () => {
     using dir = tempDir();
-    const descriptors = ["inet", "unix"].map((family) => socket(family as "inet", false));
-    const secret = socket("inet", false);
+    const descriptors = ["inet", "unix"].map((family) => socket(family as "inet"));
+    const secret = socket("inet");
     try {
       for (const fd of descriptors.slice(0, 1)) listen(fd, 1);
       const script = "for f in 3 4; do readlink /proc/self/fd/$f; done; ls /proc/$$/fd";

@@ -31,7 +31,7 @@ const TELL =
 // "systemd-socket-activate + hupwatch: p50 44.00 ms", sgl-project/sglang#20421, Kludex/uvicorn#3149: what hupwatch does to its
 // own listeners it does to inherited ones.
 test("an inherited listener has TCP_NODELAY and the accept queue of hupwatch's own, for each generation", async () => {
-  const fd = socket("inet", false);
+  const fd = socket("inet");
   bind(fd, encode({ family: "inet", host: "127.0.0.1", port: 0 }));
   listen(fd, 1);
   const specs = [parseSpec(`fd://${fd}`, "/")];

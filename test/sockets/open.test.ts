@@ -105,7 +105,7 @@ describe("shared", () => {
   });
 
   test("inherited: its address belongs to the starter", async () => {
-    const fd = socket("inet", false);
+    const fd = socket("inet");
     listen(fd, 8);
     using held = await hold([`fd://${fd}`]);
     const only = held.all[0] as HeldSocket;
@@ -191,7 +191,7 @@ describe("what cannot be held", () => {
 
   test("a descriptor that is a file, and one that does not listen", async () => {
     const file = openSync("/dev/null", "r");
-    const plain = socket("inet", false);
+    const plain = socket("inet");
     try {
       expect((await failing([`fd://${file}`])).message).toContain("is not a socket");
       expect((await failing([`fd://${plain}`])).message).toContain("does not listen");

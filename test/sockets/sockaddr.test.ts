@@ -69,7 +69,7 @@ test.each<[SocketAddress]>([
   [inet6("::1", 0)],
   [{ family: "abstract", name: "hw-test" }],
 ])("the kernel reads %j as we do", (address) => {
-  const fd = socket(address.family === "abstract" ? "unix" : (address.family as "inet"), false);
+  const fd = socket(address.family === "abstract" ? "unix" : (address.family as "inet"));
   try {
     bind(fd, encode(address));
     const bound = decode(getsockname(fd));
@@ -85,7 +85,7 @@ const linkLocal = Object.values(networkInterfaces())
 
 test.skipIf(!linkLocal)("the kernel's word for a link-local address has its zone", () => {
   const { address, scopeid } = linkLocal as NonNullable<typeof linkLocal>;
-  const fd = socket("inet6", false);
+  const fd = socket("inet6");
   try {
     bind(fd, encode(inet6(`${address}%${scopeid}`, 0)));
     expect(decode(getsockname(fd))).toMatchObject({ host: `${address}%${scopeid}` });

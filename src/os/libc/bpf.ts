@@ -1,0 +1,39 @@
+/** Classic BPF programs, and what the kernel is given them for: the selector of a SO_REUSEPORT group (socket(7)). */
+import { ptr } from "bun:ffi";
+import { check, openLibc } from "./library.ts";
+import { SOL_SOCKET } from "./numbers.ts";
+
+const C = openLibc({
+  setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
+});
+
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+
+/** One classic-BPF instruction: [code, jump if true, jump if false, k] (struct sock_filter). */
+export type BpfInstruction = readonly [code: number, jt: number, jf: number, k: number];
+
+const FPROG_BYTES = 16;
+
+/** struct sock_fprog, with the instructions that it points to behind it: one piece of memory, which lives as long as it is used. */
+export function programOf(program: readonly BpfInstruction[]): DataView {
+  const fprog = new DataView(new ArrayBuffer(FPROG_BYTES + 8 * program.length));
+  fprog.setUint16(0, program.length, true);
+  fprog.setBigUint64(8, BigInt(ptr(fprog) + FPROG_BYTES), true);
+  for (const [i, [code, jt, jf, k]] of program.entries()) {
+    const at = FPROG_BYTES + 8 * i;
+    fprog.setUint16(at, code, true);
+    fprog.setUint8(at + 2, jt);
+    fprog.setUint8(at + 3, jf);
+    fprog.setUint32(at + 4, k >>> 0, true);
+  }
+  return fprog;
+}
+
+/** SO_ATTACH_REUSEPORT_CBPF (Linux 4.6): replaces the selector of the whole group `fd` is in. Unprivileged. */
+export function attachReuseportSelector(fd: number, program: readonly BpfInstruction[]): void {
+  const fprog = programOf(program);
+  check(
+    "setsockopt(SO_ATTACH_REUSEPORT_CBPF)",
+    C.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, ptr(fprog), FPROG_BYTES),
+  );
+}

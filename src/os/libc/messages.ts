@@ -1,0 +1,126 @@
+/** Messages with descriptors beside them: unix(7), SCM_RIGHTS. These calls wait. */
+import { ptr } from "bun:ffi";
+import { close } from "./descriptors.ts";
+import { check, errno, openLibc, SystemError } from "./library.ts";
+import { AF, MSG_NOSIGNAL, SOCK, SOL_SOCKET } from "./numbers.ts";
+
+const C = openLibc({
+  accept4: { args: ["int", "ptr", "ptr", "int"], returns: "int" },
+  recvmsg: { args: ["int", "ptr", "int"], returns: "i64" },
+  sendmsg: { args: ["int", "ptr", "int"], returns: "i64" },
+  setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
+  socket: { args: ["int", "int", "int"], returns: "int" },
+  socketpair: { args: ["int", "int", "int", "ptr"], returns: "int" },
+  write: { args: ["int", "ptr", "u64"], returns: "i64" },
+});
+
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const MSG_CTRUNC = 8;
+const SCM_RIGHTS = 1;
+
+/** SCM_MAX_FD of the kernel. */
+export const MAX_DESCRIPTORS = 253;
+
+/** Two connected sockets, close-on-exec; `packets` keep the boundaries of what is sent. */
+export function socketPair(kind: "stream" | "packets"): [number, number] {
+  const fds = new Int32Array(2);
+  const type = kind === "stream" ? SOCK.stream : SOCK.packets;
+  check("socketpair", C.socketpair(AF.unix, type | SOCK.cloexec, 0, ptr(fds)));
+  return [fds[0] as number, fds[1] as number];
+}
+
+/** An unconnected socket that keeps the boundaries of what is sent; close-on-exec. */
+export const packetSocket = (): number => check("socket", C.socket(AF.unix, SOCK.packets | SOCK.cloexec, 0));
+
+/** accept4(2), close-on-exec. Throws SystemError. */
+export const accept = (fd: number): number => check("accept4", C.accept4(fd, null, null, SOCK.cloexec));
+
+/** SO_SNDBUF, as far as the kernel lets it: what one packet can carry (socket(7)). */
+export function setSendBuffer(fd: number, bytes: number): void {
+  const value = new Int32Array([bytes]);
+  C.setsockopt(fd, SOL_SOCKET, 7, ptr(value), 4);
+  C.setsockopt(fd, SOL_SOCKET, 32, ptr(value), 4); // SO_SNDBUFFORCE: for root
+}
+
+interface Message {
+  header: Uint8Array;
+  /** Everything the header points to. */
+  kept: Uint8Array[];
+  control: Uint8Array;
+}
+
+function message(bytes: Uint8Array, controlBytes: number): Message {
+  // With a buffer of its own from the start: the runtime moves a small array when `.buffer` is asked of it.
+  const control = new Uint8Array(new ArrayBuffer(controlBytes));
+  const vector = new DataView(new ArrayBuffer(16));
+  vector.setBigUint64(0, BigInt(ptr(bytes)), true);
+  vector.setBigUint64(8, BigInt(bytes.length), true);
+  const header = new DataView(new ArrayBuffer(56));
+  header.setBigUint64(16, BigInt(ptr(vector)), true);
+  header.setBigUint64(24, 1n, true);
+  if (controlBytes > 0) {
+    header.setBigUint64(32, BigInt(ptr(control)), true);
+    header.setBigUint64(40, BigInt(controlBytes), true);
+  }
+  return { header: new Uint8Array(header.buffer), kept: [bytes, new Uint8Array(vector.buffer)], control };
+}
+
+/** One message with descriptors beside it. Waits where the peer's buffer is full. Throws SystemError. */
+export function sendWithDescriptors(socket: number, bytes: Uint8Array, fds: readonly number[] = []): void {
+  if (fds.length > MAX_DESCRIPTORS) throw new SystemError("sendmsg", "EINVAL");
+  const length = 16 + 4 * fds.length;
+  const sent = message(bytes, fds.length === 0 ? 0 : Math.ceil(length / 8) * 8);
+  if (fds.length > 0) {
+    const view = new DataView(sent.control.buffer);
+    view.setBigUint64(0, BigInt(length), true);
+    view.setInt32(8, SOL_SOCKET, true);
+    view.setInt32(12, SCM_RIGHTS, true);
+    for (const [i, fd] of fds.entries()) view.setInt32(16 + 4 * i, fd, true);
+  }
+  for (;;) {
+    if (C.sendmsg(socket, ptr(sent.header), MSG_NOSIGNAL) >= 0) return;
+    const name = errno();
+    if (name !== "EINTR") throw new SystemError("sendmsg", name);
+  }
+}
+
+export interface Received {
+  /** Empty where the peer has closed. */
+  bytes: Uint8Array;
+  /** Ours to close; close-on-exec. */
+  fds: number[];
+}
+
+/** Waits for one message of at most `maxBytes`. Throws SystemError; EMSGSIZE where descriptors were lost. */
+export function receiveWithDescriptors(socket: number, maxBytes: number): Received {
+  const buffer = new Uint8Array(maxBytes);
+  const got = message(buffer, 16 + 4 * MAX_DESCRIPTORS + 4);
+  let n: number;
+  do n = Number(C.recvmsg(socket, ptr(got.header), MSG_CMSG_CLOEXEC));
+  while (n < 0 && errno() === "EINTR");
+  check("recvmsg", n);
+  const header = new DataView(got.header.buffer);
+  const control = new DataView(got.control.buffer, 0, Number(header.getBigUint64(40, true)));
+  const fds: number[] = [];
+  for (let at = 0; at + 16 <= control.byteLength; ) {
+    const length = Number(control.getBigUint64(at, true));
+    if (length < 16) break;
+    if (control.getInt32(at + 8, true) === SOL_SOCKET && control.getInt32(at + 12, true) === SCM_RIGHTS)
+      for (let i = at + 16; i + 4 <= at + length; i += 4) fds.push(control.getInt32(i, true));
+    at += Math.ceil(length / 8) * 8;
+  }
+  if ((header.getInt32(48, true) & MSG_CTRUNC) !== 0) {
+    for (const fd of fds) close(fd);
+    throw new SystemError("recvmsg", "EMSGSIZE");
+  }
+  return { bytes: buffer.subarray(0, n), fds };
+}
+
+/** write(2) that waits: all of it. Throws SystemError. */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let rest = bytes; rest.length > 0; ) {
+    const n = Number(C.write(fd, ptr(rest), rest.length as never));
+    if (n < 0 && errno() !== "EINTR") throw new SystemError("write", errno());
+    if (n > 0) rest = rest.subarray(n);
+  }
+}
