@@ -7,6 +7,7 @@ import { parse } from "../../src/cli/parse.ts";
 import verify from "../../src/cli/verify.ts";
 import { allProcesses, environmentOf } from "../../src/os/procfs.ts";
 import type { VerifyReport } from "../../src/verify/report.ts";
+import { show } from "./picture.ts";
 import { chromium, TINY, wellFormed } from "./tools.ts";
 
 const LAUNCHER = join(import.meta.dir, "../../src/launcher.sh");
@@ -86,38 +87,16 @@ describe("the page", () => {
     expect(html).toContain("default-src 'none'");
   });
 
-  // Named, so that a run without it tells what was not looked at.
+  // Named, so that a run without it tells what was not looked at. What its charts show is in page.test.ts.
   test.skipIf(chromium === undefined)(
     "draws its charts in Chromium (needs Debian's package chromium)",
     async () => {
-      const profile = mkdtempSync(join(tmpdir(), "hv-chromium-"));
-      const flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--no-first-run",
-      ];
-      const browser = Bun.spawn(
-        [
-          chromium ?? "",
-          ...[
-            ...flags,
-            "--enable-logging=stderr",
-            `--user-data-dir=${profile}`,
-            "--virtual-time-budget=2000",
-          ],
-          ...["--dump-dom", `file://${folder}/a.html`],
-        ],
-        { stdout: "pipe", stderr: "pipe", timeout: 30_000 },
-      );
-      const [dom, log] = await Promise.all([browser.stdout.text(), browser.stderr.text()]);
-      rmSync(profile, { recursive: true, force: true });
-      expect(log.split("\n").filter((line) => line.includes("CONSOLE"))).toEqual([]);
+      const { dom, complaints } = await show(join(folder, "a.html"), 1200, 900);
+      expect(complaints).toEqual([]);
       expect(dom.match(/<canvas/g)?.length).toBe(4);
       expect(dom).toContain("0 of ");
     },
-    40_000,
+    60_000,
   );
 });
 

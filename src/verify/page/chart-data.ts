@@ -16,7 +16,7 @@ export interface ChartData {
   /** Slowest good answer in each cell, in milliseconds; null: no answer. */
   slowest: { mode: string; ms: (number | null)[] }[];
   swaps: { from: number; flip: number | null; to: number; outcome: string; kind: string; label: string }[];
-  /** Dropped requests by when they ended, alike ones within a cell as one. */
+  /** Dropped requests by when they ended, alike ones within a cell as one, where the first of them was. */
   marks: { x: number; class: string; mode: string; count: number }[];
   samples: { x: number[]; rssMb: number[]; treeRssMb: number[]; descriptors: number[]; processes: number[] };
 }
@@ -80,7 +80,7 @@ function marksOf(report: VerifyReport, cellMs: number): ChartData["marks"] {
       const known = marks.get(key);
       if (known) known.count++;
       else if (marks.size < MARKS_MAX)
-        marks.set(key, { x: round((cell * cellMs) / 1000), class: name, mode, count: 1 });
+        marks.set(key, { x: round((failure.endedMs + offsetMs) / 1000), class: name, mode, count: 1 });
     }
   return [...marks.values()].sort((a, b) => a.x - b.x);
 }

@@ -83,7 +83,9 @@
   }
 
   const hint = (mark) => `${mark.count} x ${mark.class} (${mark.mode})`;
-  const failedAt = (x) => data.marks.filter((mark) => Math.abs(mark.x - x) < 0.051).map(hint);
+  // A cell's time is its beginning, a mark's its own.
+  const cell = data.x[1] - data.x[0];
+  const failedAt = (x) => data.marks.filter((mark) => mark.x >= x && mark.x < x + 2 * cell).map(hint);
 
   function add(id, height, series, columns, options) {
     const place = document.getElementById(id);
@@ -123,7 +125,7 @@
       line("answers/s", "--ok-line", 0, "", { fill: () => `${colour("--ok-line")}22` }),
       line("failed", "--bad", 0, "", {
         fill: () => colour("--bad"),
-        paths: uPlot.paths.bars({ size: [1, 8, 2] }),
+        paths: uPlot.paths.bars({ size: [1, 8, 2], align: 1 }),
         scale: "n",
         value: (u, v, _, i) => (v ? failedAt(u.data[0][i]).join(", ") || String(v) : "0"),
       }),
