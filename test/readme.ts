@@ -12,6 +12,8 @@ export const README = `${TOP}/README.md`;
 export const COMMAND_LINE = `${TOP}/src/cli/README.md`;
 /** The table of the adapters, and those that test/servers-table.ts measures. */
 export const SERVERS_README = `${TOP}/src/servers/README.md`;
+/** The table that `bun run bench:rivals` measures. */
+export const VERIFY_README = `${TOP}/src/verify/README.md`;
 
 function optionTable(options: OptionTable): string {
   const rows = Object.entries(options).map(([name, o]) => {

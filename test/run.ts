@@ -7,6 +7,7 @@
  * `--fast` leaves out test/e2e and the grid, and so needs nothing but Bun and python3.
  */
 
+import { installFirst } from "./bench/rivals/installed.ts";
 import { buildServers } from "./setup/build-servers.ts";
 import { installServers } from "./setup/install-servers.ts";
 import { ROOT } from "./setup/places.ts";
@@ -26,6 +27,7 @@ try {
     const virtualenv = makeVirtualenv();
     virtualenv.catch(() => {});
     installServers();
+    installFirst();
     await Promise.all([virtualenv, buildServers({ forTable: false })]);
   }
 } catch (error) {

@@ -1,0 +1,80 @@
+/**
+ * Every way to reload that we know, in one table, each judged by `hupwatch verify` under the same load on the same machine:
+ *
+ *     bun run bench:rivals [--only REGEX] [--swaps N] [--rounds N] [--rate N] [--go-on] [--print]
+ *
+ * All take turns, several rounds, so that a busy machine is busy for all of them. The whole table is written into
+ * src/verify/README.md. It takes about half an hour. `--go-on` keeps the turns that an unfinished run has made, `--print`
+ * prints and writes what is there without another turn.
+ */
+import { existsSync } from "node:fs";
+import { loadavg } from "node:os";
+import { parseArgs } from "node:util";
+import { VERIFY_README, withPart } from "../readme.ts";
+import { installServers } from "../setup/install-servers.ts";
+import { CACHE } from "../setup/places.ts";
+import { makeVirtualenv } from "../setup/virtualenv.ts";
+import { install } from "./installed.ts";
+import { RIVALS } from "./rivals/contenders.ts";
+import { installAll } from "./rivals/installed.ts";
+import { isHere, type Kept, keyOf, renderRivals, seenIn } from "./rivals/table.ts";
+import { judged } from "./rivals/turn.ts";
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string", default: "" },
+    swaps: { type: "string", default: "5" },
+    rounds: { type: "string", default: "2" },
+    rate: { type: "string", default: "100" },
+    "go-on": { type: "boolean", default: false },
+    print: { type: "boolean", default: false },
+  },
+});
+const pace = { swaps: Number(values.swaps), rate: Number(values.rate) };
+const rounds = Number(values.rounds);
+const KEPT = `${CACHE}/rivals-table.json`;
+const kept: Kept =
+  (values["go-on"] || values.print) && existsSync(KEPT) ? await Bun.file(KEPT).json() : { turns: [] };
+
+await makeVirtualenv();
+installServers();
+installAll();
+const wanted = RIVALS.filter((rival) => new RegExp(values.only, "i").test(keyOf(rival)));
+
+/** What has been started is ended in good order. */
+const ending = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => ending.abort());
+
+if (!values.print) {
+  using hupwatch = await install("package");
+  for (let round = 1; round <= rounds && !ending.signal.aborted; round++)
+    for (const rival of wanted.filter(isHere)) {
+      const key = keyOf(rival);
+      if (kept.turns.some((turn) => turn.key === key && turn.round === round)) continue;
+      const turn = { key, round, busy: loadavg()[0] ?? 0 };
+      try {
+        kept.turns.push({
+          ...turn,
+          seen: seenIn(await judged(rival, pace, hupwatch.launcher, ending.signal)),
+        });
+      } catch (error) {
+        if (ending.signal.aborted) break;
+        kept.turns.push({ ...turn, why: String(error) });
+      }
+      console.error(`${round}/${rounds} ${JSON.stringify(kept.turns.at(-1))}`);
+      await Bun.write(KEPT, JSON.stringify(kept));
+    }
+}
+
+if (ending.signal.aborted) {
+  console.error("broken off: go on with --go-on, or print what there is with --print");
+  process.exit(1);
+}
+
+const table = renderRivals(wanted, kept, pace);
+console.log(table);
+if (values.only === "") {
+  const text = await Bun.file(VERIFY_README).text();
+  await Bun.write(VERIFY_README, withPart(text, "rivals", `\n\n${table}\n\n`));
+}
+process.exit(0);
