@@ -12,6 +12,7 @@ import { bun, deno, node } from "./adapters/javascript.ts";
 import { nginx } from "./adapters/nginx.ts";
 import { phpFpm } from "./adapters/php-fpm.ts";
 import { puma } from "./adapters/puma.ts";
+import { rails } from "./adapters/rails.ts";
 import { unicorn } from "./adapters/unicorn.ts";
 import { uvicorn } from "./adapters/uvicorn.ts";
 import { uwsgi } from "./adapters/uwsgi.ts";
@@ -24,7 +25,7 @@ import { waitress } from "./adapters/waitress.ts";
  */
 export const ADAPTERS: readonly ServerAdapter[] = [
   ...[gunicorn, uwsgi, uvicorn, hypercorn, daphne, granian, waitress, cheroot],
-  ...[puma, unicorn],
+  ...[puma, unicorn, rails],
   ...[nginx, haproxy, caddy, phpFpm],
   ...[node, bun, deno],
   generic,

@@ -27,6 +27,8 @@ interface Row {
   /** Files below the directory; DIR stands for it, PORT for a free port. */
   files: Record<string, string>;
   words: string[];
+  /** Of the program and what runs it, where that is not the program alone. */
+  run?: string[];
   options?: string[];
   /** What a broken release has in it; left out where nothing that is deployed can break it. */
   broken?: Record<string, string>;
@@ -65,6 +67,39 @@ preload_app!
       "tmp/pids/.keep": "",
     },
     words: [],
+    pidfile: "tmp/pids/server.pid",
+    own: ["tmp/pids/server.pid.GEN"],
+  },
+  {
+    // "A server is already running. Check tmp/pids/server.pid": no swap of a Rails could ever succeed.
+    name: "Rails: server.pid, and the same in the config/puma.rb that rails new writes",
+    program: "/usr/bin/rails",
+    files: {
+      "bin/rails": `#!/usr/bin/env ruby
+APP_PATH = File.expand_path("../config/application", __dir__)
+require "rails/commands"
+`,
+      "config.ru": 'require_relative "config/environment"\nrun Rails.application\n',
+      "config/environment.rb": 'require_relative "application"\nRails.application.initialize!\n',
+      "config/application.rb": `require "rails"
+require "action_controller/railtie"
+module Site
+  class Application < Rails::Application
+    config.eager_load = false
+    config.logger = Logger.new(nil)
+  end
+end
+`,
+      "config/routes.rb": `Rails.application.routes.draw do
+  root to: proc { |_| [200, { "content-type" => "text/plain" }, ["ok\\n"]] }
+end
+`,
+      "config/puma.rb": 'pidfile ENV.fetch("PIDFILE") { "tmp/pids/server.pid" }\n',
+      "tmp/pids/.keep": "",
+    },
+    run: ["/usr/bin/ruby", "bin/rails"],
+    words: ["server", "-b", "127.0.0.1", "-p", "PORT", "-e", "production"],
+    options: ["-b", "127.0.0.1:PORT"],
     pidfile: "tmp/pids/server.pid",
     own: ["tmp/pids/server.pid.GEN"],
   },
@@ -164,7 +199,7 @@ http { access_log DIR/access.log; client_body_temp_path DIR/body; server { liste
 
 test.each(ROWS.map((row) => [row.name, row] as const))(
   "%s",
-  async (_, { program, files, words, options = [], broken, pidfile, own = [] }) => {
+  async (_, { program, files, words, run = [program], options = [], broken, pidfile, own = [] }) => {
     if (!existsSync(program)) throw new Error(`${program} is not installed: bun run setup`);
     using dir = tempDir();
     const port = await freePort();
@@ -176,7 +211,7 @@ test.each(ROWS.map((row) => [row.name, row] as const))(
       }
     };
     put(files);
-    const command = [program, ...words.map(placed)];
+    const command = [...run, ...words.map(placed)];
     await using hupwatch = await startHupwatch(
       ["-k", "-w", "0.2", ...options.map(placed), "--", ...command],
       {
@@ -212,5 +247,5 @@ test.each(ROWS.map((row) => [row.name, row] as const))(
     await hupwatch.until(LOG.gone(2));
     await isRight(4);
   },
-  60_000,
+  120_000,
 );

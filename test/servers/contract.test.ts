@@ -202,9 +202,38 @@ test.each(ROWS)("$given", ({ given, env, server, binds, held, words, stop, gets 
   expect(handed(traits, held ?? binds)).toEqual({ words, env: gets });
 });
 
+// "A server is already running. Check tmp/pids/server.pid": no HUP of a Rails could ever succeed.
+test.each([
+  ["rails server", {}, "rails server -P /srv/tmp/pids/server.pid.7"],
+  ["bin/rails s -p 80", {}, "bin/rails s -p 80 -P /srv/tmp/pids/server.pid.7"],
+  ["/app/bin/rails server -P a.pid -b ::", {}, "/app/bin/rails server -b :: -P /app/a.pid.7"],
+  ["rails s", { PIDFILE: "/run/a.pid" }, "rails s -P /run/a.pid.7"],
+  ["ruby bin/rails server", {}, "ruby bin/rails server -P /srv/tmp/pids/server.pid.7"],
+  ["rails s -P tmp/{gen}.pid", {}, "rails s -P tmp/7.pid"],
+  ["rackup --pid=r.pid -p 80", {}, "rackup -p 80 -P /srv/r.pid.7"],
+  ["rackup -p 80", {}, "rackup -p 80"],
+  ["rails console", {}, "rails console"],
+] as const)("each generation of Rails has a pid file of its own: %s", (given, env, words) => {
+  expect(handed(read(given, env), []).words).toBe(words);
+});
+
+// haproxy.cfg(5): words in double quotes have their variables expanded.
+test.each([
+  ["stats socket /run/h.sock mode 660", 'write stats socket "/run/h.sock.'],
+  ["stats socket unix@/run/h.sock", "unix@/run/h.sock.$"],
+  ["stats socket ipv4@127.0.0.1:9999 level admin", "/run/haproxy/stats.$"],
+  [`stats socket "/run/h.sock.$\{HUPWATCH_GENERATION}"`, undefined],
+])("HAProxy's stats socket is named at the start: %s", (line, said) => {
+  using dir = tempDir();
+  writeFileSync(`${dir.path}/h.cfg`, `global\n  ${line}\n`);
+  const notes = read("haproxy -f h.cfg", {}, dir.path).notes.filter((note) => note.includes("stats socket"));
+  if (said === undefined) expect(notes).toEqual([]);
+  else expect(notes).toEqual([expect.stringContaining(said)]);
+});
+
 test("every adapter has a row here, or tests of its own", () => {
   const seen = new Set(ROWS.map(({ server }) => server.toLowerCase().replace(".js", "")));
-  const elsewhere = ["gunicorn", "waitress", "generic"];
+  const elsewhere = ["rails", "gunicorn", "waitress", "generic"];
   expect(ADAPTERS.map(({ name }) => name).filter((n) => !seen.has(n) && !elsewhere.includes(n))).toEqual([]);
 });
 

@@ -11,6 +11,7 @@ import { SERVERS } from "./servers.ts";
  * it builds browsers with is not. */
 const FURTHER: readonly Wanted[] = [
   { program: "npx", packages: ["npm"] },
+  { program: "rails", packages: ["ruby-railties"] },
   { program: "chromium", packages: ["chromium"] },
   { program: "cargo", packages: ["cargo-web gcc libc6-dev", "cargo gcc libc6-dev"] },
 ];

@@ -54,12 +54,14 @@ const configOf = ({ args, directory }: Recognised): string =>
     })
     .join("\n");
 
-/** The newest copy takes its path, and a copy that is rolled back leaves it dead. */
+/** The newest copy takes its path, and a copy that is rolled back leaves it dead; of a port each connection gets any copy. */
 const statsNotes = (text: string): string[] =>
-  [...text.matchAll(/^\s*stats\s+socket\s+(\/\S+)/gm)].map(
-    ([, path = ""]) =>
-      `two copies fight over the stats socket ${path}: write stats socket "${path}.$\{HUPWATCH_GENERATION}"`,
-  );
+  [...text.matchAll(/^\s*stats\s+socket\s+(\S+)/gm)].flatMap(([, address = ""]) => {
+    if (address.includes("HUPWATCH_GENERATION") || /^(fd|sockpair)@/.test(address)) return [];
+    const own = /:\d+$/.test(address) ? "/run/haproxy/stats" : address;
+    const cure = `write stats socket "${own}.$\{HUPWATCH_GENERATION}"`;
+    return [`two copies fight over the stats socket ${address}: ${cure}`];
+  });
 
 const QUIRKS = [
   {

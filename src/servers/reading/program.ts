@@ -28,6 +28,7 @@ export type Change =
   | { kind: "runner"; words: string };
 
 const PYTHON = /^(python|pypy)[0-9.]*$/;
+const RUBY = /^ruby[0-9.]*$/;
 /** These replace themselves by the program (execvp), so that it keeps the pid; how many words go with them and their options. */
 const EXECUTORS = new Map<string, { before: number; valued: RegExp }>(
   Object.entries({
@@ -91,12 +92,15 @@ export function programOf(words: readonly string[]): Program | undefined {
     } else if (name === "bundle" && words[at + 1] === "exec") at += 2;
     else break;
   }
+  const from = at;
+  // Options of its own are not read: what has them stays unknown.
+  if (RUBY.test(basename(words[at] ?? "")) && !words[at + 1]?.startsWith("-")) at += 1;
   const word = words[at];
   if (word === undefined) return undefined;
   const found = PYTHON.test(basename(word))
     ? pythonProgram(words, at)
     : { name: bare(word), argsFrom: at + 1 };
-  return found && { ...found, from: at, changes, ...(runner ? { runner } : {}) };
+  return found && { ...found, from, changes, ...(runner ? { runner } : {}) };
 }
 
 const bare = (word: string) => basename(word).replace(/\.py$/, "");
