@@ -5,7 +5,7 @@ import type { History } from "../events/history.ts";
 import { type RecordedGeneration, type Snapshot, treeQueryOf } from "../generation/record.ts";
 import { listeningOn } from "../os/netstat.ts";
 import { type Process, treeOf } from "../os/procfs.ts";
-import { unixQueue } from "../os/sockdiag.ts";
+import { unixQueue } from "../os/socket-table.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format, hostBytes } from "../sockets/sockaddr.ts";

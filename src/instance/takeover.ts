@@ -12,7 +12,7 @@ import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { close, isReadable, stopListening } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
-import { unixQueue } from "../os/sockdiag.ts";
+import { unixQueue } from "../os/socket-table.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { AdoptedListener } from "../sockets/held.ts";
 import { listeningAt } from "../sockets/listening.ts";

@@ -4,17 +4,7 @@
  * own descriptors.
  */
 import { socketInodesOf } from "./descriptors.ts";
-import { connectionState, isConnected } from "./sockdiag.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  dumpInSlices,
-  ESTABLISHED,
-  SHOW_NAME,
-  tcpQuestion,
-  unixQuestion,
-  unixRowOf,
-} from "./socket-table.ts";
+import { STATE, type TcpSocket, tcpSocket, unixSocket, visitTcp, visitUnix } from "./sockdiag.ts";
 
 /** Where a generation accepts: a bound Unix path, or an address (4 or 16 bytes) and a port. */
 export type Accepting = { path: string } | { hostBytes: Uint8Array; port: number };
@@ -95,21 +85,25 @@ function* connectionsAmong(
   const keep = (connection: Connection) => found.length < REMEMBERED && found.push(connection);
   const paths = new Set(places.flatMap((place) => ("path" in place ? [place.path.replace(/^@/, "\0")] : [])));
   if (paths.size > 0)
-    yield* dumpInSlices(unixQuestion(1 << ESTABLISHED, SHOW_NAME), (message) => {
-      const inode = message.getUint32(4, true);
+    yield* visitUnix(["established"], ["name"], (socket) => {
+      const { inode } = socket;
       // An accepted connection carries the name that its listener was bound to.
-      if (inodes.has(inode) && paths.has(unixRowOf(message).name ?? ""))
-        keep({ inode, isOpen: () => isConnected(inode) });
+      if (inodes.has(inode) && paths.has(socket.name ?? ""))
+        keep({ inode, isOpen: () => unixSocket(inode)?.state === STATE.established });
     });
   const ports = new Set(places.flatMap((place) => ("port" in place ? [place.port] : [])));
   // A dual-stack listener's connections stand in either family.
   for (const port of ports)
-    for (const family of [AF_INET, AF_INET6])
-      yield* dumpInSlices(tcpQuestion(family, port, 1 << ESTABLISHED), (message) => {
-        const inode = message.getUint32(68, true);
+    for (const family of ["inet", "inet6"] as const)
+      yield* visitTcp(family, port, ["established"], (socket) => {
+        const { inode } = socket;
         if (!inodes.has(inode) || found.length >= REMEMBERED) return;
-        const ends = new Uint8Array(message.buffer.slice(message.byteOffset + 4, message.byteOffset + 40));
-        keep({ inode, isOpen: () => connectionState(family, ends, inode) === ESTABLISHED });
+        const { ends } = socket;
+        keep({ inode, isOpen: () => isEstablished(tcpSocket(family, ends), inode) });
       });
   return found;
 }
+
+/** Its ends may belong to another one by now. */
+const isEstablished = (socket: TcpSocket | undefined, inode: number): boolean =>
+  socket?.inode === inode && socket.state === STATE.established;

@@ -1,35 +1,34 @@
-/** What the kernel's sock_diag(7) says of one socket (linux/unix_diag.h, linux/inet_diag.h): never a whole table. */
+/**
+ * The protocol of sock_diag(7), spoken in this one place: what the kernel is asked about sockets, one of them or all of a kind, and
+ * how its answers are read (linux/sock_diag.h, unix_diag.h, inet_diag.h). What others want to know stands in socket-table.ts.
+ */
+import { AF, IPPROTO_TCP } from "./libc/numbers.ts";
 import { close, openSockDiag, recv, SystemError, send } from "./libc.ts";
 
 const SOCK_DIAG_BY_FAMILY = 20;
+const NLMSG_DONE = 3;
 const NLM_F_REQUEST = 1;
-const AF_UNIX = 1;
-const AF_INET = 2;
-const AF_INET6 = 10;
-const IPPROTO_TCP = 6;
-const ESTABLISHED = 1;
+const NLM_F_DUMP = 0x300;
+/** Of TCP; Unix sockets have the same numbers (net/tcp_states.h). */
+export const STATE = { established: 1, listen: 10 } as const;
 const ALL_STATES = 0xffffffff;
 const NO_COOKIE = 0xffffffff;
-/** The bit that asks for it, and the type of the attribute that tells it: { inode, device } and { queue, backlog }. */
-const VFS = { show: 0x02, attribute: 1 } as const;
-const QUEUE = { show: 0x10, attribute: 4 } as const;
-const NETLINK_HEADER = 16;
-const UNIX_DIAG_MESSAGE = 16;
-/** struct unix_diag_msg: family, type, state. */
-const UNIX_DIAG_STATE_AT = NETLINK_HEADER + 2;
+/** What is told of a Unix socket besides its number and state: the bit that asks for it, and the type of its attribute. */
+const ATTRIBUTE = {
+  name: { show: 0x01, type: 0 },
+  /** Inode and device. */
+  file: { show: 0x02, type: 1 },
+  queue: { show: 0x10, type: 4 },
+} as const;
+type Attribute = keyof typeof ATTRIBUTE;
+/** struct nlmsghdr */
+const HEADER_BYTES = 16;
+/** struct unix_diag_msg; no message is shorter. */
+const UNIX_MESSAGE_BYTES = 16;
 /** struct inet_diag_msg: four bytes, struct inet_diag_sockid, then five numbers. */
-const INET_DIAG = { requestBytes: 72, stateAt: 17, rqueueAt: 72, inodeAt: 84, messageBytes: 88 } as const;
-
-/** Connections that wait to be accepted, by the listener's inode; undefined where the kernel does not say. */
-export const unixQueue = (inode: number): number | undefined => askUnix(inode, QUEUE);
-
-/** The inode of the file that it is bound to, its lower 32 bits, by the socket's own; undefined where the kernel does not say. */
-export const boundInode = (inode: number): number | undefined => askUnix(inode, VFS);
-
-function askUnix(inode: number, { show, attribute }: typeof VFS | typeof QUEUE): number | undefined {
-  const answer = ask(unixRequest(inode, show));
-  return answer && firstWord(answer, attribute);
-}
+const INET = { endsAt: 4, endsBytes: 36, waitingAt: 56, inodeAt: 68, messageBytes: 72 } as const;
+const SLICE_BYTES = 64 * 1024;
+const ONE_BYTES = 4096;
 
 export interface Endpoint {
   /** 4 or 16 bytes in network order. */
@@ -37,81 +36,30 @@ export interface Endpoint {
   port: number;
 }
 
-/**
- * The end of a TCP connection on this machine that has `local` as its own address: the bytes that its owner has not read, and
- * whether it has an owner at all, which it gets by accept(2). Undefined where there is no such connection, or the kernel does
- * not say.
- */
-export function tcpEnd(
-  local: Endpoint,
-  remote: Endpoint,
-): { isAccepted: boolean; unread: number } | undefined {
-  const family = local.host.length === 4 ? AF_INET : AF_INET6;
-  const answer = ask(tcpRequest(family, endsOf(local, remote)));
-  if (answer === undefined || answer.byteLength < INET_DIAG.messageBytes) return undefined;
-  return {
-    isAccepted: answer.getUint32(INET_DIAG.inodeAt, true) !== 0,
-    unread: answer.getUint32(INET_DIAG.rqueueAt, true),
-  };
-}
-
-/** The state of the TCP connection whose ends are these (the first 36 bytes of struct inet_diag_sockid), as long as it is this socket. */
-export function connectionState(family: number, ends: Uint8Array, inode: number): number | undefined {
-  const answer = ask(tcpRequest(family, ends));
-  if (answer === undefined || answer.byteLength < INET_DIAG.messageBytes) return undefined;
-  return answer.getUint32(INET_DIAG.inodeAt, true) === inode ? answer.getUint8(INET_DIAG.stateAt) : undefined;
-}
-
-/** The Unix socket with that inode is connected. */
-export const isConnected = (inode: number): boolean =>
-  ask(unixRequest(inode, 0))?.getUint8(UNIX_DIAG_STATE_AT) === ESTABLISHED;
-
-/** One request, one answer; undefined where there is no such socket, without unix_diag, or where a sandbox forbids netlink. */
-function ask(request: Uint8Array): DataView | undefined {
-  try {
-    const fd = openSockDiag();
-    try {
-      send(fd, request);
-      const buffer = new Uint8Array(4096);
-      const length = recv(fd, buffer);
-      if (length === undefined || length < NETLINK_HEADER) return undefined;
-      const answer = new DataView(buffer.buffer, 0, length);
-      // An error message has another type.
-      return answer.getUint16(4, true) === SOCK_DIAG_BY_FAMILY ? answer : undefined;
-    } finally {
-      close(fd);
-    }
-  } catch (error) {
-    if (error instanceof SystemError) return undefined;
-    throw error;
-  }
-}
-
-/** struct nlmsghdr for a request of so many bytes. */
-function requestOf(bytes: number): DataView {
-  const view = new DataView(new ArrayBuffer(bytes));
-  view.setUint32(0, bytes, true);
-  view.setUint16(4, SOCK_DIAG_BY_FAMILY, true);
-  view.setUint16(6, NLM_F_REQUEST, true);
-  return view;
-}
-
-/** struct unix_diag_req. */
-function unixRequest(inode: number, show: number): Uint8Array {
-  const view = requestOf(40);
-  view.setUint8(16, AF_UNIX);
-  view.setUint32(20, ALL_STATES, true);
+/** Undefined where the kernel does not say, or has no such socket. `inode`: its number in /proc. */
+export function unixSocket(inode: number, ...wanted: Attribute[]): UnixSocket | undefined {
+  const view = unixQuestion(0, ALL_STATES, wanted);
   view.setUint32(24, inode, true);
-  view.setUint32(28, show, true);
   // No cookie: the inode alone names the socket.
   view.setUint32(32, NO_COOKIE, true);
   view.setUint32(36, NO_COOKIE, true);
-  return new Uint8Array(view.buffer);
+  const answer = askOne(view);
+  return answer && new UnixSocket(answer);
+}
+
+/** The one end of a connection whose `ends` these are, as `TcpSocket` has them or `endsOf` makes them. */
+export function tcpSocket(family: "inet" | "inet6", ends: Uint8Array): TcpSocket | undefined {
+  const view = tcpQuestion(0, family, ALL_STATES);
+  new Uint8Array(view.buffer).set(ends, 24);
+  view.setUint32(64, NO_COOKIE, true);
+  view.setUint32(68, NO_COOKIE, true);
+  const answer = askOne(view);
+  return answer && answer.byteLength >= INET.messageBytes ? new TcpSocket(answer) : undefined;
 }
 
 /** The first fields of struct inet_diag_sockid: both ports, both addresses. */
-function endsOf(local: Endpoint, remote: Endpoint): Uint8Array {
-  const view = new DataView(new ArrayBuffer(36));
+export function endsOf(local: Endpoint, remote: Endpoint): Uint8Array {
+  const view = new DataView(new ArrayBuffer(INET.endsBytes));
   const bytes = new Uint8Array(view.buffer);
   view.setUint16(0, local.port);
   view.setUint16(2, remote.port);
@@ -120,25 +68,190 @@ function endsOf(local: Endpoint, remote: Endpoint): Uint8Array {
   return bytes;
 }
 
-/** struct inet_diag_req_v2 with both ends. */
-function tcpRequest(family: number, ends: Uint8Array): Uint8Array {
-  const view = requestOf(INET_DIAG.requestBytes);
-  const bytes = new Uint8Array(view.buffer);
-  view.setUint8(16, family);
-  view.setUint8(17, IPPROTO_TCP);
-  view.setUint32(20, ALL_STATES, true);
-  bytes.set(ends, 24);
-  view.setUint32(64, NO_COOKIE, true);
-  view.setUint32(68, NO_COOKIE, true);
-  return bytes;
+/**
+ * Visits each Unix socket that is in one of these states, some hundred at a time, and returns whether these were all: false where the
+ * kernel answers with an error. What is visited is only good until the visit ends.
+ */
+export const visitUnix = (
+  states: readonly State[],
+  wanted: readonly Attribute[],
+  visit: (socket: UnixSocket) => void,
+): Generator<void, boolean> =>
+  exchange(unixQuestion(NLM_F_DUMP, bitsOf(states), wanted), SLICE_BYTES, (message) =>
+    visit(new UnixSocket(message)),
+  );
+
+/** As `visitUnix`, of one family. The kernel itself leaves out what has another local port; 0 means all. */
+export function visitTcp(
+  family: "inet" | "inet6",
+  port: number,
+  states: readonly State[],
+  visit: (socket: TcpSocket) => void,
+): Generator<void, boolean> {
+  const view = tcpQuestion(NLM_F_DUMP, family, bitsOf(states));
+  view.setUint16(24, port); // network order
+  return exchange(view, SLICE_BYTES, (message) => visit(new TcpSocket(message)));
 }
 
-export function firstWord(message: DataView, attribute: number): number | undefined {
-  for (let at = NETLINK_HEADER + UNIX_DIAG_MESSAGE; at + 8 <= message.byteLength; ) {
-    const length = message.getUint16(at, true);
-    if (length < 4) return undefined;
-    if (message.getUint16(at + 2, true) === attribute) return message.getUint32(at + 4, true);
-    at += (length + 3) & ~3;
+type State = keyof typeof STATE;
+const bitsOf = (states: readonly State[]): number =>
+  states.reduce((bits, state) => bits | (1 << STATE[state]), 0);
+
+/** struct unix_diag_msg and its attributes. */
+export class UnixSocket {
+  constructor(private readonly message: DataView) {}
+
+  get inode(): number {
+    return this.message.getUint32(4, true);
   }
-  return undefined;
+
+  get state(): number {
+    return this.message.getUint8(2);
+  }
+
+  /** What it was bound to, which lasts through a rename; an abstract name begins with NUL. Undefined where that was not asked for. */
+  get name(): string | undefined {
+    const value = this.#attribute("name");
+    if (value === undefined) return undefined;
+    const name = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString();
+    // A path's name ends with the NUL of its C string.
+    return name.startsWith("\0") ? name : name.replace(/\0+$/, "");
+  }
+
+  /** The lower 32 bits of the inode of the file that it was bound to, and that file's device as the kernel has it. */
+  get file(): { ino: number; dev: number } | undefined {
+    const value = this.#attribute("file", 8);
+    return value && { ino: value.getUint32(0, true), dev: value.getUint32(4, true) };
+  }
+
+  /** Of a listener: connections that wait to be accepted. Of a connection: bytes that wait to be read. */
+  get queue(): number | undefined {
+    return this.#attribute("queue", 4)?.getUint32(0, true);
+  }
+
+  #attribute(name: Attribute, bytes = 0): DataView | undefined {
+    const { message } = this;
+    for (let at = UNIX_MESSAGE_BYTES; at + 4 <= message.byteLength; ) {
+      const length = message.getUint16(at, true);
+      if (length < 4 || at + length > message.byteLength) return undefined;
+      if (message.getUint16(at + 2, true) === ATTRIBUTE[name].type)
+        return length < 4 + bytes
+          ? undefined
+          : new DataView(message.buffer, message.byteOffset + at + 4, length - 4);
+      at += (length + 3) & ~3;
+    }
+    return undefined;
+  }
+}
+
+/** struct inet_diag_msg. */
+export class TcpSocket {
+  constructor(private readonly message: DataView) {}
+
+  /** 0 for a connection that is not accepted yet. */
+  get inode(): number {
+    return this.message.getUint32(INET.inodeAt, true);
+  }
+
+  get state(): number {
+    return this.message.getUint8(1);
+  }
+
+  get local(): Endpoint {
+    const { message } = this;
+    const host = new Uint8Array(message.buffer.slice(message.byteOffset + 8));
+    return { host: host.subarray(0, message.getUint8(0) === AF.inet ? 4 : 16), port: message.getUint16(4) };
+  }
+
+  /** Both ports and addresses: what names it among all connections. */
+  get ends(): Uint8Array {
+    const at = this.message.byteOffset + INET.endsAt;
+    return new Uint8Array(this.message.buffer.slice(at, at + INET.endsBytes));
+  }
+
+  /** Of a listener: connections that wait to be accepted. Of a connection: bytes that wait to be read. */
+  get waiting(): number {
+    return this.message.getUint32(INET.waitingAt, true);
+  }
+}
+
+/** struct nlmsghdr, and the family that each request begins with. */
+function questionOf(bytes: number, flags: number, family: number): DataView {
+  const view = new DataView(new ArrayBuffer(HEADER_BYTES + bytes));
+  view.setUint32(0, view.byteLength, true);
+  view.setUint16(4, SOCK_DIAG_BY_FAMILY, true);
+  view.setUint16(6, NLM_F_REQUEST | flags, true);
+  view.setUint8(HEADER_BYTES, family);
+  return view;
+}
+
+/** struct unix_diag_req. */
+function unixQuestion(flags: number, states: number, wanted: readonly Attribute[]): DataView {
+  const view = questionOf(24, flags, AF.unix);
+  view.setUint32(20, states, true);
+  view.setUint32(
+    28,
+    wanted.reduce((bits, name) => bits | ATTRIBUTE[name].show, 0),
+    true,
+  );
+  return view;
+}
+
+/** struct inet_diag_req_v2. */
+function tcpQuestion(flags: number, family: "inet" | "inet6", states: number): DataView {
+  const view = questionOf(56, flags, AF[family]);
+  view.setUint8(17, IPPROTO_TCP);
+  view.setUint32(20, states, true);
+  return view;
+}
+
+function askOne(question: DataView): DataView | undefined {
+  let answer: DataView | undefined;
+  const slices = exchange(question, ONE_BYTES, (message) => {
+    answer ??= message;
+  });
+  slices.next();
+  slices.return(true);
+  return answer;
+}
+
+function* exchange(
+  question: DataView,
+  sliceBytes: number,
+  visit: (message: DataView) => void,
+): Generator<void, boolean> {
+  try {
+    const fd = openSockDiag();
+    try {
+      send(fd, new Uint8Array(question.buffer));
+      return yield* readSlices(fd, new Uint8Array(sliceBytes), visit);
+    } finally {
+      close(fd);
+    }
+  } catch (error) {
+    // A kernel without sock_diag, or a sandbox that forbids netlink: then it is not known.
+    if (error instanceof SystemError) return false;
+    throw error;
+  }
+}
+
+function* readSlices(
+  fd: number,
+  buffer: Uint8Array,
+  visit: (message: DataView) => void,
+): Generator<void, boolean> {
+  for (let length = recv(fd, buffer); length; length = recv(fd, buffer)) {
+    const view = new DataView(buffer.buffer, 0, length);
+    for (let at = 0; at + HEADER_BYTES <= length; ) {
+      const size = view.getUint32(at, true);
+      const type = view.getUint16(at + 4, true);
+      if (type === NLMSG_DONE) return true;
+      // An error message has another type.
+      if (type !== SOCK_DIAG_BY_FAMILY || size < HEADER_BYTES + UNIX_MESSAGE_BYTES) return false;
+      visit(new DataView(buffer.buffer, at + HEADER_BYTES, size - HEADER_BYTES));
+      at += (size + 3) & ~3;
+    }
+    yield;
+  }
+  return true;
 }

@@ -17,7 +17,7 @@ import {
   socketError,
   unreadByPeer,
 } from "../os/libc.ts";
-import { type Endpoint, tcpEnd } from "../os/sockdiag.ts";
+import { type Endpoint, tcpEnd } from "../os/socket-table.ts";
 import { decode, encode, hostBytes, type InetAddress } from "./sockaddr.ts";
 
 export class Probe implements Disposable {

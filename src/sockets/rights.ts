@@ -9,7 +9,7 @@ import { HupwatchError } from "../error.ts";
 import { orWithout } from "../os/aid.ts";
 import { bind, SystemError } from "../os/libc.ts";
 import { type Inode, type Place, withInode } from "../os/place.ts";
-import { boundInode } from "../os/sockdiag.ts";
+import { boundInode } from "../os/socket-table.ts";
 import type { SocketOptions } from "./held.ts";
 import { encode, MAX_UNIX_PATH_BYTES } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";

@@ -14,7 +14,7 @@ import { MAX_DELAY_MS } from "../../src/os/clock.ts";
 import { listenersIn } from "../../src/os/netstat.ts";
 import { parseNotification } from "../../src/os/notify-socket.ts";
 import { parseStat } from "../../src/os/procfs.ts";
-import { firstWord } from "../../src/os/sockdiag.ts";
+import { UnixSocket } from "../../src/os/sockdiag.ts";
 import { parseEnvFile } from "../../src/plan/env-file.ts";
 import { parseHook } from "../../src/plan/hook.ts";
 import { readOptions } from "../../src/plan/options.ts";
@@ -254,7 +254,9 @@ const binary: Target[] = [
     once(mutator, show) {
       const bytes = mutator.bytes([DIAG]);
       show(bytes);
-      return firstWord(new DataView(bytes.buffer, 0, bytes.length), 4) !== undefined;
+      if (bytes.length < 32) return false; // shorter ones are not passed on
+      const { name, file, queue } = new UnixSocket(new DataView(bytes.buffer, 16, bytes.length - 16));
+      return [name, file, queue].some((value) => value !== undefined);
     },
   },
   {
