@@ -5,6 +5,8 @@ import { CELLS, isInShortGrid, type Row } from "./matrix.ts";
 
 export interface Options {
   full: boolean;
+  /** A fleet in place of the grid. */
+  fleet: boolean;
   swaps: number;
   /** Cells at a time. */
   jobs: number;
@@ -15,13 +17,15 @@ export interface Options {
   help: boolean;
 }
 
-export const USAGE = `bun run rig [--full] [--swaps N] [--jobs N] [--only TEXT] [--json FILE] [--html FILE]
+export const USAGE = `bun run rig [--full | --fleet] [--swaps N] [--jobs N] [--only TEXT] [--json FILE] [--html FILE]
 
 Builds the images and tries real servers below real supervisors in real containers: load from one container, deploys in
 another. Uses the running Docker engine; as root on Debian or Ubuntu it installs and starts one where there is none.
 
   --full        all supervisors with all servers, and the package by bunx and npx (else: gunicorn as PID 1, below
                 --init and below supervisord)
+  --fleet       in place of all that: HAProxy before eight hosts in network namespaces of this machine, and deploys by
+                Ansible over ssh: good and broken ones, two at once, a host that dies
   --swaps N     deploys in each cell (default 3)
   --jobs N      cells at a time (default 2)
   --only TEXT   only cells whose name, 'supervisor / server', has TEXT in it (repeats)
@@ -37,6 +41,7 @@ export function readOptions(words: string[]): Options {
     args: words,
     options: {
       full: { type: "boolean", default: false },
+      fleet: { type: "boolean", default: false },
       swaps: { type: "string", default: "3" },
       jobs: { type: "string", default: "2" },
       json: { type: "string" },
@@ -47,6 +52,7 @@ export function readOptions(words: string[]): Options {
   });
   return {
     full: values.full,
+    fleet: values.fleet,
     // Growth is told from the first swap to the last.
     swaps: whole("--swaps", values.swaps, 2, 1000),
     jobs: whole("--jobs", values.jobs, 1, 64),

@@ -7,6 +7,8 @@ import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine, NothingToTryWith } from "./engine.ts";
 import { tryExitCodes } from "./exit-codes.ts";
+import { playScenes } from "./fleet/fleet.ts";
+import { LONG } from "./fleet/scenes.ts";
 import { type Cell, type Extra, type Grid, isGreen, renderText } from "./grid.ts";
 import { tryHealth } from "./health.ts";
 import { hostSettings } from "./host-settings.ts";
@@ -17,6 +19,8 @@ import { scenesFor, tryScene } from "./systemd.ts";
 import { tryCells } from "./try-cells.ts";
 
 const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
+/** Enough for batches of more than one. */
+const FLEET_HOSTS = 8;
 /** Only where all is tried. */
 const FURTHER: readonly Target[] = ["nginx", "systemd"];
 const begin = performance.now();
@@ -28,6 +32,7 @@ const say = (line: string) => {
 };
 
 async function main(options: Options): Promise<number> {
+  if (options.fleet) return fleet(options);
   const full = options.full && options.only === undefined;
   await using engine = await findEngine(say).catch(cannot);
   say(engine.how);
@@ -63,6 +68,13 @@ async function main(options: Options): Promise<number> {
   for (const scene of scenes) extras.push(await tryScene(scene, say));
   if (full) extras.push(...(await tryPackage(base.tag, settings)), await tryCompose());
   return (await grid.tell(extras)) ? 0 : 1;
+}
+
+/** Needs no engine. */
+async function fleet(options: Options): Promise<number> {
+  const results = new Results("none, namespaces of this machine", options);
+  results.base = "this machine";
+  return (await results.tell(await playScenes(FLEET_HOSTS, LONG, say))) ? 0 : 1;
 }
 
 /** What is known so far, told once at the end, also where that comes early. */

@@ -13,6 +13,11 @@ const FURTHER: readonly Wanted[] = [
   { program: "npx", packages: ["npm"] },
   { program: "rails", packages: ["ruby-railties"] },
   { program: "chromium", packages: ["chromium"] },
+  // A fleet: hosts in namespaces, which Ansible deploys to by ssh. The daemon starts there alone.
+  { program: "ansible-playbook", packages: ["ansible-core", "ansible"] },
+  { program: "/usr/sbin/sshd", packages: ["openssh-server"] },
+  { program: "ssh", packages: ["openssh-client"] },
+  { program: "ip", packages: ["iproute2"] },
   { program: "cargo", packages: ["cargo-web gcc libc6-dev", "cargo gcc libc6-dev"] },
 ];
 
