@@ -4,8 +4,9 @@ import { chmodSync, cpSync, existsSync, rmSync, statSync, writeFileSync } from "
 import { asUser } from "../harness/another-user.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startPlain } from "../harness/plain.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { tempDir, until } from "../harness/until.ts";
-import { GUNICORNS, PYTHON, ROOT } from "../setup/places.ts";
+import { BUILT, GUNICORNS, PYTHON, ROOT } from "../setup/places.ts";
 import { newest, SERVERS } from "../setup/servers.ts";
 
 const IS_ROOT = process.getuid?.() === 0;
@@ -46,6 +47,25 @@ pm = ondemand
 pm.max_children = 2
 `;
 
+const NGINX_CONFIG = `daemon off;
+pid DIR/nginx.pid;
+error_log stderr;
+events {}
+http { access_log off; client_body_temp_path DIR/body; server { listen unix:SOCKET; return 200 ok; } }
+`;
+const HAPROXY_CONFIG = `defaults
+  mode http
+  timeout client 5s
+  timeout connect 5s
+  timeout server 5s
+frontend f
+  bind unix@SOCKET mode 660 user www-data group www-data
+  http-request return status 200
+`;
+
+/** Those that no adapter reads an address from: it is learned. */
+const BINDS_BY_ITSELF = /node.mjs|fetch.ts|nginx.conf|haproxy.cfg/;
+
 /** SOCKET stands for the path. Beside it what is measured: owner, group, mode. */
 const ROWS: [words: string[], rights: string][] = [
   [uwsgi("--chmod-socket=660", "--chown-socket=www-data:www-data"), "33:33 660"],
@@ -72,6 +92,17 @@ const ROWS: [words: string[], rights: string][] = [
     [newest("waitress-serve"), "--unix-socket=SOCKET", "--unix-socket-perms=660", "wsgi:application"],
     "0:0 660",
   ],
+  [uwsgi(), "0:0 755"],
+  [gunicorn(), "0:0 777"],
+  [[GUNICORNS.debian, "wsgi:application", "-b", "unix:SOCKET"], "0:0 777"],
+  [[newest("waitress-serve"), "--unix-socket=SOCKET", "wsgi:application"], "0:0 600"],
+  [[newest("cheroot"), "wsgi:application", "--bind", "SOCKET"], "0:0 755"],
+  [[newest("granian"), "--interface", "asgi", "--uds", "SOCKET", "asgi:application"], "0:0 755"],
+  [["node", "node.mjs", "SOCKET"], "0:0 755"],
+  [[process.execPath, "fetch.ts", "SOCKET"], "0:0 755"],
+  [[BUILT.deno, "run", "-A", "fetch.ts", "SOCKET"], "0:0 755"],
+  [["/usr/sbin/nginx", "-c", "DIR/nginx.conf", "-e", "stderr"], "0:0 666"],
+  [["/usr/sbin/haproxy", "-W", "-f", "DIR/haproxy.cfg"], "33:33 660"],
   [[PHP_FPM, "-F", "-y", "DIR/fpm.conf"], "33:33 660"],
   [[PHP_FPM, "-F", "-y", "DIR/handed.conf"], "33:33 660"],
 ];
@@ -108,20 +139,23 @@ function shown(path: string): string {
 // https://uwsgi-docs.readthedocs.io/en/latest/Options.html#chown-socket; nginx's "13: Permission denied" is a 502 for every client.
 for (const [words, rights] of ROWS) {
   const [program = ""] = words;
-  test.skipIf(!IS_ROOT || !existsSync(program)).concurrent(
+  const isThere = program.includes("/") ? existsSync(program) : Bun.which(program) !== null;
+  test.skipIf(!IS_ROOT || !isThere).concurrent(
     `${words.map((word) => word.replace(/^\/.*\//, "")).join(" ")}: ${rights} (needs root and ${program})`,
     async () => {
+      using _turn = await takeTurn();
       using dir = tempDir();
       chmodSync(dir.path, 0o755);
       const path = `${dir.path}/app.sock`;
       const placed = (text: string) => text.replaceAll("SOCKET", path).replaceAll("DIR", dir.path);
-      for (const app of ["wsgi.py", "asgi.py", "config.ru"])
+      for (const app of ["wsgi.py", "asgi.py", "config.ru", "node.mjs", "fetch.ts"])
         cpSync(`${ROOT}/fixtures/apps/${app}`, `${dir.path}/${app}`);
       // As the user that uWSGI becomes it is bound.
       chmodSync(dir.path, 0o777);
       for (const [name, text] of Object.entries({
         ...{ VERSION: "1\n", "app.ini": INI, "fpm.conf": pool("SOCKET") },
         ...{ "unicorn.rb": 'listen "SOCKET", :umask => 0007\n' },
+        ...{ "nginx.conf": NGINX_CONFIG, "haproxy.cfg": HAPROXY_CONFIG },
       }))
         writeFileSync(`${dir.path}/${name}`, placed(text));
       writeFileSync(`${dir.path}/handed.conf`, pool("$" + "{HUPWATCH_SOCKET}"));
@@ -132,13 +166,17 @@ for (const [words, rights] of ROWS) {
         return await rightsOf(path);
       })();
       rmSync(path, { force: true });
-      const options = words.includes("DIR/handed.conf") ? ["-b", `unix:${path}`] : [];
+      const options = words.includes("DIR/handed.conf")
+        ? ["-b", `unix:${path}`]
+        : BINDS_BY_ITSELF.test(words.join(" "))
+          ? ["--handover", "intercept"]
+          : [];
       await using _hupwatch = await startHupwatch(["-k", ...options, "--", ...command], {
         ...{ cwd: dir.path, env },
       });
       const below = await rightsOf(path);
       expect({ plain, below }).toEqual({ plain: expect.stringContaining(rights), below: plain });
     },
-    60_000,
+    TURN_TIMEOUT_MS,
   );
 }
