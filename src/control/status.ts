@@ -4,8 +4,9 @@ import { uptime } from "node:os";
 import type { History } from "../events/history.ts";
 import { type RecordedGeneration, type Snapshot, treeQueryOf } from "../generation/record.ts";
 import { listeningOn } from "../os/netstat.ts";
-import { type Process, treeOf } from "../os/procfs.ts";
+import type { Process } from "../os/procfs.ts";
 import { unixQueue } from "../os/socket-table.ts";
+import { glanceAtTree } from "../os/tree.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format, hostBytes } from "../sockets/sockaddr.ts";
@@ -47,7 +48,7 @@ export function statusOf({ plan, server, held, supervisor }: Subject, history: H
 
 function generationStatus(recorded: RecordedGeneration, history: History): GenerationStatus {
   const { number, pid, role } = recorded;
-  const tree = pid === 0 ? [] : treeOf({ ...treeQueryOf(recorded), self: process.pid });
+  const tree = pid === 0 ? [] : glanceAtTree({ ...treeQueryOf(recorded), self: process.pid });
   const residentBytes = tree.reduce((sum, process) => sum + residentBytesOf(process), 0);
   const startedAt = pid === 0 ? undefined : startOf(recorded);
   return {

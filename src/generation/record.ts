@@ -1,5 +1,6 @@
 /** What a later hupwatch has to know of a generation: written by the state file, and what `status` shows. */
-import type { Identity, TreeQuery } from "../os/procfs.ts";
+import type { Identity } from "../os/procfs.ts";
+import type { TreeQuery } from "../os/tree.ts";
 
 export type Role = "serving" | "starting" | "retiring";
 

@@ -1,8 +1,9 @@
 /**
- * Which of an earlier hupwatch's generations live, and what they hold: facts, gathered once, behind the Os seam. What follows from
+ * Which of an earlier hupwatch's generations live, and what they hold: facts, gathered in one look, behind the Os seam. What follows from
  * them is choice.ts.
  */
 import { type RecordedGeneration, type RecordedListener, treeQueryOf } from "../generation/record.ts";
+import type { Look } from "../os/look.ts";
 import type { Os } from "../os/os.ts";
 import { RELAY } from "../os/output.ts";
 import type { Identity, Process } from "../os/procfs.ts";
@@ -44,14 +45,15 @@ export function takeCensus(
   known: Known,
   os: Os,
   hupwatchPids: readonly number[] = [state.hupwatch.pid],
+  look: Look = os.look(),
 ): Census {
   const started = state.generations.filter((g) => g.pid > 0 && !isAnotherUsers(g, os));
   const recorded = started
-    .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? known.commandUid }, true, os))
+    .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? known.commandUid }, true, os, look))
     .filter(({ isLed, tree }) => isLed || tree.length > 0);
   const found = hupwatchPids
-    .flatMap((pid) => unrecorded(state, pid, known, os))
-    .map((g) => survivorOf(g, false, os, known.addresses));
+    .flatMap((pid) => unrecorded(state, pid, known, os, look))
+    .map((g) => survivorOf(g, false, os, look, known.addresses));
   const survivors = [...recorded, ...found].map(({ tree: _, ...survivor }) => survivor);
   return { survivors, last: Math.max(state.last, ...survivors.map((g) => g.number)) };
 }
@@ -61,9 +63,10 @@ function survivorOf(
   g: RecordedGeneration,
   isRecorded: boolean,
   os: Os,
+  look: Look,
   addresses: readonly string[] = [],
 ): Survivor & { tree: Process[] } {
-  const tree = os.tree(treeQueryOf(g));
+  const tree = os.tree(treeQueryOf(g), look);
   const held = tree.map((process) => ({ process, inodes: inodesOf(process, os) }));
   const sockets = new Set(held.flatMap(({ inodes }) => inodes));
   const ofServer = new Set(held.flatMap(({ process, inodes }) => (process.command === RELAY ? [] : inodes)));
@@ -120,11 +123,17 @@ export function isTrusted(
  * Started in the instant between the fork and the state's write, or while the disk was full: then the pid is known only by
  * the environment. That of another user's process says nothing.
  */
-function unrecorded(state: RecordedState, hupwatchPid: number, known: Known, os: Os): RecordedGeneration[] {
+function unrecorded(
+  state: RecordedState,
+  hupwatchPid: number,
+  known: Known,
+  os: Os,
+  look: Look,
+): RecordedGeneration[] {
   const uids = state.generations.map((g) => g.uid);
   const started = new Set(state.generations.filter((g) => g.pid > 0).map((g) => g.number));
   const found = new Map<number, RecordedGeneration>();
-  for (const { process, environment } of os.marked(`HUPWATCH_PID=${hupwatchPid}`)) {
+  for (const { process, environment } of os.marked(`HUPWATCH_PID=${hupwatchPid}`, look)) {
     const number = generationOf(environment, state.name);
     const uid = os.uidOf(process);
     if (number === undefined || started.has(number) || !isTrusted(process, known, os, uids)) continue;

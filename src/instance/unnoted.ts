@@ -4,6 +4,7 @@
  * marks of a hupwatch that is gone, is one: anything less any process could say of itself.
  */
 import type { Os } from "../os/os.ts";
+import type { Process } from "../os/procfs.ts";
 import { listeningAt } from "../sockets/listening.ts";
 import { isName } from "../text.ts";
 import { isTrusted, type Known, takeCensus } from "./census.ts";
@@ -14,8 +15,13 @@ import type { Left } from "./takeover.ts";
 export function findUnnoted(known: Known, os: Os): Left | undefined {
   const inodes = known.addresses.flatMap((address) => listeningAt(address).map(({ inode }) => inode));
   if (inodes.length === 0) return undefined;
-  const marks = os.holdersOf(inodes).flatMap(({ process, environment }) => {
-    const marks = marksIn(environment);
+  const look = os.look();
+  const holds = ({ pid }: Process) => {
+    const sockets = os.socketsOf(pid);
+    return inodes.some((inode) => sockets.has(String(inode)));
+  };
+  const marks = os.marked("HUPWATCH_PID=", look).flatMap(({ process, environment }) => {
+    const marks = holds(process) ? marksIn(environment) : undefined;
     return marks && isTrusted(process, known, os) && !os.isHupwatch(marks.hupwatchPid) ? [marks] : [];
   });
   const [first] = marks;
@@ -24,7 +30,7 @@ export function findUnnoted(known: Known, os: Os): Left | undefined {
   const pids = marks.flatMap(({ name, hupwatchPid }) => (name === first.name ? [hupwatchPid] : []));
   const hupwatch = { pid: first.hupwatchPid, startTime: 0 };
   const state: RecordedState = { version: 1, name: first.name, hupwatch, last: 0, generations: [] };
-  return { state, census: takeCensus(state, known, os, [...new Set(pids)]) };
+  return { state, census: takeCensus(state, known, os, [...new Set(pids)], look) };
 }
 
 function marksIn(environment: readonly string[]): { hupwatchPid: number; name: string } | undefined {

@@ -4,28 +4,18 @@ import { constants } from "node:os";
 import { accepts } from "./accepting.ts";
 import { type Clock, realClock } from "./clock.ts";
 import { type Accepting, type ConnectionWatch, watchConnections } from "./connections.ts";
-import { holdersOf, socketsOf } from "./descriptors.ts";
+import { socketsOf } from "./descriptors.ts";
 import { watchForeign } from "./foreign.ts";
+import { Look, type Marked } from "./look.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { type OomKills, oomKills } from "./oom.ts";
 import { canTap, hasOneOutput, type Output, openTap, type Tap } from "./output.ts";
 import { listenersOf, type OwnListener } from "./own-listeners.ts";
-import {
-  environmentOf,
-  expects,
-  type Identity,
-  isHupwatch,
-  isRunning,
-  isSame,
-  marked,
-  type Process,
-  realUidOf,
-  type TreeQuery,
-  treeOf,
-} from "./procfs.ts";
+import { expects, type Identity, isHupwatch, isRunning, isSame, type Process, realUidOf } from "./procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 import { strayChildren } from "./strays.ts";
 import { takeDescriptor } from "./take-descriptor.ts";
+import { type TreeQuery, treeOf } from "./tree.ts";
 
 export interface Os {
   readonly pid: number;
@@ -40,18 +30,18 @@ export interface Os {
   hasOneOutput(): boolean;
   /** A datagram socket in that directory, or with an abstract name. */
   notifySocket(directory: string | undefined, isTrusted: Trust): NotifySocket;
+  /** For several questions about the same moment: what one of them has read, the others need not read again. */
+  look(): Look;
   /** Every process of a generation that still runs. */
-  tree(query: Omit<TreeQuery, "self">): Process[];
+  tree(query: Omit<TreeQuery, "self">, look?: Look): Process[];
   /** Children of ours that we never started, and that say of no generation that they belong to it. */
   strays(): Process[];
   /** Its real one; undefined where that very process is gone. */
   uidOf(identity: Identity): number | undefined;
   /** It runs, and not as a zombie. */
   isRunning(identity: Identity): boolean;
-  /** Processes whose environment has that line. */
-  marked(line: string): { process: Process; environment: string[] }[];
-  /** Processes that have one of these sockets open, as far as we may look. */
-  holdersOf(inodes: readonly number[]): { process: Process; environment: string[] }[];
+  /** Processes whose environment has that line; of a mark that ends with `=`, one that begins so. */
+  marked(mark: string, look: Look): Marked[];
   /** A hupwatch runs by that number, and no process that has it by chance. */
   isHupwatch(pid: number): boolean;
   /** Its sockets by their numbers in /proc, with a descriptor of each. */
@@ -84,13 +74,12 @@ export const realOs: Os = {
   hasOneOutput,
   notifySocket: (directory, isTrusted) => new NotifySocket(directory, isTrusted, realClock),
   adopt: (identity) => watchForeign(identity, realClock),
-  tree: (query) => treeOf({ ...query, self: process.pid }),
+  look: () => new Look(),
+  tree: (query, look) => treeOf({ ...query, self: process.pid }, look),
   strays: () => strayChildren(process.pid),
   uidOf: realUidOf,
   isRunning,
-  marked,
-  holdersOf: (inodes) =>
-    holdersOf(inodes).map((process) => ({ process, environment: environmentOf(process.pid) })),
+  marked: (mark, look) => look.marked(mark),
   isHupwatch,
   socketsOf,
   takeDescriptor,

@@ -1,5 +1,5 @@
 /**
- * What /proc knows of other processes: identity (pid and start time), parents, sessions, users, environment. proc(5). A
+ * What /proc knows of another process: identity (pid and start time), parent, session, users, environment. proc(5). A
  * process may write what it likes into its environment and its name; its parents, its session and its user are the
  * kernel's word.
  */
@@ -34,7 +34,7 @@ function openSpare(): number | undefined {
   }
 }
 
-function withSpare<T>(look: () => T): T {
+export function withSpare<T>(look: () => T): T {
   if (spare !== undefined) closeSync(spare);
   try {
     return look();
@@ -144,68 +144,8 @@ export function environmentOf(pid: number): string[] {
 export const isHupwatch = (pid: number): boolean =>
   environmentOf(pid).some((line) => line.startsWith("HUPWATCH_LAUNCHER="));
 
-/** Processes whose environment, as they were started with it, has that line. */
-export const marked = (line: string): { process: Process; environment: string[] }[] =>
-  allProcesses().flatMap((process) => {
-    const environment = environmentOf(process.pid);
-    return environment.includes(line) ? [{ process, environment }] : [];
-  });
-
-export interface TreeQuery {
-  leader: Identity;
-  /** Lines that mark the environment of every process in the tree, e.g. `HUPWATCH_GENERATION=3`. All must be there. */
-  marks: readonly string[];
-  /** The users whose marks count, besides root. */
-  uids: readonly number[];
-  /** Never in a tree, nor anything above it. */
-  self: number;
-}
-
-/**
- * Every process of a generation: its leader, what descends from it, its session, and every process that went off on its own
- * (setsid, double fork) but still carries the marks in its environment. Zombies are not counted: they run no more.
- */
-export const treeOf = (query: TreeQuery): Process[] => withSpare(() => lookForTree(query));
-
-function lookForTree({ leader, marks, uids, self }: TreeQuery): Process[] {
-  const all = allProcesses();
-  const isLeader = (p: Process) => p.pid === leader.pid && p.startTime === leader.startTime;
-  const isThere = all.some(isLeader);
-  // Whatever any process of the machine can write into its environment counts only where the kernel vouches for it: by a
-  // parent that leads to us, the subreaper of all that we start, or by a user. The number of a session whose leader has
-  // gone may be a stranger's by now.
-  const below = withDescendants(all, (p) => p.pid === self);
-  const isVouchedFor = (p: Process) => below.has(p.pid) || isOneOf(uids, p);
-  const belongs = (p: Process) => {
-    if (isLeader(p)) return true;
-    if (p.startTime < leader.startTime) return false;
-    const isInSession = p.session === leader.pid;
-    if (isInSession && isThere) return true;
-    return (isInSession || isMarked(p, marks)) && isVouchedFor(p);
-  };
-  const members = withDescendants(all, belongs);
-  return all.filter((p) => members.has(p.pid) && p.pid !== self && p.state !== "Z" && p.state !== "X");
-}
-
 /** Root could do what it liked anyway. */
 export function isOneOf(uids: readonly number[], process: Identity): boolean {
   const uid = realUidOf(process);
   return uid !== undefined && (uid === 0 || uids.includes(uid));
-}
-
-function withDescendants(all: readonly Process[], belongs: (p: Process) => boolean): Set<number> {
-  const children = Map.groupBy(all, (p) => p.ppid);
-  const members = new Set<number>();
-  for (const pending = all.filter(belongs); ; ) {
-    const next = pending.pop();
-    if (!next) return members;
-    if (members.has(next.pid)) continue;
-    members.add(next.pid);
-    pending.push(...(children.get(next.pid) ?? []));
-  }
-}
-
-function isMarked(p: Process, marks: readonly string[]): boolean {
-  const environment = environmentOf(p.pid);
-  return marks.every((mark) => environment.includes(mark));
 }

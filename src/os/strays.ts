@@ -3,15 +3,19 @@
  * process whose parent has ended becomes our child, also one that has left its session and cleaned its environment
  * (su -, env -i, start-stop-daemon). By then the kernel no longer tells which generation it came from.
  */
-import { allProcesses, environmentOf, type Process } from "./procfs.ts";
+import { allProcesses, environmentOf, type Process, processOf } from "./procfs.ts";
 import { isOwnChild } from "./spawn.ts";
+import { childrenOf } from "./tree.ts";
 
 /** Those that run and do not say that they belong to a generation, which looks after those, or to a hook. */
 export const strayChildren = (self: number): Process[] =>
-  allProcesses().filter(
+  children(self).filter(
     ({ pid, ppid, state }) =>
       ppid === self && !isOwnChild(pid) && state !== "Z" && state !== "X" && !isClaimed(pid, self),
   );
+
+const children = (self: number): Process[] =>
+  childrenOf(self)?.flatMap((pid) => processOf(pid) ?? []) ?? allProcesses();
 
 function isClaimed(pid: number, self: number): boolean {
   const environment = environmentOf(pid);

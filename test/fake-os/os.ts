@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import type { HupwatchError } from "../../src/error.ts";
 import type { ConnectionWatch } from "../../src/os/connections.ts";
+import { Look } from "../../src/os/look.ts";
 import type { OomKills } from "../../src/os/oom.ts";
 import type { Os } from "../../src/os/os.ts";
 import type { OwnListener } from "../../src/os/own-listeners.ts";
@@ -92,6 +93,10 @@ export class FakeOs implements Os {
     return child;
   }
 
+  look(): Look {
+    return new Look();
+  }
+
   tree({ leader }: { leader: { pid: number } }): Process[] {
     const child = this.children.find((c) => c.pid === leader.pid);
     if (!child) return [];
@@ -119,10 +124,6 @@ export class FakeOs implements Os {
   }
 
   marked(): [] {
-    return [];
-  }
-
-  holdersOf(): [] {
     return [];
   }
 

@@ -6,6 +6,7 @@ import type { RecordedState } from "../../src/instance/state-file.ts";
 import { type Os, realOs } from "../../src/os/os.ts";
 import { RELAY } from "../../src/os/output.ts";
 import type { Process } from "../../src/os/procfs.ts";
+import { readsIn } from "../harness/reads.ts";
 
 const UID = process.getuid?.() ?? 0;
 const PUBLIC = "unix:/run/app.sock";
@@ -107,4 +108,14 @@ test("another user's process says nothing, neither by its environment nor by a n
 test("the marks of another name's generation are not ours", () => {
   const environment = ["HUPWATCH_PID=7", "HUPWATCH_NAME=other", "HUPWATCH_GENERATION=4"];
   expect(census(machine([{ pid: 500, of: 4, environment, sockets: [4] }])).survivors).toEqual([]);
+});
+
+// 9abb3bc read all of /proc for each generation that is recorded, and once more for those that are not.
+test("the machine is looked at once, however many generations are recorded", () => {
+  // Dead ones: of those any process could be a leftover.
+  const dead = [1, 2, 3, 4].map((number) => recorded(number, { pid: 2 ** 22 + number }));
+  const one = readsIn(() => census(realOs, ...dead.slice(0, 1)));
+  const four = readsIn(() => census(realOs, ...dead));
+  expect(one).toBeGreaterThan(10);
+  expect(four).toBeLessThan(2 * one);
 });

@@ -1,7 +1,9 @@
 /** What belongs to a generation, found in the real /proc. */
 import { describe, expect, test } from "bun:test";
 import { realOs } from "../../src/os/os.ts";
-import { isSame, processOf, treeOf } from "../../src/os/procfs.ts";
+import { isSame, processOf } from "../../src/os/procfs.ts";
+import { glanceAtTree, type TreeQuery, treeOf } from "../../src/os/tree.ts";
+import { readsIn } from "../harness/reads.ts";
 import { until } from "../harness/until.ts";
 
 const SELF = process.pid;
@@ -11,8 +13,11 @@ const NEVER = 2 ** 22 + 1;
 interface Generation extends AsyncDisposable {
   pid: number;
   marks: string[];
+  query: TreeQuery;
   tree(): string[];
   pids(): number[];
+  /** A line to its stdin. */
+  say(line: string): Promise<unknown>;
 }
 
 /** `script` in a session of its own, marked as a generation is; what it starts sleeps under names of its own. */
@@ -22,18 +27,24 @@ function generation(script: string): Generation {
   const child = Bun.spawn(["sh", "-c", script], {
     env,
     detached: true,
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: ["pipe", "ignore", "inherit"],
   });
   const leader = { pid: child.pid, startTime: processOf(child.pid)?.startTime ?? 0 };
-  const members = () => treeOf({ leader, marks, uids: [process.getuid?.() ?? 0], self: SELF });
+  const query = { leader, marks, uids: [process.getuid?.() ?? 0], self: SELF };
+  const members = () => treeOf(query);
   return {
     pid: child.pid,
     marks,
+    query,
     tree: () =>
       members()
         .map((p) => p.command)
         .sort(),
     pids: () => members().map((p) => p.pid),
+    async say(line) {
+      child.stdin.write(`${line}\n`);
+      await child.stdin.flush();
+    },
     async [Symbol.asyncDispose]() {
       await until(
         () => {
@@ -78,6 +89,43 @@ describe("the tree of a generation", () => {
     const self = { pid: SELF, startTime: processOf(SELF)?.startTime ?? 0 };
     const query = { leader: self, marks: ["no=such"], uids: [], self: SELF };
     expect(treeOf(query).map((p) => p.pid)).not.toContain(SELF);
+  });
+});
+
+const commandsOf = (query: TreeQuery) =>
+  glanceAtTree(query)
+    .map((p) => p.command)
+    .sort();
+
+test.each([
+  ["below its leader, by the kernel's lists of children", "sh -c 'sleep 1000 & wait' & exec sleep 1000"],
+  ["without a leader, as the whole look finds it", "sleep 1000 & sleep 1000 & exit 0"],
+])("a glance at a tree, %s", async (_, script) => {
+  await using gen = generation(script);
+  await until(() => gen.tree().join() === commandsOf(gen.query).join() && gen.tree().length > 1, {
+    what: "the same processes",
+    context: () => `${gen.tree().join()} / ${commandsOf(gen.query).join()}`,
+  });
+});
+
+const CROWD = 60;
+
+// 9abb3bc read status and environment of each process of the machine for every look: 212 ms of it on one with 5,000.
+test("of processes that are not in the tree nothing is read again", async () => {
+  await using gen = generation("read line; (setsid sleep 1000 &); sleep 1000");
+  await using crowd = generation(`for i in $(seq ${CROWD}); do sleep 1000 & done; exec sleep 1000`);
+  await until(() => crowd.pids().length === CROWD + 1, { what: "a crowd of sleepers" });
+  // Not one of ours: of what is below us, everything is looked at again each time.
+  const look = () => treeOf({ ...gen.query, self: NEVER }).map((p) => p.command);
+  const first = readsIn(look);
+  expect(first).toBeGreaterThan(2 * CROWD);
+  // Other tests start some meanwhile.
+  expect(readsIn(look)).toBeLessThan(first - 2 * CROWD);
+  // A process that is born later belongs to it, also where it leaves the session.
+  await gen.say("go");
+  await until(() => look().sort().join() === "sh,sleep,sleep", {
+    what: "two more",
+    context: () => look().join(),
   });
 });
 
