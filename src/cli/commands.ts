@@ -7,6 +7,8 @@ export const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   reload: () => defaultOf(import("./reload.ts")),
   status: () => defaultOf(import("./status.ts")),
   stop: () => defaultOf(import("./stop.ts")),
+  confirm: () => defaultOf(import("./confirm.ts")),
+  rollback: () => defaultOf(import("./rollback.ts")),
   explain: () => defaultOf(import("./explain.ts")),
   load: () => defaultOf(import("./load.ts")),
   verify: () => defaultOf(import("./verify.ts")),

@@ -1,6 +1,6 @@
 /** `hupwatch reload`: requests a swap, waits for its end, exits by its outcome. */
 import { ask } from "../control/client.ts";
-import type { ReloadAnswer } from "../control/protocol.ts";
+import type { ReloadAnswer, StatusAnswer } from "../control/protocol.ts";
 import { formatDuration } from "../duration.ts";
 import { ANSWER } from "../error.ts";
 import type { FailureFacts } from "../events/words.ts";
@@ -25,7 +25,7 @@ const EPILOGUE = `${TARGET_HELP}
 EXIT CODES
 
   0  swapped: a generation that started after this call serves
-  1  rolled back, and why; the old generation goes on
+  1  rolled back, and why; the old generation goes on. Or the last one still waits for 'hupwatch confirm'
   2  usage, or no target where several run
   3  no answer in time: the swap goes on; too many clients are already waiting; or unproven: nothing shows that the new one accepts
   4  no such hupwatch`;
@@ -44,10 +44,11 @@ export default command({
   async run({ values, positionals }) {
     const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
     const { socket } = targetOf(positionals, values["run-dir"]);
+    const isWaiting = values.wait !== false;
     const answer = await ask<ReloadAnswer>(socket, "hupwatch-reload/1", {
       method: "POST",
-      target: values.wait === false ? "/reload?wait=0" : "/reload",
-      timeoutMs,
+      target: isWaiting ? "/reload" : "/reload?wait=0",
+      timeoutMs: timeoutMs + (isWaiting ? await confirmMsOf(socket, timeoutMs) : 0),
     });
     if (values.json) await printJson(answer);
     else await print(`${inWords(answer)}\n`, isGood(answer) ? "stdout" : "stderr");
@@ -55,6 +56,13 @@ export default command({
     return isGood(answer) ? ANSWER.yes : ANSWER.no;
   },
 });
+
+/** While others say whether it is good, no time of ours runs. */
+async function confirmMsOf(socket: string, timeoutMs: number): Promise<number> {
+  const question = { method: "GET", target: "/status", timeoutMs } as const;
+  const { confirmMs = 0 } = await ask<StatusAnswer>(socket, "hupwatch-status/1", question);
+  return confirmMs;
+}
 
 const isGood = ({ outcome }: ReloadAnswer) => outcome === "swapped" || outcome === "asked";
 
@@ -80,6 +88,8 @@ export function inWords(answer: ReloadAnswer): string {
         `  generation ${generation} ${plain(failure?.reason ?? "failed")}`,
         ...lastLines(failure),
       ].join("\n");
+    case "unconfirmed":
+      return `${name}: not swapped: generation ${generation} waits for 'hupwatch confirm' or 'hupwatch rollback'`;
     case "ended":
       return [
         `${name}: not swapped: ${plain(failure?.reason ?? "hupwatch has ended")}`,

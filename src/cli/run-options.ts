@@ -112,7 +112,7 @@ export const RUN_OPTIONS = {
     type: "string",
     multiple: true,
     value: "EVENT=CMD",
-    help: "run CMD, as --user, on ready, swapped, rolled-back, crashed or stopped",
+    help: "run CMD, as --user, on ready, unconfirmed, swapped, rolled-back, crashed or stopped",
   },
   "hook-timeout": { type: "string", value: "DUR", help: "then a hook is killed", default: "30s" },
   "log-format": { type: "string", value: "FORMAT", help: "text or json", default: "text" },
@@ -121,6 +121,21 @@ export const RUN_OPTIONS = {
     multiple: true,
     value: "CMD",
     help: "run CMD before a generation is started; where it fails, nothing is started",
+  },
+  confirm: {
+    type: "string",
+    value: "DUR",
+    help: "after the flip wait so long for 'hupwatch confirm'; without it clients go back to the old one",
+  },
+  judge: {
+    type: "string",
+    value: "exec:CMD",
+    help: "confirm when CMD succeeds again and again for all that time; its first failure is a rollback",
+  },
+  keep: {
+    type: "string",
+    value: "DUR",
+    help: "after a swap keep the old one alive so long, for 'hupwatch rollback'",
   },
   version: { type: "boolean", help: "show the version and exit" },
 } as const satisfies OptionTable & Record<keyof RunValues, unknown>;

@@ -33,12 +33,25 @@ function renderAnswer(answer: StatusAnswer, now: number): string {
       waiting.map((g) => `generation ${g.number} is not ready: ${plain(g.waitingFor ?? "")}`).join("\n"),
     );
   if (sockets.length > 0) blocks.push(socketTable(sockets));
+  const decisions = generations.flatMap((g) => decisionOn(g, now));
+  if (decisions.length > 0) blocks.splice(2, 0, decisions.join("\n"));
   const unreached = sockets.filter(({ trouble }) => trouble !== undefined);
   if (unreached.length > 0) blocks.push(unreached.map(troubleOf).join("\n"));
   if (swaps.length > 0) blocks.push(swapTable(swaps.slice(-SWAPS_SHOWN).reverse(), now));
   const crashes = counted(answer);
   if (crashes) blocks.push(crashes);
   return blocks.join("\n\n");
+}
+
+/** What is left for a person to say. */
+function decisionOn({ number, role, until }: GenerationStatus, now: number): string[] {
+  if (until === undefined) return [];
+  const left = formatDuration(Math.max(0, Date.parse(until) - now));
+  if (role === "unconfirmed")
+    return [`generation ${number} waits for 'hupwatch confirm', ${left} more; else it is rolled back`];
+  return role === "kept"
+    ? [`generation ${number} is kept, ${left} more: 'hupwatch rollback' gives it the clients`]
+    : [];
 }
 
 const troubleOf = ({ address, trouble }: SocketStatus) =>
@@ -49,7 +62,9 @@ const PHASES: Record<string, string> = {
   serving: "serving",
   booting: "swapping: the new generation boots",
   warming: "swapping: both serve",
+  warm: "two generations, of which one is kept",
   "rolling-back": "rolling back",
+  "flipping-back": "rolling back: clients are with the old generation",
   stopping: "stopping",
   over: "ended, but for its hooks",
 };
@@ -60,9 +75,19 @@ const OUTCOMES: Record<SwapRecord["outcome"], (swap: SwapRecord) => string> = {
   "rolled-back": ({ failure }) => `rolled back: ${failure?.reason}`,
 };
 
-const generationTable = (generations: readonly GenerationStatus[], now: number): string =>
-  columns([
-    ["GENERATION", "PID", "STATE", "AGE", "READY IN", "PROCESSES", "MEMORY"],
+function generationTable(generations: readonly GenerationStatus[], now: number): string {
+  const isCounted = generations.some(({ connections }) => connections !== undefined);
+  return columns([
+    [
+      "GENERATION",
+      "PID",
+      "STATE",
+      "AGE",
+      "READY IN",
+      "PROCESSES",
+      "MEMORY",
+      ...(isCounted ? ["CONNECTIONS"] : []),
+    ],
     ...generations.map((g) => [
       `${g.number}`,
       g.pid === 0 ? "-" : `${g.pid}`,
@@ -71,8 +96,10 @@ const generationTable = (generations: readonly GenerationStatus[], now: number):
       g.readyMs === undefined ? "-" : `${formatDuration(g.readyMs)}${g.proven === false ? " (?)" : ""}`,
       `${g.processes}`,
       megabytes(g.residentBytes),
+      ...(isCounted ? [g.connections === undefined ? "-" : `${g.connections}`] : []),
     ]),
   ]);
+}
 
 const socketTable = (sockets: readonly SocketStatus[]): string =>
   columns([

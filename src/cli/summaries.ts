@@ -4,6 +4,8 @@ export const SUMMARIES = {
   reload: "swap a running one, wait, exit by the outcome",
   status: "show what runs: generations, sockets, last swaps",
   stop: "stop a running one and its command gracefully",
+  confirm: "take a new generation as good (--confirm)",
+  rollback: "give the clients back to the generation before (--confirm, --keep)",
   explain: "say what a run would start, hold and check, and why; run nothing",
   load: "drive an HTTP server with honest load, Unix sockets first",
   verify: "prove that swaps drop nothing: load, swap many times, judge, report",

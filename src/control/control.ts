@@ -13,9 +13,10 @@ import { ControlSocket } from "./control-socket.ts";
 import { EventStream } from "./event-stream.ts";
 import { METRICS_TYPE, metricsOf } from "./metrics.ts";
 import { type Outcome, Outcomes } from "./outcomes.ts";
-import type { ReloadAnswer, StopAnswer } from "./protocol.ts";
+import type { ReloadAnswer, SteerAnswer, StopAnswer } from "./protocol.ts";
 import type { Request } from "./request.ts";
 import { type Subject, statusOf } from "./status.ts";
+import { confirm, rollback, unconfirmedOf } from "./steering.ts";
 
 type Route = (connection: Connection, request: Request) => void;
 
@@ -70,6 +71,8 @@ export class Control implements Disposable {
       else this.#events.add(connection, since === undefined ? undefined : Number(since));
     },
     "POST /reload": (connection, request) => this.#withSubject((s) => this.#reload(s, connection, request)),
+    "POST /confirm": (connection) => this.#steer(connection, confirm),
+    "POST /rollback": (connection) => this.#steer(connection, rollback),
     "POST /stop": (connection) =>
       this.#withSubject((s) => {
         this.#stopping.add(connection);
@@ -82,12 +85,27 @@ export class Control implements Disposable {
     if (this.#subject) answer(this.#subject);
   }
 
+  #steer(
+    connection: Connection,
+    act: (supervisor: Subject["supervisor"]) => Omit<SteerAnswer, "schema" | "name">,
+  ): void {
+    this.#withSubject(({ plan, supervisor }) => {
+      const answer: SteerAnswer = { schema: "hupwatch-steer/1", name: plan.name, ...act(supervisor) };
+      connection.answerJson(200, answer);
+    });
+  }
+
   #reload({ plan, supervisor }: Subject, connection: Connection, request: Request): void {
     const from = supervisor.state.last + 1;
     const answer = (outcome: Outcome, status = 200) => {
       const whole: ReloadAnswer = { schema: "hupwatch-reload/1", name: plan.name, ...outcome };
       connection.answerJson(status, whole);
     };
+    const unconfirmed = unconfirmedOf(supervisor.state);
+    if (unconfirmed !== undefined) {
+      answer({ outcome: "unconfirmed", generation: unconfirmed });
+      return;
+    }
     if (request.query.get("wait") === "0") answer({ outcome: "asked", generation: from }, 202);
     else if (this.#outcomes.waiting >= MAX_WAITING) {
       connection.refuse({ status: 503, reason: `${MAX_WAITING} clients wait for an outcome already` });
@@ -129,5 +147,7 @@ const ROUTES: Record<string, string> = {
   "/metrics": "GET",
   "/events": "GET",
   "/reload": "POST",
+  "/confirm": "POST",
+  "/rollback": "POST",
   "/stop": "POST",
 };

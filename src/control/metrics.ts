@@ -27,7 +27,7 @@ export function metricsOf(status: StatusAnswer): string {
 
 function metrics({ generations, sockets, swaps, counts, startedAt, version }: StatusAnswer): Metric[] {
   const last = swaps.at(-1);
-  const serving = generations.findLast((g) => g.role === "serving");
+  const serving = generations.findLast((g) => g.role === "serving" || g.role === "unconfirmed");
   return [
     gauge("hupwatch_info", "Always 1; its labels tell the version.", [[{ version }, 1]]),
     gauge("hupwatch_start_time_seconds", "When hupwatch started.", [[{}, seconds(startedAt)]]),
@@ -43,6 +43,11 @@ function metrics({ generations, sockets, swaps, counts, startedAt, version }: St
       "hupwatch_generation_resident_bytes",
       "Resident memory of its tree, shared pages counted in each process.",
       generations.map((g) => [{ generation: g.number, role: g.role }, g.residentBytes]),
+    ),
+    gauge(
+      "hupwatch_generation_connections",
+      "Clients' connections that it still holds, while more than one generation lives.",
+      generations.map((g) => [{ generation: g.number, role: g.role }, g.connections]),
     ),
     gauge(
       "hupwatch_socket_queue",

@@ -4,6 +4,7 @@
  *
  *     GET  /status    StatusAnswer
  *     POST /reload    ReloadAnswer, when the swap has ended; with ?wait=0 at once (202)
+ *     POST /confirm   SteerAnswer, at once; so does /rollback
  *     POST /stop      StopAnswer, when the service has ended
  *     GET  /events    server-sent events, each an EventRecord (events.ts); with ?since=N those after number N first
  *     GET  /metrics   Prometheus' text format
@@ -27,6 +28,10 @@ export interface GenerationStatus {
   proven?: boolean | undefined;
   /** What stands in the way of its readiness, once that takes long. */
   waitingFor?: string | undefined;
+  /** When that ends by itself, of one that is kept or unconfirmed; ISO 8601. */
+  until?: string | undefined;
+  /** Clients' connections that it has accepted and still holds, idle ones included; while more than one generation lives. */
+  connections?: number | undefined;
   /** The processes of its tree, and the memory they have resident together (shared pages counted in each). */
   processes: number;
   residentBytes: number;
@@ -59,6 +64,8 @@ export interface StatusAnswer {
   /** The last ones, oldest first. */
   swaps: SwapRecord[];
   counts: Counts;
+  /** So long a swap waits for `confirm`; absent where none is asked for. */
+  confirmMs?: number | undefined;
 }
 
 /** In the list of `hupwatch status --json`, where no hupwatch lives that could answer: what one has left running. */
@@ -76,9 +83,10 @@ export interface ReloadAnswer {
   /**
    * `swapped`: a generation that started after the request serves. `rolled-back`: it failed, and the one before goes on.
    * `unproven`: it serves, but nothing shows that it accepts: the old one may have answered for it. `ended`: hupwatch ended, or was already
-   * about to, before that swap did. `asked`: the client did not want to wait.
+   * about to, before that swap did. `asked`: the client did not want to wait. `unconfirmed`: no swap was requested, since the last one waits
+   * for `confirm` or `rollback`.
    */
-  outcome: "swapped" | "unproven" | "rolled-back" | "ended" | "asked";
+  outcome: "swapped" | "unproven" | "rolled-back" | "ended" | "asked" | "unconfirmed";
   /** The one that was started for this request; where it is only requested, at least this number. */
   generation: number;
   /** The generation that serves now. */
@@ -86,6 +94,18 @@ export interface ReloadAnswer {
   readyMs?: number | undefined;
   durationMs?: number | undefined;
   failure?: FailureFacts | undefined;
+}
+
+export interface SteerAnswer {
+  schema: "hupwatch-steer/1";
+  name: string;
+  /** `nothing`: there was nothing to do, and why. */
+  outcome: "confirmed" | "rolled-back" | "nothing";
+  /** The one that it was asked about. */
+  generation?: number | undefined;
+  /** The one that has the clients now. */
+  serving?: number | undefined;
+  reason?: string | undefined;
 }
 
 export interface StopAnswer {

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { uptime } from "node:os";
 import type { History } from "../events/history.ts";
 import { type RecordedGeneration, type Snapshot, treeQueryOf } from "../generation/record.ts";
+import { type Accepting, countConnections } from "../os/connections.ts";
 import { listeningOn } from "../os/netstat.ts";
 import type { Process } from "../os/procfs.ts";
 import { unixQueue } from "../os/socket-table.ts";
@@ -39,14 +40,20 @@ export function statusOf({ plan, server, held, supervisor }: Subject, history: H
     directory: plan.directory,
     command: plan.words,
     server,
-    generations: generations.map((g) => generationStatus(g, history)),
+    generations: generations.map((g) => generationStatus(g, history, generations.length > 1 ? held : [])),
     sockets: held.map((socket) => socketStatus(socket, generations)),
     swaps: history.swaps,
     counts: history.counts,
+    confirmMs: plan.confirmMs,
   };
 }
 
-function generationStatus(recorded: RecordedGeneration, history: History): GenerationStatus {
+/** `held`: none where its connections are not to be counted. */
+function generationStatus(
+  recorded: RecordedGeneration,
+  history: History,
+  held: readonly HeldSocket[],
+): GenerationStatus {
   const { number, pid, role } = recorded;
   const tree = pid === 0 ? [] : glanceAtTree({ ...treeQueryOf(recorded), self: process.pid });
   const residentBytes = tree.reduce((sum, process) => sum + residentBytesOf(process), 0);
@@ -57,9 +64,27 @@ function generationStatus(recorded: RecordedGeneration, history: History): Gener
     role,
     startedAt,
     ...history.notesOf(number),
+    ...(held.length > 0 && pid !== 0 ? { connections: connectionsOf(tree, recorded, held) } : {}),
     processes: tree.length,
     residentBytes,
   };
+}
+
+/** Of one that is replaced they stay with it until its stop. */
+function connectionsOf(
+  tree: readonly Process[],
+  { listeners }: RecordedGeneration,
+  held: readonly HeldSocket[],
+): number {
+  const pids = tree.map(({ pid }) => pid);
+  const places = listeners.flatMap(({ address, privatePath }): Accepting[] => {
+    if (privatePath !== undefined) return [{ path: privatePath }];
+    const socket = held.find((h) => format(h.address) === address)?.address;
+    if (socket?.family === "unix") return [{ path: socket.path }];
+    if (socket?.family === "abstract") return [{ path: `@${socket.name}` }];
+    return socket === undefined ? [] : [{ hostBytes: hostBytes(socket), port: socket.port }];
+  });
+  return countConnections(pids, places);
 }
 
 /** As the kernel has it, for one that an earlier hupwatch started: hundredths of a second since boot (proc_pid_stat(5)). */

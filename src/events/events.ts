@@ -112,9 +112,13 @@ export const EVENTS = {
   },
   "generation.gone": { meaning: "its whole process tree has ended", facts: ["generation", "ageMs"] },
   "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind"] },
+  "swap.unconfirmed": {
+    meaning: "a new generation has the clients, and waits for hupwatch confirm or rollback",
+    facts: ["generation", "kept", "forMs", "durationMs"],
+  },
   "swap.done": {
-    meaning: "a new generation serves and the old one retires",
-    facts: ["generation", "retired", "durationMs", "unproven"],
+    meaning: "a new generation serves and the old one retires, after keptMs where it is kept",
+    facts: ["generation", "retired", "keptMs", "durationMs", "unproven"],
   },
   "swap.rolled-back": {
     meaning: "the new generation failed, the old one goes on",

@@ -10,6 +10,8 @@ export interface GenerationNotes {
   startedAt?: string;
   readyMs?: number;
   proven?: boolean;
+  /** When it is kept, or waits to be confirmed, no longer. */
+  until?: string | undefined;
   /** What stands in the way of its readiness, once that takes long. */
   waitingFor?: string | undefined;
 }
@@ -58,12 +60,18 @@ export class History {
       case "generation.rescued":
         this.counts.rescued += event.connections;
         break;
+      case "swap.unconfirmed":
+        this.#noteUntil([event.generation, event.kept], event.forMs);
+        break;
       case "swap.done":
+        this.#noteUntil([event.generation], undefined);
+        this.#noteUntil([event.retired], event.keptMs);
         this.counts.swapped++;
         this.#keep(event, { from: event.retired, outcome: event.isUnproven ? "unproven" : "swapped" });
         break;
       case "swap.rolled-back": {
         this.counts.rolledBack++;
+        this.#noteUntil([event.generation, event.serving], undefined);
         const failure = failureFacts(event.failure);
         this.#keep(event, { from: event.serving, outcome: "rolled-back", failure });
         break;
@@ -75,6 +83,11 @@ export class History {
         this.#notes.delete(event.generation);
     }
   };
+
+  #noteUntil(gens: readonly Gen[], ms: number | undefined): void {
+    const until = ms === undefined ? undefined : new Date(Date.now() + ms).toISOString();
+    for (const gen of gens) this.#note(gen, { until });
+  }
 
   #note(gen: Gen, notes: GenerationNotes): void {
     this.#notes.set(gen, { ...this.notesOf(gen), ...notes });

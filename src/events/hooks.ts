@@ -14,6 +14,7 @@ import type { Tell } from "./service-event.ts";
 /** Each hook event with the events of the log that run it. */
 export const RUN_BY: Record<HookEvent, readonly EventName[]> = {
   ready: ["generation.ready"],
+  unconfirmed: ["swap.unconfirmed"],
   swapped: ["swap.done"],
   "rolled-back": ["swap.rolled-back"],
   crashed: ["generation.crashed", "generation.start-failed"],

@@ -85,8 +85,19 @@ export type ServiceEvent =
   | { event: "generation.escaped"; generation: Gen; processes: readonly Leftover[] }
   | { event: "generation.gone"; generation: Gen; ageMs: number }
   | { event: "swap.queued"; behind: Gen }
-  /** `isUnproven`: nothing shows that the new generation accepts, and the user did not ask for less. */
-  | ({ event: "swap.done"; generation: Gen; retired: Gen; isUnproven: boolean } & Age)
+  /** It has the clients, and so long the generation before is kept as it is: the user says which of them remains. */
+  | ({ event: "swap.unconfirmed"; generation: Gen; kept: Gen; forMs: number } & Age)
+  /**
+   * `isUnproven`: nothing shows that the new generation accepts, and the user did not ask for less. `keptMs`: so long the old one
+   * can have the clients back before it retires.
+   */
+  | ({
+      event: "swap.done";
+      generation: Gen;
+      retired: Gen;
+      isUnproven: boolean;
+      keptMs?: number | undefined;
+    } & Age)
   | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
   /** The kernel has killed so many processes for want of memory since the swap to `generation` began. */
   | { event: "memory.short"; generation: Gen; kills: number; where: OomKills["where"] }

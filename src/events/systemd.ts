@@ -48,6 +48,9 @@ export class Systemd implements Disposable {
         this.#queued = true;
         if (this.#phase === "reloading") this.#reloading("swapping, and once more after that");
         break;
+      case "swap.unconfirmed":
+        this.#takeTime(text);
+        break;
       case "generation.serves":
       case "swap.done":
         this.#serves(`generation ${event.generation} serves`);

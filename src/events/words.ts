@@ -107,10 +107,18 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation} serves`,
     facts: { generation },
   }),
-  "swap.done": ({ generation, retired, ageMs, isUnproven }) => ({
+  "swap.unconfirmed": ({ generation, kept, forMs, ageMs }) => ({
+    level: "notice",
+    text: `generation ${generation} has the clients and waits for 'hupwatch confirm': without it generation ${kept} gets them back in ${formatDuration(forMs)}`,
+    facts: { generation, kept, forMs, durationMs: ageMs },
+  }),
+  "swap.done": ({ generation, retired, ageMs, isUnproven, keptMs }) => ({
     level: isUnproven ? "warn" : "info",
-    text: `generation ${generation} serves${isUnproven ? UNPROVEN : ""}, generation ${retired} retired`,
-    facts: { generation, retired, durationMs: ageMs, ...(isUnproven ? { unproven: true } : {}) },
+    text: `generation ${generation} serves${isUnproven ? UNPROVEN : ""}, generation ${retired} ${keptMs === undefined ? "retired" : `kept for ${formatDuration(keptMs)}: 'hupwatch rollback' gives it the clients back`}`,
+    facts: {
+      ...{ generation, retired, keptMs, durationMs: ageMs },
+      ...(isUnproven ? { unproven: true } : {}),
+    },
   }),
   "swap.rolled-back": ({ generation, serving, failure, ageMs }) => ({
     level: "error",

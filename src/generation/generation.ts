@@ -19,6 +19,7 @@ import type { RecordedGeneration, Role } from "./record.ts";
 import { Start } from "./start.ts";
 import { Takedown } from "./takedown.ts";
 import { type Unheld, unheldBy } from "./unheld.ts";
+import { runLine, type UserLine } from "./user-line.ts";
 
 export class Generation {
   readonly listeners: Listeners;
@@ -154,6 +155,12 @@ export class Generation {
   probe(): void {
     this.#mayBeProbed = true;
     this.#start?.probe();
+  }
+
+  /** A line of the user's about it. Throws HupwatchError. */
+  run(line: string): UserLine {
+    const own = generationEnvironment(this.plan, this.number, this.os.pid);
+    return runLine(this.os, this.plan, line, { env: { ...own, ...this.listeners.way } });
   }
 
   /** It listens at an address that was unknown so far: from now on that is held. */

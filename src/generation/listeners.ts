@@ -106,6 +106,12 @@ export class Listeners {
     return this.#probe ? [this.#probe] : [...this.#public.values()];
   }
 
+  /** Where only this generation answers, for lines of the user's. */
+  get way(): Record<string, string> {
+    const socket = this.probed[0]?.privatePath;
+    return socket === undefined ? {} : { HUPWATCH_SOCKET: socket };
+  }
+
   get #all(): Listener[] {
     return [...this.#public.values(), ...(this.#probe ? [this.#probe] : [])];
   }

@@ -2,7 +2,12 @@
 import type { Identity } from "../os/procfs.ts";
 import type { TreeQuery } from "../os/tree.ts";
 
-export type Role = "serving" | "starting" | "retiring";
+/**
+ * `kept`: it has no clients now and can have them back; beside one that is `unconfirmed` and has them it is the one that remains
+ * if nothing more is said.
+ */
+export type Role = "serving" | "starting" | "retiring" | "unconfirmed" | "kept";
+export const ROLES: readonly Role[] = ["serving", "starting", "retiring", "unconfirmed", "kept"];
 
 export interface RecordedListener {
   /** As `format` writes it: `unix:/path`, `127.0.0.1:8000`. */

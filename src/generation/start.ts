@@ -117,9 +117,8 @@ export class Start implements Disposable {
 
   #checkContext(capture: OutputCapture, own: Record<string, string>) {
     const { plan, os, listeners } = this.of;
-    const { probed } = listeners;
-    const socket = probed[0]?.privatePath;
-    const env = { ...own, ...(socket ? { HUPWATCH_SOCKET: socket } : {}) };
+    const { probed, way } = listeners;
+    const env = { ...own, ...way };
     return {
       clock: os.clock,
       listeners: probed,

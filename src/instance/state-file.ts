@@ -4,7 +4,13 @@
  */
 import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { RecordedGeneration, RecordedListener, Role, Snapshot } from "../generation/record.ts";
+import {
+  type RecordedGeneration,
+  type RecordedListener,
+  ROLES,
+  type Role,
+  type Snapshot,
+} from "../generation/record.ts";
 import { type Place, readSmall } from "../os/place.ts";
 import { type Identity, processOf } from "../os/procfs.ts";
 import { enterRunDir, removeOwn } from "./run-dir.ts";
@@ -101,7 +107,7 @@ const isGeneration = (value: unknown): value is RecordedGeneration =>
   isCount(value.number) &&
   isCount(value.hupwatchPid) &&
   (value.uid === undefined || isCount(value.uid)) &&
-  ["serving", "starting", "retiring"].includes(value.role as Role) &&
+  ROLES.includes(value.role as Role) &&
   isListOf(value.listeners, isListener);
 
 const isListener = (value: unknown): value is RecordedListener =>

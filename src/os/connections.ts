@@ -63,6 +63,14 @@ export function watchConnections(
   };
 }
 
+/** All that these processes hold at these places, in one go: for a person or a program that asks. */
+export function countConnections(pids: readonly number[], places: readonly Accepting[]): number {
+  const inodes = new Set<number>();
+  for (const pid of pids) for (const _ of socketInodesOf(pid, inodes));
+  const search = connectionsAmong(inodes, places, Number.POSITIVE_INFINITY);
+  for (let slice = search.next(); ; slice = search.next()) if (slice.done) return slice.value.length;
+}
+
 function* find(pids: readonly number[], places: readonly Accepting[]): Generator<void, Connection[]> {
   const inodes = new Set<number>();
   let asked = 0;
@@ -80,9 +88,10 @@ function* find(pids: readonly number[], places: readonly Accepting[]): Generator
 function* connectionsAmong(
   inodes: ReadonlySet<number>,
   places: readonly Accepting[],
+  atMost = REMEMBERED,
 ): Generator<void, Connection[]> {
   const found: Connection[] = [];
-  const keep = (connection: Connection) => found.length < REMEMBERED && found.push(connection);
+  const keep = (connection: Connection) => found.length < atMost && found.push(connection);
   const paths = new Set(places.flatMap((place) => ("path" in place ? [place.path.replace(/^@/, "\0")] : [])));
   if (paths.size > 0)
     yield* visitUnix(["established"], ["name"], (socket) => {
@@ -97,7 +106,7 @@ function* connectionsAmong(
     for (const family of ["inet", "inet6"] as const)
       yield* visitTcp(family, port, ["established"], (socket) => {
         const { inode } = socket;
-        if (!inodes.has(inode) || found.length >= REMEMBERED) return;
+        if (!inodes.has(inode) || found.length >= atMost) return;
         const { ends } = socket;
         keep({ inode, isOpen: () => isEstablished(tcpSocket(family, ends), inode) });
       });

@@ -1,7 +1,7 @@
 /** `--hook EVENT=CMD`: a shell line of the user's, and what it is run at. Parsing only. */
 import { HupwatchError } from "../error.ts";
 
-export const HOOK_EVENTS = ["ready", "swapped", "rolled-back", "crashed", "stopped"] as const;
+export const HOOK_EVENTS = ["ready", "unconfirmed", "swapped", "rolled-back", "crashed", "stopped"] as const;
 export type HookEvent = (typeof HOOK_EVENTS)[number];
 
 export interface Hook {

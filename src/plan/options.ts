@@ -103,6 +103,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
       oneOf("--on-crash", values["on-crash"] ?? "exit", ["exit", "respawn"]) === "respawn"
         ? limit
         : undefined,
+    ...steering(values),
     killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
   };
 }
@@ -131,6 +132,18 @@ function askedOf(values: RunValues, { env, pid }: Surroundings, here: string): O
       hooks: (values.hook ?? []).map(parseHook),
       timeoutMs: parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout"),
     },
+  };
+}
+
+function steering({ confirm, judge, keep }: RunValues): Pick<RunPlan, "confirmMs" | "judge" | "keepMs"> {
+  if (judge !== undefined && !/^exec:./s.test(judge))
+    throw usage(`--judge '${judge}' is not a judge`, "write exec:CMD");
+  if (judge !== undefined && confirm === undefined)
+    throw usage("--judge without --confirm", "say how long it is to judge: --confirm 2m");
+  return {
+    confirmMs: confirm === undefined ? undefined : parseDuration(confirm, "--confirm"),
+    judge: judge?.slice("exec:".length),
+    keepMs: keep === undefined ? undefined : parseDuration(keep, "--keep"),
   };
 }
 

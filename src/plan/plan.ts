@@ -41,6 +41,8 @@ export function planRun(options: Options): Planned {
   const handedSockets = extraListener ? [...sockets, PROBE] : sockets;
   const handed = handedBy(traits, handover, handedSockets);
   rejectUnshareable(traits, sockets, given.cutover);
+  if (given.confirmMs !== undefined || given.keepMs !== undefined)
+    requireSteered(given.confirmMs === undefined ? "--keep" : "--confirm", handover, sockets, given.cutover);
   if (handover === "path") requireOwnPaths(handed.words, sockets, given.cutover);
   rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : handedSockets);
   const plan: RunPlan = {
@@ -148,6 +150,24 @@ function rejectUnshareable(
       `${server} cannot share the Unix socket '${shared.text}': ${keepsUnixToItself}`,
       "let hupwatch steer a path (no --cutover share), or listen on a port",
     );
+}
+
+/** Else both would go on accepting, and there would be nothing to flip back. */
+function requireSteered(
+  option: string,
+  handover: Handover,
+  sockets: readonly SocketSpec[],
+  cutover: RunPlan["cutover"],
+): void {
+  const hint =
+    "let hupwatch hold a port or a path that it can steer (--bind, no --cutover share), or leave it out";
+  if (handover === "none" || (sockets.length === 0 && !learns({ handover, sockets })))
+    throw usage(`${option} needs a socket that hupwatch holds`, hint);
+  for (const { address, text } of sockets) {
+    const { mode } = cutoverOf(address, cutover);
+    if (mode === "share")
+      throw usage(`${option} cannot be had: '${text}' is shared by all generations`, hint);
+  }
 }
 
 /** The server binds a path of its own for each generation, so it has to be told which. */

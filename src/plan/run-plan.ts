@@ -61,5 +61,11 @@ export interface RunPlan {
   maxDraining: number;
   /** Undefined: hupwatch ends with the serving generation. */
   respawn: { times: number; withinMs: number } | undefined;
+  /** Without `confirm` within so long a flip is taken back; undefined: none is asked for. */
+  confirmMs: number | undefined;
+  /** A shell line that confirms in the user's place. */
+  judge: string | undefined;
+  /** So long after a swap the old one can have the clients back; undefined: it retires at once. */
+  keepMs: number | undefined;
   killAtExit: boolean;
 }

@@ -30,5 +30,8 @@ export interface RunValues {
   "hook-timeout"?: string;
   "log-format"?: string;
   preflight?: string[];
+  confirm?: string;
+  judge?: string;
+  keep?: string;
   version?: boolean;
 }

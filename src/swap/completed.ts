@@ -24,11 +24,16 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
       return { event: "generation.serves", generation: report.gen, ...age(report.gen) };
     case "taken-over":
       return { event: "generation.taken-over", generation: report.gen };
+    case "unconfirmed": {
+      const { gen: generation, from: kept, forMs } = report;
+      return { event: "swap.unconfirmed", generation, kept, forMs, ...age(generation) };
+    }
     case "swapped":
       return {
         event: "swap.done",
         generation: report.gen,
         retired: report.from,
+        keptMs: report.keptMs,
         isUnproven: look(report.gen)?.isUnproven ?? false,
         ...age(report.gen),
       };

@@ -11,6 +11,15 @@
  *    (stop, quit, leave, crash)   └─────────────────────────────────────────────────────┘
  *
  * The flip to a new generation's listener happens on entering `warming`; on the way to `rolling-back` it is taken back.
+ *
+ * With --confirm and --keep the old one is not retired there but stays as it is, in `warm`, until it is known which of the two remains:
+ *
+ *    warming ── settled ──▶ warm ── confirm, expired ──▶ serving (the old one drains)
+ *       │ rollback           │ rollback; TERM or expired without a confirm
+ *       └─────────┬──────────┘
+ *                 ▼
+ *           flipping-back ── settled: retire the new one ──▶ serving
+ *
  * A HUP that comes meanwhile sets `again`: exactly one more swap follows, whatever the outcome of this one.
  *
  * A signal to pass on that comes during a swap is for both generations: the new one, too, may have opened the log files that are to
@@ -19,16 +28,19 @@
  *
  * Invariants (assertState and the tests carry their numbers; see the README):
  * I1 one generation at most is not ready · I2 no serving generation is told to stop before the next one has settled
- * I4 no HUP is lost · I8 a failed swap leaves the old one untouched.
+ * I4 no HUP is lost · I8 a failed swap leaves the old one untouched · I9 what is not confirmed does not stay.
  */
 import {
   beginSwap,
   common,
+  confirm,
   crash,
   cutOver,
   end,
   endAtOnce,
   endByCrash,
+  flipBack,
+  flippedBack,
   forward,
   goTo,
   hurry,
@@ -38,6 +50,7 @@ import {
   leaderGone,
   leave,
   leaveKeeping,
+  leaveUnconfirmed,
   letGo,
   passOn,
   promote,
@@ -46,9 +59,12 @@ import {
   rollBack,
   say,
   serveOrSwap,
+  settle,
   startAfresh,
   startFailed,
+  stayAfterAll,
   steer,
+  stopBoth,
   tooLate,
   treeGone,
   unchanged,
@@ -117,6 +133,9 @@ const TABLE: Table = {
     failed: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "abandon", limits) : unchanged(s)),
     exited: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "sweep", limits) : leaderGone(s, e)),
     settled: unchanged,
+    confirm: unchanged,
+    rollback: unchanged,
+    expired: unchanged,
     gone: treeGone,
   },
   serving: {
@@ -130,6 +149,9 @@ const TABLE: Table = {
     failed: unchanged,
     exited: (s, e, limits) => (isAbout(s.current, e) ? crash(s, s.current, e, limits) : leaderGone(s, e)),
     settled: unchanged,
+    confirm: unchanged,
+    rollback: unchanged,
+    expired: unchanged,
     gone: treeGone,
   },
   booting: {
@@ -142,14 +164,19 @@ const TABLE: Table = {
       ]),
     quit: (s) => endAtOnce(s, s.current, [s.next, s.current]),
     forward: passOn,
-    ready: (s, e) => {
+    ready: (s, e, limits) => {
       if (!isAbout(s.next, e)) return unchanged(s);
       const { current, next, again, owed } = s;
       return goTo(
-        { phase: "warming", current, next, again, owed, leaving: false, ...common(s) },
+        {
+          phase: "warming",
+          ...{ current, next, again, owed, leaving: false },
+          isConfirmed: limits.confirmMs === undefined,
+          ...common(s),
+        },
         say({ event: "ready", gen: next }),
         steer(next),
-        { do: "settle", old: current, next },
+        { do: "settle", old: current, next, warmUp: true },
       );
     },
     overdue: unchanged,
@@ -159,6 +186,9 @@ const TABLE: Table = {
       return isAbout(s.current, e) ? promote(s, e, limits) : leaderGone(s, e);
     },
     settled: unchanged,
+    confirm: unchanged,
+    rollback: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
+    expired: unchanged,
     gone: treeGone,
   },
   warming: {
@@ -169,16 +199,11 @@ const TABLE: Table = {
     // Both serve clients now: the cutover is due within the warm-up; we go when the old one is gone. A second TERM does not wait
     // for the warm-up, a third one not for the old one.
     leave: (s, _, limits) => {
+      if (!s.isConfirmed) return leaveUnconfirmed(s);
       if (s.leaving) return cutOver(s, limits);
       return goTo({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
     },
-    stop: (s) => {
-      const both: [Gen, Retirement][] = [
-        [s.current, "graceful"],
-        [s.next, "graceful"],
-      ];
-      return withEffects(end(s, { kind: "stopped", serving: s.next }, both), unsettle);
-    },
+    stop: stopBoth,
     quit: (s) => withEffects(endAtOnce(s, s.next, [s.current, s.next]), unsettle),
     forward: passOn,
     ready: unchanged,
@@ -186,9 +211,37 @@ const TABLE: Table = {
     failed: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
     exited: (s, e, limits) => {
       if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
-      return isAbout(s.current, e) ? cutOver(s, limits, e.failure) : leaderGone(s, e);
+      return isAbout(s.current, e) ? cutOver(s, limits, { died: e.failure }) : leaderGone(s, e);
     },
-    settled: (s, e, limits) => (isAbout(s.next, e) ? cutOver(s, limits) : unchanged(s)),
+    settled: (s, e, limits) => (isAbout(s.next, e) ? settle(s, limits) : unchanged(s)),
+    confirm: (s, e) => (isAbout(s.next, e) ? goTo({ ...s, isConfirmed: true }) : unchanged(s)),
+    rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure, s.leaving) : unchanged(s)),
+    expired: unchanged,
+    gone: treeGone,
+  },
+  warm: {
+    swap: (s, _, limits) => {
+      if (s.isConfirmed) return cutOver({ ...s, again: true }, limits);
+      return goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next }));
+    },
+    leave: (s, _, limits) => (s.isConfirmed ? cutOver(s, limits, { leaving: true }) : leaveUnconfirmed(s)),
+    stop: stopBoth,
+    quit: (s) => withEffects(endAtOnce(s, s.next, [s.current, s.next]), unsettle),
+    forward: (s, e) => goTo(s, forward(s.current, e.signal), forward(s.next, e.signal)),
+    ready: unchanged,
+    overdue: unchanged,
+    failed: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
+    exited: (s, e, limits) => {
+      if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
+      return isAbout(s.current, e) ? cutOver(s, limits, { died: e.failure }) : leaderGone(s, e);
+    },
+    settled: unchanged,
+    confirm: (s, e, limits) => (isAbout(s.next, e) && !s.isConfirmed ? confirm(s, limits) : unchanged(s)),
+    rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure, false) : unchanged(s)),
+    expired: (s, e, limits) => {
+      if (!isAbout(s.next, e)) return unchanged(s);
+      return s.isConfirmed ? cutOver(s, limits) : flipBack(s, e.failure, false);
+    },
     gone: treeGone,
   },
   "rolling-back": {
@@ -216,8 +269,46 @@ const TABLE: Table = {
         : endByCrash(base, s.current, e.failure);
     },
     settled: unchanged,
+    confirm: unchanged,
+    rollback: unchanged,
+    expired: unchanged,
     gone: (s, e) =>
       isAbout(s.failed, e) ? serveOrSwap(s, s.current, ...letGo(s, s.failed)) : treeGone(s, e),
+  },
+  "flipping-back": {
+    swap: (s) => {
+      if (s.leaving) return goTo(s, tooLate());
+      return goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed }));
+    },
+    leave: (s, _, limits) => {
+      if (s.leaving) return flippedBack(s, limits);
+      return goTo({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
+    },
+    stop: (s) => {
+      const both: [Gen, Retirement][] = [
+        [s.failed, "graceful"],
+        [s.current, "graceful"],
+      ];
+      return withEffects(end(s, { kind: "stopped", serving: s.current }, both), unsettle);
+    },
+    quit: (s) => withEffects(endAtOnce(s, s.current, [s.failed, s.current]), unsettle),
+    forward: (s, e) => goTo(s, forward(s.current, e.signal)),
+    ready: unchanged,
+    overdue: unchanged,
+    failed: (s, e, limits) => {
+      if (!isAbout(s.current, e)) return unchanged(s);
+      return stayAfterAll(s, "drain", { event: "unreachable", gen: s.current, failure: e.failure }, limits);
+    },
+    exited: (s, e, limits) => {
+      if (isAbout(s.failed, e)) return flippedBack(s, limits, true);
+      if (!isAbout(s.current, e)) return leaderGone(s, e);
+      return stayAfterAll(s, "sweep", { event: "crashed", gen: s.current, failure: e.failure }, limits);
+    },
+    settled: (s, e, limits) => (isAbout(s.current, e) ? flippedBack(s, limits) : unchanged(s)),
+    confirm: unchanged,
+    rollback: unchanged,
+    expired: unchanged,
+    gone: treeGone,
   },
   stopping: {
     swap: ignore("swap", "hupwatch is stopping"),
@@ -239,6 +330,9 @@ const TABLE: Table = {
       return e.failure.exit ? goTo({ ...s, ending: { ...s.ending, exit: e.failure.exit } }) : unchanged(s);
     },
     settled: unchanged,
+    confirm: unchanged,
+    rollback: unchanged,
+    expired: unchanged,
     gone: treeGone,
   },
   over: {
@@ -252,6 +346,9 @@ const TABLE: Table = {
     failed: unchanged,
     exited: unchanged,
     settled: unchanged,
+    confirm: unchanged,
+    rollback: unchanged,
+    expired: unchanged,
     gone: treeGone,
   },
 };
@@ -275,6 +372,6 @@ export function assertState(state: State): void {
     [...named, ...draining].every((g) => g >= 1 && g <= last),
     "a generation beyond the last number",
   );
-  if (state.phase === "booting" || state.phase === "warming")
+  if (state.phase === "booting" || state.phase === "warming" || state.phase === "warm")
     demand(state.next > state.current, "I4: the successor is not newer");
 }

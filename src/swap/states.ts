@@ -39,8 +39,24 @@ export type State = Common &
       }
     | { phase: "serving"; current: Gen }
     | { phase: "booting"; current: Gen; next: Gen; again: boolean; owed: readonly string[] }
-    | { phase: "warming"; current: Gen; next: Gen; again: boolean; owed: readonly string[]; leaving: boolean }
+    | {
+        phase: "warming";
+        current: Gen;
+        next: Gen;
+        again: boolean;
+        owed: readonly string[];
+        leaving: boolean;
+        /** No `confirm` is asked for, or it has come already. */
+        isConfirmed: boolean;
+      }
+    /**
+     * Clients go to `next`, and `current` is as it was: it can have them back in one step. Until it is confirmed that is what becomes of
+     * silence; afterwards it is what may still be asked for.
+     */
+    | { phase: "warm"; current: Gen; next: Gen; isConfirmed: boolean; again: boolean }
     | { phase: "rolling-back"; current: Gen; failed: Gen; again: boolean }
+    /** `current` has its clients back; `failed` lives, and what is on its way to it arrives. */
+    | { phase: "flipping-back"; current: Gen; failed: Gen; again: boolean; leaving: boolean }
     | { phase: "stopping"; ending: Ending }
     | { phase: "over"; ending: Ending }
   );
@@ -65,8 +81,14 @@ export type Event =
   | { kind: "quit" }
   | { kind: "forward"; signal: string }
   | GenerationEvent
-  /** The warm-up is over and the old one's accept queue is empty. */
-  | { kind: "settled"; gen: Gen };
+  /** The time after a flip to `gen` is over, and the accept queue of the other one is empty. */
+  | { kind: "settled"; gen: Gen }
+  /** The user, or the judge, takes it as good. */
+  | { kind: "confirm"; gen: Gen }
+  /** The user, or the judge, wants the one before it back. */
+  | { kind: "rollback"; gen: Gen; failure: Failure }
+  /** So long it could be confirmed, which is the `failure`; or the one before it was kept. */
+  | { kind: "expired"; gen: Gen; failure: Failure };
 
 export type EventKind = Event["kind"];
 export type Of<K extends EventKind> = Extract<Event, { kind: K }>;
@@ -78,7 +100,10 @@ export type Report =
   | { event: "ready"; gen: Gen }
   | { event: "serving"; gen: Gen }
   | { event: "taken-over"; gen: Gen }
-  | { event: "swapped"; gen: Gen; from: Gen }
+  /** It has the clients, and waits for `confirm`. */
+  | { event: "unconfirmed"; gen: Gen; from: Gen; forMs: number }
+  /** `keptMs`: so long the one before it can have the clients back. */
+  | { event: "swapped"; gen: Gen; from: Gen; keptMs?: number }
   | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
   | { event: "crashed"; gen: Gen; failure: Failure }
   /** It was being replaced. */
@@ -102,9 +127,11 @@ export type Effect =
    */
   | { do: "boot"; gen: Gen; public: boolean; succeeds?: Gen; afterMs?: number }
   | { do: "steer"; to: Gen }
-  /** Wait for the warm-up and the settling of `old`, then post `settled`. */
-  | { do: "settle"; old: Gen; next: Gen }
-  /** The warm-up is over, however it ended: no `settled` is to follow. */
+  /** Wait for the settling of `old`, and before it for the warm-up, then post `settled`. */
+  | { do: "settle"; old: Gen; next: Gen; warmUp: boolean }
+  /** Post `expired` later; until then, where it `isJudged`, ask the judge, which posts `confirm` or `rollback`. */
+  | { do: "await"; gen: Gen; ms: number; isJudged: boolean }
+  /** That time is over, however it ended: neither `settled` nor `expired` is to follow. */
   | { do: "unsettle" }
   /** It has proved itself: what it writes is of no interest any more. */
   | { do: "unwatch"; gen: Gen }
@@ -122,6 +149,10 @@ export interface Limits {
   maxDraining: number;
   /** Undefined: when the serving generation dies, hupwatch ends. */
   respawn?: { times: number; withinMs: number } | undefined;
+  /** Without `confirm` within so long the flip is taken back; undefined: none is asked for. */
+  confirmMs?: number | undefined;
+  /** So long after a swap the generation before can have the clients back; undefined: it drains at once. */
+  keepMs?: number | undefined;
 }
 
 export interface Step {

@@ -3,10 +3,12 @@
  * and control requests only ever post. Owns the generations and the held sockets.
  */
 
+import { formatDuration } from "../duration.ts";
 import type { ServiceEvent, Tell } from "../events/service-event.ts";
 import { Escaped } from "../generation/escaped.ts";
 import { failureBy } from "../generation/failure.ts";
 import { Generation } from "../generation/generation.ts";
+import { Judge } from "../generation/judge.ts";
 import type { RecordedGeneration, Role, Snapshot } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { unswappable } from "../generation/unheld.ts";
@@ -55,7 +57,13 @@ function roleOf(gen: Gen, state: State): Role {
     case "booting":
       return gen === state.current ? "serving" : "starting";
     case "warming":
+      if (!state.isConfirmed) return gen === state.next ? "unconfirmed" : "kept";
       return gen === state.next ? "serving" : "retiring";
+    case "warm":
+      if (gen === state.current) return "kept";
+      return state.isConfirmed ? "serving" : "unconfirmed";
+    case "flipping-back":
+      return gen === state.current ? "serving" : "retiring";
     case "stopping":
     case "over":
       return "serving";
@@ -89,6 +97,7 @@ export class Supervisor {
   readonly #queue: Event[] = [];
   #busy = false;
   readonly #generations = new Map<Gen, Generation>();
+  /** The time in which a flip can be taken back. */
   #settling: Disposable | undefined;
   /** The generation that new connections go to. */
   #public: Gen | undefined;
@@ -266,7 +275,10 @@ export class Supervisor {
         this.#steer(effect.to);
         break;
       case "settle":
-        this.#settle(effect.old, effect.next);
+        this.#settle(effect);
+        break;
+      case "await":
+        this.#settling = this.#await(effect);
         break;
       case "unsettle":
         this.#settling?.[Symbol.dispose]();
@@ -396,11 +408,22 @@ export class Supervisor {
     this.post({ kind: "failed", gen, failure: failureBy(error), at: this.os.clock.now() });
   }
 
-  #settle(old: Gen, next: Gen): void {
+  #settle({ old, next, warmUp }: Extract<Effect, { do: "settle" }>): void {
     const steered = this.held.some((h) => h.cutover.mode === "steer");
     const hasQueued = () => steered && this.#generations.get(old)?.listeners.hasQueued() === true;
-    const ms = Math.max(this.plan.warmupMs, steered ? SETTLE_MS : 0);
+    const ms = Math.max(warmUp ? this.plan.warmupMs : 0, steered ? SETTLE_MS : 0);
     this.#settling = settle(this.os.clock, ms, hasQueued, () => this.post({ kind: "settled", gen: next }));
+  }
+
+  #await({ gen, ms, isJudged }: Extract<Effect, { do: "await" }>): Disposable {
+    const { judge } = this.plan;
+    const generation = this.#generations.get(gen);
+    if (!isJudged || judge === undefined || !generation)
+      return this.os.clock.after(ms, () => this.post({ kind: "expired", gen, failure: notWithin(ms) }));
+    return new Judge(this.os.clock, ms, judge, (line) => generation.run(line), {
+      passed: () => this.post({ kind: "confirm", gen }),
+      failed: (reason) => this.post({ kind: "rollback", gen, failure: { reason } }),
+    });
   }
 
   /** What runs and what it holds, for a hupwatch that takes over. */
@@ -421,6 +444,10 @@ export class Supervisor {
     this.#ended.resolve(ending);
   }
 }
+
+const notWithin = (ms: number) => ({
+  reason: `was not confirmed within ${formatDuration(ms)} (--confirm)`,
+});
 
 /** A bug is told, and what follows is done all the same. */
 function surviving(act: () => void): void {

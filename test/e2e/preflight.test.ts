@@ -20,7 +20,7 @@ test("I8: gunicorn --check-config refuses a broken release, nothing is started, 
   await load.more(20);
 
   site.deployBroken();
-  const refused = await cli(["reload"], place);
+  const refused = await cli(["reload", "shop"], place);
   expect(refused.exitCode).toBe(1);
   expect(refused.stderr).toContain(
     `generation 2 was not started: preflight '${preflight}' exited with code 1`,
@@ -29,7 +29,7 @@ test("I8: gunicorn --check-config refuses a broken release, nothing is started, 
   expect(hupwatch.log).not.toMatch(LOG.started(2));
 
   site.deploy("3");
-  expect(await cli(["reload"], place)).toMatchObject({ exitCode: 0 });
+  expect(await cli(["reload", "shop"], place)).toMatchObject({ exitCode: 0 });
   await load.version("3");
   expect(hupwatch.count(/preflight '.*' passed in/)).toBe(2);
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });

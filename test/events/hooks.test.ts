@@ -13,7 +13,14 @@ test("EVENT=CMD, and the command may have its own '='", () => {
   expect(parseHook("swapped=A=1 ./notify")).toEqual({ event: "swapped", line: "A=1 ./notify" });
   for (const wrong of ["swapped", "swapped=", "nothing=true", "constructor=true", "=true"])
     expect(() => parseHook(wrong)).toThrow(`--hook '${wrong}' is not a hook`);
-  expect([...HOOK_EVENTS] as string[]).toEqual(["ready", "swapped", "rolled-back", "crashed", "stopped"]);
+  expect([...HOOK_EVENTS] as string[]).toEqual([
+    "ready",
+    "unconfirmed",
+    "swapped",
+    "rolled-back",
+    "crashed",
+    "stopped",
+  ]);
 });
 
 const SERVER = `#!/bin/sh

@@ -16,6 +16,8 @@ const survivor = (number: number, facts: Partial<Survivor> = {}): Survivor => ({
 
 const serving = { role: "serving" } as const;
 const starting = { role: "starting" } as const;
+const kept = { role: "kept" } as const;
+const unconfirmed = { role: "unconfirmed" } as const;
 const isPublic = { isPublic: true };
 /** Its leader has gone, and its workers with it: only the relay of its output is left. */
 const relayOnly = { isLed: false, mayAccept: false };
@@ -50,6 +52,17 @@ describe("the current one is", () => {
       [survivor(1), survivor(2, starting), survivor(3, starting)],
       3,
     ],
+    [
+      "I9: the one that is kept beside one that nobody has confirmed, although clients reach that one",
+      [survivor(1, kept), survivor(2, { ...isPublic, ...unconfirmed })],
+      1,
+    ],
+    [
+      "the unconfirmed one where the other has gone",
+      [survivor(1, { ...kept, ...relayOnly }), survivor(2, { ...isPublic, ...unconfirmed })],
+      2,
+    ],
+    ["not one that is only kept", [survivor(1, kept), survivor(2, { ...isPublic, ...serving })], 2],
     ["rather one that was starting than one that drains", [survivor(1, starting), survivor(2)], 1],
     ["else the youngest that drains", [survivor(1), survivor(2)], 2],
     ["one whose workers outlived their leader", [survivor(1, { ...serving, ...workersOnly })], 1],

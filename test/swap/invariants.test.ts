@@ -3,9 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { assertState, type Effect, type Event, type State } from "../../src/swap/machine.ts";
 import {
   after,
+  CONFIRMING,
   exited,
   failed,
   gone,
+  KEEPING,
   leave,
   PHASES,
   play,
@@ -121,7 +123,8 @@ test("the end comes once, in every phase and for every order", () => {
   for (const phase of PHASES)
     for (const order of [leave, stop, quit]) {
       const events = [...WAY_TO[phase], order, order, settled(2), gone(2), gone(1), order, gone(1)];
-      expect(play(events).all.filter((e) => e.do === "end")).toHaveLength(1);
+      for (const limits of [{ maxDraining: 4 }, CONFIRMING, KEEPING])
+        expect(play(events, limits).all.filter((e) => e.do === "end")).toHaveLength(1);
     }
 });
 

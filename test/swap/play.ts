@@ -17,10 +17,15 @@ export const leave: Event = { kind: "leave" };
 export const stop: Event = { kind: "stop" };
 export const quit: Event = { kind: "quit" };
 export const usr1: Event = { kind: "forward", signal: "SIGUSR1" };
+export const confirm = (gen: Gen): Event => ({ kind: "confirm", gen });
+export const rollback = (gen: Gen): Event => ({ kind: "rollback", gen, failure: ON_REQUEST });
+export const expired = (gen: Gen): Event => ({ kind: "expired", gen, failure: SILENCE });
 export const ready = (gen: Gen): Event => ({ kind: "ready", gen });
 export const overdue = (gen: Gen): Event => ({ kind: "overdue", gen });
 export const settled = (gen: Gen): Event => ({ kind: "settled", gen });
 export const gone = (gen: Gen): Event => ({ kind: "gone", gen });
+export const ON_REQUEST: Failure = { reason: "was given up on request" };
+const SILENCE: Failure = { reason: "was not confirmed" };
 export const TIMEOUT: Failure = { reason: "not ready within 60 s" };
 export const DEATH: Failure = { reason: "exited with code 3", exit: { code: 3, signal: undefined } };
 export const failed = (gen: Gen, failure = TIMEOUT, at = 0): Event => ({ kind: "failed", gen, failure, at });
@@ -32,10 +37,15 @@ export const WAY_TO: Record<Phase, Event[]> = {
   serving: [ready(1)],
   booting: [ready(1), swap],
   warming: [ready(1), swap, ready(2)],
+  warm: [ready(1), swap, ready(2), settled(2)],
   "rolling-back": [ready(1), swap, failed(2)],
+  "flipping-back": [ready(1), swap, ready(2), rollback(2)],
   stopping: [ready(1), stop],
   over: [ready(1), leave],
 };
+/** Of the phase that only a user's wish leads to. */
+export const CONFIRMING: Limits = { maxDraining: 4, confirmMs: 30_000 };
+export const KEEPING: Limits = { maxDraining: 4, keepMs: 600_000 };
 export const PHASES = Object.keys(WAY_TO) as Phase[];
 
 export interface Played {
@@ -66,6 +76,8 @@ export function wording(effect: Effect): string {
       return `steer ${effect.to}`;
     case "settle":
       return `settle ${effect.old} -> ${effect.next}`;
+    case "await":
+      return `await ${effect.gen}${effect.isJudged ? " judged" : ""}`;
     case "unsettle":
       return "unsettle";
     case "unwatch":
@@ -84,4 +96,6 @@ export function wording(effect: Effect): string {
 }
 
 /** The effects of the last event. */
-export const after = (...events: Event[]): string[] => play(events).effects.map(wording);
+export const after = (...events: Event[]): string[] => afterIn({ maxDraining: 4 }, ...events);
+export const afterIn = (limits: Limits, ...events: Event[]): string[] =>
+  play(events, limits).effects.map(wording);

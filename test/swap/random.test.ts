@@ -1,7 +1,21 @@
 /** Thousands of random lives of the swap machine. A failure prints its seed and its events, shortened. */
 import { expect, test } from "bun:test";
 import type { Event, Limits } from "../../src/swap/machine.ts";
-import { exited, failed, gone, leave, quit, ready, settled, stop, swap, usr1 } from "./play.ts";
+import {
+  confirm,
+  exited,
+  expired,
+  failed,
+  gone,
+  leave,
+  quit,
+  ready,
+  rollback,
+  settled,
+  stop,
+  swap,
+  usr1,
+} from "./play.ts";
 import { Random } from "./random.ts";
 import { World } from "./world.ts";
 
@@ -12,6 +26,8 @@ function live(seed: number): World {
   const random = new Random(seed);
   const world = new World({
     maxDraining: 1 + random.below(4),
+    confirmMs: random.chance(0.3) ? 30_000 : undefined,
+    keepMs: random.chance(0.3) ? 600_000 : undefined,
     respawn: random.chance(0.3) ? { times: random.below(4), withinMs: 5 + random.below(40) } : undefined,
   });
   const [hups, misfortune, noise, orders] = [random.next(), random.next() * 0.6, random.next() * 0.2, 0.02];
@@ -36,7 +52,14 @@ function choose(
   if (random.chance(odds.noise)) {
     const gen = 1 + random.below(world.state.last + 1);
     const dead = world.actors.get(gen)?.alive !== true;
-    return random.pick([settled(gen), usr1, ...(dead ? [ready(gen), failed(gen)] : [])]);
+    return random.pick([
+      settled(gen),
+      confirm(gen),
+      rollback(gen),
+      expired(gen),
+      usr1,
+      ...(dead ? [ready(gen), failed(gen)] : []),
+    ]);
   }
   if (random.chance(odds.hups * 0.5)) return swap;
   if (bad.length > 0 && random.chance(odds.misfortune)) return random.pick(bad);

@@ -12,7 +12,7 @@ import {
   type State,
   step,
 } from "../../src/swap/machine.ts";
-import { exited, failed, gone, overdue, ready, settled } from "./play.ts";
+import { confirm, exited, expired, failed, gone, overdue, ready, rollback, settled } from "./play.ts";
 
 interface Actor {
   /** Its leader runs; a generation that could not be started never had one. */
@@ -48,7 +48,12 @@ export class World {
   readonly #hups: Hup[] = [];
   #target: Gen = 0;
   #settling: Gen | undefined;
-  #settled = new Set<Gen>();
+  #awaiting: Gen | undefined;
+  /** Confirmed, or there is nothing to confirm. */
+  readonly #confirmed = new Set<Gen>();
+  /** Each with the one that it was settled from. */
+  readonly #settled: { gen: Gen; old: Gen }[] = [];
+  #settlingFrom: Gen = 0;
   #ordered = false;
   #now = 0;
 
@@ -95,12 +100,18 @@ export class World {
       // Its listener could not be put in place: known only after the machine has gone on.
       bad.push(failed(this.#settling, undefined, this.#now));
     }
+    if (this.#awaiting !== undefined) {
+      good.push(expired(this.#awaiting), confirm(this.#awaiting), rollback(this.#awaiting));
+    } else if (this.state.phase === "warming" || this.state.phase === "booting") {
+      bad.push(rollback(this.state.next));
+      if (this.state.phase === "warming") good.push(confirm(this.state.next));
+    }
     return { good, bad };
   }
 
   /** Any request may come at any time, but no process dies twice and no dead tree ends again. */
   allows(event: Event): boolean {
-    if (!("gen" in event) || event.kind === "settled") return true;
+    if (!("gen" in event) || ["settled", "confirm", "rollback", "expired"].includes(event.kind)) return true;
     if (event.kind !== "gone" && event.kind !== "exited" && this.actors.get(event.gen)?.alive !== true)
       return true;
     const { good, bad } = this.possible();
@@ -131,7 +142,10 @@ export class World {
     // With nobody to leave behind, leaving is stopping.
     const nobody = event.kind === "leave" && this.state.phase === "starting";
     if (event.kind === "stop" || event.kind === "quit" || nobody) this.#ordered = true;
-    if (event.kind === "settled" && event.gen === this.#settling) this.#settled.add(event.gen);
+    if (event.kind === "settled" && event.gen === this.#settling)
+      this.#settled.push({ gen: event.gen, old: this.#settlingFrom });
+    if (event.kind === "confirm" && "next" in this.state && event.gen === this.state.next)
+      this.#confirmed.add(event.gen);
     const actor = "gen" in event ? this.actors.get(event.gen) : undefined;
     if (!actor) return;
     if (event.kind === "ready") Object.assign(actor, { ready: actor.alive && !actor.judged, judged: true });
@@ -158,9 +172,16 @@ export class World {
         break;
       case "settle":
         this.#settling = effect.next;
+        this.#settlingFrom = effect.old;
+        break;
+      case "await":
+        if (!effect.isJudged && !this.#isConfirmed(effect.gen))
+          throw new Error(`I9: ${effect.gen} is kept on its own and was not confirmed`);
+        this.#awaiting = effect.gen;
         break;
       case "unsettle":
         this.#settling = undefined;
+        this.#awaiting = undefined;
         break;
       case "unwatch":
         if (!this.#actor(effect.gen).ready) throw new Error(`${effect.gen} has proved nothing yet`);
@@ -200,8 +221,10 @@ export class World {
     // Only a stop of the whole spares the old one no time: a replaced one drains, also where hupwatch is leaving.
     if (how === "graceful" && event?.kind !== "stop") throw new Error(`${gen} is stopped and does not drain`);
     if (how === "drain" && !order) {
-      if (![...this.#settled].some((successor) => successor > gen))
+      if (!this.#settled.some(({ old }) => old === gen) && !isUnreachable(event))
         throw new Error(`I2: ${gen} was asked to stop before a successor had settled`);
+      if (this.#target > gen && !this.#isConfirmed(this.#target) && !isUnreachable(event))
+        throw new Error(`I9: ${gen} was asked to stop, and ${this.#target} was not confirmed`);
     }
     if (how === "sweep" && actor.alive) throw new Error(`I2: ${gen} is swept, but its leader lives`);
     if (how === "abandon" && actor.ready && !order && event?.kind !== "failed")
@@ -212,6 +235,10 @@ export class World {
     if (how === "kill" && !order && actor.retired.length === 0 && !isOverdue && !isInTheWay)
       throw new Error(`I2: ${gen} is killed and was never asked`);
     actor.retired.push(how);
+  }
+
+  #isConfirmed(gen: Gen): boolean {
+    return this.limits.confirmMs === undefined || this.#confirmed.has(gen);
   }
 
   /** The first generation fails with nobody to turn to. */
@@ -235,8 +262,10 @@ export class World {
   /** After each event: what must have been asked for, and what must have ended. */
   #checkRescue(event: Event, effects: readonly Effect[], wasTarget: Gen): void {
     const { state } = this;
-    if (state.phase !== "warming" && this.#settling !== undefined)
+    if (state.phase !== "warming" && state.phase !== "flipping-back" && this.#settling !== undefined)
       throw new Error(`${state.phase}, and the warm-up goes on`);
+    if ((state.phase === "warm") !== (this.#awaiting !== undefined))
+      throw new Error(`${state.phase}, and its time is ${this.#awaiting ? "not " : ""}over`);
     if (state.phase === "serving" && this.#actor(state.current).watched)
       throw new Error(`${state.current} serves and is still watched`);
     if (event.kind !== "exited" && event.kind !== "gone") return;
@@ -264,3 +293,6 @@ export class World {
     return actor;
   }
 }
+
+/** Its listener could not be put in place, after it was flipped back to. */
+const isUnreachable = (event: Event | undefined): boolean => event?.kind === "failed";

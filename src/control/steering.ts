@@ -1,0 +1,49 @@
+/**
+ * What is answered to a client that says which of two generations remains. The request only posts an event, and the machine takes
+ * it at once: the answer is what is true afterwards.
+ */
+import type { Gen } from "../events/service-event.ts";
+import type { State } from "../swap/machine.ts";
+import type { SteerAnswer } from "./protocol.ts";
+import type { Subject } from "./status.ts";
+
+type Supervisor = Subject["supervisor"];
+type Answer = Omit<SteerAnswer, "schema" | "name">;
+
+/** The one that has the clients, or will have them, and that waits for `confirm`. */
+export const unconfirmedOf = (state: State): Gen | undefined =>
+  (state.phase === "warming" || state.phase === "warm") && !state.isConfirmed ? state.next : undefined;
+
+/** The one that serves when nothing more is asked for. */
+function remaining(state: State): Gen | undefined {
+  if (state.phase === "warming" || state.phase === "warm") return state.next;
+  return "current" in state ? state.current : undefined;
+}
+
+export function confirm(supervisor: Supervisor): Answer {
+  const generation = unconfirmedOf(supervisor.state);
+  if (generation === undefined) return { outcome: "nothing", reason: "no generation waits to be confirmed" };
+  supervisor.post({ kind: "confirm", gen: generation });
+  if (unconfirmedOf(supervisor.state) === undefined && remaining(supervisor.state) === generation)
+    return { outcome: "confirmed", generation, serving: generation };
+  return { outcome: "nothing", reason: `generation ${generation} could not be confirmed; the log says why` };
+}
+
+export function rollback(supervisor: Supervisor): Answer {
+  const { state } = supervisor;
+  const generation = "next" in state && "current" in state ? state.next : undefined;
+  if (generation === undefined) {
+    const serving = remaining(state);
+    const why = "no generation before it is kept (--keep DUR keeps one after a swap)";
+    return {
+      outcome: "nothing",
+      reason: serving === undefined ? `there is no generation to go back to` : why,
+      serving,
+    };
+  }
+  const failure = { reason: "was given up on request (hupwatch rollback)" };
+  supervisor.post({ kind: "rollback", gen: generation, failure });
+  const serving = remaining(supervisor.state);
+  if (serving !== undefined && serving !== generation) return { outcome: "rolled-back", generation, serving };
+  return { outcome: "nothing", reason: "clients could not be sent back; the log says why", serving };
+}

@@ -1,0 +1,49 @@
+/** confirm and rollback over the control socket, where nothing waits for them; and how long reload waits for others to say one. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { confirm, rollback } from "../../src/control/steering.ts";
+import type { State } from "../../src/swap/machine.ts";
+import { cli, home } from "../harness/cli.ts";
+import { play, ready, swap, WAY_TO } from "../swap/play.ts";
+
+/** Each of its commands is a start of the runtime, and the machine may be busy. */
+setDefaultTimeout(30_000);
+
+/** Of a machine that stands in that state and takes no event. */
+const standing = (state: State) => ({
+  state,
+  snapshot: () => ({ last: state.last, generations: [] }),
+  post: () => {},
+});
+
+test("where nothing waits and none is kept there is nothing to do, and it is said", () => {
+  const serving = standing(play(WAY_TO.serving).state);
+  expect(confirm(serving)).toEqual({ outcome: "nothing", reason: "no generation waits to be confirmed" });
+  expect(rollback(serving)).toMatchObject({
+    outcome: "nothing",
+    serving: 1,
+    reason: expect.stringContaining("no generation before it is kept (--keep"),
+  });
+  expect(rollback(standing(play(WAY_TO.starting).state))).toMatchObject({ outcome: "nothing" });
+  expect(confirm(standing(play([ready(1), swap, ready(2)]).state))).toMatchObject({ outcome: "nothing" });
+});
+
+test("what the machine does not do is never told as done", () => {
+  const { state } = play(WAY_TO.warming, { maxDraining: 4, confirmMs: 1000 });
+  expect(confirm(standing(state))).toMatchObject({ outcome: "nothing" });
+  expect(rollback(standing(state))).toMatchObject({ outcome: "nothing", serving: 2 });
+});
+
+test("no time of reload's runs while others say whether the new one is good", async () => {
+  using place = home();
+  const path = `${place.path}/control.sock`;
+  await using _server = Bun.serve({
+    unix: path,
+    async fetch(request) {
+      if (request.url.endsWith("/status"))
+        return Response.json({ schema: "hupwatch-status/1", confirmMs: 20_000 });
+      await Bun.sleep(1000);
+      return Response.json({ schema: "hupwatch-reload/1", name: "shop", outcome: "swapped", generation: 2 });
+    },
+  });
+  expect(await cli(["reload", path, "--timeout", "900ms"], place)).toMatchObject({ exitCode: 0 });
+});
