@@ -17,11 +17,26 @@ import { Upkeep } from "../instance/upkeep.ts";
 import { realOs } from "../os/os.ts";
 import { notifierOf } from "../os/sd-notify.ts";
 import { loginEnvironment } from "../plan/environment.ts";
+import type { Planned } from "../plan/plan.ts";
+import { cutoverOf } from "../sockets/cutover.ts";
+import { portRange } from "../sockets/selectors.ts";
 import type { Ending } from "../swap/machine.ts";
 import type { Supervisor } from "../swap/supervisor.ts";
 import { orUnasked, orUnguarded, untold } from "./degraded.ts";
 import { idleGc } from "./idle-gc.ts";
 import type { Prepared } from "./prepared.ts";
+
+/** For each hook the same: they lead to the newest generation, whichever that is. */
+function probePortsOf({
+  socketOptions: { probePorts: from },
+  sockets,
+  cutover,
+}: Planned["plan"]): Record<string, string> {
+  const isSteered = sockets.some(
+    ({ address }) => address.kind === "tcp" && cutoverOf(address, cutover).mode === "steer",
+  );
+  return from !== undefined && isSteered ? { HUPWATCH_PROBE_PORTS: portRange(from) } : {};
+}
 
 export class Audience implements Disposable {
   readonly tell: Tell;
@@ -41,7 +56,11 @@ export class Audience implements Disposable {
       ...hooks,
       account: plan,
       directory: plan.directory,
-      environment: { ...loginEnvironment(plan.environment, plan.user), HUPWATCH_NAME: plan.name },
+      environment: {
+        ...loginEnvironment(plan.environment, plan.user),
+        HUPWATCH_NAME: plan.name,
+        ...probePortsOf(plan),
+      },
       onFailure: (failure) => this.tell(failure),
     });
     const notify = notifierOf(env.NOTIFY_SOCKET);

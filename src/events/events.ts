@@ -50,7 +50,7 @@ export const EVENTS = {
   },
   "generation.ready": {
     meaning: "it passed its readiness checks",
-    facts: ["generation", "readyMs", "proven"],
+    facts: ["generation", "readyMs", "proven", "socket"],
   },
   "generation.serves": {
     meaning: "the first generation, or one after a crash, serves",
@@ -114,11 +114,11 @@ export const EVENTS = {
   "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind"] },
   "swap.unconfirmed": {
     meaning: "a new generation has the clients, and waits for hupwatch confirm or rollback",
-    facts: ["generation", "kept", "forMs", "durationMs"],
+    facts: ["generation", "kept", "forMs", "durationMs", "socket"],
   },
   "swap.done": {
     meaning: "a new generation serves and the old one retires, after keptMs where it is kept",
-    facts: ["generation", "retired", "keptMs", "durationMs", "unproven"],
+    facts: ["generation", "retired", "keptMs", "durationMs", "socket", "unproven"],
   },
   "swap.rolled-back": {
     meaning: "the new generation failed, the old one goes on",

@@ -35,6 +35,11 @@ interface Age {
   readyMs: number | undefined;
 }
 
+/** Where only this generation answers, beside a Unix path: for hooks. */
+interface Way {
+  socket?: string | undefined;
+}
+
 export type ServiceEvent =
   | { event: "run.plan"; name: string; server: string }
   | { event: "socket.held"; address: string; cutover: Cutover }
@@ -50,7 +55,7 @@ export type ServiceEvent =
   | { event: "generation.started"; generation: Gen; pid: number }
   | { event: "generation.preflight"; generation: Gen; command: string; tookMs: number }
   /** `proven`: its checks were answered by this generation for sure. */
-  | { event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean }
+  | ({ event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean } & Way)
   | ({ event: "generation.serves"; generation: Gen } & Age)
   | { event: "generation.taken-over"; generation: Gen }
   /** It listens there by itself: a second copy cannot. */
@@ -86,7 +91,7 @@ export type ServiceEvent =
   | { event: "generation.gone"; generation: Gen; ageMs: number }
   | { event: "swap.queued"; behind: Gen }
   /** It has the clients, and so long the generation before is kept as it is: the user says which of them remains. */
-  | ({ event: "swap.unconfirmed"; generation: Gen; kept: Gen; forMs: number } & Age)
+  | ({ event: "swap.unconfirmed"; generation: Gen; kept: Gen; forMs: number } & Age & Way)
   /**
    * `isUnproven`: nothing shows that the new generation accepts, and the user did not ask for less. `keptMs`: so long the old one
    * can have the clients back before it retires.
@@ -97,7 +102,8 @@ export type ServiceEvent =
       retired: Gen;
       isUnproven: boolean;
       keptMs?: number | undefined;
-    } & Age)
+    } & Age &
+      Way)
   | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
   /** The kernel has killed so many processes for want of memory since the swap to `generation` began. */
   | { event: "memory.short"; generation: Gen; kills: number; where: OomKills["where"] }

@@ -92,10 +92,10 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation}: preflight '${command}' passed in ${formatDuration(tookMs)}`,
     facts: { generation, command, durationMs: Math.round(tookMs) },
   }),
-  "generation.ready": ({ generation, readyMs, proven }) => ({
+  "generation.ready": ({ generation, readyMs, proven, socket }) => ({
     level: "info",
     text: `generation ${generation} ready in ${formatDuration(readyMs)}${proven ? "" : UNPROVEN}`,
-    facts: { generation, readyMs, proven },
+    facts: { generation, readyMs, proven, socket },
   }),
   "generation.taken-over": ({ generation }) => ({
     level: "info",
@@ -107,16 +107,16 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation} serves`,
     facts: { generation },
   }),
-  "swap.unconfirmed": ({ generation, kept, forMs, ageMs }) => ({
+  "swap.unconfirmed": ({ generation, kept, forMs, ageMs, socket }) => ({
     level: "notice",
     text: `generation ${generation} has the clients and waits for 'hupwatch confirm': without it generation ${kept} gets them back in ${formatDuration(forMs)}`,
-    facts: { generation, kept, forMs, durationMs: ageMs },
+    facts: { generation, kept, forMs, durationMs: ageMs, socket },
   }),
-  "swap.done": ({ generation, retired, ageMs, isUnproven, keptMs }) => ({
+  "swap.done": ({ generation, retired, ageMs, isUnproven, keptMs, socket }) => ({
     level: isUnproven ? "warn" : "info",
     text: `generation ${generation} serves${isUnproven ? UNPROVEN : ""}, generation ${retired} ${keptMs === undefined ? "retired" : `kept for ${formatDuration(keptMs)}: 'hupwatch rollback' gives it the clients back`}`,
     facts: {
-      ...{ generation, retired, keptMs, durationMs: ageMs },
+      ...{ generation, retired, keptMs, durationMs: ageMs, socket },
       ...(isUnproven ? { unproven: true } : {}),
     },
   }),

@@ -75,6 +75,11 @@ export class Generation {
     return this.listeners.proof || this.#start?.isSeenAccepting === true;
   }
 
+  /** Where only it answers, beside a Unix path. */
+  get privatePath(): string | undefined {
+    return this.listeners.probed[0]?.privatePath;
+  }
+
   /** It is not proven, and nothing that the user asked for says that it is ready. */
   get isUnproven(): boolean {
     return !this.isProven && !this.plan.isReadinessGiven;

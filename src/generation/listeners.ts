@@ -109,7 +109,11 @@ export class Listeners {
   /** Where only this generation answers, for lines of the user's. */
   get way(): Record<string, string> {
     const socket = this.probed[0]?.privatePath;
-    return socket === undefined ? {} : { HUPWATCH_SOCKET: socket };
+    const ports = this.held.find(({ probePorts }) => probePorts !== undefined)?.probePorts;
+    return {
+      ...(socket === undefined ? {} : { HUPWATCH_SOCKET: socket }),
+      ...(ports === undefined ? {} : { HUPWATCH_PROBE_PORTS: ports }),
+    };
   }
 
   get #all(): Listener[] {

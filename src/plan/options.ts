@@ -63,6 +63,8 @@ export interface Options extends Given {
     backlog: number;
     socketMode: number | undefined;
     socketOwner: SocketOptions["owner"];
+    /** A line of the user's may want to ask the new generation. */
+    asksByLine: boolean;
     hooks: { hooks: Hook[]; timeoutMs: number };
   };
 }
@@ -128,6 +130,10 @@ function askedOf(values: RunValues, { env, pid }: Surroundings, here: string): O
     backlog: backlog === undefined ? maxBacklog() : wholeNumber("--backlog", backlog, 1, 1_000_000),
     socketMode: mode === undefined ? undefined : octal("--socket-mode", mode, "0660"),
     socketOwner: owner === undefined ? undefined : ownerOf(owner, "--socket-owner"),
+    asksByLine:
+      values.hook !== undefined ||
+      values.judge !== undefined ||
+      values.ready?.some((check) => check.startsWith("exec:")) === true,
     hooks: {
       hooks: (values.hook ?? []).map(parseHook),
       timeoutMs: parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout"),

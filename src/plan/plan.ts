@@ -9,6 +9,7 @@ import { isDueToLook } from "../servers/reading/running.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
 import { type Handover, handOver, hasPlaceholder, wantsProbe } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
+import { probePortsFor } from "../sockets/probe-ports.ts";
 import { PROBE, parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import { metricsNote } from "./metrics.ts";
@@ -51,7 +52,10 @@ export function planRun(options: Options): Planned {
     releasePaths: traits.releasePaths ?? NO_PATHS,
     serverEnvironment: handed.env ?? {},
     sockets: handover === "none" ? [] : sockets,
-    socketOptions: socketOptions(asked, traits, given.user),
+    socketOptions: {
+      ...socketOptions(asked, traits, given.user),
+      ...(asked.asksByLine ? { probePorts: probePortsFor(given.name, portsOf(sockets)) } : {}),
+    },
     handover,
     checks: learns({ handover, sockets })
       ? (asked.checks ?? [])
@@ -213,6 +217,9 @@ function socketOptions(
   const owner = socketOwner ?? serversOwner(traits.socketOwner);
   return { backlog, mode: socketMode ?? traits.socketMode, owner, users, ipv6Only };
 }
+
+const portsOf = (sockets: readonly SocketSpec[]): number[] =>
+  sockets.flatMap(({ address }) => (address.kind === "tcp" ? [address.port] : []));
 
 /** What the user says of all sockets comes before what the server does to one. */
 const withRights = (

@@ -31,7 +31,7 @@ import {
   type SocketOptions,
 } from "./held.ts";
 import { Probe } from "./probe.ts";
-import { allTo, oneSourceTo } from "./selectors.ts";
+import { allTo, oneSourceTo, ownPortsTo, portRange } from "./selectors.ts";
 import { decode, format, hostBytes, type InetAddress, reachable } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import { holders, sharedWith } from "./stranger.ts";
@@ -46,6 +46,8 @@ export class HeldTcp implements HeldSocket {
   /** Clients were sent to them. */
   readonly #reached = new WeakSet<Listener>();
   #current: Member | undefined;
+  /** The newest generation's: `probePorts` lead there. */
+  #newest: Member | undefined;
   readonly #options: SocketOptions;
 
   readonly adopted: Listener | undefined;
@@ -162,8 +164,9 @@ export class HeldTcp implements HeldSocket {
     this.#follow();
     this.#requireAlone();
     const slot = this.#group.free ?? this.#join();
+    this.#newest = slot;
     // The first member of a new group finds no selector.
-    if (this.#group.members.length === 1) this.#select();
+    if (this.#group.members.length === 1 || this.probePorts !== undefined) this.#select();
     return this.#listener(slot);
   }
 
@@ -207,6 +210,10 @@ export class HeldTcp implements HeldSocket {
       connect: () => Probe.tcp(reachable(this.address), (source) => this.#route(source, slot)),
       [Symbol.dispose]: () => {
         this.#follow();
+        if (this.#newest === slot) {
+          this.#newest = undefined;
+          this.#select();
+        }
         slot.taken = false;
         if (slot.fd >= 0 && !this.#group.members.includes(slot)) close(slot.fd);
       },
@@ -232,11 +239,27 @@ export class HeldTcp implements HeldSocket {
     if (!this.#reached.has(listener)) this.#requireAlone();
     this.#reached.add(listener);
     this.#current = slot;
+    this.#newest = undefined;
     this.#select();
   }
 
   #select(): void {
-    this.#attach(allTo(this.#serving()));
+    this.#attach(this.#others());
+  }
+
+  /** All but a probe of our own: to the serving one; from `probePorts` to the newest. */
+  #others(): BpfInstruction[] {
+    const toServing = allTo(this.#serving());
+    const { probePorts } = this.#options;
+    const newest = this.#newest ? this.#group.members.indexOf(this.#newest) : -1;
+    return probePorts === undefined || newest < 0
+      ? toServing
+      : ownPortsTo(probePorts, this.address, newest, toServing);
+  }
+
+  get probePorts(): string | undefined {
+    const { probePorts: from } = this.#options;
+    return from === undefined ? undefined : portRange(from);
   }
 
   /** Its index in the kernel's order; the first one before any was steered to. */
@@ -247,7 +270,7 @@ export class HeldTcp implements HeldSocket {
   /** All connections to the serving listener, those of this one source to `slot`, until the returned function is called. Throws HupwatchError. */
   #route(source: InetAddress, slot: Member): () => void {
     this.#requireAlone();
-    this.#attach(oneSourceTo(source, this.#group.members.indexOf(slot), this.#serving()));
+    this.#attach(oneSourceTo(source, this.#group.members.indexOf(slot), this.#others()));
     return () => this.#select();
   }
 

@@ -75,6 +75,8 @@ export interface HeldSocket extends Disposable {
   listenFor(generation: number): Listener;
   /** New connections go to `listener` from this call on, in one atomic step. Throws HupwatchError. */
   steerTo(listener: Listener): void;
+  /** `A-B`: a client of this machine that connects from one of these ports gets the newest generation, ready or not. */
+  readonly probePorts?: string | undefined;
   /** Listeners that keep the order of a SO_REUSEPORT group as long as any process has them open, in that order. */
   groupDescriptors?(): number[];
   /** The members of the group, survivors' included, in the kernel's order; 0 for a member that is never to be used. */
@@ -95,6 +97,8 @@ export interface SocketOptions {
   /** Permission bits of a Unix socket; undefined leaves them to the umask. */
   mode?: number | undefined;
   owner?: { uid: number; gid: number } | undefined;
+  /** The first of the source ports that lead to the newest generation (probe-ports.ts); undefined where no line of the user's asks. */
+  probePorts?: number | undefined;
   /** The users that the command runs as: into their directories another user's symlink may lead root. */
   users?: readonly number[] | undefined;
   /** Of an IPv6 socket: leaves IPv4 alone (IPV6_V6ONLY). It does so, too, where another spec has the same port of IPv4. */

@@ -14,38 +14,95 @@ const SKF_NET_OFF = -0x100000;
 
 export const allTo = (index: number): BpfInstruction[] => [[RET_K, 0, 0, index]];
 
-/**
- * Compares the IP version, source address and source port of a SYN: `index` for the one source, `others` for all
- * else. The version goes first: a load beyond the end of a packet would end the program with 0.
- */
-export function oneSourceTo(source: InetAddress, index: number, others: number): BpfInstruction[] {
-  const bytes = hostBytes(source);
-  // An IPv4-mapped address (::ffff:a.b.c.d) is spoken to in IPv4 packets.
-  const mapped = bytes.length === 16 && bytes.findIndex((b) => b !== 0) === 10 && bytes[10] === 0xff;
-  const v6 = bytes.length === 16 && !mapped;
-  const words = new DataView(Uint8Array.from(mapped ? bytes.subarray(12) : bytes).buffer);
-  const tests: { load: BpfInstruction[]; equals: number }[] = [
-    {
-      load: [
-        [LD_ABS.byte, 0, 0, SKF_NET_OFF],
-        [AND_K, 0, 0, 0xf0],
-      ],
-      equals: v6 ? 0x60 : 0x40,
-    },
-  ];
-  for (let i = 0; i < words.byteLength; i += 4)
-    tests.push({ load: [[LD_ABS.word, 0, 0, SKF_NET_OFF + (v6 ? 8 : 12) + i]], equals: words.getUint32(i) });
-  // Packets of a connect over loopback carry no IP options: the ports follow at once (RFC 791: 20 bytes, RFC 8200: 40).
-  tests.push({ load: [[LD_ABS.half, 0, 0, SKF_NET_OFF + (v6 ? 40 : 20)]], equals: source.port });
+/** What a packet has to have: the value at a place, of which only the bits of `mask` count. */
+interface Test {
+  size: keyof typeof LD_ABS;
+  /** From the beginning of the IP header. */
+  at: number;
+  mask?: number;
+  equals: number;
+}
 
-  const length = tests.reduce((n, t) => n + t.load.length + 1, 0);
+/** `index` for a SYN that passes all tests, else what follows. A load beyond the end of a packet would end the program with 0. */
+function when(tests: readonly Test[], index: number, otherwise: BpfInstruction[]): BpfInstruction[] {
+  const length = tests.reduce((n, { mask }) => n + (mask === undefined ? 2 : 3), 0);
   const program: BpfInstruction[] = [];
-  for (const { load, equals } of tests) {
-    program.push(...load);
-    const toOthers = length - program.length;
-    program.push([JEQ_K, 0, toOthers, equals]);
+  for (const { size, at, mask, equals } of tests) {
+    program.push([LD_ABS[size], 0, 0, SKF_NET_OFF + at]);
+    if (mask !== undefined) program.push([AND_K, 0, 0, mask]);
+    program.push([JEQ_K, 0, length - program.length, equals]);
   }
-  return [...program, ...allTo(index), ...allTo(others)];
+  return [...program, ...allTo(index), ...otherwise];
+}
+
+/**
+ * The IP version goes first: what follows lies elsewhere in the other one. Packets over loopback carry no IP options, so the ports follow
+ * at once (RFC 791: 20 bytes, RFC 8200: 40).
+ */
+const V4 = { version: 0x40, source: 12, port: 20 } as const;
+const V6 = { version: 0x60, source: 8, port: 40 } as const;
+type Family = typeof V4 | typeof V6;
+
+const isOf = ({ version }: Family): Test => ({ size: "byte", at: 0, mask: 0xf0, equals: version });
+
+function isFrom(family: Family, address: Uint8Array): Test[] {
+  const words = new DataView(Uint8Array.from(address).buffer);
+  return Array.from({ length: words.byteLength / 4 }, (_, i) => ({
+    size: "word",
+    at: family.source + 4 * i,
+    equals: words.getUint32(4 * i),
+  }));
+}
+
+/** The bytes that a packet has of it: an IPv4-mapped address (::ffff:a.b.c.d) is spoken to in IPv4 packets. */
+function inPackets(address: InetAddress): { family: Family; bytes: Uint8Array } {
+  const bytes = hostBytes(address);
+  if (bytes.length === 4) return { family: V4, bytes };
+  const mapped = bytes.findIndex((b) => b !== 0) === 10 && bytes[10] === 0xff;
+  return mapped ? { family: V4, bytes: bytes.subarray(12) } : { family: V6, bytes };
+}
+
+/** `index` for that source address and port alone. */
+export function oneSourceTo(
+  source: InetAddress,
+  index: number,
+  otherwise: BpfInstruction[],
+): BpfInstruction[] {
+  const { family, bytes } = inPackets(source);
+  const port: Test = { size: "half", at: family.port, equals: source.port };
+  return when([isOf(family), ...isFrom(family, bytes), port], index, otherwise);
+}
+
+/** So many source ports, from a multiple of it on: told apart by one mask. */
+export const PROBE_PORTS = 64;
+/** As curl --local-port takes it. */
+export const portRange = (from: number) => `${from}-${from + PROBE_PORTS - 1}`;
+
+/**
+ * `index` for these source ports of this machine itself: of loopback, and of the address itself where the listener has a single one. No packet
+ * from outside has such a source: the kernel drops it as a martian (Documentation/networking/ip-sysctl.rst, accept_local, route_localnet).
+ */
+export function ownPortsTo(
+  from: number,
+  listening: InetAddress,
+  index: number,
+  otherwise: BpfInstruction[],
+): BpfInstruction[] {
+  const port = (family: Family): Test => ({
+    size: "half",
+    at: family.port,
+    mask: 0x10000 - PROBE_PORTS,
+    equals: from,
+  });
+  const loopback4: Test = { size: "word", at: V4.source, mask: 0xff000000, equals: 0x7f000000 };
+  const loopback6 = isFrom(V6, hostBytes({ family: "inet6", host: "::1", port: 0 }));
+  const { family, bytes } = inPackets(listening);
+  const isSingle = bytes.some((byte) => byte !== 0);
+  const own = isSingle
+    ? when([isOf(family), ...isFrom(family, bytes), port(family)], index, otherwise)
+    : otherwise;
+  const v6 = when([isOf(V6), ...loopback6, port(V6)], index, own);
+  return when([isOf(V4), loopback4, port(V4)], index, v6);
 }
 
 let answer: boolean | undefined;

@@ -9,6 +9,8 @@ export interface GenerationFacts {
   isProven: boolean;
   /** It is not proven, and nothing that the user asked for says that it is ready. */
   isUnproven: boolean;
+  /** Where only it answers, beside a Unix path. */
+  privatePath: string | undefined;
 }
 
 export function completed(report: Report, look: (gen: Gen) => GenerationFacts | undefined): ServiceEvent {
@@ -18,7 +20,8 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
       return { event: "swap.queued", behind: report.behind };
     case "ready": {
       const { readyMs = 0, isProven: proven = true } = look(report.gen) ?? {};
-      return { event: "generation.ready", generation: report.gen, readyMs, proven };
+      const { privatePath: socket } = look(report.gen) ?? {};
+      return { event: "generation.ready", generation: report.gen, readyMs, proven, socket };
     }
     case "serving":
       return { event: "generation.serves", generation: report.gen, ...age(report.gen) };
@@ -26,7 +29,8 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
       return { event: "generation.taken-over", generation: report.gen };
     case "unconfirmed": {
       const { gen: generation, from: kept, forMs } = report;
-      return { event: "swap.unconfirmed", generation, kept, forMs, ...age(generation) };
+      const socket = look(generation)?.privatePath;
+      return { event: "swap.unconfirmed", generation, kept, forMs, socket, ...age(generation) };
     }
     case "swapped":
       return {
@@ -34,6 +38,7 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
         generation: report.gen,
         retired: report.from,
         keptMs: report.keptMs,
+        socket: look(report.gen)?.privatePath,
         isUnproven: look(report.gen)?.isUnproven ?? false,
         ...age(report.gen),
       };
