@@ -135,21 +135,22 @@ export class Processes implements Disposable {
     return undefined;
   }
 
-  /** Sends a stop signal to the server. A wrapper in front of it gets its own when the server has gone. */
-  stop(signal: NodeJS.Signals): void {
+  /** Sends a stop signal to the server. A wrapper in front of it gets its own when the server has gone. False where it could not be sent. */
+  stop(signal: NodeJS.Signals): boolean {
     const child = this.#child;
-    if (!child) return;
+    if (!child) return true;
     const server = child.server?.();
-    if (server) this.os.kill(server, signal);
-    else child.kill(signal);
+    const isSent = server ? this.os.kill(server, signal) : child.kill(signal);
+    if (!isSent) return false;
     this.#signalled(signal, [server ?? child]);
-    if (!server) return;
+    if (!server) return true;
     this[Symbol.dispose]();
     this.#wrapper = poll(this.os.clock, WRAPPER_LOOK_MS, () => {
       if (child.server?.()) return "more";
       child.kill("SIGTERM");
       return "enough";
     });
+    return true;
   }
 
   signal(targets: readonly Process[], signal: NodeJS.Signals, why?: string): void {

@@ -21,6 +21,7 @@ const AT_ONCE = LEFTOVER.slice(-1);
 const ABANDON_CAP_MS = 5000;
 /** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
 const LEFTOVER_GRACE_MS = 1500;
+const ASK_AGAIN_MS = 100;
 const SWEEP_POLL_MS = 50;
 /** Most often only the relay of its output is left, which ends with the last writer. */
 const SWEEP_FIRST_MS = 3;
@@ -96,10 +97,22 @@ export class Takedown implements Disposable {
     const why = asked && `it did not end within ${formatDuration(asked.waitedMs)} of ${asked.signal}`;
     const { signal, waitedMs } = asked ?? { signal: step.signal, waitedMs: 0 };
     const next = () => this.#take(rest, { signal, waitedMs: waitedMs + step.waitMs });
+    if (step.signal !== "SIGKILL") {
+      this.#ask(step, next);
+      return;
+    }
     // First of all: whatever becomes of this signal, the next one follows.
     this.#wait(this.target.clock.after(step.waitMs, next));
-    if (step.signal === "SIGKILL") this.target.processes.signal(this.target.processes.all(), "SIGKILL", why);
-    else this.target.processes.stop(step.signal);
+    this.target.processes.signal(this.target.processes.all(), "SIGKILL", why);
+  }
+
+  /** One that the kernel refuses is sent again: the next one would cut what the server has in hand. */
+  #ask({ signal, waitMs }: StopStep, next: () => void): void {
+    const { clock, processes } = this.target;
+    this.#wait(clock.after(waitMs, next));
+    if (processes.stop(signal) || waitMs <= ASK_AGAIN_MS) return;
+    const again = { signal, waitMs: waitMs - ASK_AGAIN_MS };
+    this.#wait(clock.after(ASK_AGAIN_MS, () => this.#ask(again, next)));
   }
 
   /** The leader is dead: what is left gets a moment, then TERM, then KILL. */

@@ -2,6 +2,7 @@
  * hupwatch's end of its keeper: starts it, has commands started by it, and hears what it sees. One keeper for one hupwatch; where
  * an earlier hupwatch of the same name has left one, that one goes on.
  */
+
 import { fstatSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { realClock } from "../os/clock.ts";
@@ -11,6 +12,7 @@ import { anonymousFile, packetSocket, socketPair, writeAll } from "../os/libc-in
 import { locate, requireRunnable } from "../os/lookup.ts";
 import type { Os } from "../os/os.ts";
 import { type Identity, isSame, processOf } from "../os/procfs.ts";
+import { sendSignal } from "../os/send-signal.ts";
 import { serverBelow } from "../os/server-process.ts";
 import {
   type Child,
@@ -408,8 +410,7 @@ export class KeeperLink implements Disposable {
       },
       kill(signal) {
         if (isOver || !isSame({ pid, startTime })) return false;
-        process.kill(pid, signal);
-        return true;
+        return sendSignal(pid, signal as NodeJS.Signals);
       },
     };
   }

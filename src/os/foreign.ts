@@ -1,6 +1,8 @@
 /** A process that another process started and that outlived it: it cannot be waited for, only looked at. */
+
 import { type Clock, poll } from "./clock.ts";
 import { type Identity, isRunning, isSame } from "./procfs.ts";
+import { sendSignal } from "./send-signal.ts";
 import type { Child, ExitStatus } from "./spawn.ts";
 
 /** Only survivors of another hupwatch are watched so, and only until the swap from them is done. */
@@ -18,13 +20,7 @@ export function watchForeign(identity: Identity, clock: Clock): Child {
     startTime: identity.startTime,
     exited: exited.promise,
     kill(signal) {
-      if (!isSame(identity)) return false;
-      try {
-        process.kill(identity.pid, signal);
-        return true;
-      } catch {
-        return false; // ended between the look and the signal
-      }
+      return isSame(identity) && sendSignal(identity.pid, signal as NodeJS.Signals);
     },
   };
 }

@@ -12,6 +12,7 @@ import { type OomKills, oomKills } from "./oom.ts";
 import { canTap, hasOneOutput, type Output, openTap, type Tap } from "./output.ts";
 import { listenersOf, type OwnListener } from "./own-listeners.ts";
 import { expects, type Identity, isHupwatch, isRunning, isSame, type Process, realUidOf } from "./procfs.ts";
+import { sendSignal } from "./send-signal.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 import { strayChildren } from "./strays.ts";
 import { takeDescriptor } from "./take-descriptor.ts";
@@ -62,7 +63,7 @@ export interface Os {
   oomKills(): OomKills | undefined;
   /** False where the signal's default action would be taken there. */
   expects(pid: number, signal: NodeJS.Signals): boolean;
-  /** False where that very process (pid and start time) is gone. */
+  /** False where that very process (pid and start time) is gone, or the kernel refuses. */
   kill(target: Identity, signal: NodeJS.Signals): boolean;
 }
 
@@ -91,13 +92,5 @@ export const realOs: Os = {
   // The kernel makes the entry at the first look.
   seenAtMs: (pid) => statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.ctimeMs,
   expects: (pid, signal) => expects(pid, constants.signals[signal]),
-  kill(target, signal) {
-    if (!isSame(target)) return false;
-    try {
-      process.kill(target.pid, signal);
-      return true;
-    } catch {
-      return false; // ended between the look and the signal
-    }
-  },
+  kill: (target, signal) => isSame(target) && sendSignal(target.pid, signal),
 };

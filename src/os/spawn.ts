@@ -9,6 +9,7 @@ import { EXIT, HupwatchError } from "../error.ts";
 import { close, pipe, readAvailable } from "./libc.ts";
 import { type Lookup, requireRunnable } from "./lookup.ts";
 import { birthOf, type Identity, processOf } from "./procfs.ts";
+import { sendSignal } from "./send-signal.ts";
 import type { Account } from "./setpriv.ts";
 import { trampoline } from "./trampoline.ts";
 
@@ -145,8 +146,7 @@ export function spawn(request: SpawnRequest): Child {
     ),
     kill(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return false;
-      child.kill(signal as NodeJS.Signals);
-      return true;
+      return sendSignal(child.pid, signal as NodeJS.Signals);
     },
   };
 }

@@ -78,3 +78,25 @@ test.each(LOOKS)(
     for (const errno of ERRNOS) for (let at = 1; at < CALLS_MAX && (await live(look, errno, at)); at++);
   },
 );
+
+// "generation 2 serves, generation 1 retired", and its TERM was refused: it was never asked to stop, and killed after a minute.
+test("a stop signal that is refused is sent again, well before the one that follows it", async () => {
+  const stage = new Stage({ checks: [delayCheck(100)] });
+  await stage.begin();
+  await stage.turn(1000);
+  const old = stage.child(1);
+  const { kill } = old;
+  let refused = 0;
+  old.kill = (signal) => (refused++ < 3 ? false : kill.call(old, signal));
+  await stage.post("swap");
+  await stage.turn(100);
+  await stage.turn(1000);
+  expect(old.signals).toEqual([]);
+  for (let again = 0; again < 3; again++) await stage.turn(100);
+  expect(old.signals).toEqual(["SIGTERM"]);
+  await stage.turn(29_600);
+  expect(old.signals).toEqual(["SIGTERM"]);
+  old.exits();
+  await stage.turn(0);
+  expect(stage.running).toEqual([stage.child(2).pid]);
+});
