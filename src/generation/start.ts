@@ -4,7 +4,7 @@
  */
 import type { Failure, Gen, Tell } from "../events/service-event.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
-import { poll } from "../os/clock.ts";
+import { pollPatiently } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
 import type { Interception } from "../os/spawn.ts";
 import { marksOf } from "../plan/environment.ts";
@@ -144,7 +144,7 @@ export class Start implements Disposable {
       return;
     }
     const giveUpAt = os.clock.now() + this.boot.unprovenMs;
-    this.#acceptance = poll(os.clock, ACCEPTS_LOOK_MS, () => {
+    this.#acceptance = pollPatiently(os.clock, ACCEPTS_LOOK_MS, () => {
       const pids = processes.pids();
       this.#isSeenAccepting = listeners.inodes.every((inode) => os.accepts(pids, inode));
       if (!this.#isSeenAccepting && os.clock.now() < giveUpAt) return "more";

@@ -23,16 +23,40 @@ export const realClock: Clock = {
  * and the next one follows all the same: something waits for its end.
  */
 export function poll(clock: Clock, ms: number, ask: () => "more" | "enough", firstMs = ms): Disposable {
+  let pause = firstMs / 2;
+  return rounds(clock, ask, () => {
+    pause = Math.min(2 * pause, ms);
+    return pause;
+  });
+}
+
+const PATIENT_MS = 250;
+
+/**
+ * As `poll`, less often the longer nothing comes: what comes is seen late by a hundredth of the wait, 250 ms at most. For waits without a
+ * deadline, a first start's. "news" is progress: from then on it looks every `ms` again.
+ */
+export function pollPatiently(clock: Clock, ms: number, ask: () => "more" | "news" | "enough"): Disposable {
+  let since = clock.now();
+  return rounds(clock, ask, (answer) => {
+    if (answer === "news") since = clock.now();
+    return Math.max(ms, Math.min((clock.now() - since) / 100, PATIENT_MS));
+  });
+}
+
+function rounds<Answer extends "more" | "news" | "enough">(
+  clock: Clock,
+  ask: () => Answer,
+  pauseAfter: (answer: Answer | "more") => number,
+): Disposable {
   let ended = false;
-  let pause = firstMs;
   const round = () => {
     if (ended) return;
-    let answer: "more" | "enough" = "more";
+    let answer: Answer | "more" = "more";
     try {
       answer = ask();
     } finally {
-      if (answer === "more" && !ended) timer = clock.after(pause, round);
-      pause = Math.min(2 * pause, ms);
+      if (answer !== "enough" && !ended) timer = clock.after(pauseAfter(answer), round);
     }
   };
   let timer = clock.after(0, round);

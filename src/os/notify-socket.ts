@@ -7,7 +7,7 @@
  */
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { type Clock, poll } from "./clock.ts";
+import { type Clock, pollPatiently } from "./clock.ts";
 import { bindDatagram, close, recvDatagram, type Sender, SystemError } from "./libc.ts";
 
 export type Notification = Record<string, string>;
@@ -43,14 +43,16 @@ export class NotifySocket implements Disposable {
     clock: Clock,
   ) {
     ({ fd: this.#fd, path: this.path } = bindSomewhere(directory));
-    this.#polling = poll(clock, POLL_MS, () => {
+    this.#polling = pollPatiently(clock, POLL_MS, () => {
+      let isNew = false;
       // A subscriber may dispose of us in the middle: then the descriptor belongs to something else.
       for (let i = 0; i < MESSAGES_MAX && this.#subscribers.size > 0 && !this.#closed; i++) {
         const datagram = recvDatagram(this.#fd, this.#buffer);
         if (datagram === undefined) break;
+        isNew = true;
         this.#tell(datagram.bytes, datagram.sender);
       }
-      return "more";
+      return isNew ? "news" : "more";
     });
   }
 

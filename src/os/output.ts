@@ -5,7 +5,7 @@
  */
 
 import { fchmodSync, fstatSync, realpathSync } from "node:fs";
-import { type Clock, poll } from "./clock.ts";
+import { type Clock, pollPatiently } from "./clock.ts";
 import { close, pipe, readAvailable } from "./libc.ts";
 import type { Account } from "./setpriv.ts";
 import { startAs } from "./spawn.ts";
@@ -115,22 +115,25 @@ function readLines(fd: number, clock: Clock, line: (text: string) => void): Read
   let isOver = false;
   let isBusy = false;
   let isDisposed = false;
-  const look = (): "more" | "enough" => {
+  const look = (): "more" | "news" | "enough" => {
     if (isBusy) return "more";
     isBusy = true;
+    let isNew = false;
     const endAt = clock.now() + BUSY_MS;
     for (let isLate = false; !isOver && !isDisposed && !isLate; isLate = clock.now() >= endAt) {
       const n = readAvailable(fd, buffer);
       if (n === undefined) break;
+      isNew = true;
       isOver = n === 0;
       const parts = (rest + decoder.decode(buffer.subarray(0, n), { stream: true })).split("\n");
       rest = (parts.pop() ?? "").slice(0, MAX_LINE);
       for (const part of parts) if (!isDisposed) line(part.slice(0, MAX_LINE));
     }
     isBusy = false;
-    return isOver ? "enough" : "more";
+    if (isOver) return "enough";
+    return isNew ? "news" : "more";
   };
-  const looking = poll(clock, LOOK_MS, look);
+  const looking = pollPatiently(clock, LOOK_MS, look);
   return {
     isOver: () => look() === "enough",
     [Symbol.dispose]: () => {

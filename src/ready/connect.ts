@@ -3,7 +3,7 @@
  * for a listener that no process reads; the proof is that the connection leaves the accept queue.
  */
 import { HupwatchError } from "../error.ts";
-import { poll } from "../os/clock.ts";
+import { pollPatiently } from "../os/clock.ts";
 import { SystemError } from "../os/libc.ts";
 import type { Listener } from "../sockets/held.ts";
 import type { Probe } from "../sockets/probe.ts";
@@ -16,7 +16,7 @@ export const connectCheck = (): Check => ({
   needs: ["socket"],
   start({ clock, listeners, note }, passed) {
     const waiting = new Map<Listener, Probe | undefined>(listeners.map((l) => [l, undefined]));
-    const polling = poll(clock, POLL_MS, () => {
+    const polling = pollPatiently(clock, POLL_MS, () => {
       for (const listener of [...waiting.keys()]) {
         if (!isAccepted(listener, waiting, note)) continue;
         waiting.get(listener)?.[Symbol.dispose]();

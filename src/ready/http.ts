@@ -7,7 +7,7 @@
  * front page takes, so that it never ends a healthy server. A status of 500 or more does not count there either: a release
  * that is broken in this way must not replace one that works.
  */
-import { poll } from "../os/clock.ts";
+import { pollPatiently } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
 import type { Check, CheckContext } from "./check.ts";
 import { Exchange, type Progress } from "./exchange.ts";
@@ -99,7 +99,7 @@ function requesting(label: string, target: Target, judge: (progress: Progress) =
       const [listener] = listeners;
       if (!listener) throw new RangeError("an http check needs a listener");
       const asking = new Asking(listener, bytesOf(target), judge, note);
-      const polling = poll(clock, POLL_MS, () => {
+      const polling = pollPatiently(clock, POLL_MS, () => {
         if (!asking.look(clock.now())) return "more";
         passed();
         return "enough";

@@ -3,7 +3,7 @@
  * cannot be known: where the last one had more, it is given some time without anything new. One that listens nowhere is not ready, however
  * long its start takes.
  */
-import { poll } from "../os/clock.ts";
+import { pollPatiently } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
 import type { Probe } from "../sockets/probe.ts";
 import type { Check, CheckContext } from "./check.ts";
@@ -51,7 +51,7 @@ function untilAccepted(
   const done = new Set<Listener>();
   let quietFrom = clock.now();
   let seen = 0;
-  const polling = poll(clock, POLL_MS, () => {
+  const polling = pollPatiently(clock, POLL_MS, () => {
     const listeners = listening.listeners();
     const missing = listening.missing();
     if (listeners.length !== seen) quietFrom = clock.now();

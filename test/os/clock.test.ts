@@ -1,6 +1,6 @@
 /** The real clock, and polling on a turned one. */
 import { describe, expect, test } from "bun:test";
-import { poll, realClock } from "../../src/os/clock.ts";
+import { poll, pollPatiently, realClock } from "../../src/os/clock.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 
 test("the real clock goes on, calls once, and calls nothing that was disposed of", async () => {
@@ -47,4 +47,26 @@ describe("polling", () => {
     expect(asked).toBe(2);
     expect(clock.idle).toBe(true);
   });
+});
+
+test("a patient one looks less often the longer nothing comes, and at once again after news", async () => {
+  const clock = new TurnedClock();
+  const looks: number[] = [];
+  let answer: "more" | "news" = "more";
+  using _polling = pollPatiently(clock, 5, () => {
+    looks.push(clock.now());
+    return answer;
+  });
+  const looksIn = async (ms: number) => {
+    const before = looks.length;
+    await clock.turn(ms);
+    return looks.length - before;
+  };
+  expect(await looksIn(500)).toBe(101);
+  await clock.turn(3_600_000);
+  expect(await looksIn(10_000)).toBe(40);
+  answer = "news";
+  await clock.turn(250);
+  answer = "more";
+  expect(await looksIn(500)).toBeGreaterThanOrEqual(99);
 });
