@@ -57,7 +57,7 @@ test("the imports are read at all", () => {
 
 describe("one place for each library", () => {
   const places: [library: string, allowed: (file: string) => boolean, where: string][] = [
-    // A file of it binds the functions of its subject; os/libc.ts and os/libc-intercept.ts are its doors.
+    // A file of it binds the functions of its subject; os/libc.ts, os/libc-intercept.ts and os/libc-kept.ts are its doors.
     ["bun:ffi", (file) => file.startsWith("os/libc/"), "os/libc/"],
     ["consola", (file) => file === "log.ts", "log.ts"],
     ["citty", (file) => area(file) === "cli" || file === "main.ts", "cli/ and main.ts"],
@@ -118,7 +118,8 @@ const USES: Record<string, readonly string[]> = {
   http: [],
   "log.ts": [],
   sockets: ["os"],
-  intercept: ["os", "sockets"],
+  kept: ["os", "http", "sockets"],
+  intercept: ["os", "sockets", "kept"],
   ready: ["os", "http", "sockets"],
   servers: ["os", "sockets"],
   plan: ["os", "log.ts", "sockets", "ready", "servers"],
@@ -131,7 +132,7 @@ const USES: Record<string, readonly string[]> = {
   verify: ["os", "load"],
   cli: [
     ...["os", "log.ts", "sockets", "ready", "servers", "plan", "events", "generation", "instance", "swap"],
-    ...["intercept", "control", "load", "verify"],
+    ...["kept", "intercept", "control", "load", "verify"],
   ],
   "main.ts": ["cli", "intercept", "os"],
 };
@@ -203,7 +204,7 @@ describe("imports go one way", () => {
 });
 
 test("a step of the wall clock changes nothing: where the service is run nobody reads it", () => {
-  const running = ["os", "sockets", "ready", "servers", "plan", "generation", "instance", "swap"];
+  const running = ["os", "sockets", "ready", "servers", "plan", "generation", "instance", "swap", "kept"];
   const reads = /\bDate\b|\bTemporal\b|CLOCK_REALTIME/;
   expect(files.filter((file) => running.includes(area(file)) && reads.test(text(file)))).toEqual([]);
 });

@@ -55,6 +55,12 @@ export const RUN_OPTIONS = {
     help: "no stop signal for so long while the old one has connections",
     default: "5s",
   },
+  "kept-connections": {
+    type: "string",
+    value: "WHAT",
+    help: "adopt, adopt=any or close: what becomes of connections that clients keep to the old one",
+    default: "close",
+  },
   "stop-signal": {
     type: "string",
     value: "SPEC",

@@ -15,6 +15,7 @@ import { Supervisor } from "../swap/supervisor.ts";
 import type { Audience } from "./audience.ts";
 import { exitCodeOf } from "./exit-code.ts";
 import { newKeeper } from "./keeping.ts";
+import { keptConnections } from "./kept-connections.ts";
 import { learnFrom } from "./learning.ts";
 import type { Prepared } from "./prepared.ts";
 import { listenToSignals } from "./signals.ts";
@@ -31,7 +32,8 @@ export async function supervise(
   keeper?.subscribe((heard) => {
     if (heard.event === "trouble") log.warn("intercept.trouble", heard.what);
   });
-  const os = (keeper ?? inheritance.keeper)?.over(realOs) ?? realOs;
+  using kept = keptConnections(plan);
+  const os = kept.over((keeper ?? inheritance.keeper)?.over(realOs) ?? realOs);
   const supervisor = new Supervisor(plan, held, os, audience, inheritance.survivors);
   using _learning = keeper && learnFrom({ plan, log, keeper, supervisor, held, tell: audience.tell });
   becomeSubreaper();
@@ -41,6 +43,7 @@ export async function supervise(
   audience.keepUp(supervisor);
   tellBegin(plan, traits.server, held, audience.tell);
   const ending = await supervisor.run();
+  if (ending.kind !== "left") kept.end();
   audience.tell(conclusion(supervisor, ending, plan));
   await audience.finish(ending);
   return exitCodeOf(ending, plan.stopSequence);

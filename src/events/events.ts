@@ -105,6 +105,10 @@ export const EVENTS = {
     meaning: "clients of a dead generation were passed on",
     facts: ["generation", "connections"],
   },
+  "generation.kept": {
+    meaning: "connections of its clients live on, or were closed as it meant",
+    facts: ["generation", "kept", "closed"],
+  },
   "generation.left-behind": { meaning: "processes of it would not end", facts: ["generation", "pids"] },
   "generation.escaped": {
     meaning: "processes that left its tree, or that of another one beside it, live on",

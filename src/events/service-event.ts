@@ -85,6 +85,8 @@ export type ServiceEvent =
     }
   /** So many connections were taken out of a dead generation's queue and passed on. */
   | { event: "generation.rescued"; generation: Gen; connections: number }
+  /** So many connections of its clients live on, and so many were closed as it meant. */
+  | { event: "generation.kept"; generation: Gen; kept: number; closed: number }
   | { event: "generation.left-behind"; generation: Gen; processes: readonly Leftover[] }
   /** They belong to no generation; they came to hupwatch while this one ran. */
   | { event: "generation.escaped"; generation: Gen; processes: readonly Leftover[] }

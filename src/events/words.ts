@@ -92,6 +92,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation}: preflight '${command}' passed in ${formatDuration(tookMs)}`,
     facts: { generation, command, durationMs: Math.round(tookMs) },
   }),
+  "generation.kept": ({ generation, kept, closed }) => ({
+    level: "info",
+    text: `${kept === 1 ? "1 connection" : `${kept} connections`} of generation ${generation} live${kept === 1 ? "s" : ""} on${closed > 0 ? `, ${closed} closed` : ""}`,
+    facts: { generation, kept, closed },
+  }),
   "generation.ready": ({ generation, readyMs, proven, socket }) => ({
     level: "info",
     text: `generation ${generation} ready in ${formatDuration(readyMs)}${proven ? "" : UNPROVEN}`,

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import type { Failure, Gen, Tell } from "../events/service-event.ts";
+import type { Keeping } from "../os/keeping.ts";
 import type { Os } from "../os/os.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 import { generationEnvironment } from "../plan/environment.ts";
@@ -35,6 +36,8 @@ export class Generation {
   /** No other process can answer at its listeners. Those of a dead generation are shared with its workers while these live. */
   #mayBeProbed = true;
   #gone = false;
+  /** Its clients' connections, which outlive it. */
+  #keeping: Keeping | undefined;
 
   constructor(
     readonly number: Gen,
@@ -52,6 +55,7 @@ export class Generation {
       untilIdleMs: plan.drainUntilIdleMs,
       processes: this.processes,
       connections: () => os.watchConnections(() => this.processes.pids(), this.listeners.places),
+      keep: (then) => this.#keep(then),
       leftBehind: (processes) => {
         this.listeners.markUnproven();
         tell({ event: "generation.left-behind", generation: number, processes });
@@ -183,6 +187,7 @@ export class Generation {
   #onExit(exit: ExitStatus): void {
     const { processes, number: gen } = this;
     const isUnasked = processes.endedByItself(exit);
+    this.#keeping?.ended(isUnasked);
     const killed = isUnasked ? describeKill(exit, this.#start?.isBesideAnother === true) : "";
     const reason = `${describeExit(exit, processes.ageMs)}${killed}`;
     const post = (failure: Failure) => {
@@ -215,8 +220,18 @@ export class Generation {
     this.#takedown.begin(how);
   }
 
+  #keep(then: () => void): void {
+    const { os, number: generation, listeners, processes } = this;
+    this.#keeping = os.keepConnections?.({ generation, processes, ways: listeners.ways });
+    if (this.#keeping) this.#keeping.begin(then);
+    else then();
+  }
+
   #finish(): void {
     this.#gone = true;
+    const kept = this.#keeping?.finish();
+    if (kept && kept.kept + kept.closed > 0)
+      this.tell({ event: "generation.kept", generation: this.number, ...kept });
     this.#start?.[Symbol.dispose]();
     this.#files?.remove();
     this.post({ kind: "gone", gen: this.number });

@@ -181,6 +181,15 @@ export class Listeners {
     });
   }
 
+  /** The same, with the path by which whichever generation serves is reached; of TCP undefined. */
+  get ways(): { place: Accepting; path: string | undefined }[] {
+    const { places } = this;
+    return this.held.flatMap(({ address }, i) => {
+      const place = places[i];
+      return place ? [{ place, path: "port" in address ? undefined : bare(address) }] : [];
+    });
+  }
+
   /** Clients wait that have not been accepted yet. */
   hasQueued(): boolean {
     return [...this.#public.values()].some((listener) => listener.hasQueued());

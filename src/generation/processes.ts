@@ -153,6 +153,11 @@ export class Processes implements Disposable {
     return true;
   }
 
+  /** SIGKILL was sent: what its processes had was in the middle of anything. */
+  get isKilled(): boolean {
+    return this.#sent.has("SIGKILL");
+  }
+
   signal(targets: readonly Process[], signal: NodeJS.Signals, why?: string): void {
     for (const target of targets) this.os.kill(target, signal);
     this.#signalled(signal, targets, why);

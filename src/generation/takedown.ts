@@ -37,6 +37,8 @@ export interface Target {
   processes: Processes;
   /** Clients' connections that it still holds, idle ones included. */
   connections(): ConnectionWatch;
+  /** Its clients' connections live on: `then` is called when the stop signal may be sent. */
+  keep(then: () => void): void;
   leftBehind(processes: Process[]): void;
   gone(): void;
 }
@@ -69,7 +71,15 @@ export class Takedown implements Disposable {
     else if (how === "kill") this.#take(AT_ONCE);
     else if (how === "abandon") this.#take(shortened(this.target.stopSequence, ABANDON_CAP_MS));
     else if (how === "drain" && this.target.untilIdleMs > 0) this.#awaitIdle(this.target.untilIdleMs);
+    else if (how === "drain") this.#keep();
     else this.#take(this.target.stopSequence);
+  }
+
+  #keep(): void {
+    this.target.keep(() => {
+      // Meanwhile it may have been killed, or have ended.
+      if (this.#how === "drain" && this.target.processes.isLeaderAlive) this.#take(this.target.stopSequence);
+    });
   }
 
   #awaitIdle(untilIdleMs: number): void {
@@ -81,7 +91,7 @@ export class Takedown implements Disposable {
       const unseen = { isIdle: false, nextMs: untilIdleMs };
       const { isIdle, nextMs } = orWithout(CONNECTIONS, () => watch?.look() ?? unseen, unseen);
       const leftMs = giveUpAt - clock.now();
-      if (isIdle || leftMs <= 0) this.#take(this.target.stopSequence);
+      if (isIdle || leftMs <= 0) this.#keep();
       else this.#timer = clock.after(Math.min(nextMs, leftMs), look);
     };
     look();

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 
 /**
  * `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. `take` makes the call
- * that may end it, and takes nothing.
+ * that may end it, and takes nothing. `relay ORDERS NEWS` is that of kept/.
  */
 export async function enter([word, ...rest]: readonly string[]): Promise<void> {
   if (word === "exec") {
@@ -14,7 +14,13 @@ export async function enter([word, ...rest]: readonly string[]): Promise<void> {
     (await import("../os/take-descriptor.ts")).takeDescriptor(process.pid, -1);
     return;
   }
-  nameProcess();
+  if (word === "relay") {
+    nameProcess("hupwatch-relay");
+    process.chdir("/");
+    new (await import("../kept/relay.ts")).Relay(Number(rest[0]), Number(rest[1])).run();
+    return;
+  }
+  nameProcess("hupwatch-keeper");
   const { Keeper } = await import("./keeper.ts");
   const [door, path, connection, memory] = rest;
   process.chdir("/");
@@ -26,9 +32,9 @@ export async function enter([word, ...rest]: readonly string[]): Promise<void> {
 }
 
 /** As ps(1) and pgrep(1) know it (proc(5), comm). */
-function nameProcess(): void {
+function nameProcess(name: string): void {
   try {
-    writeFileSync("/proc/self/comm", "hupwatch-keeper");
+    writeFileSync("/proc/self/comm", name);
   } catch {
     // A read-only /proc: it is found by its command line only.
   }

@@ -24,6 +24,22 @@ export function startKeeper(door: string | undefined, memory: number): number {
   }
 }
 
+/**
+ * The relay of kept/, which is at work while requests are: with a compiler, where this hupwatch has the memory for one. It says that it is hupwatch's.
+ */
+export const relayProgram = () => ({
+  words: [...ownProgram(), "relay"],
+  env: [
+    ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
+    `HUPWATCH_MASTER_PID=${process.pid}`,
+    ...Object.entries(process.env).flatMap(([name, value]) =>
+      name === "BUN_JSC_jitMemoryReservationSize" ? [`${name}=${value}`] : [],
+    ),
+  ],
+  blocked: BLOCKED_SIGNALS,
+  standard: () => descriptorsFor(["ignore", "ignore", 2]),
+});
+
 /** "ignore" is /dev/null. */
 export function descriptorsFor(standard: readonly (number | "ignore")[]): { fds: number[] } & Disposable {
   const nothing = openSync("/dev/null", "r+");

@@ -3,7 +3,7 @@
  * table: one connection that is still open answers it. Only when that one is gone others are looked for, among the processes'
  * own descriptors.
  */
-import { socketInodesOf } from "./descriptors.ts";
+import { socketInodesOf, visitSockets } from "./descriptors.ts";
 import { STATE, type TcpSocket, tcpSocket, unixSocket, visitTcp, visitUnix } from "./sockdiag.ts";
 
 /** Where a generation accepts: a bound Unix path, or an address (4 or 16 bytes) and a port. */
@@ -91,26 +91,63 @@ function* connectionsAmong(
   atMost = REMEMBERED,
 ): Generator<void, Connection[]> {
   const found: Connection[] = [];
-  const keep = (connection: Connection) => found.length < atMost && found.push(connection);
-  const paths = new Set(places.flatMap((place) => ("path" in place ? [place.path.replace(/^@/, "\0")] : [])));
+  yield* visitConnections(places, ({ inode }, _, tcp) => {
+    if (!inodes.has(inode) || found.length >= atMost) return;
+    const open = tcp && { family: tcp.family, ends: tcp.socket.ends };
+    const isOpen = open
+      ? () => isEstablished(tcpSocket(open.family, open.ends), inode)
+      : () => unixSocket(inode)?.state === STATE.established;
+    found.push({ inode, isOpen });
+  });
+  return found;
+}
+
+export interface FoundConnection {
+  inode: number;
+  /** A process that has it, and by which number. */
+  pid: number;
+  fd: number;
+  place: Accepting;
+}
+
+/** All that these processes hold of these places, some hundred a slice. */
+export function* connectionsOf(
+  pids: readonly number[],
+  places: readonly Accepting[],
+): Generator<void, FoundConnection[]> {
+  const owners = new Map<number, { pid: number; fd: number }>();
+  for (const pid of pids) yield* visitSockets(pid, (inode, fd) => void owners.set(inode, { pid, fd }));
+  const found: FoundConnection[] = [];
+  yield* visitConnections(places, ({ inode }, place) => {
+    const owner = owners.get(inode);
+    if (owner) found.push({ inode, ...owner, place });
+  });
+  return found;
+}
+
+interface Tcp {
+  family: "inet" | "inet6";
+  socket: TcpSocket;
+}
+
+function* visitConnections(
+  places: readonly Accepting[],
+  visit: (socket: { readonly inode: number }, place: Accepting, tcp?: Tcp) => void,
+): Generator<void, void> {
+  const paths = new Map(
+    places.flatMap((place) => ("path" in place ? [[place.path.replace(/^@/, "\0"), place] as const] : [])),
+  );
   if (paths.size > 0)
     yield* visitUnix(["established"], ["name"], (socket) => {
-      const { inode } = socket;
       // An accepted connection carries the name that its listener was bound to.
-      if (inodes.has(inode) && paths.has(socket.name ?? ""))
-        keep({ inode, isOpen: () => unixSocket(inode)?.state === STATE.established });
+      const place = paths.get(socket.name ?? "");
+      if (place) visit(socket, place);
     });
-  const ports = new Set(places.flatMap((place) => ("port" in place ? [place.port] : [])));
+  const ports = new Map(places.flatMap((place) => ("port" in place ? [[place.port, place] as const] : [])));
   // A dual-stack listener's connections stand in either family.
-  for (const port of ports)
+  for (const [port, place] of ports)
     for (const family of ["inet", "inet6"] as const)
-      yield* visitTcp(family, port, ["established"], (socket) => {
-        const { inode } = socket;
-        if (!inodes.has(inode) || found.length >= atMost) return;
-        const { ends } = socket;
-        keep({ inode, isOpen: () => isEstablished(tcpSocket(family, ends), inode) });
-      });
-  return found;
+      yield* visitTcp(family, port, ["established"], (socket) => visit(socket, place, { family, socket }));
 }
 
 /** Its ends may belong to another one by now. */

@@ -58,7 +58,14 @@ const ZERO = 0x30;
 const NINE = 0x39;
 
 /** Adds the inodes of its sockets to `inodes`, some hundred a slice. */
-export function* socketInodesOf(pid: number, inodes: Set<number>): Generator<void, void> {
+export const socketInodesOf = (pid: number, inodes: Set<number>): Generator<void, void> =>
+  visitSockets(pid, (inode) => void inodes.add(inode));
+
+/** Visits each of its sockets with a descriptor of it, some hundred a slice. */
+export function* visitSockets(
+  pid: number,
+  visit: (inode: number, fd: number) => void,
+): Generator<void, void> {
   const directory = new TextEncoder().encode(`/proc/${pid}/fd/`);
   const path = new Uint8Array(directory.length + 16);
   path.set(directory);
@@ -71,8 +78,9 @@ export function* socketInodesOf(pid: number, inodes: Set<number>): Generator<voi
         let end = at + NAME_AT;
         while (entries[end] !== 0) end += 1;
         path.set(entries.subarray(at + NAME_AT, end + 1), directory.length);
-        const inode = socketInode(target, linkInto(path, target));
-        if (inode !== undefined) inodes.add(inode);
+        const inode = numberIn(target, SOCKET, linkInto(path, target));
+        if (inode !== undefined)
+          visit(inode, numberIn(path, directory, directory.length + end - at - NAME_AT) ?? -1);
         at += (entries[at + RECLEN_AT] ?? 0) | ((entries[at + RECLEN_AT + 1] ?? 0) << 8);
       }
       yield;
@@ -85,14 +93,14 @@ export function* socketInodesOf(pid: number, inodes: Set<number>): Generator<voi
   }
 }
 
-/** N of `socket:[N]`. */
-function socketInode(link: Uint8Array, length: number): number | undefined {
-  if (length <= SOCKET.length || SOCKET.some((byte, i) => link[i] !== byte)) return undefined;
-  let inode = 0;
-  for (let i = SOCKET.length; i < length; i += 1) {
-    const digit = link[i] ?? 0;
+/** N of `socket:[N]`, or of `/proc/PID/fd/N`: what stands behind this beginning. */
+function numberIn(text: Uint8Array, beginning: Uint8Array, length: number): number | undefined {
+  if (length <= beginning.length || beginning.some((byte, i) => text[i] !== byte)) return undefined;
+  let number = 0;
+  for (let i = beginning.length; i < length; i += 1) {
+    const digit = text[i] ?? 0;
     if (digit < ZERO || digit > NINE) break;
-    inode = inode * 10 + digit - ZERO;
+    number = number * 10 + digit - ZERO;
   }
-  return inode;
+  return number;
 }

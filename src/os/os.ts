@@ -6,6 +6,7 @@ import { type Clock, realClock } from "./clock.ts";
 import { type Accepting, type ConnectionWatch, watchConnections } from "./connections.ts";
 import { socketsOf } from "./descriptors.ts";
 import { watchForeign } from "./foreign.ts";
+import type { Keeping, KeepingOwner } from "./keeping.ts";
 import { Look, type Marked } from "./look.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { type OomKills, oomKills } from "./oom.ts";
@@ -65,6 +66,8 @@ export interface Os {
   expects(pid: number, signal: NodeJS.Signals): boolean;
   /** False where that very process (pid and start time) is gone, or the kernel refuses. */
   kill(target: Identity, signal: NodeJS.Signals): boolean;
+  /** Connections of a generation that stops live on; undefined where they are not to. */
+  keepConnections?(owner: KeepingOwner): Keeping;
 }
 
 export const realOs: Os = {

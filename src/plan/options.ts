@@ -100,6 +100,11 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     preflights: values.preflight ?? [],
     warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
     drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),
+    keptConnections: oneOf("--kept-connections", values["kept-connections"] ?? "close", [
+      "adopt",
+      "adopt=any",
+      "close",
+    ]),
     maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),
     respawn:
       oneOf("--on-crash", values["on-crash"] ?? "exit", ["exit", "respawn"]) === "respawn"

@@ -67,5 +67,7 @@ export interface RunPlan {
   judge: string | undefined;
   /** So long after a swap the old one can have the clients back; undefined: it retires at once. */
   keepMs: number | undefined;
+  /** What becomes of the connections that clients keep to a generation that is replaced. */
+  keptConnections: "adopt" | "adopt=any" | "close";
   killAtExit: boolean;
 }

@@ -13,6 +13,7 @@ export interface RunValues {
   ready?: string[];
   "ready-timeout"?: string;
   "drain-until-idle"?: string;
+  "kept-connections"?: string;
   "stop-signal"?: string;
   "max-draining"?: string;
   "on-crash"?: string;

@@ -44,6 +44,7 @@ export const PLAN: RunPlan = {
   maxDraining: 4,
   respawn: undefined,
   killAtExit: true,
+  keptConnections: "close",
 };
 
 export class Stage {

@@ -105,6 +105,10 @@ export const dup = (fd: number): number => check("fcntl(F_DUPFD_CLOEXEC)", C.fcn
 /** dup2(2): `target` becomes a copy of `fd`, which children inherit. */
 export const dupOnto = (fd: number, target: number): void => void check("dup2", C.dup2(fd, target));
 
+/** O_NONBLOCK of the open file, which all its duplicates share. */
+export const isNonblocking = (fd: number): boolean =>
+  (check("fcntl(F_GETFL)", C.fcntl(fd, F_GETFL, 0)) & SOCK.nonblocking) !== 0;
+
 /** Sets or clears O_NONBLOCK on the open file, which all its duplicates share; returns what it was. */
 export function setNonblocking(fd: number, on: boolean): boolean {
   const flags = check("fcntl(F_GETFL)", C.fcntl(fd, F_GETFL, 0));

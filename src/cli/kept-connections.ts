@@ -1,0 +1,85 @@
+/** Kept connections as a run needs them: the code of kept/ is loaded, and its relay started, only when there is one to keep. */
+
+import { isKilledByTaking } from "../intercept/own-program.ts";
+import type { RelayLink } from "../kept/relay-link.ts";
+import { lacks, tellBug } from "../os/aid.ts";
+import type { Keeping, KeepingOwner, Kept } from "../os/keeping.ts";
+import type { Os } from "../os/os.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import { inSandbox } from "./sandbox.ts";
+
+export interface KeptConnections extends Disposable {
+  /** The same system, in which connections outlive their generation, where the plan wants it. */
+  over(os: Os): Os;
+  /** The service has ended. */
+  end(): void;
+}
+
+const REFUSED = {
+  what: "a duplicate of a server's connection (pidfd_getfd)",
+  loss: "connections that clients keep are closed at a swap; nginx: a keepalive_time below --drain-until-idle",
+};
+
+export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnections {
+  let relay: RelayLink | undefined;
+  const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
+    const { Adoption, RelayLink, relayProgram } = await rooms();
+    relay ??= new RelayLink(relayProgram());
+    const { clock, takeDescriptor, isRunning } = os;
+    const refused = (connections: number) => lacks(REFUSED, `refused for ${connections}`);
+    return new Adoption(owner, {
+      clock,
+      relay,
+      takeDescriptor,
+      isRunning,
+      isAnyPeer: mode === "adopt=any",
+      refused,
+    });
+  };
+  return {
+    over(os) {
+      if (mode === "close") return os;
+      const safe = inSandbox(os, isKilledByTaking);
+      return { ...os, keepConnections: (owner) => new Lazy(() => adopt(safe, owner)) };
+    },
+    end: () => relay?.end(),
+    [Symbol.dispose]: () => relay?.[Symbol.dispose](),
+  };
+}
+
+const rooms = async () => ({
+  ...(await import("../kept/adoption.ts")),
+  ...(await import("../kept/relay-link.ts")),
+  ...(await import("../intercept/programs.ts")),
+});
+
+/** What happens before the code is loaded means that there is nothing to keep. */
+class Lazy implements Keeping {
+  #keeping: Keeping | undefined;
+  #isOver = false;
+
+  constructor(private readonly load: () => Promise<Keeping>) {}
+
+  begin(then: () => void): void {
+    void this.load().then(
+      (keeping) => {
+        if (this.#isOver) return then();
+        this.#keeping = keeping;
+        keeping.begin(then);
+      },
+      (bug) => {
+        tellBug(bug);
+        then();
+      },
+    );
+  }
+
+  ended(isCrash: boolean): void {
+    this.#isOver ||= this.#keeping === undefined;
+    this.#keeping?.ended(isCrash);
+  }
+
+  finish(): Kept {
+    return this.#keeping?.finish() ?? { kept: 0, closed: 0 };
+  }
+}

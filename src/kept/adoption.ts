@@ -1,0 +1,223 @@
+/**
+ * Takes over the connections of a generation that stops, one by one as its processes let go of them:
+ *
+ *     move the relay ─▶ take duplicates ─▶ hold and prove ─▶ the stop signal ─▶ each that no process has any more is handed to the relay
+ *
+ * Its processes go on with what they have: they read, answer and close, and a close(2) of theirs only drops one of two references.
+ * Nothing is polled: the kernel tells how many descriptors a process has, and only when that has changed they are read.
+ */
+import { statSync } from "node:fs";
+import type { Clock } from "../os/clock.ts";
+import { connectionsOf, type FoundConnection } from "../os/connections.ts";
+import { visitSockets } from "../os/descriptors.ts";
+import type { Keeping, KeepingOwner, Kept } from "../os/keeping.ts";
+import type { Identity } from "../os/procfs.ts";
+import { IDLE_MS } from "./joined.ts";
+import type { Left } from "./protocol.ts";
+import type { RelayLink } from "./relay-link.ts";
+import { Taken } from "./taken.ts";
+
+/** Longest that one slice of work may take. */
+const SLICE_MS = 3;
+/** A stop signal waits no longer for those that are in the middle of something. */
+const PROVE_MS = 250;
+const PROVE_LOOK_MS = 10;
+/** Looks at how many descriptors processes have. */
+const LOOK_MS = 5;
+const LATE_LOOK_MS = 50;
+/** Most servers have closed what is idle by then. */
+const EARLY_MS = 3000;
+/** Whatever the numbers say. */
+const FULL_LOOK_MS = 500;
+/** Their server is woken again for what has come, if it has not closed them: a client waits. */
+const HOLD_MS = 1000;
+/** A server closes at once what is idle, and finishes the rest: what it closes later may be in the middle of a request. */
+const PROMPT_MS = 3000;
+/** Where nothing tells an answer that ends by closing from one that does not, its client may be silent for so long. */
+const GRACE_MS = 1000;
+
+export interface Surroundings {
+  clock: Clock;
+  relay: RelayLink;
+  isRunning(process: Identity): boolean;
+  takeDescriptor(pid: number, fd: number): number | undefined;
+  isAnyPeer: boolean;
+  /** The kernel does not hand them out. */
+  refused(connections: number): void;
+}
+
+export class Adoption implements Keeping {
+  readonly #taken = new Map<number, Taken>();
+  #timer: Disposable | undefined;
+  #counts: Kept = { kept: 0, closed: 0 };
+  #signalledMs = 0;
+  #fullLookMs = 0;
+  #descriptors = "";
+  #leaderEnd: "unknown" | "clean" | "crash" = "unknown";
+  #isOver = false;
+
+  constructor(
+    private readonly owner: KeepingOwner,
+    private readonly around: Surroundings,
+  ) {}
+
+  begin(then: () => void): void {
+    this.around.relay.move(() => {
+      if (this.#isOver) then();
+      else this.#take(then);
+    });
+  }
+
+  #take(then: () => void): void {
+    const places = this.owner.ways.map(({ place }) => place);
+    this.#inSlices(this.#takeAll(connectionsOf(this.owner.processes.pids(), places)), () =>
+      this.#prove(this.#now + PROVE_MS, then),
+    );
+  }
+
+  *#takeAll(search: Generator<void, FoundConnection[]>): Generator<void, void> {
+    const found = yield* search;
+    let refused = 0;
+    for (const { inode, pid, fd, place } of found) {
+      const own = this.around.takeDescriptor(pid, fd);
+      if (own === undefined) refused += 1;
+      else {
+        const path = this.owner.ways.find((way) => way.place === place)?.path;
+        const taken = new Taken(inode, own, pid, path);
+        this.#taken.set(inode, taken);
+        taken.hold();
+      }
+      yield;
+    }
+    if (refused > 0) this.around.refused(refused);
+  }
+
+  /** Until each stands between two messages, or the time is up: those that do not are their server's alone. */
+  #prove(untilMs: number, then: () => void): void {
+    const open = [...this.#taken.values()].filter((taken) => taken.isTcp && !taken.prove());
+    if (open.length > 0 && this.#now < untilMs && !this.#isOver) {
+      this.#after(PROVE_LOOK_MS, () => this.#prove(untilMs, then));
+      return;
+    }
+    for (const taken of open) taken.letGo();
+    this.#signalledMs = this.#fullLookMs = this.#now;
+    this.#descriptors = this.#countDescriptors();
+    then();
+    if (!this.#isOver) this.#after(LOOK_MS, () => this.#watch());
+  }
+
+  #watch(): void {
+    if (this.#taken.size === 0) return;
+    const descriptors = this.#countDescriptors();
+    const isFull = this.#now - this.#fullLookMs > FULL_LOOK_MS;
+    const again = () =>
+      this.#after(this.#now - this.#signalledMs < EARLY_MS ? LOOK_MS : LATE_LOOK_MS, () => this.#watch());
+    if (isFull && this.#now - this.#signalledMs > HOLD_MS) this.#wakeServers();
+    if (descriptors === this.#descriptors && !isFull) {
+      again();
+      return;
+    }
+    this.#descriptors = descriptors;
+    this.#fullLookMs = this.#now;
+    this.#inSlices(this.#handOver(), again);
+  }
+
+  /** How many each process has; a process that has ended has none. */
+  #countDescriptors(): string {
+    const pids = new Set([...this.#taken.values()].map(({ pid }) => pid));
+    return [...pids].map((pid) => statSync(`/proc/${pid}/fd`, { throwIfNoEntry: false })?.size).join();
+  }
+
+  /** What has come meanwhile is read by the server that has it; if it reads. */
+  #wakeServers(): void {
+    for (const taken of this.#taken.values()) if (taken.isHeld && taken.hasUnread) taken.letGo();
+  }
+
+  /** Those that no process of the generation has any more. */
+  *#handOver(): Generator<void, void> {
+    const owned = new Set<number>();
+    for (const pid of this.owner.processes.pids()) yield* visitSockets(pid, (inode) => void owned.add(inode));
+    this.#settle([...this.#taken.values()].filter(({ inode }) => !owned.has(inode)));
+  }
+
+  #settle(ended: readonly Taken[]): void {
+    const joined: { fd: number; left: Left }[] = [];
+    const { isKilled } = this.owner.processes;
+    for (const taken of ended) {
+      if (this.#isCrashPossible(taken)) continue;
+      this.#taken.delete(taken.inode);
+      taken.letGo();
+      const left = isKilled ? undefined : this.#leftOf(taken);
+      if (left) joined.push({ fd: taken.fd, left });
+      else this.#close(taken);
+    }
+    if (joined.length === 0) return;
+    this.#counts.kept += joined.length;
+    this.around.relay.join(joined);
+  }
+
+  /** How its owner has ended is not known yet. */
+  #isCrashPossible({ pid }: Taken): boolean {
+    const { leader } = this.owner.processes;
+    return pid === leader?.pid && this.#leaderEnd === "unknown" && !this.around.isRunning(leader);
+  }
+
+  #leftOf(taken: Taken): Left | undefined {
+    const { verdict, path, isTcp } = taken;
+    if (verdict === "doubtful") return undefined;
+    const isLate = this.#now - this.#signalledMs > PROMPT_MS;
+    if (verdict === "between" && isLate) return undefined;
+    const { isAnyPeer } = this.around;
+    return { path, isFresh: verdict === "fresh", patienceMs: isTcp ? IDLE_MS : GRACE_MS, isAnyPeer };
+  }
+
+  #close(taken: Taken): void {
+    this.#counts.closed += 1;
+    taken.close();
+  }
+
+  ended(isCrash: boolean): void {
+    this.#leaderEnd = isCrash ? "crash" : "clean";
+    if (isCrash) this.#abandon();
+    else this.#fullLookMs = Number.NEGATIVE_INFINITY;
+  }
+
+  #abandon(): void {
+    this.#isOver = true;
+    this.#timer?.[Symbol.dispose]();
+    for (const taken of this.#taken.values()) {
+      taken.letGo();
+      this.#close(taken);
+    }
+    this.#taken.clear();
+  }
+
+  finish(): Kept {
+    this.#timer?.[Symbol.dispose]();
+    this.#settle([...this.#taken.values()]);
+    this.#abandon();
+    return this.#counts;
+  }
+
+  get #now(): number {
+    return this.around.clock.now();
+  }
+
+  #after(ms: number, act: () => void): void {
+    this.#timer = this.around.clock.after(ms, act);
+  }
+
+  #inSlices(work: Generator<void, void>, then: () => void): void {
+    const slice = () => {
+      const until = performance.now() + SLICE_MS;
+      while (!this.#isOver && performance.now() < until) {
+        if (!work.next().done) continue;
+        then();
+        return;
+      }
+      if (!this.#isOver) this.#after(0, slice);
+      else then();
+    };
+    slice();
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * Where one HTTP/1 message ends and the next begins (RFC 9112), in both directions of one connection that is passed on unchanged. Pure.
+ *
+ * It is asked one thing: whether no message is under way, so that the next request may go to another server. What it does not
+ * understand, or what two servers could read differently, makes it `opaque` for good: such a connection is passed on and never moved.
+ */
+import { FramingError } from "../http/bytes.ts";
+import { ChunkedDecoder } from "../http/chunked.ts";
+import { type Framing, ResponseHead } from "../http/head.ts";
+
+/** More than any server takes. */
+const HEAD_BYTES_MAX = 64 * 1024;
+/** Requests that are passed on before the first of them is answered. */
+const PIPELINED_MAX = 1000;
+
+interface Body {
+  framing: Framing;
+  bytes: number;
+}
+const NO_BODY: Body = { framing: "none", bytes: 0 };
+
+/** The messages of one direction, cut out of bytes that come in any pieces. Throws FramingError. */
+class Messages {
+  #head: Uint8Array = new Uint8Array();
+  #state: Framing = "none";
+  #left = 0;
+  #chunks: ChunkedDecoder | undefined;
+
+  constructor(
+    private readonly onHead: (head: Uint8Array) => Body,
+    private readonly onEnd: () => void,
+  ) {}
+
+  /** Not a byte of the next message has come. */
+  get isBetween(): boolean {
+    return this.#state === "none" && this.#head.length === 0;
+  }
+
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) at = this.#take(bytes, at);
+  }
+
+  /** Returns where it stopped. */
+  #take(bytes: Uint8Array, from: number): number {
+    switch (this.#state) {
+      case "none":
+        return this.#takeHead(bytes, from);
+      case "length": {
+        const taken = Math.min(this.#left, bytes.length - from);
+        this.#left -= taken;
+        if (this.#left === 0) this.#end();
+        return from + taken;
+      }
+      case "chunked": {
+        const at = this.#chunks?.push(bytes, from, bytes.length) ?? bytes.length;
+        if (this.#chunks?.done) this.#end();
+        return at;
+      }
+      case "close":
+        return bytes.length;
+    }
+  }
+
+  #takeHead(bytes: Uint8Array, from: number): number {
+    const known = this.#head.length;
+    const all = known === 0 ? bytes.subarray(from) : Buffer.concat([this.#head, bytes.subarray(from)]);
+    const end = Buffer.from(all.buffer, all.byteOffset, all.length).indexOf(
+      "\r\n\r\n",
+      Math.max(0, known - 3),
+    );
+    if (end < 0) {
+      if (all.length > HEAD_BYTES_MAX) throw new FramingError("a head without an end");
+      this.#head = all.slice();
+      return bytes.length;
+    }
+    this.#head = new Uint8Array();
+    this.#begin(this.onHead(all.subarray(0, end + 4)));
+    return from + end + 4 - known;
+  }
+
+  #begin({ framing, bytes }: Body): void {
+    this.#state = framing;
+    this.#left = bytes;
+    this.#chunks = framing === "chunked" ? new ChunkedDecoder() : undefined;
+    if (framing === "none") this.onEnd();
+  }
+
+  #end(): void {
+    this.#state = "none";
+    this.#chunks = undefined;
+    this.onEnd();
+  }
+}
+
+/** One for all: what it has read is used at once. */
+const RESPONSE = new ResponseHead();
+
+/** One connection. `sent` and `answered` are told every byte that was passed on, in the order of their direction. */
+export class Exchange {
+  /** Those that are not answered yet. */
+  readonly #unanswered: Request[] = [];
+  #isOpaque = false;
+  #isLast = false;
+  #isInterim = false;
+  readonly #requests = new Messages(
+    (head) => this.#onRequest(head),
+    () => {},
+  );
+  readonly #responses = new Messages(
+    (head) => this.#onResponse(head),
+    () => this.#onAnswer(),
+  );
+
+  /** Every request that has begun is whole, and every one is answered. */
+  get isBetween(): boolean {
+    return this.mayPause && this.#unanswered.length === 0 && this.#responses.isBetween;
+  }
+
+  /** No request is half sent: the next one may wait. */
+  get mayPause(): boolean {
+    return !this.#isOpaque && !this.#isLast && this.#requests.isBetween;
+  }
+
+  /** It speaks no HTTP/1, or in a way that could be read differently. */
+  get isOpaque(): boolean {
+    return this.#isOpaque;
+  }
+
+  /** From the client. */
+  sent(bytes: Uint8Array): void {
+    this.#read(this.#requests, bytes);
+  }
+
+  /** From the server. */
+  answered(bytes: Uint8Array): void {
+    this.#read(this.#responses, bytes);
+  }
+
+  #read(messages: Messages, bytes: Uint8Array): void {
+    if (this.#isOpaque) return;
+    try {
+      messages.push(bytes);
+    } catch (error) {
+      if (!(error instanceof FramingError)) throw error;
+      this.#isOpaque = true;
+    }
+  }
+
+  #onRequest(head: Uint8Array): Body {
+    const request = readRequest(head);
+    if (this.#unanswered.length === PIPELINED_MAX) throw new FramingError("too many unanswered requests");
+    this.#unanswered.push(request);
+    return request.body;
+  }
+
+  #onResponse(head: Uint8Array): Body {
+    const [request] = this.#unanswered;
+    if (!request) throw new FramingError("an answer that was not asked for");
+    const { method } = request;
+    RESPONSE.parse(head, 0, head.length, method === "HEAD");
+    const { status, framing, contentLength, keepAlive } = RESPONSE;
+    if (status === 101 || (method === "CONNECT" && status < 300)) throw new FramingError("another protocol");
+    this.#isInterim = status < 200;
+    if (this.#isInterim) return NO_BODY;
+    // What comes behind it is for no server.
+    if (!keepAlive || request.isLast) this.#isLast = true;
+    return { framing, bytes: contentLength };
+  }
+
+  #onAnswer(): void {
+    if (!this.#isInterim) this.#unanswered.shift();
+  }
+}
+
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+const REQUEST_LINE = new RegExp(`^(${TOKEN}) [\\x21-\\x7e\\x80-\\xff]+ HTTP/1\\.([01])$`);
+const FIELD_LINE = new RegExp(`^(${TOKEN}):[ \\t]*([\\t\\x20-\\x7e\\x80-\\xff]*?)[ \\t]*$`);
+
+interface Request {
+  method: string;
+  body: Body;
+  /** Its client wants the connection to be closed behind the answer. */
+  isLast: boolean;
+}
+
+/** RFC 9112, 3 to 6 and 9.3. Throws FramingError. */
+function readRequest(head: Uint8Array): Request {
+  const text = Buffer.from(head.buffer, head.byteOffset, head.length - 4).toString("latin1");
+  const [line = "", ...fields] = text.split("\r\n");
+  const [, method, minor] = REQUEST_LINE.exec(line) ?? [];
+  if (method === undefined) throw new FramingError("no request line");
+  let length: string | undefined;
+  let isChunked = false;
+  const options: string[] = [];
+  for (const field of fields) {
+    const [, name = "", value = ""] = FIELD_LINE.exec(field) ?? [];
+    switch (name.toLowerCase()) {
+      case "":
+        throw new FramingError("a field line without a proper name");
+      case "content-length":
+        if (!/^\d{1,15}$/.test(value) || (length ?? value) !== value)
+          throw new FramingError("Content-Length");
+        length = value;
+        break;
+      case "transfer-encoding":
+        if (isChunked || value.toLowerCase() !== "chunked") throw new FramingError("Transfer-Encoding");
+        isChunked = true;
+        break;
+      case "connection":
+        options.push(...value.toLowerCase().split(/[ \t]*,[ \t]*/));
+    }
+  }
+  if (isChunked && (length !== undefined || minor === "0")) throw new FramingError("Transfer-Encoding");
+  const isLast = options.includes("close") || (minor === "0" && !options.includes("keep-alive"));
+  const bytes = Number(length ?? 0);
+  const framing = isChunked ? "chunked" : bytes === 0 ? "none" : "length";
+  return { method, isLast, body: { framing, bytes } };
+}
+
+/** What the bytes that come next on a kept connection are: `more` where that cannot be said yet. */
+export function beginning(bytes: Uint8Array): "request" | "other" | "more" {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, HEAD_BYTES_MAX)).toString(
+    "latin1",
+  );
+  const end = text.indexOf("\r\n");
+  if (end >= 0) return REQUEST_LINE.test(text.slice(0, end)) ? "request" : "other";
+  return text.length < HEAD_BYTES_MAX && START.test(text) ? "more" : "other";
+}
+
+/** A request line of which the end has not come yet. */
+const START = new RegExp(`^(${TOKEN}( [\\x21-\\x7e\\x80-\\xff]*( [HTP/1.0]*\\r?)?)?)?$`);

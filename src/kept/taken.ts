@@ -1,0 +1,123 @@
+/**
+ * A connection that a generation which is about to stop still has, and of which hupwatch has a duplicate. It is judged here: whether its
+ * server has left it between two messages, so that another one may have the next.
+ *
+ * TCP tells how many bytes its server has read and sent. It is held for a moment (SO_RCVLOWAT): its server is not woken by what comes, so
+ * that a busy connection stands still, too, and can be looked at. Unix sockets have neither: there the server's word counts, which closes
+ * what is idle and finishes what is not.
+ */
+import { close, isNonblocking } from "../os/libc.ts";
+import { lowWater, setLowWater, tcpState, unreadBytes } from "../os/libc-kept.ts";
+
+/** More than half of any receive buffer. */
+const NEVER = 0x7fffffff;
+/** An answer is over when so long nothing more was sent: it is told from one whose server closes right behind it. */
+export const QUIET_MS = 20;
+/** "HTTP/1.1 100 Continue" and an empty line: an answer that asks for a body. */
+const CONTINUE_BYTES = 25;
+
+interface Mark {
+  /** By its server. */
+  read: number;
+  unread: number;
+  sent: number;
+  /** What it did last was to send, and everything that had come was read. */
+  isAnswered: boolean;
+}
+
+export type Verdict = "fresh" | "between" | "doubtful";
+
+export class Taken {
+  readonly isTcp: boolean;
+  #mark: Mark | undefined;
+  #heldFrom: number | undefined;
+  #isProven = false;
+
+  constructor(
+    readonly inode: number,
+    readonly fd: number,
+    /** A process that has it. */
+    readonly pid: number,
+    readonly path: string | undefined,
+  ) {
+    this.isTcp = tcpState(fd) !== undefined;
+    this.#mark = this.#look();
+  }
+
+  #look(): Mark | undefined {
+    const unread = unreadBytes(this.fd);
+    const state = tcpState(this.fd);
+    if (!state) return undefined;
+    const { bytesReceived, bytesSent, sentAgoMs, receivedAgoMs } = state;
+    const isAnswered = unread === 0 && bytesSent > 0 && sentAgoMs <= receivedAgoMs;
+    return { read: bytesReceived - unread, unread, sent: bytesSent, isAnswered };
+  }
+
+  /** Its server is not woken any more by what comes; not where something has come already, which is its own. */
+  hold(): void {
+    if (!this.isTcp || this.#heldFrom !== undefined) return;
+    // A read that waits in the kernel itself would wait for as many bytes (tcp(7), recv(2)), and keep what it has until then.
+    if (isNonblocking(this.fd)) {
+      this.#heldFrom = lowWater(this.fd);
+      setLowWater(this.fd, NEVER);
+    }
+    this.#mark = this.#look();
+    if (this.#mark?.unread !== 0 || !isNonblocking(this.fd)) this.letGo();
+  }
+
+  /** It is, also by what has come meanwhile. */
+  letGo(): void {
+    if (this.#heldFrom === undefined) return;
+    setLowWater(this.fd, Math.max(1, this.#heldFrom));
+    this.#heldFrom = undefined;
+  }
+
+  get isHeld(): boolean {
+    return this.#heldFrom !== undefined;
+  }
+
+  /** What comes waits for its server, or for another one. */
+  get hasUnread(): boolean {
+    return unreadBytes(this.fd) > 0;
+  }
+
+  /** Whether it stands between two messages, while its server still has it. */
+  prove(): boolean {
+    const mark = this.#mark;
+    const now = this.#look();
+    if (!mark || !now || this.#isProven) return this.#isProven;
+    if (mark.unread > 0 || now.read !== mark.read) {
+      // It was about to be read: once more.
+      this.letGo();
+      this.hold();
+      return false;
+    }
+    const hasSent = now.sent > mark.sent;
+    const isContinue = now.sent - (hasSent ? mark.sent : 0) === CONTINUE_BYTES;
+    const isQuiet = (tcpState(this.fd)?.sentAgoMs ?? 0) >= QUIET_MS;
+    const isFresh = now.read === 0 && now.sent === 0;
+    this.#isProven = isFresh || ((hasSent || mark.isAnswered) && isQuiet && !isContinue);
+    if (this.#isProven) this.#mark = now;
+    return this.#isProven;
+  }
+
+  /** When its server has it no more. */
+  get verdict(): Verdict {
+    if (!this.isTcp) return "between";
+    const now = this.#look();
+    if (!now) return "doubtful";
+    if (now.read === 0 && now.sent === 0) return "fresh";
+    const isUnchanged = this.#isProven && now.read === this.#mark?.read && now.sent === this.#mark.sent;
+    return isUnchanged ? "between" : "doubtful";
+  }
+
+  /** Milliseconds since its server has sent to it; undefined where that is not known. */
+  get sentAgoMs(): number | undefined {
+    return tcpState(this.fd)?.sentAgoMs;
+  }
+
+  /** As the server's own close(2) would have it now. */
+  close(): void {
+    close(this.fd);
+  }
+}

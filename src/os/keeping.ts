@@ -1,0 +1,34 @@
+/** Of connections that outlive the generation that accepted them: what the generation tells, and what becomes of them. */
+import type { Accepting } from "./connections.ts";
+import type { Identity } from "./procfs.ts";
+
+export interface KeepingOwner {
+  generation: number;
+  processes: {
+    /** Its first process. */
+    readonly leader: Identity | undefined;
+    /** They are as they are now. */
+    pids(): readonly number[];
+    /** SIGKILL was sent to them: nothing of what they had is kept. */
+    readonly isKilled: boolean;
+  };
+  /** Where it accepts, and the path by which the serving generation is reached; of TCP undefined. */
+  ways: readonly { place: Accepting; path: string | undefined }[];
+}
+
+export interface Kept {
+  /** Passed on to the relay: they live on. */
+  kept: number;
+  /** Closed as their server meant it. */
+  closed: number;
+}
+
+/** The connections of one generation that is about to stop. Each step is made once, in this order. */
+export interface Keeping {
+  /** Before its stop signal: `then` is called when it may be sent. */
+  begin(then: () => void): void;
+  /** Its first process has ended; a crash keeps nothing. */
+  ended(isCrash: boolean): void;
+  /** Its whole tree is gone. */
+  finish(): Kept;
+}

@@ -1,0 +1,186 @@
+/**
+ * What must not happen to a kept connection, whatever happens (src/kept/README.md): another peer in the app's eyes, a request that is
+ * executed twice, or the rest of a body that is executed as a request.
+ */
+import { describe, expect, test } from "bun:test";
+import { chmodSync, existsSync, readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { setTimeout as after } from "node:timers/promises";
+import { asUser, NOBODY } from "../harness/another-user.ts";
+import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { Posts } from "../harness/posts.ts";
+import { freePort, type TempDir, tempDir, until } from "../harness/until.ts";
+import { PYTHON, ROOT } from "../setup/places.ts";
+
+const binds = {
+  unix: async (place: string) => `unix:${place}/app.sock`,
+  tcp: async () => `127.0.0.1:${await freePort()}`,
+  // A listener of both families: the client of IPv4 is ::ffff:127.0.0.1 there.
+  "dual stack": async () => `[::]:${await freePort()}`,
+};
+type Family = keyof typeof binds;
+const FAMILIES = Object.keys(binds) as Family[];
+
+interface Service extends AsyncDisposable {
+  hupwatch: Hupwatch;
+  bind: string;
+  /** `GENERATION PATH` for each request. */
+  executed(): string[];
+}
+
+async function service(place: TempDir, family: Family, mode = "adopt"): Promise<Service> {
+  const bind = await binds[family](place.path);
+  const file = `${place.path}/executed`;
+  chmodSync(place.path, 0o755);
+  const command = [PYTHON, `${ROOT}/fixtures/apps/peer.py`];
+  const options = ["-k", "-v", "-w", "0", "-b", bind, "--drain-until-idle", "0", "--socket-mode", "0666"];
+  const hupwatch = await startHupwatch([...options, "--kept-connections", mode, "--", ...command], {
+    cwd: place.path,
+    env: { EXECUTED: file },
+  });
+  return {
+    hupwatch,
+    bind,
+    executed: () => (existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : []),
+    [Symbol.asyncDispose]: () => hupwatch[Symbol.asyncDispose](),
+  };
+}
+
+/** Asks again and again on one connection, and says all answers, until generation 2 has answered or the connection is over. */
+const CLIENT = `
+import socket, sys, time
+bind, source = sys.argv[1], sys.argv[2]
+if bind.startswith("unix:"):
+    s = socket.socket(socket.AF_UNIX); s.connect(bind[5:])
+else:
+    s = socket.create_connection(("127.0.0.1", int(bind.rsplit(":", 1)[1])), source_address=(source, 0))
+answer = ""
+while not answer.startswith("2 "):
+    s.sendall(b"GET /who HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    data = b""
+    while not data.endswith(b"/who\\n"):
+        more = s.recv(65536)
+        if not more: print("closed"); sys.exit()
+        data += more
+    answer = data.split(b"\\r\\n\\r\\n")[1].decode().strip()
+    print(answer, flush=True)
+    time.sleep(0.02)
+`;
+
+async function askedThroughSwap({ hupwatch, bind }: Service, words: (client: string[]) => string[]) {
+  const client = Bun.spawn(words([PYTHON, "-c", CLIENT, bind, "127.0.0.7"]), {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const answers: string[] = [];
+  const reading = (async () => {
+    for await (const bytes of client.stdout)
+      answers.push(...Buffer.from(bytes).toString().trim().split("\n").filter(Boolean));
+  })();
+  await until(() => answers.length > 0, { what: "a first answer" });
+  hupwatch.hup();
+  await client.exited;
+  await reading;
+  return new Set(answers);
+}
+
+describe("the app sees the same peer before and after", () => {
+  const peers: Record<Family, string> = {
+    unix: `uid=${process.getuid?.()} gid=${process.getgid?.()}`,
+    tcp: "127.0.0.7",
+    "dual stack": "::ffff:127.0.0.7",
+  };
+  test.each(FAMILIES)(
+    "%s",
+    async (family) => {
+      using place = tempDir();
+      await using app = await service(place, family);
+      const answers = await askedThroughSwap(app, (words) => words);
+      expect(answers).toEqual(new Set([`1 ${peers[family]} /who`, `2 ${peers[family]} /who`]));
+    },
+    60_000,
+  );
+
+  test.if(process.getuid?.() === 0)(
+    "another user's client over Unix stays that user's",
+    async () => {
+      using place = tempDir();
+      await using app = await service(place, "unix");
+      const answers = await askedThroughSwap(app, (words) => asUser(NOBODY, words));
+      const peer = `uid=${NOBODY.uid} gid=${NOBODY.gid}`;
+      expect(answers).toEqual(new Set([`1 ${peer} /who`, `2 ${peer} /who`]));
+    },
+    60_000,
+  );
+});
+
+test.each(FAMILIES)(
+  "%s: every request is executed once",
+  async (family) => {
+    using place = tempDir();
+    await using app = await service(place, family);
+    const posts = new Posts(app.bind.replace("[::]", "127.0.0.1"), [0, 1, 5, 20, 50]);
+    for (const version of [1, 2, 3]) {
+      const executed = () => app.executed().filter((line) => line.startsWith(`${version} `)).length;
+      await until(() => executed() > 30, { what: `requests of generation ${version}` });
+      if (version === 3) break;
+      app.hupwatch.hup();
+      await app.hupwatch.until(LOG.gone(version));
+    }
+    const report = await posts.stop();
+    expect(report.lost).toEqual({});
+    const ofPosts = app.executed().filter((line) => / \/$/.test(line));
+    // hupwatch's own checks ask for / as well, three times.
+    expect(ofPosts.length - report.answered).toBeGreaterThanOrEqual(0);
+    expect(ofPosts.length - report.answered).toBeLessThanOrEqual(3);
+  },
+  60_000,
+);
+
+const EVIL = "GET /evil HTTP/1.1\r\nHost: x\r\n\r\n";
+const head = (path: string, more = "") =>
+  `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${EVIL.length}\r\n${more}\r\n`;
+
+/** Its head is read and not answered, answered early and closed, told to continue. */
+const UNFINISHED = [head("/head"), head("/early-close"), head("/continue", "Expect: 100-continue\r\n")];
+
+test.each(["unix", "tcp"] as const)(
+  "%s: a body that is itself a request is not executed",
+  async (family) => {
+    using place = tempDir();
+    await using app = await service(place, family);
+    const sockets: Socket[] = [];
+    for (const request of UNFINISHED) {
+      const socket = await connected(app.bind);
+      sockets.push(socket);
+      // One exchange before it, so that nothing is fresh.
+      socket.write("GET /before HTTP/1.1\r\nHost: x\r\n\r\n");
+      const before = () => app.executed().filter((line) => line === "1 /before").length;
+      await until(() => before() === sockets.length, { what: "the first request" });
+      await after(50);
+      socket.write(request);
+      await until(() => app.executed().includes(`1 ${request.split(" ")[1]}`), { what: "its head" });
+    }
+    app.hupwatch.hup();
+    await app.hupwatch.until(LOG.gone(1), { timeoutMs: 40_000 });
+    for (const socket of sockets) if (!socket.destroyed) socket.write(EVIL);
+    for (const socket of sockets)
+      await until(() => socket.destroyed || socket.readableEnded, { what: "the connection to be closed" });
+    const later = await connected(app.bind);
+    later.write("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    await until(() => app.executed().includes("2 /later"), { what: "a later request" });
+    later.destroy();
+    expect(app.executed().filter((line) => line.includes("/evil"))).toEqual([]);
+  },
+  90_000,
+);
+
+async function connected(bind: string): Promise<Socket> {
+  const [, port] = /:(\d+)$/.exec(bind) ?? [];
+  const socket = bind.startsWith("unix:") ? connect(bind.slice(5)) : connect(Number(port), "127.0.0.1");
+  socket.on("error", () => {});
+  socket.resume();
+  await new Promise<void>((done) => socket.once("connect", done));
+  return socket;
+}
