@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { chooseRunDir } from "../instance/run-dir.ts";
+import { whyNotIntercepted } from "../intercept/own-program.ts";
 import { callerEnvironment } from "../os/caller.ts";
 import { forbidWrites, isTerminal } from "../os/libc.ts";
 import { requireIdentity } from "../os/setpriv.ts";
@@ -67,7 +68,8 @@ function planned(values: RunValues, words: readonly string[], runDir: string): P
   const env = callerEnvironment();
   try {
     const look = lookAs(values, words);
-    const around = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir, look };
+    const cwd = process.cwd();
+    const around = { env, cwd, pid, ppid, stderrIsTerminal: isTerminal(2), runDir, whyNotIntercepted, look };
     return planRun(readOptions(values, words, around));
   } catch (error) {
     if (!(error instanceof HupwatchError)) throw error;

@@ -7,6 +7,7 @@ import { OwnFiles } from "../generation/own-files.ts";
 import { ownRunDirs } from "../instance/instances.ts";
 import type { PidFilePlace } from "../instance/pidfile.ts";
 import { chooseRunDir, InstanceLock, openRunDir } from "../instance/run-dir.ts";
+import { whyNotIntercepted } from "../intercept/own-program.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { callerEnvironment } from "../os/caller.ts";
 import { isTerminal } from "../os/libc.ts";
@@ -51,8 +52,9 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
   const log = logFor(values, env, stderr);
   const chosen = chooseRunDir(values["run-dir"], env, uid);
   const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen, uid));
-  const surroundings = { env, cwd: process.cwd(), pid, ppid, stderrIsTerminal: isTerminal(2), runDir };
-  const options = readOptions(values, words, surroundings);
+  const cwd = process.cwd();
+  const around = { env, cwd, pid, ppid, stderrIsTerminal: isTerminal(2), runDir, whyNotIntercepted };
+  const options = readOptions(values, words, around);
   // Programs of the user's are run from here on: not while another hupwatch of that name lives, and not as another user.
   const lock =
     runDir === undefined

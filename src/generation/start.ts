@@ -10,6 +10,7 @@ import type { Interception } from "../os/spawn.ts";
 import { marksOf } from "../plan/environment.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
+import type { Check } from "../ready/check.ts";
 import { type Listening, listeningCheck } from "../ready/listening.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
@@ -103,8 +104,7 @@ export class Start implements Disposable {
     const { gen: generation, plan, tell, processes } = this.of;
     const goesOn = this.boot.isFirst && !plan.isReadyTimeoutGiven;
     const patience = { timeoutMs: plan.readyTimeoutMs, goesOn };
-    const checks = learns(plan) ? [listeningCheck(this.#listening, plan.checks)] : plan.checks;
-    return new Readiness(checks, this.#checkContext(capture, request.ownEnvironment), patience, {
+    return new Readiness(this.#checks, this.#checkContext(capture, request.ownEnvironment), patience, {
       ready: () => this.#passed(),
       failed: ({ reason }) => this.outcome.failed({ reason: `${reason}${this.#elsewhere()}` }),
       overdue: () => this.outcome.overdue(),
@@ -154,10 +154,11 @@ export class Start implements Disposable {
   }
 
   #ready(): void {
-    const { plan, listeners, processes } = this.of;
+    const { plan, listeners, processes, tell } = this.of;
     const listening = processes.leader?.listening?.();
     if (learns(plan) && listening) {
       const dropped = listeners.keepOnly(({ address }) => listening.has(format(address)));
+      if (this.boot.isFirst && listening.size === 0) tell({ event: "socket.none" });
       if (dropped.length > 0) orWithout(FORGETTING, () => processes.leader?.forget?.(dropped), undefined);
     }
     this.outcome.ready();
@@ -175,15 +176,27 @@ export class Start implements Disposable {
     return { ...listeners.interception, learns: learns(plan) ? { backlog } : undefined };
   }
 
-  /** What is seen of it where its addresses are learned. */
-  get #listening(): Listening {
-    const { listeners, processes } = this.of;
+  get #checks(): readonly Check[] {
+    const { plan } = this.of;
+    if (!learns(plan)) return plan.checks;
+    const asksThere = ({ needs }: Check) => needs.includes("socket");
+    const asking = plan.checks.filter(asksThere);
+    const others = plan.checks.filter((check) => !asksThere(check));
+    return [listeningCheck(this.#listening(asking.length > 0), asking), ...others];
+  }
+
+  /** What is seen of it where its addresses are learned. `isAsked`: a check of the user's wants an answer there. */
+  #listening(isAsked: boolean): Listening {
+    const { listeners, processes, plan, os } = this.of;
+    const mustListen = plan.isInterceptionRequested || isAsked;
     const isListening = (socket: HeldSocket) =>
       processes.leader?.listening?.().has(format(socket.address)) === true;
     const all = () => [...listeners];
     return {
       listeners: () => all().flatMap(([socket, listener]) => (isListening(socket) ? [listener] : [])),
       missing: () => all().flatMap(([socket]) => (isListening(socket) ? [] : [format(socket.address)])),
+      nowhere: mustListen ? "never" : plan.isReadinessGiven ? "at once" : "at rest",
+      work: () => os.workOf(processes.pids()),
     };
   }
 
@@ -193,7 +206,11 @@ export class Start implements Disposable {
     if (plan.sockets.length === 0) return "";
     const own = unheldBy(processes, listeners, os).map(({ address }) => address);
     if (own.length === 0) return "";
-    return `; it listens on ${own.join(", ")} by itself; to fix: let it take its descriptor ({fd}, LISTEN_FDS), or --handover intercept`;
+    const wayOut =
+      plan.handover === "intercept"
+        ? "give that to --bind, or leave --bind out, so that where it listens is learned"
+        : "let it take its descriptor ({fd}, LISTEN_FDS), or --handover intercept";
+    return `; it listens on ${own.join(", ")} by itself; to fix: ${wayOut}`;
   }
 
   /** With its last lines, as far as they have come, and what those mean. */

@@ -9,6 +9,7 @@ import { type Aid, orWithout } from "../os/aid.ts";
 import type { Os } from "../os/os.ts";
 import type { OwnListener } from "../os/own-listeners.ts";
 import { isChosenPort } from "../os/own-listeners.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
 import { format, fromHostBytes } from "../sockets/sockaddr.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Processes } from "./processes.ts";
@@ -58,13 +59,24 @@ function isLasting(name: string, startedAtMs: number): boolean {
 }
 
 /** Why no second copy is started. */
-export function unswappable(unheld: readonly Unheld[]): HupwatchError {
+export function unswappable(
+  unheld: readonly Unheld[],
+  { handover, unintercepted }: Pick<RunPlan, "handover" | "unintercepted">,
+): HupwatchError {
   const where = unheld.map(({ address, pid }) => `${address} (pid ${pid})`).join(", ");
   return new HupwatchError(
     "swap.unheld",
     `was not started: the serving one listens on ${where}, which hupwatch does not hold, so a second copy would be refused or take it away`,
     {
-      hint: `start hupwatch with --handover intercept, which takes no change of the command; --handover none swaps it all the same`,
+      hint: `${wayOut(handover, unintercepted)}; --handover none swaps it all the same`,
     },
   );
+}
+
+function wayOut(handover: RunPlan["handover"], unintercepted: string | undefined): string {
+  if (unintercepted !== undefined)
+    return `hold it by --bind and let the command take it (LISTEN_FDS, {fd}, {socket}), since its own bind cannot be seen here: ${unintercepted}`;
+  if (handover === "intercept")
+    return "'hupwatch stop', and start it again: its bind was not seen, and is seen from then on";
+  return "start hupwatch with --handover intercept, which takes no change of the command";
 }

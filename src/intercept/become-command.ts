@@ -3,7 +3,7 @@
  * descriptor of its notifications to the keeper, and replaces itself. What it is to run comes in a file without a name
  * and not in its own environment, which the runtime would read as its own (BUN_OPTIONS).
  *
- * It answers once: `{"notify":true}` with the descriptor; and once more only where the command cannot be run.
+ * It answers once, with the descriptor; and once more only where the command cannot be run, or is none.
  */
 import { readFileSync } from "node:fs";
 import type { BpfInstruction } from "../os/libc.ts";
@@ -16,9 +16,11 @@ import {
   setCloseOnExec,
   tryTrappedCall,
 } from "../os/libc-intercept.ts";
+import { encode } from "../sockets/sockaddr.ts";
 
 export interface ExecOrder {
-  path: string;
+  /** Of the command; undefined: only what comes before it is tried. */
+  path?: string | undefined;
   argv: readonly string[];
   /** NAME=value. */
   env: readonly string[];
@@ -28,7 +30,12 @@ export interface ExecOrder {
 
 export type ExecAnswer =
   | { step: "filter"; noNewPrivileges: boolean }
+  /** There is no command: it was only to be tried. */
+  | { step: "tried" }
   | { step: "failed"; call: string; errno: string };
+
+/** What the other end has to find in our memory. */
+export const TRIED: Uint8Array = encode({ family: "unix", path: "/hupwatch/tries/a/bind" });
 
 /** Never returns: it is the command afterwards, or has said why not. */
 export function becomeCommand(orderFd: number, answerFd: number): never {
@@ -44,7 +51,11 @@ export function becomeCommand(orderFd: number, answerFd: number): never {
     say({ step: "filter", noNewPrivileges }, [fd]);
     close(fd);
     // A container may let the filter be installed and refuse its answers: found here, and not at the server's bind.
-    tryTrappedCall();
+    tryTrappedCall(TRIED);
+    if (order.path === undefined) {
+      say({ step: "tried" });
+      exitNow(0);
+    }
     execute(order.path, order.argv, order.env);
   } catch (error) {
     say({

@@ -2,13 +2,17 @@
 import { writeFileSync } from "node:fs";
 
 /**
- * `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. `take` makes the call
- * that may end it, and takes nothing. `relay ORDERS NEWS` is that of kept/.
+ * `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. `try` says what forbids
+ * interception here. `take` makes the call that may end it, and takes nothing. `relay ORDERS NEWS` is that of kept/.
  */
 export async function enter([word, ...rest]: readonly string[]): Promise<void> {
   if (word === "exec") {
     const { becomeCommand } = await import("./become-command.ts");
     becomeCommand(Number(rest[0]), Number(rest[1]));
+  }
+  if (word === "try") {
+    (await import("./trial.ts")).tryInterception();
+    return;
   }
   if (word === "take") {
     (await import("../os/take-descriptor.ts")).takeDescriptor(process.pid, -1);

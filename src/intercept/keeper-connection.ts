@@ -40,9 +40,14 @@ export class KeeperConnection implements Disposable {
       this[Symbol.dispose]();
       throw new SystemError("keeper", "ETIMEDOUT");
     }
-    const { bytes, fds: got } = receiveWithDescriptors(this.fd, PACKET_BYTES_MAX);
+    const { bytes, fds: got, isWhole } = receiveWithDescriptors(this.fd, PACKET_BYTES_MAX);
     if (bytes.length === 0) throw new SystemError("keeper", "EPIPE");
     const reply = JSON.parse(Buffer.from(bytes).toString()) as KeeperReply;
+    if (!isWhole) {
+      // Without the descriptor of its filter we could not go on for its keeper.
+      if ("child" in reply) process.kill(reply.child, "SIGKILL");
+      throw new SystemError("recvmsg", "EMFILE");
+    }
     if (reply.ok) return { reply, fds: got };
     for (const fd of got) close(fd);
     throw new SystemError(reply.call, reply.errno);

@@ -35,6 +35,7 @@ import {
   PROTOCOL,
   signalName,
 } from "./protocol.ts";
+import { describeRefusal, isRefusal } from "./refusal.ts";
 
 /** Between two tries to start another keeper; the pauses double. */
 const RETRY_MS = 200;
@@ -449,19 +450,11 @@ const handed = ({ fd, sockaddr, alsoAt, privatePath }: Interception["listeners"]
   return { address, alsoAt, privatePath, ipv6Only: address.family === "inet6" && isIPv6Only(fd) };
 };
 
-/** Why calls cannot be answered here, by what the kernel said to it. */
-const REFUSALS: Record<string, string> = {
-  EBUSY: "a supervisor above hupwatch answers its system calls already, and the kernel allows one",
-  ENOSYS: "this kernel does not have seccomp filters, or a container forbids them",
-  EINVAL: "this kernel is older than Linux 5.9",
-  EOPNOTSUPP: "this kernel is older than Linux 5.9",
-  EPERM: "the seccomp profile of this container forbids it",
-  EACCES: "the seccomp profile of this container forbids it",
-};
-
 function orExplain({ argv }: SpawnRequest, error: SystemError): HupwatchError {
   if (error.syscall === "execve") return cannotStart(argv[0] ?? "", error.errno, error);
-  const why = REFUSALS[error.errno] ?? error.message;
+  const why = describeRefusal(error);
+  if (!isRefusal(error))
+    return new HupwatchError("intercept.failed", `cannot start '${argv[0]}': ${why}`, { cause: error });
   return new HupwatchError("intercept.refused", `cannot intercept '${argv[0]}': ${why}`, {
     hint: "let it take its listeners by LISTEN_FDS, {fd} or {socket} (--bind), or use --handover none, whose swaps lose clients",
     cause: error,

@@ -7,19 +7,10 @@
  * of a process.
  */
 import { fstatSync, lstatSync, unlinkSync } from "node:fs";
-import {
-  becomeSubreaper,
-  close,
-  dup,
-  peerCredentials,
-  SystemError,
-  send,
-  setNonblocking,
-} from "../os/libc.ts";
+import { becomeSubreaper, close, peerCredentials, SystemError, send, setNonblocking } from "../os/libc.ts";
 import {
   accept,
   answerNotification,
-  canPlaceDescriptors,
   childEnds,
   drainSignals,
   isNotificationValid,
@@ -37,8 +28,8 @@ import {
 import { format } from "../sockets/sockaddr.ts";
 import { removeNames } from "../sockets/unix-path.ts";
 import { answerTo, type Charge } from "./answers.ts";
-import type { ExecAnswer } from "./become-command.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
+import { awaitFilter } from "./installed-filter.ts";
 import { Notification } from "./notification.ts";
 import {
   type HandedListener,
@@ -50,8 +41,6 @@ import {
 } from "./protocol.ts";
 import type { Given, RecordedOption } from "./table.ts";
 
-/** Far longer than the exec helper needs, on a machine that is overloaded, too: one that is stopped must not stop the keeper. */
-const HELPER_MS = 30_000;
 /** What a hupwatch that does not read may leave unread. */
 const MAX_UNSENT_EVENTS = 1000;
 const UNSENT_LOOK_MS = 100;
@@ -203,6 +192,7 @@ export class Keeper {
     try {
       const received = receiveWithDescriptors(connection, PACKET_BYTES_MAX);
       if (received.bytes.length === 0) throw new SystemError("recvmsg", "ECONNRESET");
+      if (!received.isWhole) throw new SystemError("recvmsg", "EMFILE");
       const { reply, fds = [] } = this.#obey(received);
       if ("child" in reply) started = reply.child;
       sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
@@ -312,7 +302,7 @@ export class Keeper {
       const binders = new Set<number>();
       this.#children.set(pid, binders);
       theirEnd.close();
-      const { notify, noNewPrivileges } = awaitCommand(ours);
+      const { notify, noNewPrivileges } = awaitFilter(ours);
       const learning = request.learns && { generation, backlog: request.learns.backlog, startedAtMs };
       this.#charge({ generation, notify, handed: listeners, learning }, [...ofListeners, ...others], binders);
       return { reply: { ok: true, child: pid, noNewPrivileges }, fds: [notify] };
@@ -385,37 +375,6 @@ export class Keeper {
   }
 }
 
-/** The descriptor of the command's filter, once the helper has become the command. Throws SystemError. */
-function awaitCommand(socket: number): { notify: number; noNewPrivileges: boolean } {
-  const deadline = performance.now() + HELPER_MS;
-  const filter = hear(socket, deadline);
-  if (!filter) throw new SystemError("exec helper", "ECHILD");
-  if (filter.answer.step === "failed") throw new SystemError(filter.answer.call, filter.answer.errno);
-  const notify = dupAway(filter.fds[0] as number);
-  try {
-    if (!canPlaceDescriptors(notify)) throw new SystemError("seccomp", "EOPNOTSUPP");
-    answerOnce(notify, deadline);
-    // Its end of the socket is closed by its execve(2).
-    const failure = hear(socket, deadline);
-    if (!failure) return { notify, noNewPrivileges: filter.answer.noNewPrivileges };
-    throw failure.answer.step === "failed"
-      ? new SystemError(failure.answer.call, failure.answer.errno)
-      : new SystemError("exec helper", "EPROTO");
-  } catch (error) {
-    close(notify);
-    throw error;
-  }
-}
-
-/** The call that it makes to see that its calls are answered. */
-function answerOnce(notify: number, deadline: number): void {
-  const [seen] = waitFor([notify], left(deadline));
-  if (!seen?.readable) throw new SystemError("seccomp", "ETIMEDOUT");
-  const memory = new Uint8Array(new ArrayBuffer(NOTIFICATION_BYTES));
-  if (receiveNotification(notify, memory))
-    answerNotification(notify, new Notification(new DataView(memory.buffer)).id, "continue");
-}
-
 /** Of a socket that was bound and never listened, of which hupwatch knows nothing. */
 function removeFiles({ address, privatePath }: Given): void {
   if (address.family === "unix" && privatePath !== undefined) removeNames(format(address), privatePath);
@@ -429,26 +388,4 @@ function once(act: () => void): { close(): void } {
       isDone = true;
     },
   };
-}
-
-/** Low numbers stay free for what is passed on. */
-function dupAway(fd: number): number {
-  const away = dup(fd);
-  close(fd);
-  return away;
-}
-
-interface Heard {
-  answer: ExecAnswer;
-  fds: number[];
-}
-
-/** For poll(2), which takes whole milliseconds. */
-const left = (deadline: number): number => Math.max(0, Math.ceil(deadline - performance.now()));
-
-/** Undefined where it has closed its end. */
-function hear(socket: number, deadline: number): Heard | undefined {
-  if (waitFor([socket], left(deadline)).length === 0) throw new SystemError("exec helper", "ETIMEDOUT");
-  const { bytes, fds } = receiveWithDescriptors(socket, PACKET_BYTES_MAX);
-  return bytes.length === 0 ? undefined : { answer: JSON.parse(Buffer.from(bytes).toString()), fds };
 }

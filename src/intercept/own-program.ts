@@ -21,10 +21,20 @@ export const OWN_ENVIRONMENT = [
 ];
 
 /** True where a filter of system calls has killed a program of ours that called pidfd_getfd(2). */
-export function isKilledByTaking(): boolean {
-  const [runtime, ...rest] = ownProgram();
-  const words = [runtime ?? process.execPath, ...rest, "take"];
+export const isKilledByTaking = (): boolean => runOwn("take", 5000).signalCode === "SIGSYS";
+
+/** On a machine that is overloaded, too. */
+const TRIAL_MS = 30_000;
+
+/** Why the binds of a command cannot be seen here; undefined where they can. It costs the start of two programs of ours. */
+export function whyNotIntercepted(): string | undefined {
+  const { success, stdout, signalCode } = runOwn("try", TRIAL_MS);
+  if (success) return stdout.toString() || undefined;
+  return signalCode === "SIGSYS" ? "a filter of system calls forbids it" : "a trial of it failed";
+}
+
+function runOwn(word: string, timeout: number) {
+  const [runtime = process.execPath, ...rest] = ownProgram();
   const env = Object.fromEntries(OWN_ENVIRONMENT.map((line) => line.split("=") as [string, string]));
-  const { signalCode } = Bun.spawnSync(words, { env, stdio: ["ignore", "ignore", "ignore"], timeout: 5000 });
-  return signalCode === "SIGSYS";
+  return Bun.spawnSync([runtime, ...rest, word], { env, stdio: ["ignore", "pipe", "ignore"], timeout });
 }

@@ -12,7 +12,16 @@ import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { type OomKills, oomKills } from "./oom.ts";
 import { canTap, hasOneOutput, type Output, openTap, type Tap } from "./output.ts";
 import { listenersOf, type OwnListener } from "./own-listeners.ts";
-import { expects, type Identity, isHupwatch, isRunning, isSame, type Process, realUidOf } from "./procfs.ts";
+import {
+  expects,
+  type Identity,
+  isHupwatch,
+  isRunning,
+  isSame,
+  type Process,
+  realUidOf,
+  workOf,
+} from "./procfs.ts";
 import { sendSignal } from "./send-signal.ts";
 import { type Child, type SpawnRequest, spawn } from "./spawn.ts";
 import { strayChildren } from "./strays.ts";
@@ -56,6 +65,8 @@ export interface Os {
   watchConnections(pids: () => readonly number[], places: readonly Accepting[]): ConnectionWatch;
   /** Whether one of these processes is about to accept from the listener with this inode; false where /proc does not tell. */
   accepts(pids: readonly number[], listenerInode: number): boolean;
+  /** What these processes have done so far, and whether one of them is at work. */
+  workOf(pids: readonly number[]): { ticks: number; isBusy: boolean };
   /** When that process was first seen, as the times of files are (milliseconds); undefined where it is gone. */
   seenAtMs(pid: number): number | undefined;
   /** Where these processes listen. */
@@ -91,6 +102,7 @@ export const realOs: Os = {
   watchConnections,
   accepts,
   listenersOf,
+  workOf,
   oomKills,
   // The kernel makes the entry at the first look.
   seenAtMs: (pid) => statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.ctimeMs,

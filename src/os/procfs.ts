@@ -66,6 +66,16 @@ function statOf(pid: number): { command: string; fields: string[] } | undefined 
   }
 }
 
+/** Of these processes and of their children that have ended: CPU time in clock ticks, and whether one runs or waits for a disk. */
+export function workOf(pids: readonly number[]): { ticks: number; isBusy: boolean } {
+  const stats = pids.flatMap((pid) => statOf(pid) ?? []);
+  const ticks = stats.map(({ fields }) => fields.slice(11, 15).reduce((sum, n) => sum + Number(n), 0));
+  return {
+    ticks: ticks.reduce((a, b) => a + b, 0),
+    isBusy: stats.some(({ fields: [state = ""] }) => state === "R" || state === "D"),
+  };
+}
+
 export function parseStat(text: string): { command: string; fields: string[] } {
   // The name may hold blanks and parentheses; its end is the last ')'.
   const end = text.lastIndexOf(")");

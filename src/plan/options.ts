@@ -28,6 +28,8 @@ export interface Surroundings {
   ppid: number;
   stderrIsTerminal: boolean;
   runDir: string | undefined;
+  /** Why the binds of a command cannot be seen here; undefined where they can. Asked only where that is wanted. */
+  whyNotIntercepted(): string | undefined;
   /** As CommandLine has it. */
   look?: CommandLine["look"];
 }
@@ -40,6 +42,8 @@ type Given = Omit<
   | "sockets"
   | "socketOptions"
   | "handover"
+  | "passesBesides"
+  | "unintercepted"
   | "checks"
   | "generationPidfile"
   | "runDir"
@@ -91,6 +95,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     environment: commandEnvironment(around.env),
     envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
     isHandoverRefused: values.handover === "none",
+    isInterceptionRequested: values.handover === "intercept",
     cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
     // A server on a terminal keeps its terminal: its user has read the lines anyway.
     watchStderr: !around.stderrIsTerminal,

@@ -34,9 +34,15 @@ export function planRun(options: Options): Planned {
   const env = generationEnvironment(given, ASKING, around.pid);
   const traits = traitsOf({ words: given.words, env, directory, account, look: around.look });
   const sockets = withRights(asked.sockets ?? parseSpecs(traits.binds, options.here), traits, asked);
-  const handover = chooseHandover(asked.handover, traits, sockets);
+  const { handover, unintercepted } = chooseHandover(
+    asked.handover,
+    traits,
+    sockets,
+    around.whyNotIntercepted,
+  );
   const needsAddresses = sockets.length === 0 && handover !== "intercept" && asked.handover !== "none";
   const isUnknown = needsAddresses ? traits.unknownBinds : undefined;
+  const isListenedTo = learns({ handover, sockets });
   if (isUnknown !== undefined && !isDueToLook(around.look, isUnknown)) throw refuseUnknown(isUnknown);
   const extraListener = around.runDir !== undefined && wantsExtra(traits, handover, sockets, given.cutover);
   const handedSockets = extraListener ? [...sockets, PROBE] : sockets;
@@ -45,10 +51,11 @@ export function planRun(options: Options): Planned {
   if (given.confirmMs !== undefined || given.keepMs !== undefined)
     requireSteered(given.confirmMs === undefined ? "--keep" : "--confirm", handover, sockets, given.cutover);
   if (handover === "path") requireOwnPaths(handed.words, sockets, given.cutover);
-  rejectStrandedPlaceholders(handover, handed, handover === "none" ? [] : handedSockets);
+  const besides = handover === "intercept" && sockets.length > 0 && traits.besides === "systemd";
+  rejectStranded({ mode: handover, besides, ...handed }, handover === "none" ? [] : handedSockets);
   const plan: RunPlan = {
     ...given,
-    words: handover === "systemd" ? withTruePid(handed.words) : handed.words,
+    words: handover === "systemd" || besides ? withTruePid(handed.words) : handed.words,
     releasePaths: traits.releasePaths ?? NO_PATHS,
     serverEnvironment: handed.env ?? {},
     sockets: handover === "none" ? [] : sockets,
@@ -57,7 +64,9 @@ export function planRun(options: Options): Planned {
       ...(asked.asksByLine ? { probePorts: probePortsFor(given.name, portsOf(sockets)) } : {}),
     },
     handover,
-    checks: learns({ handover, sockets })
+    passesBesides: besides,
+    unintercepted,
+    checks: isListenedTo
       ? (asked.checks ?? [])
       : chooseChecks(asked.checks, traits, handover === "none" ? [] : sockets),
     generationPidfile: traits.generationPidfile,
@@ -71,7 +80,8 @@ export function planRun(options: Options): Planned {
     ...traits.notes,
     ...(handover === "intercept" ? [] : (traits.notesUnseen ?? [])),
     isUnknown,
-    ...(plan.sockets.length > 0 || learns(plan) ? [] : (traits.notesUnbound ?? [])),
+    ...(plan.sockets.length > 0 || isListenedTo ? [] : (traits.notesUnbound ?? [])),
+    unintercepted === undefined ? undefined : unseen(unintercepted),
     directory === around.cwd ? releaseNote(directory) : undefined,
     pathNote(given.words[0] ?? "", directory, ownEnv),
     metricsNote(ownEnv),
@@ -96,16 +106,27 @@ function withTruePid(words: readonly string[]): readonly string[] {
   return [...words.slice(0, program.from), ...shell, ...words.slice(program.from)];
 }
 
+/** A dialect of descriptors that is sure to reach the server, else its own bind is seen. `whyNot`: why that cannot be here. */
 function chooseHandover(
   mode: Handover | "auto",
   traits: ServerTraits,
   sockets: readonly SocketSpec[],
-): Handover {
-  if (mode !== "auto") return mode;
-  if (sockets.length === 0) return "none";
-  if (hasPlaceholder(traits.words, "fd")) return "argv";
-  return hasPlaceholder(traits.words, "socket") ? "path" : traits.handover;
+  whyNot: () => string | undefined,
+): { handover: Handover; unintercepted?: string | undefined } {
+  if (mode !== "auto") return { handover: mode };
+  const isHeld = sockets.length > 0;
+  if (isHeld && hasPlaceholder(traits.words, "fd")) return { handover: "argv" };
+  if (isHeld && hasPlaceholder(traits.words, "socket")) return { handover: "path" };
+  const wanted = isHeld ? traits.handover : "intercept";
+  const other = isHeld ? traits.besides : "none";
+  // One that has no other way says at its start why it cannot be.
+  if (wanted !== "intercept" || other === undefined) return { handover: wanted };
+  const unintercepted = whyNot();
+  return { handover: unintercepted === undefined ? wanted : other, unintercepted };
 }
+
+const unseen = (why: string): string =>
+  `what the command binds by itself cannot be seen here: ${why}; let it take its listeners by LISTEN_FDS, {fd} or {socket} (--bind), or its swaps are refused where it listens by itself; --handover none says that it need not`;
 
 /** The server's own dialect, unless the user speaks for it: by another mode, or by placeholders in its words. */
 function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly SocketSpec[]): Handed {
@@ -134,9 +155,12 @@ function wantsExtra(
 }
 
 /** Filled for each generation; whether they can be is known now. */
-function rejectStrandedPlaceholders(mode: Handover, handed: Handed, specs: readonly SocketSpec[]): void {
+function rejectStranded(
+  handed: Handed & { mode: Handover; besides: boolean },
+  specs: readonly SocketSpec[],
+): void {
   const sockets = specs.map(({ name }) => ({ name, socket: "" }));
-  handOver({ mode, ...handed, sockets, generation: 1 });
+  handOver({ ...handed, sockets, generation: 1 });
 }
 
 function rejectUnshareable(

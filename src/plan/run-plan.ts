@@ -33,6 +33,12 @@ export interface RunPlan {
   socketOptions: SocketOptions;
   cutover: "steer" | "share";
   handover: Handover;
+  /** Beside interception LISTEN_FDS is passed: what does not bind may take it. */
+  passesBesides: boolean;
+  /** --handover intercept was given: the user says that the command listens. */
+  isInterceptionRequested: boolean;
+  /** Why interception, which would be the default, cannot be had here. */
+  unintercepted: string | undefined;
   /** --handover none was given: what the command binds by itself is its user's business. */
   isHandoverRefused: boolean;
   checks: readonly Check[];

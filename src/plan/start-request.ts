@@ -27,9 +27,18 @@ export interface StartRequest extends Omit<SpawnRequest, "descriptors" | "stdout
 /** Throws HupwatchError where the env file cannot be read or a placeholder cannot be filled. */
 export function startRequest(plan: RunPlan, start: Start): StartRequest {
   const { generation, sockets, hupwatchPid, notifySocket } = start;
-  const { handover: mode, words, serverEnvironment, directory, user, group, umask } = plan;
+  const {
+    handover: mode,
+    passesBesides: besides,
+    words,
+    serverEnvironment,
+    directory,
+    user,
+    group,
+    umask,
+  } = plan;
   const ownEnvironment = generationEnvironment(plan, generation, hupwatchPid);
-  const handed = handOver({ mode, words, env: serverEnvironment, sockets, generation });
+  const handed = handOver({ mode, words, env: serverEnvironment, sockets, besides, generation });
   return {
     argv: pinned(handed.words, directory, plan.releasePaths),
     env: {

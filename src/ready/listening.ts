@@ -1,9 +1,9 @@
 /**
  * For a command whose addresses are learned: it listens, and accepts wherever it listens. How many addresses a new version has
- * cannot be known: where the last one had more, it is given some time without anything new. One that listens nowhere is not ready, however
- * long its start takes.
+ * cannot be known: where the last one had more, it is given some time without anything new. One that listens nowhere, where the last one
+ * did, is not ready, however long its start takes. Where none ever did (a worker), it is ready when its start is over: it has come to rest.
  */
-import { pollPatiently } from "../os/clock.ts";
+import { type Clock, pollPatiently } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
 import type { Probe } from "../sockets/probe.ts";
 import type { Check, CheckContext } from "./check.ts";
@@ -14,13 +14,31 @@ export interface Listening {
   listeners(): readonly Listener[];
   /** Addresses where an earlier one listens and this one does not. */
   missing(): readonly string[];
+  /** When a generation may listen nowhere: never, as soon as its other checks have passed, or when it has come to rest. */
+  nowhere: "never" | "at once" | "at rest";
+  work(): Work;
 }
+
+/** Of all its processes. */
+export interface Work {
+  /** CPU time so far, in clock ticks. */
+  ticks: number;
+  /** One of them runs, or waits for a disk. */
+  isBusy: boolean;
+}
+
+/** So long it neither runs nor waits for a disk: a start that only waits for others (a database) is taken for its end. */
+const REST_MS = 1000;
+const REST_TICKS_MAX = 5;
+const REST_LOOK_MS = 100;
+/** A worker that has work at once never rests. */
+const RESTLESS_MS = 30_000;
 
 const POLL_MS = 10;
 /** As long as a server may take between its first address and its last one. */
 const QUIET_MS = 5000;
 
-/** `then`: checks of the user's, which are asked when it accepts. */
+/** `then`: checks of the user's that ask at its listeners, when it accepts there. */
 export const listeningCheck = (listening: Listening, then: readonly Check[]): Check => ({
   label: "listen",
   needs: [],
@@ -51,6 +69,7 @@ function untilAccepted(
   const done = new Set<Listener>();
   let quietFrom = clock.now();
   let seen = 0;
+  const mayListenNowhere = restOf(listening, clock);
   const polling = pollPatiently(clock, POLL_MS, () => {
     const listeners = listening.listeners();
     const missing = listening.missing();
@@ -63,6 +82,10 @@ function untilAccepted(
       );
     for (const listener of listeners)
       if (!done.has(listener) && isAccepted(listener, probes, note)) done.add(listener);
+    if (seen === 0 && missing.length === 0 && mayListenNowhere()) {
+      accepted();
+      return "enough";
+    }
     const isQuiet = clock.now() - quietFrom >= QUIET_MS;
     const isComplete = missing.length === 0 || isQuiet;
     if (seen === 0 || done.size < seen || !isComplete) return "more";
@@ -74,5 +97,21 @@ function untilAccepted(
       polling[Symbol.dispose]();
       for (const probe of probes.values()) probe?.[Symbol.dispose]();
     },
+  };
+}
+
+/** Whether one that listens nowhere counts as ready by now. */
+function restOf({ nowhere, work }: Listening, clock: Clock): () => boolean {
+  const from = clock.now();
+  let quiet = { from, ticks: Number.NEGATIVE_INFINITY };
+  let nextLook = from;
+  return () => {
+    if (nowhere !== "at rest") return nowhere === "at once";
+    const now = clock.now();
+    if (now < nextLook) return false;
+    nextLook = now + REST_LOOK_MS;
+    const { ticks, isBusy } = work();
+    if (isBusy || ticks - quiet.ticks > REST_TICKS_MAX) quiet = { from: now, ticks };
+    return now - quiet.from >= REST_MS || now - from >= RESTLESS_MS;
   };
 }

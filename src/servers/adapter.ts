@@ -68,6 +68,8 @@ export interface ServerTraits {
   /** Its IPv6 sockets leave IPv4 alone (IPV6_V6ONLY), whatever else it binds. */
   ipv6Only?: boolean;
   handover: Handover;
+  /** Beside interception, or in its place where that cannot be: whether its program takes descriptors only it knows. */
+  besides?: "systemd";
   /** It would serve one more descriptor beside these, a Unix socket, by LISTEN_FDS or by `take`. Left out: it would not. */
   takesExtraListener?(sockets: readonly SocketSpec[]): boolean;
   /** What it is asked where the user asks for nothing. */

@@ -2,7 +2,8 @@
  * How a generation learns of its listeners. Pure: words and variables in, words and variables out.
  *
  * `systemd` is sd_listen_fds(3): LISTEN_FDS and LISTEN_FDNAMES here, LISTEN_PID at the fork (os/spawn.ts).
- * `intercept` says nothing: the command's own bind(2) is given the listener (intercept/).
+ * `intercept` says nothing: the command's own bind(2) is given the listener (intercept/). Where only the program knows whether it
+ * takes descriptors or binds, it has both ways.
  * Placeholders in the command's words work with every mode: {fd}, {fd:NAME}, {socket}, {socket:NAME}, {gen}.
  */
 import { HupwatchError } from "../error.ts";
@@ -27,6 +28,8 @@ export interface HandoverInput {
   /** The server's own dialect: values are filled like words. */
   env?: Readonly<Record<string, string>>;
   sockets: readonly HandoverSocket[];
+  /** Of `intercept`: LISTEN_FDS, too. */
+  besides?: boolean;
   generation: number;
 }
 
@@ -41,8 +44,9 @@ export interface HandedOver {
 
 export function handOver(input: HandoverInput): HandedOver {
   const { mode, words, env = {}, sockets } = input;
-  const passesDescriptors = mode === "systemd" || mode === "argv";
-  const systemd = mode === "systemd" && sockets.length > 0;
+  const asSystemd = mode === "systemd" || input.besides === true;
+  const passesDescriptors = asSystemd || mode === "argv";
+  const systemd = asSystemd && sockets.length > 0;
   return {
     words: words.map((word) => fill(word, input, passesDescriptors)),
     env: {

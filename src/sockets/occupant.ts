@@ -3,7 +3,7 @@ import { readlinkSync } from "node:fs";
 import { descriptorOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";
 import { RELAY } from "../os/output.ts";
-import { allProcesses, environmentOf, isHupwatch, processOf } from "../os/procfs.ts";
+import { allProcesses, environmentOf, isHupwatch, type Process, processOf } from "../os/procfs.ts";
 import { socketsAt } from "../os/socket-table.ts";
 import { isName } from "../text.ts";
 import { Probe } from "./probe.ts";
@@ -51,14 +51,23 @@ export function stillHolds(path: string, pid: number | undefined): () => boolean
   };
 }
 
-/** The kernel names the process that called listen(2). That may be a hupwatch which has died since: then one that accepts. */
+/**
+ * The kernel names the process that called listen(2). That may be a hupwatch, which never accepts, or one that has died since: then
+ * one that has the listener open besides.
+ */
 function living(path: string, pid: number): number | undefined {
   const process = pid > 0 ? processOf(pid) : undefined;
-  if (process && process.state !== "Z") return pid;
+  const lives = process !== undefined && process.state !== "Z";
+  if (lives && !isHupwatch(pid)) return pid;
   const inodes = listenersAt(path);
   const holds = (candidate: number) => inodes.some((inode) => descriptorOf(candidate, inode) !== undefined);
-  return allProcesses().find((p) => p.command !== RELAY && p.state !== "Z" && holds(p.pid))?.pid;
+  const isAnAid = ({ command }: Process) => command === RELAY || command === KEEPER;
+  const found = allProcesses().find((p) => p.pid !== pid && p.state !== "Z" && !isAnAid(p) && holds(p.pid));
+  return found?.pid ?? (lives ? pid : undefined);
 }
+
+/** The name of a keeper (intercept/), as proc(5) has it: cut after 15 bytes. */
+const KEEPER = "hupwatch-keeper";
 
 /** `environment` is that of the process that listens, and says what it likes: no name is shown that --name would not take. */
 function wayOut(environment: readonly string[]): string {

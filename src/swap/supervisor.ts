@@ -375,7 +375,7 @@ export class Supervisor {
     if (this.plan.sockets.length > 0 || this.plan.isHandoverRefused || this.#public === undefined) return;
     const serving = this.#generations.get(this.#public);
     const unheld = serving?.unheld() ?? [];
-    if (unheld.length > 0) throw unswappable(unheld);
+    if (unheld.length > 0) throw unswappable(unheld, this.plan);
   }
 
   /** Long enough for a start like the last ones, and no longer than a start may take at all. */

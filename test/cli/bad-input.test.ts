@@ -71,7 +71,11 @@ describe("options", () => {
     [["--ready", "nonsense", ...TRUE], "--ready 'nonsense' is not a readiness check", "connect"],
     [["--ready", "http:x", ...TRUE], "--ready 'http:x'", "http:/path"],
     [["--ready", "delay:x", ...TRUE], "'x' is not a duration", "5s"],
-    [["--ready", "connect", ...TRUE], "--ready connect does not have a socket to probe", "--bind"],
+    [
+      ["--handover", "none", "--ready", "connect", ...TRUE],
+      "--ready connect does not have a socket to probe",
+      "--bind",
+    ],
     [["--socket-mode", "9", ...TRUE], "--socket-mode '9' is not a file mode", "0660"],
     [["--socket-owner", "no-such-user", ...TRUE], "--socket-owner 'no-such-user'", "getent"],
     [["--socket-owner", ":no-such-group", ...TRUE], "--socket-owner ':no-such-group'", "getent"],

@@ -176,12 +176,19 @@ describe("warnings", () => {
     [["gunicorn", "a:a", "--daemon"], /--daemon makes gunicorn leave/],
     [["gunicorn", "a:a", "--reuse-port"], /--reuse-port is left out/],
     [["uv", "run", "gunicorn", "a:a"], /'uv run' stays/],
-    [["sh", "-c", "gunicorn a:a"], /a shell hides the server/],
     [["no-such-program"], /command not found: 'no-such-program'/],
   ])("%j", (words, warning) => {
     using dir = place("gunicorn", "uv");
     expect(explained(["--", ...words], dir.path).warnings.join("\n")).toMatch(warning);
     expect(readdirSync(dir.path)).not.toContain("ran");
+  });
+
+  test("a shell hides the server, where its bind is not seen", () => {
+    using dir = place("gunicorn");
+    const words = ["--", "sh", "-c", "gunicorn a:a"];
+    const hides = /a shell hides the server/;
+    expect(explained(["--handover", "none", ...words], dir.path).warnings.join("\n")).toMatch(hides);
+    expect(explained(words, dir.path)).toMatchObject({ handover: "intercept", warnings: [] });
   });
 
   test("gunicorn's pid file gets the generation's number", () => {

@@ -307,6 +307,9 @@ test.concurrent(
       "0.2",
       "-b",
       `unix:${path}`,
+      // Of an intercepted command an unlink does nothing.
+      "--handover",
+      "systemd",
       "--",
       ...command,
     ]);

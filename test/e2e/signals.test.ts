@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { always, child, firstThen, TINY } from "../harness/commands.ts";
 import { type Hupwatch, LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { KEEPER } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { environmentOf, processTree, readProcess } from "../harness/processes.ts";
@@ -157,7 +158,10 @@ describe("TERM, INT and QUIT end what they are to end, and only that:", () => {
       expect(code).toBe(0);
       expect(hupwatch.log).toContain(`left generation ${phase.serving} running`);
       const others = () =>
-        hupwatch.tree().filter((entry) => entry.state !== "Z" && generationOf(entry) !== `${phase.serving}`);
+        hupwatch
+          .tree()
+          .filter((entry) => entry.state !== "Z" && !KEEPER.test(entry.command))
+          .filter((entry) => generationOf(entry) !== `${phase.serving}`);
       await until(() => others().length === 0, {
         what: "only the serving generation to live",
         context: () =>

@@ -13,6 +13,8 @@ import { takeTurn } from "../harness/turns.ts";
 import { freePort, tempDir } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
 
+const SECCOMP = process.arch === "arm64" ? 277 : 317;
+
 test.each(["unix", "tcp"])("a wrapper in front of gunicorn, %s", async (transport) => {
   using _turn = await takeTurn();
   using dir = tempDir();
@@ -24,12 +26,16 @@ test.each(["unix", "tcp"])("a wrapper in front of gunicorn, %s", async (transpor
   );
   chmodSync(`${dir.path}/run-it`, 0o755);
   const words = ["-k", "--name", "wrapped", "--", `${dir.path}/run-it`];
-  await using hupwatch = await startHupwatch(words, { cwd: `${ROOT}/fixtures/apps`, env: place.env });
+  await using hupwatch = await startHupwatch(words, {
+    cwd: `${ROOT}/fixtures/apps`,
+    launcher: `${ROOT}/fixtures/launchers/lacking.py`,
+    env: { ...place.env, LACKS: `${SECCOMP}:EPERM` },
+  });
   await using load = await startLoad({ target: address, rate: 100, afterFirstOk: true });
   await load.more(10);
   const { exitCode, stderr } = await cli(["reload", "wrapped"], place);
   expect(stderr).toContain(`the serving one listens on ${address} (pid `);
-  expect(stderr).toContain("start hupwatch with --handover intercept");
+  expect(stderr).toContain("hold it by --bind and let the command take it (LISTEN_FDS, {fd}, {socket})");
   expect(exitCode).toBe(1);
   await load.more(50);
   expect(await load.stop()).toMatchObject({ failed: 0, failures: {} });
@@ -40,7 +46,8 @@ test.each(["unix", "tcp"])("a wrapper in front of gunicorn, %s", async (transpor
 test("a command that binds a held port by itself is told of who holds it", async () => {
   const port = await freePort();
   const listen = `require("http").createServer(() => {}).listen(${port}, "127.0.0.1")`;
-  await using hupwatch = spawnHupwatch(["-k", "-b", `127.0.0.1:${port}`, "--", "node", "-e", listen]);
+  const words = ["-k", "--handover", "systemd", "-b", `127.0.0.1:${port}`, "--", "node", "-e", listen];
+  await using hupwatch = spawnHupwatch(words);
   expect(await hupwatch.exited).not.toBe(0);
   expect(hupwatch.log).toContain(`hupwatch itself holds 127.0.0.1:${port}; to fix: --handover intercept`);
 });
@@ -54,6 +61,8 @@ test("a server that ignores its listener is told where it listens instead", asyn
     `127.0.0.1:${await freePort()}`,
     "--ready-timeout",
     "3s",
+    "--handover",
+    "systemd",
     "--",
     process.execPath,
     "-e",

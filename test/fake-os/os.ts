@@ -181,6 +181,10 @@ export class FakeOs implements Os {
   /** Where the processes of every generation listen by themselves. */
   listening: OwnListener[] = [];
 
+  workOf() {
+    return { ticks: 0, isBusy: false };
+  }
+
   seenAtMs(): number {
     return 0;
   }

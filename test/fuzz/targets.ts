@@ -333,6 +333,7 @@ const SEEDS = SERVERS.flatMap((server) => [
 const SURROUNDINGS = {
   ...{ env: { PATH: "/nowhere" }, cwd: "/", pid: 7, ppid: 1, stderrIsTerminal: false, runDir: "/run/x" },
   // Runs nothing.
+  whyNotIntercepted: () => undefined,
   look: "blind",
 } as const;
 

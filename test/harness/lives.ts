@@ -9,8 +9,8 @@ import { type Hupwatch, type StartOptions, spawnHupwatch } from "./hupwatch.ts";
 import { LOG } from "./log-lines.ts";
 import { type TempDir, tempDir, until } from "./until.ts";
 
-/** Of intercepted commands: it goes from one hupwatch to the next. */
-const KEEPER = /intercept\/entry\.ts keep /;
+/** Of intercepted commands: it outlives its hupwatch with the service, and goes from one hupwatch to the next. */
+export const KEEPER = /intercept\/entry\.ts keep /;
 
 export class Lives implements AsyncDisposable {
   readonly #runDir: TempDir = tempDir();

@@ -15,6 +15,7 @@ const AROUND: Surroundings = {
   ppid: 50,
   stderrIsTerminal: false,
   runDir: undefined,
+  whyNotIntercepted: () => undefined,
 };
 
 function planned(words: string, around: Partial<Surroundings> = {}): Planned {
@@ -41,7 +42,7 @@ test("defaults", () => {
     envFile: undefined,
     sockets: [],
     cutover: "steer",
-    handover: "none",
+    handover: "intercept",
     readyTimeoutMs: 60_000,
     isReadyTimeoutGiven: false,
     isReadinessGiven: false,
@@ -84,8 +85,10 @@ describe("sockets", () => {
 
 describe("handover", () => {
   test.each([
-    ["-- server", "none"],
-    ["-b :80 -- server", "systemd"],
+    ["-- server", "intercept"],
+    ["-b :80 -- server", "intercept"],
+    ["-- nginx", "intercept"],
+    ["-b :80 -- nginx", "argv"],
     ["-b :80 -- server --fd {fd}", "argv"],
     ["-b :80 --handover none -- server", "none"],
     ["-b :80 --handover systemd -- server {fd}", "systemd"],
@@ -99,7 +102,8 @@ describe("handover", () => {
 });
 
 test.each([
-  ["-- server", ["delay:0"]],
+  ["-- server", []],
+  ["--handover none -- server", ["delay:0"]],
   ["-b :80 -- server", ["connect"]],
   ["-- gunicorn app:app", ["http"]],
   ["--ready http:/health --ready delay:2 -b :80 -- server", ["http:/health", "delay:2"]],

@@ -22,7 +22,8 @@ function handed(traits: ServerTraits, binds: readonly string[]): { words: string
     name,
     socket: address.kind === "unix" ? `${address.path}.7` : text,
   }));
-  const filled = handOver({ mode: traits.handover, words, env, sockets, generation: 7 });
+  const besides = traits.besides !== undefined;
+  const filled = handOver({ mode: traits.handover, words, env, sockets, besides, generation: 7 });
   return { words: filled.words.join(" "), env: filled.env };
 }
 

@@ -89,9 +89,13 @@ export interface Received {
   bytes: Uint8Array;
   /** Ours to close; close-on-exec. */
   fds: number[];
+  isWhole: boolean;
 }
 
-/** Waits for one message of at most `maxBytes`. Throws SystemError; EMSGSIZE where descriptors were lost. */
+/**
+ * Waits for one message of at most `maxBytes`. Throws SystemError. Where its descriptors were lost, since no more may be open, it has none of
+ * them, and says so.
+ */
 export function receiveWithDescriptors(socket: number, maxBytes: number): Received {
   const buffer = new Uint8Array(maxBytes);
   const got = message(buffer, 16 + 4 * MAX_DESCRIPTORS + 4);
@@ -109,11 +113,9 @@ export function receiveWithDescriptors(socket: number, maxBytes: number): Receiv
       for (let i = at + 16; i + 4 <= at + length; i += 4) fds.push(control.getInt32(i, true));
     at += Math.ceil(length / 8) * 8;
   }
-  if ((header.getInt32(48, true) & MSG_CTRUNC) !== 0) {
-    for (const fd of fds) close(fd);
-    throw new SystemError("recvmsg", "EMSGSIZE");
-  }
-  return { bytes: buffer.subarray(0, n), fds };
+  const isWhole = (header.getInt32(48, true) & MSG_CTRUNC) === 0;
+  if (!isWhole) for (const fd of fds.splice(0)) close(fd);
+  return { bytes: buffer.subarray(0, n), fds, isWhole };
 }
 
 /** write(2) that waits: all of it. Throws SystemError. */

@@ -7,7 +7,7 @@ import { PR_SET_NO_NEW_PRIVS, SOCK } from "./numbers.ts";
 
 const C = openLibc({
   ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
-  listen: { args: ["int", "int"], returns: "int" },
+  bind: { args: ["int", "ptr", "u32"], returns: "int" },
   prctl: { args: ["int", "u64", "u64", "u64", "u64"], returns: "int" },
   syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
 });
@@ -115,9 +115,9 @@ export function canPlaceDescriptors(notify: number): boolean {
   return errno() === "ENOENT";
 }
 
-/** A call that is trapped, and fails: EBADF where its supervisor has let it go on. Throws SystemError of anything else. */
-export function tryTrappedCall(): void {
-  if (C.listen(-1, 0) === 0) return;
+/** A call with something in memory that is trapped, and fails: EBADF where its supervisor has let it go on. Throws SystemError of anything else. */
+export function tryTrappedCall(bytes: Uint8Array): void {
+  if (C.bind(-1, ptr(bytes), bytes.length) === 0) return;
   const name = errno();
-  if (name !== "EBADF") throw new SystemError("listen", name);
+  if (name !== "EBADF") throw new SystemError("bind", name);
 }

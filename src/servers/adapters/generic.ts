@@ -1,27 +1,30 @@
-/** Any other command: it gets what `--bind` holds by the systemd protocol, or where its words have placeholders, by them. */
+/**
+ * Any other command: its own bind is given what is held, and what `--bind` holds it may take by the systemd protocol as well. Where its words
+ * have placeholders, by them.
+ */
 
 import { basename } from "node:path";
-import { hasPlaceholder } from "../../sockets/handover.ts";
 import type { ServerAdapter } from "../adapter.ts";
 
 export const generic: ServerAdapter = {
   name: "generic",
   shown: [
     {
-      server: "Node, Deno's node:http, Bun.listen, Go, Rust, ...",
-      takes: "LISTEN_FDS or `{fd}`, and `--bind`",
+      server: "any other command: Node, Go, Rust, Java, Rails, `npm start`, ...",
+      takes: "its own bind, intercepted; or with `--bind` LISTEN_FDS or `{fd}`",
       stopped: "TERM",
     },
     {
       server: "Bun.serve, Deno.serve",
-      takes: "take no descriptor: `{socket}`, a hidden Unix path each time; their ports cannot be steered",
+      takes: "their own bind, intercepted; or `{socket}`, a hidden Unix path each time",
       stopped: "TERM",
     },
   ],
   read: ({ words }) => ({
     server: basename(words[0] ?? ""),
     binds: [],
-    handover: hasPlaceholder(words, "fd") ? "argv" : "systemd",
+    handover: "intercept",
+    besides: "systemd",
     ready: "connect",
     stop: "TERM/60s/KILL",
     drain: "whatever it does at TERM; killed after 60 s",
@@ -47,11 +50,11 @@ function hiddenBy(words: readonly string[]): string[] {
   const isShell = /^(ba|da|z|k|a)?sh$/.test(name) && words.includes("-c");
   if (isShell)
     return [
-      "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its addresses into --bind; or use --handover intercept, which sees the server",
+      "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its addresses into --bind",
     ];
   return /^(npm|yarn|pnpm|sudo|su)$/.test(name)
     ? [
-        `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss it: put the server's own words behind --, or use --handover intercept, which sees the server`,
+        `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss it: put the server's own words behind --`,
       ]
     : [];
 }

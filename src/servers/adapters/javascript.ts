@@ -3,7 +3,6 @@
  * whether its HTTP server can take a descriptor at all.
  */
 import { basename } from "node:path";
-import { hasPlaceholder } from "../../sockets/handover.ts";
 import type { Quirk, ServerAdapter } from "../adapter.ts";
 import { recognise } from "../reading/recognise.ts";
 
@@ -17,7 +16,8 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
     return {
       server: found.title,
       binds: [],
-      handover: hasPlaceholder(found.words, "fd") ? "argv" : "systemd",
+      handover: "intercept",
+      besides: "systemd",
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "whatever the program does at TERM: without a handler it ends at once",
@@ -25,7 +25,7 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
       quirks,
       notes: [],
       notesUnbound: [
-        `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}; or use --handover intercept, which learns it`,
+        `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}`,
       ],
     };
   },
