@@ -15,9 +15,9 @@ import {
   protocolOf,
   setOption,
 } from "../os/libc-intercept.ts";
-import { decode, type SocketAddress } from "../sockets/sockaddr.ts";
+import { decode, format, type SocketAddress } from "../sockets/sockaddr.ts";
 import { type Call, RECORDED_OPTIONS, V6ONLY } from "./calls.ts";
-import { type Learning, learn, Refused } from "./learn.ts";
+import { isLearnable, type Learning, learn, Refused } from "./learn.ts";
 import { Caller, type Notification } from "./notification.ts";
 import { type Given, givenForPath, givenForPort, type RecordedOption } from "./table.ts";
 
@@ -35,7 +35,10 @@ export interface Charge {
 
 /** Its registration would go with its own socket, and the server would wait for ever. */
 const IN_EPOLL =
-  "the server has put its socket into epoll before it binds it, as netty did until 2026-02, so that it cannot be given another one: update it, or use another handover";
+  "the server has put its socket into epoll before it binds it, as netty did until 2026-02, so that it cannot be given another one";
+
+/** The call goes on as it was made, and that is said: nothing is held there. */
+export class LetBe extends Error {}
 
 /** Sockets whose options are remembered at a time: a bind forgets them, and those that never bind are few. */
 const MAX_OPTION_SOCKETS = 1000;
@@ -71,23 +74,26 @@ function answerBind(notification: Notification, caller: Caller, charge: Charge):
   charge.options.delete(inode);
   const known = givenFor(address, protocol, options, caller, charge.given);
   if (!isNotificationValid(charge.notify, notification.id)) return "continue";
-  const given = known ?? learnt(address, protocol, options, caller, charge);
+  if (!known && (!charge.learning || !isLearnable(address, protocol))) return "continue";
+  if (caller.isInEpoll(number, inode)) {
+    if (known) throw new Error(`${IN_EPOLL}: update it, or use another handover`);
+    throw new LetBe(`${IN_EPOLL}: ${format(address)} is its own, and no swap can hand it over`);
+  }
+  const given = known ?? learnt(address, options, caller, charge);
   if (!given || "errno" in given) return given ?? "continue";
-  if (caller.isInEpoll(number, inode)) throw new Error(IN_EPOLL);
   return give(given, number, options, notification, caller, charge);
 }
 
 /** The errno is that of the caller's own bind. */
 function learnt(
   address: SocketAddress,
-  protocol: string,
   options: readonly RecordedOption[],
   caller: Caller,
   { learning, given }: Charge,
 ): Given | { errno: keyof typeof numbers.errno } | undefined {
   if (!learning) return undefined;
   try {
-    const found = learn(address, protocol, options, caller, learning);
+    const found = learn(address, options, caller, learning);
     if (found) given.push(found);
     return found;
   } catch (error) {

@@ -27,7 +27,7 @@ import {
 } from "../os/libc-intercept.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { removeNames } from "../sockets/unix-path.ts";
-import { answerTo, type Charge } from "./answers.ts";
+import { answerTo, type Charge, LetBe } from "./answers.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
 import { awaitFilter } from "./installed-filter.ts";
 import { Notification } from "./notification.ts";
@@ -138,6 +138,7 @@ export class Keeper {
           generation: charge.generation,
           what: `${call.kind}: ${what}`.slice(0, 500),
         });
+        if (error instanceof LetBe) return "continue" as const;
         // A bind that may have been about a held address must not happen anywhere else.
         return call.kind === "bind" || call.kind === "listen"
           ? ({ errno: "EIO" } as const)

@@ -25,10 +25,15 @@ export interface Learning {
 
 const CAP_NET_BIND_SERVICE = 10;
 
-/** The listener-to-be, bound; undefined where such an address is not learned. Throws SystemError as the command's own bind would. */
+/** It has a fixed address, of a kind that can be held. */
+export function isLearnable(address: SocketAddress, protocol: string): boolean {
+  if ("port" in address) return /^(MP)?TCP/.test(protocol) && address.port !== 0;
+  return address.family === "unix" && protocol === "UNIX-STREAM";
+}
+
+/** The listener-to-be, bound; undefined where it is not ours to learn. Throws SystemError as the command's own bind would. */
 export function learn(
   address: SocketAddress,
-  protocol: string,
   options: readonly RecordedOption[],
   caller: Caller,
   learning: Learning,
@@ -37,11 +42,9 @@ export function learn(
   switch (address.family) {
     case "inet":
     case "inet6":
-      return /^(MP)?TCP/.test(protocol) && address.port !== 0
-        ? learnPort(address, options, caller)
-        : undefined;
+      return learnPort(address, options, caller);
     case "unix":
-      return protocol === "UNIX-STREAM" ? learnPath(address.path, caller, learning) : undefined;
+      return learnPath(address.path, caller, learning);
     default:
       return undefined;
   }

@@ -153,20 +153,29 @@ test("options that were set before the bind, O_NONBLOCK and close-on-exec are th
 }, 30_000);
 
 // netty#16240: its native transport registered before it bound, and SETFD drops the registration.
-test("a socket that is in epoll before its bind is refused, and that is said", async () => {
+test("a socket that is in epoll before its bind: refused at a held address, and else its own, which no swap takes away", async () => {
   using dir = tempDir();
+  const port = await freePort("0.0.0.0");
   const early = `
 import select, socket
 listener, poll = socket.socket(), select.epoll()
 poll.register(listener, select.EPOLLIN)
-listener.bind(("127.0.0.1", ${await freePort()}))`;
-  await using hupwatch = spawnHupwatch(["-k", "--handover", "intercept", "--", PYTHON, "-c", early], {
-    cwd: dir.path,
-  });
-  await hupwatch.until(/has put its socket into epoll before it binds it/);
-  await hupwatch.exited;
-  expect(hupwatch.log).toContain("OSError: [Errno 5] Input/output error");
-}, 30_000);
+listener.bind(("0.0.0.0", ${port}))
+listener.listen()
+while True:
+    poll.poll()
+    listener.accept()[0].close()`;
+  const words = ["--", PYTHON, "-c", early];
+  await using held = spawnHupwatch(["-k", "-b", `0.0.0.0:${port}`, ...words], { cwd: dir.path });
+  await held.until(/has put its socket into epoll before it binds it.*: update it/);
+  await held.exited;
+  expect(held.log).toContain("OSError: [Errno 5] Input/output error");
+  await using own = await startHupwatch(["-k", ...words], { cwd: dir.path });
+  expect(own.log).toContain(`0.0.0.0:${port} is its own, and no swap can hand it over`);
+  own.hup();
+  await own.until(LOG.rolledBack);
+  expect(own.log).toContain(`the serving one listens on 0.0.0.0:${port} (pid `);
+}, 60_000);
 
 test("-k: nothing of an intercepted command outlives a killed hupwatch, its keeper neither", async () => {
   using dir = tempDir();
