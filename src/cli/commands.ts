@@ -9,6 +9,8 @@ export const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   stop: () => defaultOf(import("./stop.ts")),
   confirm: () => defaultOf(import("./confirm.ts")),
   rollback: () => defaultOf(import("./rollback.ts")),
+  hold: () => defaultOf(import("./hold.ts")),
+  resume: () => defaultOf(import("./resume.ts")),
   explain: () => defaultOf(import("./explain.ts")),
   load: () => defaultOf(import("./load.ts")),
   verify: () => defaultOf(import("./verify.ts")),

@@ -41,21 +41,35 @@ export default command({
     { command: "hupwatch reload shop --timeout 3m --json", meaning: "by name, the answer for a script" },
   ],
   epilogue: EPILOGUE,
-  async run({ values, positionals }) {
-    const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
-    const { socket } = targetOf(positionals, values["run-dir"]);
-    const isWaiting = values.wait !== false;
-    const answer = await ask<ReloadAnswer>(socket, "hupwatch-reload/1", {
-      method: "POST",
-      target: isWaiting ? "/reload" : "/reload?wait=0",
-      timeoutMs: timeoutMs + (isWaiting ? await confirmMsOf(socket, timeoutMs) : 0),
-    });
-    if (values.json) await printJson(answer);
-    else await print(`${inWords(answer)}\n`, isGood(answer) ? "stdout" : "stderr");
-    if (answer.outcome === "unproven") return ANSWER.timeout;
-    return isGood(answer) ? ANSWER.yes : ANSWER.no;
-  },
+  run: ({ values: { wait, ...values }, positionals }) =>
+    requestSwap(wait === false ? "/reload?wait=0" : "/reload", values, positionals),
 });
+
+interface Asked {
+  timeout?: string;
+  "run-dir"?: string;
+  json?: boolean;
+}
+
+/** Asks for a new generation, says what became of it, and returns the exit code. */
+export async function requestSwap(
+  target: string,
+  values: Asked,
+  positionals: readonly string[],
+): Promise<number> {
+  const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
+  const { socket } = targetOf(positionals, values["run-dir"]);
+  const isWaiting = !target.endsWith("?wait=0");
+  const answer = await ask<ReloadAnswer>(socket, "hupwatch-reload/1", {
+    method: "POST",
+    target,
+    timeoutMs: timeoutMs + (isWaiting ? await confirmMsOf(socket, timeoutMs) : 0),
+  });
+  if (values.json) await printJson(answer);
+  else await print(`${inWords(answer)}\n`, isGood(answer) ? "stdout" : "stderr");
+  if (answer.outcome === "unproven") return ANSWER.timeout;
+  return isGood(answer) ? ANSWER.yes : ANSWER.no;
+}
 
 /** While others say whether it is good, no time of ours runs. */
 async function confirmMsOf(socket: string, timeoutMs: number): Promise<number> {
@@ -90,6 +104,8 @@ export function inWords(answer: ReloadAnswer): string {
       ].join("\n");
     case "unconfirmed":
       return `${name}: not swapped: generation ${generation} waits for 'hupwatch confirm' or 'hupwatch rollback'`;
+    case "not-held":
+      return `${name}: nothing to resume: no connections wait (hupwatch hold)`;
     case "ended":
       return [
         `${name}: not swapped: ${plain(failure?.reason ?? "hupwatch has ended")}`,

@@ -4,6 +4,8 @@ import { steering } from "./steering.ts";
 export default steering({
   name: "rollback",
   summary: "Give the clients back to the generation before, at once (run --confirm, --keep).",
+  usage: "[options] [TARGET]",
+  options: {},
   examples: [
     {
       command: "hupwatch rollback shop",

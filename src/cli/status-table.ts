@@ -60,6 +60,7 @@ const troubleOf = ({ address, trouble }: SocketStatus) =>
 const PHASES: Record<string, string> = {
   starting: "starting",
   serving: "serving",
+  holding: "holding: new connections wait",
   booting: "swapping: the new generation boots",
   warming: "swapping: both serve",
   warm: "two generations, of which one is kept",
@@ -104,8 +105,12 @@ function generationTable(generations: readonly GenerationStatus[], now: number):
 const socketTable = (sockets: readonly SocketStatus[]): string =>
   columns([
     ["SOCKET", "NAME", "CUTOVER", "QUEUE"],
-    ...sockets.map((s) => [s.address, s.name, s.cutover, s.queued === undefined ? "?" : `${s.queued}`]),
+    ...sockets.map((s) => [s.address, s.name, s.cutover, queueIn(s)]),
   ]);
+
+/** How many can wait matters where nobody accepts. */
+const queueIn = ({ queued, limit }: SocketStatus): string =>
+  `${queued ?? "?"}${limit === undefined ? "" : ` of ${limit}`}`;
 
 function swapTable(swaps: readonly SwapRecord[], now: number): string {
   const rows = swaps.map((swap) => [

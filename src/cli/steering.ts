@@ -1,24 +1,27 @@
-/** What `confirm` and `rollback` share: one request that is answered at once, and its answer in words. */
+/** What `confirm`, `rollback` and `hold` share: one request that is answered at once, and its answer in words. */
 import { ask } from "../control/client.ts";
 import type { SteerAnswer } from "../control/protocol.ts";
 import { ANSWER } from "../error.ts";
 import { plain } from "../text.ts";
-import { type Command, command } from "./command.ts";
+import { type Command, command, type OptionTable, type Values } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 
 const ASK_MS = 10_000;
 
-/** `good` and `bad`: what its exit codes 0 and 1 mean. */
-export const steering = ({
-  good,
-  bad,
-  ...texts
-}: Pick<Command, "name" | "summary" | "examples"> & { good: string; bad: string }) =>
-  command({
+interface Steering<T extends OptionTable> extends Pick<Command, "name" | "summary" | "usage" | "examples"> {
+  options: T;
+  /** Of the request, read from the options. Throws a usage error. */
+  query?(values: Values<T>): string;
+  /** What its exit codes 0 and 1 mean. */
+  good: string;
+  bad: string;
+}
+
+export const steering = <const T extends OptionTable>({ good, bad, query, ...texts }: Steering<T>) =>
+  command<T & typeof TARGET_OPTIONS>({
     ...texts,
-    usage: "[options] [TARGET]",
-    options: TARGET_OPTIONS,
+    options: { ...texts.options, ...TARGET_OPTIONS },
     usageExitCode: 2,
     epilogue: `${TARGET_HELP}
 EXIT CODES
@@ -29,11 +32,13 @@ EXIT CODES
   3  no answer in time
   4  no such hupwatch`,
     async run({ values, positionals }) {
-      const { socket } = targetOf(positionals, values["run-dir"]);
-      const question = { method: "POST", target: `/${texts.name}`, timeoutMs: ASK_MS } as const;
+      const asked = query === undefined ? "" : `?${query(values as unknown as Values<T>)}`;
+      const { json, "run-dir": runDir } = values as Values<typeof TARGET_OPTIONS>;
+      const { socket } = targetOf(positionals, runDir);
+      const question = { method: "POST", target: `/${texts.name}${asked}`, timeoutMs: ASK_MS } as const;
       const answer = await ask<SteerAnswer>(socket, "hupwatch-steer/1", question);
       const isGood = answer.outcome !== "nothing";
-      if (values.json) await printJson(answer);
+      if (json) await printJson(answer);
       else await print(`${inWords(answer)}\n`, isGood ? "stdout" : "stderr");
       return isGood ? ANSWER.yes : ANSWER.no;
     },
@@ -45,6 +50,8 @@ export function inWords({ name, outcome, generation, serving, reason = "" }: Ste
       return `${plain(name)}: generation ${generation} confirmed`;
     case "rolled-back":
       return `${plain(name)}: rolled back, generation ${serving} has the clients, generation ${generation} retires`;
+    case "held":
+      return `${plain(name)}: new connections wait for generation ${generation}: 'hupwatch reload' or 'hupwatch resume' starts it`;
     case "nothing": {
       const still = serving === undefined ? "" : `generation ${serving} serves on: `;
       return `${plain(name)}: ${still}${plain(reason)}`;

@@ -6,6 +6,8 @@ export const SUMMARIES = {
   stop: "stop a running one and its command gracefully",
   confirm: "take a new generation as good (--confirm)",
   rollback: "give the clients back to the generation before (--confirm, --keep)",
+  hold: "let new connections wait for the next generation",
+  resume: "end that: a fresh copy gets them",
   explain: "say what a run would start, hold and check, and why; run nothing",
   load: "drive an HTTP server with honest load, Unix sockets first",
   verify: "prove that swaps drop nothing: load, swap many times, judge, report",

@@ -16,7 +16,7 @@ import { type Outcome, Outcomes } from "./outcomes.ts";
 import type { ReloadAnswer, SteerAnswer, StopAnswer } from "./protocol.ts";
 import type { Request } from "./request.ts";
 import { type Subject, statusOf } from "./status.ts";
-import { confirm, rollback, unconfirmedOf } from "./steering.ts";
+import { confirm, hold, nextOf, rollback, unconfirmedOf } from "./steering.ts";
 
 type Route = (connection: Connection, request: Request) => void;
 
@@ -71,8 +71,15 @@ export class Control implements Disposable {
       else this.#events.add(connection, since === undefined ? undefined : Number(since));
     },
     "POST /reload": (connection, request) => this.#withSubject((s) => this.#reload(s, connection, request)),
-    "POST /confirm": (connection) => this.#steer(connection, confirm),
-    "POST /rollback": (connection) => this.#steer(connection, rollback),
+    "POST /confirm": (connection) => this.#steer(connection, (s) => confirm(s.supervisor)),
+    "POST /rollback": (connection) => this.#steer(connection, (s) => rollback(s.supervisor)),
+    "POST /hold": (connection, { query }) => {
+      const ms = query.get("ms") ?? "";
+      if (!/^\d{1,9}$/.test(ms) || Number(ms) === 0)
+        connection.refuse({ status: 400, reason: `ms=${ms} is not a number of milliseconds` });
+      else this.#steer(connection, (subject) => hold(subject, Number(ms)));
+    },
+    "POST /resume": (connection, request) => this.#withSubject((s) => this.#resume(s, connection, request)),
     "POST /stop": (connection) =>
       this.#withSubject((s) => {
         this.#stopping.add(connection);
@@ -85,28 +92,32 @@ export class Control implements Disposable {
     if (this.#subject) answer(this.#subject);
   }
 
-  #steer(
-    connection: Connection,
-    act: (supervisor: Subject["supervisor"]) => Omit<SteerAnswer, "schema" | "name">,
-  ): void {
-    this.#withSubject(({ plan, supervisor }) => {
-      const answer: SteerAnswer = { schema: "hupwatch-steer/1", name: plan.name, ...act(supervisor) };
+  #steer(connection: Connection, act: (subject: Subject) => Omit<SteerAnswer, "schema" | "name">): void {
+    this.#withSubject((subject) => {
+      const answer: SteerAnswer = { schema: "hupwatch-steer/1", name: subject.plan.name, ...act(subject) };
       connection.answerJson(200, answer);
     });
   }
 
-  #reload({ plan, supervisor }: Subject, connection: Connection, request: Request): void {
-    const from = supervisor.state.last + 1;
-    const answer = (outcome: Outcome, status = 200) => {
-      const whole: ReloadAnswer = { schema: "hupwatch-reload/1", name: plan.name, ...outcome };
-      connection.answerJson(status, whole);
-    };
-    const unconfirmed = unconfirmedOf(supervisor.state);
-    if (unconfirmed !== undefined) {
-      answer({ outcome: "unconfirmed", generation: unconfirmed });
-      return;
-    }
-    if (request.query.get("wait") === "0") answer({ outcome: "asked", generation: from }, 202);
+  #reload(subject: Subject, connection: Connection, request: Request): void {
+    const unconfirmed = unconfirmedOf(subject.supervisor.state);
+    const post = () => subject.supervisor.post({ kind: "swap" });
+    if (unconfirmed === undefined) this.#swap(subject, connection, request, post);
+    else answerer(subject, connection)({ outcome: "unconfirmed", generation: unconfirmed });
+  }
+
+  #resume(subject: Subject, connection: Connection, request: Request): void {
+    const { state } = subject.supervisor;
+    const post = () => subject.supervisor.post({ kind: "resume", why: "request" });
+    if (state.phase === "holding") this.#swap(subject, connection, request, post);
+    else answerer(subject, connection)({ outcome: "not-held", generation: state.last });
+  }
+
+  /** `post` leads to a new generation, and its outcome is the answer. */
+  #swap(subject: Subject, connection: Connection, { query }: Request, post: () => void): void {
+    const from = nextOf(subject.supervisor.state);
+    const answer = answerer(subject, connection);
+    if (query.get("wait") === "0") answer({ outcome: "asked", generation: from }, 202);
     else if (this.#outcomes.waiting >= MAX_WAITING) {
       connection.refuse({ status: 503, reason: `${MAX_WAITING} clients wait for an outcome already` });
       return;
@@ -114,7 +125,7 @@ export class Control implements Disposable {
       const waiting = this.#outcomes.wait(from, answer);
       connection.onClose(() => waiting[Symbol.dispose]());
     }
-    supervisor.post({ kind: "swap" });
+    post();
   }
 
   /** The last answers, then silence. */
@@ -137,6 +148,13 @@ export class Control implements Disposable {
   }
 }
 
+const answerer =
+  ({ plan }: Subject, connection: Connection) =>
+  (outcome: Outcome, status = 200) => {
+    const whole: ReloadAnswer = { schema: "hupwatch-reload/1", name: plan.name, ...outcome };
+    connection.answerJson(status, whole);
+  };
+
 /** Each kind has a limit of its own, far below all connections: subscribers of events never keep a client from a reload. */
 const MAX_STREAMS = 64;
 const MAX_WAITING = 128;
@@ -147,6 +165,8 @@ const ROUTES: Record<string, string> = {
   "/metrics": "GET",
   "/events": "GET",
   "/reload": "POST",
+  "/hold": "POST",
+  "/resume": "POST",
   "/confirm": "POST",
   "/rollback": "POST",
   "/stop": "POST",

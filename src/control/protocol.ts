@@ -4,7 +4,8 @@
  *
  *     GET  /status    StatusAnswer
  *     POST /reload    ReloadAnswer, when the swap has ended; with ?wait=0 at once (202)
- *     POST /confirm   SteerAnswer, at once; so does /rollback
+ *     POST /confirm   SteerAnswer, at once; so do /rollback and /hold?ms=N
+ *     POST /resume    ReloadAnswer, when the generation that gets the connections that wait serves
  *     POST /stop      StopAnswer, when the service has ended
  *     GET  /events    server-sent events, each an EventRecord (events.ts); with ?since=N those after number N first
  *     GET  /metrics   Prometheus' text format
@@ -44,6 +45,8 @@ export interface SocketStatus {
   cutover: "steer" | "share";
   /** Connections that have not been accepted yet, over all generations; absent where the kernel does not say. */
   queued?: number | undefined;
+  /** As many can wait, while connections are held. */
+  limit?: number | undefined;
   /** Why clients do not reach it; absent while they do. */
   trouble?: string | undefined;
 }
@@ -84,9 +87,9 @@ export interface ReloadAnswer {
    * `swapped`: a generation that started after the request serves. `rolled-back`: it failed, and the one before goes on.
    * `unproven`: it serves, but nothing shows that it accepts: the old one may have answered for it. `ended`: hupwatch ended, or was already
    * about to, before that swap did. `asked`: the client did not want to wait. `unconfirmed`: no swap was requested, since the last one waits
-   * for `confirm` or `rollback`.
+   * for `confirm` or `rollback`. `not-held`: no connections wait, and there is nothing to resume.
    */
-  outcome: "swapped" | "unproven" | "rolled-back" | "ended" | "asked" | "unconfirmed";
+  outcome: "swapped" | "unproven" | "rolled-back" | "ended" | "asked" | "unconfirmed" | "not-held";
   /** The one that was started for this request; where it is only requested, at least this number. */
   generation: number;
   /** The generation that serves now. */
@@ -100,7 +103,7 @@ export interface SteerAnswer {
   schema: "hupwatch-steer/1";
   name: string;
   /** `nothing`: there was nothing to do, and why. */
-  outcome: "confirmed" | "rolled-back" | "nothing";
+  outcome: "confirmed" | "rolled-back" | "held" | "nothing";
   /** The one that it was asked about. */
   generation?: number | undefined;
   /** The one that has the clients now. */

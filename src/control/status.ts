@@ -10,6 +10,7 @@ import { unixQueue } from "../os/socket-table.ts";
 import { glanceAtTree } from "../os/tree.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
+import { maxBacklog } from "../sockets/open.ts";
 import { format, hostBytes } from "../sockets/sockaddr.ts";
 import type { Event, State } from "../swap/machine.ts";
 import { VERSION } from "../version.ts";
@@ -41,7 +42,12 @@ export function statusOf({ plan, server, held, supervisor }: Subject, history: H
     command: plan.words,
     server,
     generations: generations.map((g) => generationStatus(g, history, generations.length > 1 ? held : [])),
-    sockets: held.map((socket) => socketStatus(socket, generations)),
+    sockets: held.map((socket) => ({
+      ...socketStatus(socket, generations),
+      ...(supervisor.state.phase === "holding"
+        ? { limit: Math.min(plan.socketOptions.backlog, maxBacklog()) }
+        : {}),
+    })),
     swaps: history.swaps,
     counts: history.counts,
     confirmMs: plan.confirmMs,

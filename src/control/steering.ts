@@ -3,6 +3,7 @@
  * it at once: the answer is what is true afterwards.
  */
 import type { Gen } from "../events/service-event.ts";
+import { format } from "../sockets/sockaddr.ts";
 import type { State } from "../swap/machine.ts";
 import type { SteerAnswer } from "./protocol.ts";
 import type { Subject } from "./status.ts";
@@ -27,6 +28,31 @@ export function confirm(supervisor: Supervisor): Answer {
   if (unconfirmedOf(supervisor.state) === undefined && remaining(supervisor.state) === generation)
     return { outcome: "confirmed", generation, serving: generation };
   return { outcome: "nothing", reason: `generation ${generation} could not be confirmed; the log says why` };
+}
+
+/** The number that the next swap gives to its generation. */
+export const nextOf = (state: State): Gen => (state.phase === "holding" ? state.next : state.last + 1);
+
+/** Why new connections cannot wait for the next generation; undefined where they can. */
+function unholdable({ plan, held, supervisor: { state } }: Subject): string | undefined {
+  if (held.length === 0) return "no socket is held";
+  const shared = held.find(({ cutover }) => cutover.mode === "share");
+  if (shared) return `${format(shared.address)} is shared by all generations`;
+  // What is held then is the server's own, and it has not bound it yet.
+  if (plan.handover === "path") return "the server binds its path by itself (--handover path)";
+  if (state.phase === "serving" || state.phase === "holding") return undefined;
+  if (state.phase === "warm" && state.isConfirmed) return undefined;
+  return "a swap is under way";
+}
+
+export function hold(subject: Subject, ms: number): Answer {
+  const why = unholdable(subject);
+  if (why !== undefined) return { outcome: "nothing", reason: `connections cannot be held: ${why}` };
+  const { supervisor } = subject;
+  supervisor.post({ kind: "hold", ms });
+  const { state } = supervisor;
+  if (state.phase === "holding") return { outcome: "held", generation: state.next, serving: state.current };
+  return { outcome: "nothing", reason: "connections could not be held; the log says why" };
 }
 
 export function rollback(supervisor: Supervisor): Answer {

@@ -116,6 +116,16 @@ export const EVENTS = {
   },
   "generation.gone": { meaning: "its whole process tree has ended", facts: ["generation", "ageMs"] },
   "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind"] },
+  "hold.began": { meaning: "new connections wait for the next generation", facts: ["forMs"] },
+  "hold.failed": { meaning: "they could not be held, and go on being served", facts: FAILURE },
+  "hold.filling": {
+    meaning: "four fifths of the connections that can wait do",
+    facts: ["address", "queued", "limit"],
+  },
+  "hold.ended": {
+    meaning: "the generation that gets those that wait is started, and why",
+    facts: ["generation", "why"],
+  },
   "swap.unconfirmed": {
     meaning: "a new generation has the clients, and waits for hupwatch confirm or rollback",
     facts: ["generation", "kept", "forMs", "durationMs", "socket"],

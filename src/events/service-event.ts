@@ -92,6 +92,12 @@ export type ServiceEvent =
   | { event: "generation.escaped"; generation: Gen; processes: readonly Leftover[] }
   | { event: "generation.gone"; generation: Gen; ageMs: number }
   | { event: "swap.queued"; behind: Gen }
+  /** New connections wait, so long at most, for the next generation. */
+  | { event: "hold.began"; forMs: number }
+  | { event: "hold.failed"; failure: Failure }
+  /** So many wait there, of so many that can. */
+  | { event: "hold.filling"; address: string; queued: number; limit: number }
+  | { event: "hold.ended"; generation: Gen; why: "reload" | "request" | "deadline" }
   /** It has the clients, and so long the generation before is kept as it is: the user says which of them remains. */
   | ({ event: "swap.unconfirmed"; generation: Gen; kept: Gen; forMs: number } & Age & Way)
   /**

@@ -112,6 +112,26 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation} serves`,
     facts: { generation },
   }),
+  "hold.began": ({ forMs }) => ({
+    level: "notice",
+    text: `new connections wait for the next generation, ${formatDuration(forMs)} at most: 'hupwatch reload' or 'hupwatch resume' starts it`,
+    facts: { forMs },
+  }),
+  "hold.failed": ({ failure }) => ({
+    level: "error",
+    text: `new connections could not be held, and go on being served: ${failure.reason}`,
+    facts: { ...failureFacts(failure) },
+  }),
+  "hold.filling": ({ address, queued, limit }) => ({
+    level: "warn",
+    text: `${queued} connections wait at ${address}, of ${limit} that can (--backlog, net.core.somaxconn): 'hupwatch reload' or 'hupwatch resume' lets them in`,
+    facts: { address, queued, limit },
+  }),
+  "hold.ended": ({ generation, why }) => ({
+    level: "info",
+    text: `generation ${generation} gets the connections that wait (${HOLD_ENDS[why]})`,
+    facts: { generation, why },
+  }),
   "swap.unconfirmed": ({ generation, kept, forMs, ageMs, socket }) => ({
     level: "notice",
     text: `generation ${generation} has the clients and waits for 'hupwatch confirm': without it generation ${kept} gets them back in ${formatDuration(forMs)}`,
@@ -218,6 +238,12 @@ const listed = (processes: readonly Leftover[]) => processes.map(named).join(", 
 
 const named = ({ pid, command, listeners = [] }: Leftover): string =>
   `${pid} (${command}${listeners.length > 0 ? `, has the listener of ${listeners.join(" and ")} open` : ""})`;
+
+const HOLD_ENDS = {
+  reload: "reload",
+  request: "a fresh copy, by resume",
+  deadline: "a fresh copy, since their time is over",
+} as const;
 
 const UNPROVEN = " (no proof: the listener is shared, and the old generation may have answered)";
 

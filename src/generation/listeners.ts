@@ -6,6 +6,8 @@ import { fstatSync } from "node:fs";
 import type { Gen } from "../events/service-event.ts";
 import type { Accepting } from "../os/connections.ts";
 import { setNonblocking } from "../os/libc.ts";
+import { tcpQueue } from "../os/netstat.ts";
+import { unixQueue } from "../os/socket-table.ts";
 import type { Interception } from "../os/spawn.ts";
 import type { HandoverSocket } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
@@ -193,6 +195,17 @@ export class Listeners {
   /** Clients wait that have not been accepted yet. */
   hasQueued(): boolean {
     return [...this.#public.values()].some((listener) => listener.hasQueued());
+  }
+
+  /** How many clients wait in each; those that the kernel does not tell of are left out. */
+  queues(): { address: string; queued: number }[] {
+    return [...this.#public].flatMap(([{ address }, { fd }]) => {
+      if (fd < 0) return [];
+      const { ino } = fstatSync(fd);
+      const isTcp = address.family === "inet" || address.family === "inet6";
+      const queued = isTcp ? tcpQueue(ino) : unixQueue(ino);
+      return queued === undefined ? [] : [{ address: format(address), queued }];
+    });
   }
 
   /** What a later hupwatch has to know of them. */

@@ -18,6 +18,12 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
   switch (report.event) {
     case "swap-queued":
       return { event: "swap.queued", behind: report.behind };
+    case "holding":
+      return { event: "hold.began", forMs: report.forMs };
+    case "hold-failed":
+      return { event: "hold.failed", failure: report.failure };
+    case "hold-ended":
+      return { event: "hold.ended", generation: report.gen, why: report.why };
     case "ready": {
       const { readyMs = 0, isProven: proven = true } = look(report.gen) ?? {};
       const { privatePath: socket } = look(report.gen) ?? {};

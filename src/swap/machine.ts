@@ -20,6 +20,8 @@
  *                 ▼
  *           flipping-back ── settled: retire the new one ──▶ serving
  *
+ * `holding` stands between `serving` and `booting`: the flip to the next one's listeners comes before its start.
+ *
  * A HUP that comes meanwhile sets `again`: exactly one more swap follows, whatever the outcome of this one.
  *
  * A signal to pass on that comes during a swap is for both generations: the new one, too, may have opened the log files that are to
@@ -32,6 +34,7 @@
  */
 import {
   beginSwap,
+  bootHeld,
   common,
   confirm,
   crash,
@@ -43,6 +46,8 @@ import {
   flippedBack,
   forward,
   goTo,
+  hold,
+  holdFailed,
   hurry,
   ignore,
   ignoreForward,
@@ -68,6 +73,7 @@ import {
   tooLate,
   treeGone,
   unchanged,
+  unhold,
   unsettle,
   withEffects,
 } from "./moves.ts";
@@ -133,6 +139,8 @@ const TABLE: Table = {
     failed: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "abandon", limits) : unchanged(s)),
     exited: (s, e, limits) => (isAbout(s.next, e) ? startFailed(s, e, "sweep", limits) : leaderGone(s, e)),
     settled: unchanged,
+    hold: unchanged,
+    resume: unchanged,
     confirm: unchanged,
     rollback: unchanged,
     expired: unchanged,
@@ -149,6 +157,42 @@ const TABLE: Table = {
     failed: unchanged,
     exited: (s, e, limits) => (isAbout(s.current, e) ? crash(s, s.current, e, limits) : leaderGone(s, e)),
     settled: unchanged,
+    hold: (s, e) => hold(s, s.current, e.ms),
+    resume: unchanged,
+    confirm: unchanged,
+    rollback: unchanged,
+    expired: unchanged,
+    gone: treeGone,
+  },
+  holding: {
+    swap: (s) => bootHeld(s, "reload"),
+    hold: (s, e) =>
+      goTo(
+        s,
+        unsettle,
+        { do: "hold", gen: s.next, ms: e.ms },
+        say({ event: "holding", gen: s.next, forMs: e.ms }),
+      ),
+    resume: (s, e) => bootHeld(s, e.why),
+    leave: (s) => leaveKeeping(s, s.next),
+    stop: (s) => {
+      const both: [Gen, Retirement][] = [
+        [s.next, "kill"],
+        [s.current, "graceful"],
+      ];
+      return withEffects(end(s, { kind: "stopped", serving: s.current }, both), ...unhold(s));
+    },
+    quit: (s) => withEffects(endAtOnce(s, s.current, [s.next, s.current]), ...unhold(s)),
+    forward: (s, e) => goTo(s, forward(s.current, e.signal)),
+    ready: unchanged,
+    overdue: unchanged,
+    failed: (s, e) => (isAbout(s.next, e) ? holdFailed(s, e.failure) : unchanged(s)),
+    exited: (s, e, limits) => {
+      if (!isAbout(s.current, e)) return leaderGone(s, e);
+      const booting = bootHeld(s, "request");
+      return withEffects(promote(booting.state as In<"booting">, e, limits), ...booting.effects);
+    },
+    settled: unchanged,
     confirm: unchanged,
     rollback: unchanged,
     expired: unchanged,
@@ -157,12 +201,14 @@ const TABLE: Table = {
   booting: {
     swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
     leave: (s) => leaveKeeping(s, s.next),
-    stop: (s) =>
-      end(s, { kind: "stopped", serving: s.current }, [
+    stop: (s) => {
+      const both: [Gen, Retirement][] = [
         [s.next, "abandon"],
         [s.current, "graceful"],
-      ]),
-    quit: (s) => endAtOnce(s, s.current, [s.next, s.current]),
+      ];
+      return withEffects(end(s, { kind: "stopped", serving: s.current }, both), ...unhold(s));
+    },
+    quit: (s) => withEffects(endAtOnce(s, s.current, [s.next, s.current]), ...unhold(s)),
     forward: passOn,
     ready: (s, e, limits) => {
       if (!isAbout(s.next, e)) return unchanged(s);
@@ -186,6 +232,8 @@ const TABLE: Table = {
       return isAbout(s.current, e) ? promote(s, e, limits) : leaderGone(s, e);
     },
     settled: unchanged,
+    hold: unchanged,
+    resume: unchanged,
     confirm: unchanged,
     rollback: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
     expired: unchanged,
@@ -214,6 +262,8 @@ const TABLE: Table = {
       return isAbout(s.current, e) ? cutOver(s, limits, { died: e.failure }) : leaderGone(s, e);
     },
     settled: (s, e, limits) => (isAbout(s.next, e) ? settle(s, limits) : unchanged(s)),
+    hold: unchanged,
+    resume: unchanged,
     confirm: (s, e) => (isAbout(s.next, e) ? goTo({ ...s, isConfirmed: true }) : unchanged(s)),
     rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure, s.leaving) : unchanged(s)),
     expired: unchanged,
@@ -236,6 +286,12 @@ const TABLE: Table = {
       return isAbout(s.current, e) ? cutOver(s, limits, { died: e.failure }) : leaderGone(s, e);
     },
     settled: unchanged,
+    hold: (s, e, limits) => {
+      if (!s.isConfirmed) return unchanged(s);
+      const { state, effects } = cutOver({ ...s, again: false }, limits);
+      return hold(state, s.next, e.ms, ...effects);
+    },
+    resume: unchanged,
     confirm: (s, e, limits) => (isAbout(s.next, e) && !s.isConfirmed ? confirm(s, limits) : unchanged(s)),
     rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure, false) : unchanged(s)),
     expired: (s, e, limits) => {
@@ -269,6 +325,8 @@ const TABLE: Table = {
         : endByCrash(base, s.current, e.failure);
     },
     settled: unchanged,
+    hold: unchanged,
+    resume: unchanged,
     confirm: unchanged,
     rollback: unchanged,
     expired: unchanged,
@@ -305,6 +363,8 @@ const TABLE: Table = {
       return stayAfterAll(s, "sweep", { event: "crashed", gen: s.current, failure: e.failure }, limits);
     },
     settled: (s, e, limits) => (isAbout(s.current, e) ? flippedBack(s, limits) : unchanged(s)),
+    hold: unchanged,
+    resume: unchanged,
     confirm: unchanged,
     rollback: unchanged,
     expired: unchanged,
@@ -330,6 +390,8 @@ const TABLE: Table = {
       return e.failure.exit ? goTo({ ...s, ending: { ...s.ending, exit: e.failure.exit } }) : unchanged(s);
     },
     settled: unchanged,
+    hold: unchanged,
+    resume: unchanged,
     confirm: unchanged,
     rollback: unchanged,
     expired: unchanged,
@@ -346,6 +408,8 @@ const TABLE: Table = {
     failed: unchanged,
     exited: unchanged,
     settled: unchanged,
+    hold: unchanged,
+    resume: unchanged,
     confirm: unchanged,
     rollback: unchanged,
     expired: unchanged,
@@ -372,6 +436,11 @@ export function assertState(state: State): void {
     [...named, ...draining].every((g) => g >= 1 && g <= last),
     "a generation beyond the last number",
   );
-  if (state.phase === "booting" || state.phase === "warming" || state.phase === "warm")
+  if (
+    state.phase === "booting" ||
+    state.phase === "warming" ||
+    state.phase === "warm" ||
+    state.phase === "holding"
+  )
     demand(state.next > state.current, "I4: the successor is not newer");
 }

@@ -44,11 +44,52 @@ export const serve = (base: Common, current: Gen, ...effects: Effect[]): Step =>
 export function beginSwap(base: Common, current: Gen, ...effects: Effect[]): Step {
   const next = base.last + 1;
   return goTo(
-    { phase: "booting", current, next, again: false, owed: [], ...common(base), last: next },
+    { phase: "booting", current, next, again: false, owed: [], isHeld: false, ...common(base), last: next },
     ...effects,
     boot(next),
   );
 }
+
+/** New connections wait for the generation that the next swap starts, on whichever request. */
+export function hold(base: Common, current: Gen, ms: number, ...effects: Effect[]): Step {
+  const next = base.last + 1;
+  return goTo(
+    { phase: "holding", current, next, ...common(base), last: next },
+    ...effects,
+    { do: "hold", gen: next, ms },
+    say({ event: "holding", gen: next, forMs: ms }),
+  );
+}
+
+/** The one that gets those that wait is started. */
+export function bootHeld(state: In<"holding">, why: "reload" | "request" | "deadline"): Step {
+  const { current, next } = state;
+  return goTo(
+    { phase: "booting", current, next, again: false, owed: [], isHeld: true, ...common(state) },
+    unsettle,
+    say({ event: "hold-ended", gen: next, why }),
+    { do: "boot", gen: next, public: false, isHeld: true },
+  );
+}
+
+/** Connections could not be held: those that wait already are passed on. */
+export function holdFailed(state: In<"holding">, failure: Failure): Step {
+  const { current, next } = state;
+  return serve(
+    { ...common(state), draining: [...state.draining, next] },
+    current,
+    unsettle,
+    steer(current),
+    say({ event: "hold-failed", failure }),
+    retire(next, "kill"),
+  );
+}
+
+/** Where new connections wait for the next one, they go to the serving one again. */
+export const unhold = (state: State): Effect[] => {
+  if (state.phase === "holding") return [unsettle, steer(state.current)];
+  return state.phase === "booting" && state.isHeld ? [steer(state.current)] : [];
+};
 
 /** Serving, and on to the next swap where a HUP waits. */
 export const serveOrSwap = (base: Common & { again: boolean }, current: Gen, ...effects: Effect[]): Step =>
@@ -60,9 +101,11 @@ function served(state: State): Gen | undefined {
     case "starting":
     case "warming":
     case "warm":
+    case "holding":
       return state.next;
-    case "serving":
     case "booting":
+      return state.isHeld ? state.next : state.current;
+    case "serving":
     case "rolling-back":
     case "flipping-back":
       return state.current;
@@ -192,7 +235,10 @@ export function rollBack(
   const { current, next, again } = state;
   const told = say({ event: "rolled-back", gen: next, to: current, failure });
   const rollingBack: State = { phase: "rolling-back", current, failed: next, again, ...common(state) };
-  if (state.phase === "booting") return goTo(rollingBack, told, retire(next, how));
+  if (state.phase === "booting") {
+    const waiting = state.isHeld && how === "sweep" ? rescue(rollingBack, next) : [];
+    return goTo(rollingBack, ...unhold(state), told, retire(next, how), ...waiting);
+  }
   const rolledBack = isLeaving(state)
     ? end(state, { kind: "left", serving: current }, [[next, how]])
     : goTo(rollingBack, retire(next, how));
@@ -358,10 +404,17 @@ export function promote(state: In<"booting">, { failure, at }: Died, limits: Lim
 }
 
 /** TERM without -k while one generation serves: the unfinished one is taken down first, the serving one stays. */
-export function leaveKeeping(state: In<"booting"> | In<"rolling-back">, unfinished: Gen): Step {
+export function leaveKeeping(
+  state: In<"holding"> | In<"booting"> | In<"rolling-back">,
+  unfinished: Gen,
+): Step {
   const ending: Ending = { kind: "left", serving: state.current };
-  const unanswered = state.phase === "booting" || state.again;
-  return withEffects(end(state, ending, [[unfinished, "kill"]]), ...(unanswered ? [tooLate()] : []));
+  const unanswered = state.phase === "booting" || (state.phase === "rolling-back" && state.again);
+  return withEffects(
+    end(state, ending, [[unfinished, "kill"]]),
+    ...unhold(state),
+    ...(unanswered ? [tooLate()] : []),
+  );
 }
 
 /** I4: a HUP that will not be carried out any more is at least refused with a message. */

@@ -38,7 +38,10 @@ export type State = Common &
         fallen?: Fall;
       }
     | { phase: "serving"; current: Gen }
-    | { phase: "booting"; current: Gen; next: Gen; again: boolean; owed: readonly string[] }
+    /** New connections wait in the listeners of `next`, which is not started yet. */
+    | { phase: "holding"; current: Gen; next: Gen }
+    /** `isHeld`: clients wait in its listeners already. */
+    | { phase: "booting"; current: Gen; next: Gen; again: boolean; owed: readonly string[]; isHeld: boolean }
     | {
         phase: "warming";
         current: Gen;
@@ -73,6 +76,10 @@ export interface Fall {
 
 export type Event =
   | { kind: "swap" }
+  /** New connections are to wait for the next generation, so long at most. */
+  | { kind: "hold"; ms: number }
+  /** They have waited long enough, and no new release has come. */
+  | { kind: "resume"; why: "request" | "deadline" }
   /** Go and leave the service running (TERM, INT without -k). */
   | { kind: "leave" }
   /** Stop the service, then go (TERM, INT with -k). */
@@ -97,6 +104,9 @@ export type Died = Pick<Of<"exited">, "failure" | "at">;
 
 export type Report =
   | { event: "swap-queued"; behind: Gen }
+  | { event: "holding"; gen: Gen; forMs: number }
+  | { event: "hold-failed"; failure: Failure }
+  | { event: "hold-ended"; gen: Gen; why: "reload" | "request" | "deadline" }
   | { event: "ready"; gen: Gen }
   | { event: "serving"; gen: Gen }
   | { event: "taken-over"; gen: Gen }
@@ -121,11 +131,13 @@ export type Report =
   | { event: "gone"; gen: Gen };
 
 export type Effect =
+  /** It gets its listeners, and the clients, and is not started. After `ms` at most `resume` is posted. */
+  | { do: "hold"; gen: Gen; ms: number }
   /**
    * `public`: clients reach its listener from the start, since no other generation serves. `succeeds`: the dead generation whose
-   * listeners it gets, with the clients that wait in them.
+   * listeners it gets, with the clients that wait in them. `isHeld`: it has listeners, and clients wait in them.
    */
-  | { do: "boot"; gen: Gen; public: boolean; succeeds?: Gen; afterMs?: number }
+  | { do: "boot"; gen: Gen; public: boolean; succeeds?: Gen; afterMs?: number; isHeld?: boolean }
   | { do: "steer"; to: Gen }
   /** Wait for the settling of `old`, and before it for the warm-up, then post `settled`. */
   | { do: "settle"; old: Gen; next: Gen; warmUp: boolean }

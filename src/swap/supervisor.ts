@@ -16,6 +16,7 @@ import { type Aid, orWithout, tellBug } from "../os/aid.ts";
 import type { Os } from "../os/os.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket, Listener, PathNews } from "../sockets/held.ts";
+import { maxBacklog } from "../sockets/open.ts";
 import { Rescue } from "../sockets/rescue.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { completed } from "./completed.ts";
@@ -34,6 +35,7 @@ import {
 } from "./machine.ts";
 import { Memory } from "./memory.ts";
 import { OwnAddresses } from "./own-addresses.ts";
+import { Waiting } from "./waiting.ts";
 
 /** Where the supervisor reports what happens, and where it records what runs. */
 export interface Outside {
@@ -54,6 +56,7 @@ function roleOf(gen: Gen, state: State): Role {
       return gen === state.current ? "serving" : "retiring";
     case "starting":
       return "starting";
+    case "holding":
     case "booting":
       return gen === state.current ? "serving" : "starting";
     case "warming":
@@ -271,6 +274,9 @@ export class Supervisor {
       case "boot":
         this.#boot(effect);
         break;
+      case "hold":
+        this.#hold(effect);
+        break;
       case "steer":
         this.#steer(effect.to);
         break;
@@ -351,12 +357,34 @@ export class Supervisor {
     if (why !== undefined) this.#report({ event: "ignored", what, why });
   }
 
-  #boot({ gen, public: isPublic, succeeds, afterMs = 0 }: Extract<Effect, { do: "boot" }>): void {
-    const generation = this.#create(gen);
+  /** Its listeners are the clients' waiting room: no process has them yet. */
+  #hold({ gen, ms }: Extract<Effect, { do: "hold" }>): void {
+    const { clock } = this.os;
+    const post = () => this.post({ kind: "resume", why: "deadline" });
+    try {
+      if (!this.#generations.has(gen)) {
+        this.#create(gen).listen();
+        this.#steer(gen);
+      }
+    } catch (error) {
+      this.#failed(gen, error);
+      return;
+    }
+    const { listeners } = this.#generations.get(gen) as Generation;
+    this.#settling = new Waiting({ clock, ms, listeners, limit: this.#queueLimit }, post, this.outside.tell);
+  }
+
+  /** The kernel cuts what was asked for (listen(2)). */
+  get #queueLimit(): number {
+    return Math.min(this.plan.socketOptions.backlog, maxBacklog());
+  }
+
+  #boot({ gen, public: isPublic, succeeds, afterMs = 0, isHeld }: Extract<Effect, { do: "boot" }>): void {
+    const generation = (isHeld && this.#generations.get(gen)) || this.#create(gen);
     try {
       if (!isPublic) orWithout(KILLED, () => this.#memory.swapBegins(gen), undefined);
       if (!isPublic) this.#requireHeld();
-      generation.listen(succeeds === undefined ? undefined : this.#generations.get(succeeds));
+      if (!isHeld) generation.listen(succeeds === undefined ? undefined : this.#generations.get(succeeds));
       if (isPublic) this.#steerAll(generation);
       // Recorded first: if hupwatch is killed between the fork and the write, the next start can still find the child.
       this.outside.record(this.snapshot());

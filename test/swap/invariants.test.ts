@@ -131,7 +131,7 @@ test("the end comes once, in every phase and for every order", () => {
 describe("assertState knows the impossible", () => {
   const common = { last: 2, draining: [], crashes: [] };
   const serving = { ...common, phase: "serving", current: 2 } as const;
-  const booting = { ...common, phase: "booting", current: 2, again: false, owed: [] } as const;
+  const booting = { ...common, phase: "booting", current: 2, again: false, owed: [], isHeld: false } as const;
   test.each<[string, State]>([
     ["a generation drains twice", { ...serving, draining: [1, 1] }],
     ["a generation in use is also draining", { ...serving, draining: [2] }],

@@ -20,6 +20,8 @@ export const usr1: Event = { kind: "forward", signal: "SIGUSR1" };
 export const confirm = (gen: Gen): Event => ({ kind: "confirm", gen });
 export const rollback = (gen: Gen): Event => ({ kind: "rollback", gen, failure: ON_REQUEST });
 export const expired = (gen: Gen): Event => ({ kind: "expired", gen, failure: SILENCE });
+export const hold: Event = { kind: "hold", ms: 60_000 };
+export const resume: Event = { kind: "resume", why: "request" };
 export const ready = (gen: Gen): Event => ({ kind: "ready", gen });
 export const overdue = (gen: Gen): Event => ({ kind: "overdue", gen });
 export const settled = (gen: Gen): Event => ({ kind: "settled", gen });
@@ -35,6 +37,7 @@ export const exited = (gen: Gen, failure = DEATH, at = 0): Event => ({ kind: "ex
 export const WAY_TO: Record<Phase, Event[]> = {
   starting: [],
   serving: [ready(1)],
+  holding: [ready(1), hold],
   booting: [ready(1), swap],
   warming: [ready(1), swap, ready(2)],
   warm: [ready(1), swap, ready(2), settled(2)],
@@ -72,6 +75,8 @@ export function wording(effect: Effect): string {
   switch (effect.do) {
     case "boot":
       return `boot ${effect.gen}${effect.public ? " public" : ""}`;
+    case "hold":
+      return `hold for ${effect.gen}`;
     case "steer":
       return `steer ${effect.to}`;
     case "settle":

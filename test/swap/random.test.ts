@@ -7,9 +7,11 @@ import {
   expired,
   failed,
   gone,
+  hold,
   leave,
   quit,
   ready,
+  resume,
   rollback,
   settled,
   stop,
@@ -61,6 +63,7 @@ function choose(
       ...(dead ? [ready(gen), failed(gen)] : []),
     ]);
   }
+  if (random.chance(0.04)) return random.pick([hold, resume]);
   if (random.chance(odds.hups * 0.5)) return swap;
   if (bad.length > 0 && random.chance(odds.misfortune)) return random.pick(bad);
   return good.length > 0 ? random.pick(good) : swap;

@@ -12,7 +12,7 @@ import {
   type State,
   step,
 } from "../../src/swap/machine.ts";
-import { confirm, exited, expired, failed, gone, overdue, ready, rollback, settled } from "./play.ts";
+import { confirm, exited, expired, failed, gone, overdue, ready, resume, rollback, settled } from "./play.ts";
 
 interface Actor {
   /** Its leader runs; a generation that could not be started never had one. */
@@ -100,6 +100,10 @@ export class World {
       // Its listener could not be put in place: known only after the machine has gone on.
       bad.push(failed(this.#settling, undefined, this.#now));
     }
+    if (this.state.phase === "holding") {
+      good.push(resume);
+      bad.push(failed(this.state.next, undefined, this.#now));
+    }
     if (this.#awaiting !== undefined) {
       good.push(expired(this.#awaiting), confirm(this.#awaiting), rollback(this.#awaiting));
     } else if (this.state.phase === "warming" || this.state.phase === "booting") {
@@ -159,13 +163,26 @@ export class World {
       case "boot": {
         this.actors.set(effect.gen, {
           ...{ alive: true, ready: false, judged: false, retired: [], over: false },
-          ...{ reached: effect.public, succeeds: effect.succeeds, watched: true, released: false },
+          ...{
+            reached: effect.public || effect.isHeld === true,
+            succeeds: effect.succeeds,
+            watched: true,
+            released: false,
+          },
         });
         if (effect.public) this.#target = effect.gen;
         for (const hup of this.#hups) hup.answered = true;
         this.#oneUnready();
         break;
       }
+      case "hold":
+        if (this.actors.has(effect.gen)) break;
+        this.actors.set(effect.gen, {
+          ...{ alive: false, ready: false, judged: true, retired: [], over: false },
+          ...{ reached: true, succeeds: undefined, watched: true, released: false },
+        });
+        this.#target = effect.gen;
+        break;
       case "steer":
         this.#target = effect.to;
         this.#actor(effect.to).reached = true;

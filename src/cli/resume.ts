@@ -1,0 +1,25 @@
+/** `hupwatch resume`: those that wait (hold) are let in to a fresh copy of the command. */
+import { command } from "./command.ts";
+import { requestSwap } from "./reload.ts";
+import { TARGET_HELP, TARGET_OPTIONS } from "./target.ts";
+
+export const RESUME_OPTIONS = {
+  timeout: { type: "string", value: "DUR", help: "wait so long for the outcome", default: "90s" },
+  ...TARGET_OPTIONS,
+} as const;
+
+export default command({
+  name: "resume",
+  summary: "End a hold: a fresh copy of the command gets the connections that wait.",
+  usage: "[options] [TARGET]",
+  options: RESUME_OPTIONS,
+  usageExitCode: 2,
+  examples: [
+    { command: "hupwatch resume shop", meaning: "the migration failed, or there is no new release" },
+  ],
+  epilogue: `${TARGET_HELP}
+EXIT CODES
+
+  as those of reload; 1, too, where no connections wait`,
+  run: ({ values, positionals }) => requestSwap("/resume", values, positionals),
+});

@@ -1,0 +1,75 @@
+/** hold, migrate, reload with a real gunicorn under counting load: nothing is dropped, and nothing reaches the old code meanwhile. */
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import type { StatusAnswer } from "../../src/control/protocol.ts";
+import { cli, home, shell } from "../harness/cli.ts";
+import { Client } from "../harness/client.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { bindFor, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
+import { until } from "../harness/until.ts";
+
+/** On a machine that does much else. */
+const TIMEOUT_MS = 180_000;
+
+test.each(TRANSPORTS)(
+  "hold && migrate && reload, then hold and resume: all that waited is answered by the new one (%s)",
+  async (transport) => {
+    using place = home();
+    using site = gunicornSite();
+    const bind = await bindFor(transport, site);
+    await using hupwatch = await startHupwatch(["-k", "-w", "0", "--name", "shop", "--", ...gunicorn(bind)], {
+      cwd: site.current,
+      env: place.env,
+    });
+    // The queue is far longer than so many clients, each of which waits for its answer.
+    await using load = await startLoad({ target: bind, concurrency: 8 });
+    await load.more(50);
+    site.deploy("2");
+    const migrate = `test "$(hupwatch status shop --json | grep -c '"phase":"holding"')" = 1 && touch ${site.path}/migrated`;
+    const all = await shell(
+      `hupwatch hold --for 120s shop && ${migrate} && hupwatch reload shop`,
+      place,
+      site.path,
+    );
+    expect(all).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("generation 2 serves") });
+    expect(existsSync(`${site.path}/migrated`)).toBe(true);
+    await load.version("2");
+
+    expect(await cli(["resume", "shop"], place)).toMatchObject({ exitCode: 1 });
+    expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
+    await load.waiting(8);
+    const [status] = JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[];
+    expect(status?.sockets[0]).toMatchObject({ queued: 8, limit: expect.any(Number) });
+    expect(await cli(["resume", "shop"], place)).toMatchObject({ exitCode: 0 });
+    expect(hupwatch.log).toContain("generation 3 gets the connections that wait (a fresh copy, by resume)");
+    await load.more(50);
+    await hupwatch.until(LOG.gone(2));
+    expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "2" });
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "I3, I8: where the new release does not start, those that wait are answered by the old one",
+  async () => {
+    using place = home();
+    using site = gunicornSite();
+    const bind = await bindFor("unix", site);
+    const preflight = "! grep -q broken wsgi.py";
+    await using hupwatch = await startHupwatch(
+      ["-k", "-w", "0", "--name", "shop", "--preflight", preflight, "--", ...gunicorn(bind)],
+      { cwd: site.current, env: place.env },
+    );
+    expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
+    const client = new Client({ target: bind, concurrency: 4 });
+    client.start();
+    await until(() => client.underWay === 4, { what: "four requests that wait" });
+    site.deployBroken();
+    expect(await cli(["reload", "shop"], place)).toMatchObject({ exitCode: 1 });
+    await hupwatch.until(/4 connections waiting for generation 2 passed on/);
+    expect((await client.stop()).failures).toEqual({});
+  },
+  TIMEOUT_MS,
+);

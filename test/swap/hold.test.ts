@@ -1,0 +1,86 @@
+/** New connections wait for the next generation: what starts it, and what becomes of them where it does not come. */
+import { expect, test } from "bun:test";
+import type { Event, Phase } from "../../src/swap/machine.ts";
+import {
+  after,
+  afterIn,
+  exited,
+  failed,
+  gone,
+  hold,
+  KEEPING,
+  leave,
+  play,
+  quit,
+  ready,
+  resume,
+  settled,
+  stop,
+  swap,
+  usr1,
+  WAY_TO,
+} from "./play.ts";
+
+type Row = [what: string, event: Event, effects: string[], phase: Phase];
+const BOOT = ["unsettle", "say hold-ended", "boot 2"];
+
+test("the next one's listeners get the clients, and the old one is told nothing", () => {
+  expect(after(ready(1), hold)).toEqual(["hold for 2", "say holding"]);
+});
+
+const HOLDING: Row[] = [
+  ["reload", swap, BOOT, "booting"],
+  ["resume, and the deadline", resume, BOOT, "booting"],
+  ["for longer", hold, ["unsettle", "hold for 2", "say holding"], "holding"],
+  ["signals go to the old one", usr1, ["forward SIGUSR1 to 1"], "holding"],
+  [
+    "it cannot be done: the old one has the clients",
+    failed(2),
+    ["unsettle", "steer 1", "say hold-failed", "retire 2 kill", "unwatch 1"],
+    "serving",
+  ],
+  [
+    "the old one dies: the next one is started for those that wait",
+    exited(1),
+    ["unsettle", "say hold-ended", "boot 2", "say crashed", "steer 2", "retire 1 sweep", "rescue 1"],
+    "starting",
+  ],
+  ["TERM without -k", leave, ["unsettle", "steer 1", "say stopping", "retire 2 kill"], "stopping"],
+  ["stop", stop, ["unsettle", "steer 1", "say stopping", "retire 2 kill", "retire 1 graceful"], "stopping"],
+  ["quit", quit, ["unsettle", "steer 1", "say stopping", "retire 2 kill", "retire 1 kill"], "stopping"],
+];
+test.each(HOLDING)("%s", (_, event, effects, phase) => {
+  expect(after(...WAY_TO.holding, event)).toEqual(effects);
+  expect(play([...WAY_TO.holding, event]).state.phase).toBe(phase);
+});
+
+test("I3: where the next one fails the old one has the clients, and gets those that wait", () => {
+  const way = [...WAY_TO.holding, swap];
+  expect(after(...way, exited(2))).toEqual(["steer 1", "say rolled-back", "retire 2 sweep", "rescue 2"]);
+  expect(after(...way, failed(2))).toEqual(["steer 1", "say rolled-back", "retire 2 abandon"]);
+  expect(after(...way, failed(2), gone(2))).toEqual(["say gone", "rescue 2", "release 2", "unwatch 1"]);
+});
+
+test("it goes on as any swap", () => {
+  const { state } = play([...WAY_TO.holding, resume, ready(2), settled(2)]);
+  expect(state).toMatchObject({ phase: "serving", current: 2, draining: [1], last: 2 });
+});
+
+test("one that is kept retires first", () => {
+  const effects = ["unsettle", "retire 1 drain", "unwatch 2", "hold for 3", "say holding"];
+  expect(afterIn(KEEPING, ...WAY_TO.warm, hold)).toEqual(effects);
+});
+
+test("during a swap nothing is held", () => {
+  for (const phase of [
+    "starting",
+    "booting",
+    "warming",
+    "rolling-back",
+    "flipping-back",
+    "stopping",
+    "over",
+  ] as const)
+    expect(after(...WAY_TO[phase], hold)).toEqual([]);
+  expect(after(...WAY_TO.serving, resume)).toEqual([]);
+});
