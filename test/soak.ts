@@ -1,52 +1,77 @@
 /**
  * Does anything grow with the number of swaps? `bun run soak [--swaps 1000]`: a light child under hupwatch without a
- * socket, with a Unix one and with a TCP one, all three at the same time; with a socket a swap takes its settle time.
- * Descriptors, threads, processes (zombies too) and socket files must be what they were; memory must level off. Then the fuzz,
- * `--fuzz 30` seconds for each reader.
+ * socket, ten times as often, with a Unix one and with a TCP one, all three at the same time; with a socket a swap takes its settle
+ * time. Descriptors, threads, processes (zombies too) and socket files must be what they were, the state file, too; memory must level
+ * off. Then what it costs many times over (`bench --scale`), in its full size, or a share of it: `--scale 0.2`; 0 leaves it out. At
+ * last the fuzz, `--fuzz 30` seconds for each reader.
  */
+import { readdirSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { type FullStock, fullStock } from "../fixtures/demo/hupwatch-run.ts";
 import { count, megabytes, slopePer100, table } from "../fixtures/demo/text.ts";
 import { type Light, SLEEPER, startLight } from "./bench/light.ts";
+import { type Row, renderRows } from "./bench/row.ts";
+import { SCALE } from "./bench/scale/measures.ts";
 import { freePort } from "./harness/until.ts";
 
 const { values } = parseArgs({
-  options: { swaps: { type: "string", default: "1000" }, fuzz: { type: "string", default: "30" } },
+  options: {
+    swaps: { type: "string", default: "1000" },
+    scale: { type: "string", default: "1" },
+    fuzz: { type: "string", default: "30" },
+  },
 });
 const SWAPS = Number(values.swaps);
+/** Without a socket a swap has no settle time. */
+const LONG = 10;
 const SAMPLES = 40;
 /** The runtime compiles and sizes its heap in the first swaps; what grows later never stops growing. */
 const WARM_SHARE = 0.3;
 /** A leak of 5 KB a swap; the heap's own breathing stays below it over some hundred swaps. */
 const SLOPE_MAX_KB = 512;
 const SETTLED_MS = 3000;
+/** Numbers of generations and processes have more digits later. */
+const STATE_GROWTH_MAX_BYTES = 32;
+
+interface Sample extends FullStock {
+  stateBytes: number;
+}
 
 interface Course {
   name: string;
-  samples: { swap: number; stock: FullStock }[];
+  samples: { swap: number; stock: Sample }[];
 }
 
-type Figure = keyof FullStock;
+type Figure = keyof Sample;
 const COUNTED: readonly Figure[] = ["processes", "descriptors", "threads", "socketFiles"];
 
-async function runCourse(name: string, options: (socket: string) => string[]): Promise<Course> {
+async function runCourse(
+  name: string,
+  swaps: number,
+  options: (socket: string) => string[],
+): Promise<Course> {
   await using light = await startLight(({ socket }) => [
     ...["-w", "0", "--ready", "delay:0", ...options(socket)],
     ...["--", ...SLEEPER],
   ]);
-  const every = Math.ceil(SWAPS / SAMPLES);
+  const every = Math.ceil(swaps / SAMPLES);
   const samples: Course["samples"] = [];
-  for (let n = 1; n <= SWAPS; n++) {
+  for (let n = 1; n <= swaps; n++) {
     await light.swap();
-    if (n % every !== 0 && n !== SWAPS) continue;
-    if (n === SWAPS) await Bun.sleep(SETTLED_MS);
+    if (n % every !== 0 && n !== swaps) continue;
+    if (n === swaps) await Bun.sleep(SETTLED_MS);
     samples.push({ swap: n, stock: stockOf(light) });
-    if (samples.length % 10 === 0) console.error(`${name}: ${count(n)} of ${count(SWAPS)} swaps`);
+    if (samples.length % 10 === 0) console.error(`${name}: ${count(n)} of ${count(swaps)} swaps`);
   }
   return { name, samples };
 }
 
-const stockOf = ({ hupwatch, place }: Light): FullStock => fullStock(hupwatch, place);
+const stockOf = ({ hupwatch, place }: Light): Sample => ({
+  ...fullStock(hupwatch, place),
+  stateBytes: readdirSync(place.runDir)
+    .filter((file) => file.endsWith(".json"))
+    .reduce((sum, file) => sum + statSync(`${place.runDir}/${file}`).size, 0),
+});
 
 /** From the end of the warm part on. */
 const settled = ({ samples }: Course) => samples.slice(Math.floor(samples.length * WARM_SHARE));
@@ -63,6 +88,8 @@ function leaks(course: Course): string[] {
   const grown = COUNTED.filter((figure) => last[figure] > first[figure]).map(
     (figure) => `${course.name}: ${figure} grew from ${first[figure]} to ${last[figure]}`,
   );
+  if (last.stateBytes > first.stateBytes + STATE_GROWTH_MAX_BYTES)
+    grown.push(`${course.name}: the state file grew from ${first.stateBytes} to ${last.stateBytes} bytes`);
   const slope = slopeOf(course, "rssKb");
   if (slope > SLOPE_MAX_KB)
     grown.push(`${course.name}: resident memory grows by ${Math.round(slope)} KB per 100 swaps`);
@@ -74,7 +101,9 @@ function row(course: Course): string[] {
   const both = (figure: Figure) => `${first?.[figure]} -> ${last?.[figure]}`;
   return [
     course.name,
+    count(course.samples.at(-1)?.swap ?? 0),
     ...COUNTED.map(both),
+    both("stateBytes"),
     `${megabytes(first?.rssKb ?? 0)} -> ${megabytes(last?.rssKb ?? 0)}`,
     `${Math.round(slopeOf(course, "rssKb"))} KB`,
     `${Math.round(slopeOf(course, "privateDirtyKb"))} KB`,
@@ -83,27 +112,37 @@ function row(course: Course): string[] {
 
 const port = await freePort();
 const courses = await Promise.all([
-  runCourse("no socket", () => []),
-  runCourse("Unix socket", (socket) => ["-b", `unix:${socket}`]),
-  runCourse("TCP socket", () => ["-b", `127.0.0.1:${port}`]),
+  runCourse("no socket", LONG * SWAPS, () => []),
+  runCourse("Unix socket", SWAPS, (socket) => ["-b", `unix:${socket}`]),
+  runCourse("TCP socket", SWAPS, () => ["-b", `127.0.0.1:${port}`]),
 ]);
 const head = [
   "",
+  "swaps",
   "processes",
   "descriptors",
   "threads",
   "socket files",
+  "state file",
   "resident",
   "slope/100",
   "dirty/100",
 ];
-console.log(`${count(SWAPS)} swaps each; from the ${Math.round(WARM_SHARE * 100)} % mark to the end:\n`);
+console.log(`From the ${Math.round(WARM_SHARE * 100)} % mark to the end:\n`);
 console.log(table([head, ...courses.map(row)]).join("\n"));
 const found = courses.flatMap(leaks);
 for (const leak of found) console.log(`LEAK: ${leak}`);
 if (found.length === 0) console.log("no leak");
 
+const rows: Row[] = [];
+for (const [name, measure] of Object.entries(values.scale === "0" ? {} : SCALE)) {
+  console.error(`measuring: ${name}`);
+  rows.push(...(await measure(Number(values.scale))));
+}
+if (rows.length > 0) console.log(`\n${renderRows(rows)}`);
+const over = rows.filter(({ met }) => met === false);
+
 const fuzz = Bun.spawnSync([process.execPath, `${import.meta.dir}/fuzz/main.ts`, "--seconds", values.fuzz], {
   stdio: ["ignore", "inherit", "inherit"],
 });
-process.exit(found.length === 0 && fuzz.success ? 0 : 1);
+process.exit(found.length === 0 && over.length === 0 && fuzz.success ? 0 : 1);

@@ -54,7 +54,7 @@ const REMEMBERED = 8;
  * session is changed only for one of its own (setsid(2)), and marks are inherited at the fork.
  */
 function strangersTo({ leader, marks, uids }: TreeQuery): Map<number, number> {
-  const key = [leader.pid, leader.startTime, ...marks, ...uids].join(" ");
+  const key = [leader.pid, leader.startTime, ...marks, ...new Set(uids)].join(" ");
   const strangers = strangersOf.get(key) ?? new Map<number, number>();
   // The last one in the order is the one that was asked for last.
   strangersOf.delete(key);

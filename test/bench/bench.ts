@@ -1,24 +1,27 @@
 /**
- * The design's budgets, measured on this machine, now: `bun run bench [--only NAME] [--of FORM] [--quick]`. FORM is what is
- * measured: the package (the default), the executable or the sources. Nothing is asserted: on a busy machine times are
- * noise, and what is to be trusted are the ratios, whose two sides were measured side by side.
+ * The design's budgets, measured on this machine, now: `bun run bench [--scale] [--only NAME] [--of FORM] [--quick]`. FORM is what is
+ * measured: the package (the default), the executable or the sources. `--scale`: what it costs on a large machine, or many times over.
+ * Nothing is asserted: on a busy machine times are noise, and what is to be trusted are counts and ratios, whose two sides were
+ * measured side by side.
  */
 import { parseArgs } from "node:util";
 import { FORMS, install } from "./installed.ts";
 import { type Row, renderRows } from "./row.ts";
+import { type Measure, SCALE } from "./scale/measures.ts";
 
 const { values } = parseArgs({
   options: {
     only: { type: "string" },
     of: { type: "string", default: "package" },
     quick: { type: "boolean", default: false },
+    scale: { type: "boolean", default: false },
   },
 });
-const scale = values.quick ? 0.2 : 1;
-const times = (n: number) => Math.max(2, Math.round(n * scale));
+const share = values.quick ? 0.2 : 1;
+const times = (n: number) => Math.max(2, Math.round(n * share));
 
 // Loaded one by one: they look for HUPWATCH_LAUNCHER when they are.
-const MEASURES: Record<string, () => Promise<Row[]>> = {
+const MEASURES: Record<string, Measure> = {
   latency: async () => (await import("./swap-latency.ts")).swapLatency(times(15)),
   exec: async () => (await import("./hup-to-exec.ts")).hupToExec(times(30)),
   flip: async () => (await import("./ready-to-flip.ts")).readyToFlip(times(20)),
@@ -27,10 +30,13 @@ const MEASURES: Record<string, () => Promise<Row[]>> = {
   load: async () => (await import("./load-rate.ts")).loadRate(times(5)),
 };
 
-const names = Object.keys(MEASURES).filter((name) => values.only === undefined || name === values.only);
+const measures: Record<string, Measure> = values.scale
+  ? { ...SCALE, start: MEASURES.start as Measure }
+  : MEASURES;
+const names = Object.keys(measures).filter((name) => values.only === undefined || name === values.only);
 if (names.length === 0) {
   console.error(
-    `bench: no measure '${values.only}'\nTo fix: name one of ${Object.keys(MEASURES).join(", ")}`,
+    `bench: no measure '${values.only}'\nTo fix: name one of ${Object.keys(measures).join(", ")}`,
   );
   process.exit(2);
 }
@@ -46,7 +52,7 @@ process.env.HUPWATCH_LAUNCHER = installed.launcher;
 const rows: Row[] = [];
 for (const name of names) {
   console.error(`measuring: ${name}`);
-  rows.push(...((await MEASURES[name]?.()) ?? []));
+  rows.push(...((await measures[name]?.(share)) ?? []));
 }
 console.log(`\nof the ${form}:\n\n${renderRows(rows)}`);
 installed[Symbol.dispose]();

@@ -1,0 +1,79 @@
+/** What a hupwatch takes on a machine with thousands of processes of others, against the same hupwatch before these are there. */
+import { existsSync, readdirSync } from "node:fs";
+import { median } from "../../../fixtures/demo/text.ts";
+import { Wrapped } from "../../../fixtures/demo/wrapped.ts";
+import { type Light, SLEEPER, startLight } from "../light.ts";
+import type { Row } from "../row.ts";
+import { Crowd } from "./crowd.ts";
+import { cpuMsIn, cpuMsOf } from "./usage.ts";
+
+const SCRAPES = 20;
+const SWAPS = 3;
+/** Against none of others. The list of processes itself is read in a swap; at a takeover each of them once. */
+const BUDGET = { scrape: 2, msPerThousand: { swap: 60, takeover: 120 } };
+
+interface Costs {
+  scrape: number;
+  swap: number;
+  takeover: number;
+}
+
+export async function amongOthers(size: number): Promise<Row[]> {
+  const alone = await costs(0);
+  const crowded = await costs(size);
+  return [scrapeRow(alone, crowded, size), ...(["swap", "takeover"] as const).map(growthRow)];
+
+  function growthRow(what: "swap" | "takeover"): Row {
+    const growth = (1000 * (crowded[what] - alone[what])) / size;
+    return {
+      what: `CPU of a ${what} for each 1,000 processes of others`,
+      budget: `<= ${BUDGET.msPerThousand[what]} ms`,
+      measured: `${growth.toFixed(1)} ms (${ms(alone[what])} alone, ${ms(crowded[what])} with ${size})`,
+      met: growth <= BUDGET.msPerThousand[what],
+    };
+  }
+}
+
+function scrapeRow(alone: Costs, crowded: Costs, size: number): Row {
+  const ratio = crowded.scrape / alone.scrape;
+  return {
+    what: `CPU of a scrape of /metrics with ${size} processes of others / with none`,
+    budget: `<= ${BUDGET.scrape}`,
+    measured: `${ratio.toFixed(2)} (${ms(crowded.scrape)} / ${ms(alone.scrape)})`,
+    met: ratio <= BUDGET.scrape,
+  };
+}
+
+const ms = (n: number): string => `${n.toFixed(2)} ms`;
+
+/** The others begin after it: what is older than a generation is never read, except at a takeover. */
+async function costs(others: number): Promise<Costs> {
+  await using light = await startLight(wrapped);
+  await using _crowd = await Crowd.gather(others);
+  const { pid } = light.hupwatch;
+  const scrape = (await cpuMsIn(pid, () => scrapes(light, SCRAPES))) / SCRAPES;
+  const swaps: number[] = [];
+  for (let n = 0; n < SWAPS; n++) swaps.push(await cpuMsIn(pid, () => light.swap()));
+  return { scrape, swap: median(swaps), takeover: await takeover(light) };
+}
+
+const wrapped = ({ socket }: { socket: string }) => [
+  ...["-w", "0", "-b", `unix:${socket}`, "--ready", "delay:0", "--name", "light", "--", ...SLEEPER],
+];
+
+/** The first one loads what answers. */
+async function scrapes({ place }: Light, times: number): Promise<void> {
+  const socket = readdirSync(place.runDir).find((file) => file.endsWith(".sock"));
+  for (let n = 0; n < times; n++)
+    await (await fetch("http://hupwatch/metrics", { unix: `${place.runDir}/${socket}` })).text();
+}
+
+/** From its start until it serves, of the hupwatch that comes after one that was killed. */
+async function takeover({ hupwatch, place }: Light): Promise<number> {
+  const { pid } = hupwatch;
+  process.kill(pid, "SIGKILL");
+  while (existsSync(`/proc/${pid}/fd/0`)) await Bun.sleep(10);
+  const { signal } = new AbortController();
+  await using next = await Wrapped.start({ cwd: place.path, wrapped: wrapped(place) }, place, signal);
+  return cpuMsOf(next.pid);
+}
