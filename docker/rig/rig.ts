@@ -7,8 +7,7 @@ import { tryCompose } from "./compose.ts";
 import { removeAll, startContainer } from "./container.ts";
 import { findEngine, NothingToTryWith } from "./engine.ts";
 import { tryExitCodes } from "./exit-codes.ts";
-import { playScenes } from "./fleet/fleet.ts";
-import { LONG } from "./fleet/scenes.ts";
+import { tryFleets } from "./fleet/try-fleets.ts";
 import { type Cell, type Extra, type Grid, isGreen, renderText } from "./grid.ts";
 import { tryHealth } from "./health.ts";
 import { hostSettings } from "./host-settings.ts";
@@ -19,8 +18,6 @@ import { scenesFor, tryScene } from "./systemd.ts";
 import { tryCells } from "./try-cells.ts";
 
 const TARGETS: readonly Target[] = ["hupwatch", "gunicorn", "supervisors"];
-/** Enough for batches of more than one. */
-const FLEET_HOSTS = 8;
 /** Only where all is tried. */
 const FURTHER: readonly Target[] = ["nginx", "systemd"];
 const begin = performance.now();
@@ -74,7 +71,7 @@ async function main(options: Options): Promise<number> {
 async function fleet(options: Options): Promise<number> {
   const results = new Results("none, namespaces of this machine", options);
   results.base = "this machine";
-  return (await results.tell(await playScenes(FLEET_HOSTS, LONG, say))) ? 0 : 1;
+  return (await results.tell(await tryFleets(options, say))) ? 0 : 1;
 }
 
 /** What is known so far, told once at the end, also where that comes early. */

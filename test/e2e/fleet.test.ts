@@ -3,6 +3,7 @@
  * Ansible. `bun run rig --fleet` has more hosts and more that goes wrong.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { ansible } from "../../docker/rig/fleet/ansible.ts";
 import { Fleet, whyNoFleet } from "../../docker/rig/fleet/fleet.ts";
 import { SHORT } from "../../docker/rig/fleet/scenes.ts";
 
@@ -16,7 +17,7 @@ const named = (name: string) => (why === undefined ? name : `${name}: ${why}`);
 
 let fleet: Fleet | undefined;
 beforeAll(async () => {
-  if (why === undefined) fleet = await Fleet.start(HOSTS);
+  if (why === undefined) fleet = await Fleet.start(HOSTS, ansible);
 }, BOOT_TIMEOUT_MS);
 afterAll(async () => fleet?.[Symbol.asyncDispose]());
 
@@ -25,8 +26,7 @@ for (const act of SHORT)
     named(act.name),
     async () => {
       if (!fleet) throw new Error("no fleet");
-      const { outcome } = await fleet.play(act);
-      expect(outcome).toMatchObject({ kind: "green" });
+      expect(await fleet.play(act)).toMatchObject({ kind: "green" });
     },
     SCENE_TIMEOUT_MS,
   );

@@ -24,6 +24,7 @@ const seen = (name: string, release: string, swapped: number): Seen => ({
 function good(): Scene {
   const load = {
     mode: "fresh",
+    startedAt: "1970-01-01T00:00:00Z",
     scheduled: 101,
     started: 100,
     ok: 100,
@@ -42,7 +43,11 @@ const expected = () => ({ release: "2", swapped: 1 });
 const faultsOf = (scene: Scene) => [...loadFaults(scene), ...hostFaults(scene, expected)].join("\n");
 const load = (scene: Scene) => scene.loads[0] as (typeof scene.loads)[number];
 const drop = (scene: Scene) =>
-  Object.assign(load(scene), { ok: 99, failed: 1, failureRecords: [{ id: "id-1", class: "reset" }] });
+  Object.assign(load(scene), {
+    ok: 99,
+    failed: 1,
+    failureRecords: [{ id: "id-1", class: "reset", startedMs: 1500 }],
+  });
 
 test("what is good is good", () => expect(faultsOf(good())).toBe(""));
 
@@ -52,7 +57,7 @@ const spoilt: [string, (scene: Scene) => void, RegExp][] = [
     "a host that dies, and another one's request",
     (s) => {
       drop(s);
-      s.dead = "host2";
+      s.death = { host: "host2", atMs: 2000 };
     },
     /it was host1's/,
   ],
@@ -60,10 +65,18 @@ const spoilt: [string, (scene: Scene) => void, RegExp][] = [
     "a request that HAProxy knows nothing of",
     (s) => {
       drop(s);
-      s.dead = "host1";
+      s.death = { host: "host1", atMs: 2000 };
       s.answers = new Map([["id-2", { host: "host1", retries: 0 }]]);
     },
     /no host's/,
+  ],
+  [
+    "a request that was sent to a dead host",
+    (s) => {
+      drop(s);
+      s.death = { host: "host1", atMs: 1400 };
+    },
+    /^dropped 100 ms after host1 died/,
   ],
   [
     "drops without a record",
@@ -104,7 +117,7 @@ test.each(spoilt)("%s is a fault", (_, spoil, fault) => {
 });
 
 test("what a dead host had in flight is none, and what found it dead is not", () => {
-  const scene = { ...good(), dead: "host1", after: [seen("host2", "2", 1)] };
+  const scene = { ...good(), death: { host: "host1", atMs: 2000 }, after: [seen("host2", "2", 1)] };
   drop(scene);
   scene.answers = new Map([...scene.answers, ["id-2", { host: "host2", retries: 1 }]]);
   expect(faultsOf(scene)).toBe("");
@@ -125,7 +138,8 @@ describe("what is read", () => {
 
   test("a recap, and a deploy without one is a fault", () => {
     const deploy = readDeploy({ code: 2, stdout: `fatal: no\nPLAY RECAP ****\n${recap}\n`, stderr: "" });
-    expect(deploy.hosts).toEqual({ host1: { ok: 3, changed: 1, unreachable: 0, failed: 1, rescued: 1 } });
+    expect(deploy.changed).toEqual({ host1: 1 });
+    expect(deploy.recap).toEqual([recap.trimEnd()]);
     expect(deployFaults(deploy, { code: "not 0", says: /^fatal/ })).toEqual([]);
     expect(deployFaults(deploy, { code: "0" }).join()).toStartWith("the deploy has exit code 2");
     expect(deployFaults(deploy, { code: "not 0", says: /why/ }).join()).toStartWith(

@@ -1,34 +1,63 @@
-/** `ansible-playbook` with the playbook of fixtures/fleet, in the middle, by real ssh; and what its recap says. */
-import { writeFileSync } from "node:fs";
+/**
+ * `ansible-playbook` with the playbook of fixtures/fleet, in the middle, by real ssh; and what its recap says. On the hosts a real
+ * sshd, and hupwatch with gunicorn, below a real supervisord.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
 import { type Done, run } from "../command.ts";
 import { ROOT } from "../places.ts";
-import { type Access, sshWords } from "./access.ts";
+import { type Access, makeAccess, sshWords } from "./access.ts";
+import type { Deploy, Deployer, EngineOf, Site } from "./engine.ts";
+import { PATH } from "./host.ts";
 import { addressOf, type Namespace } from "./network.ts";
 
 const DIRECTORY = `${ROOT}/fixtures/fleet/ansible`;
 const TIME_LIMIT_MS = 300_000;
 
-export interface Recap {
-  ok: number;
-  changed: number;
-  unreachable: number;
-  failed: number;
-  rescued: number;
+const APP = "/srv/app";
+
+export const ansible: EngineOf = async ({ middle, place, hosts }) => {
+  const access = await makeAccess(place, hosts);
+  return {
+    equip: (site) => equip(site, access),
+    begin: async () => deployer(middle, access, hosts, `${place}/releases`),
+  };
+};
+
+function equip({ files }: Site, access: Access): string {
+  writeFileSync(`${files}/app/supervisord.conf`, SUPERVISORD_CONF);
+  writeFileSync(`${files}/app/sshd_config`, sshdConfig(access));
+  writeFileSync(`${files}/shadow`, shadow(), { mode: 0o600 });
+  const shadowed = `mkdir -p /run/sshd; mount --bind ${files}/shadow /etc/shadow`;
+  return `${shadowed}; exec tini -- supervisord -c ${APP}/supervisord.conf`;
 }
 
-export interface Deploy {
-  code: number;
-  /** All it said. */
-  text: string;
-  /** The lines of its recap. */
-  recap: string[];
-  hosts: Record<string, Recap>;
-}
+const SUPERVISORD_CONF = `${readFileSync(`${ROOT}/fixtures/supervisors/supervisord.conf`, "utf8")
+  .replace("command=hupwatch -- gunicorn", `command=hupwatch --chdir ${APP}/current -- gunicorn`)
+  .replace(`unix:${APP}/app.sock`, "0.0.0.0:8000")}
+[program:sshd]
+command=/usr/sbin/sshd -D -e -f ${APP}/sshd_config
+stdout_logfile=${APP}/sshd.log
+redirect_stderr=true
+`;
 
-export type Deployer = (release: string, ...words: string[]) => Promise<Deploy>;
+/** Root's account may be locked, and without PAM sshd lets no locked one in, not by a key either. */
+const shadow = (): string => readFileSync("/etc/shadow", "utf8").replace(/^root:[^:]*:/m, "root:*:");
 
-/** `releases` is where the releases are that are deployed. */
-export function ansible(middle: Namespace, access: Access, hosts: number, releases: string): Deployer {
+const sshdConfig = ({ directory, hostKey, client }: Access): string => `
+ListenAddress 0.0.0.0
+HostKey ${hostKey}
+PidFile none
+UsePAM no
+StrictModes no
+AuthorizedKeysFile ${client}.pub
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+SetEnv PATH=${PATH} HUPWATCH_BUN=${process.execPath} HOME=${directory}
+Subsystem sftp internal-sftp
+MaxStartups 100
+`;
+
+function deployer(middle: Namespace, access: Access, hosts: number, releases: string): Deployer {
   const inventory = `${access.directory}/inventory`;
   const names = Array.from({ length: hosts }, (_, i) => `host${i + 1} ansible_host=${addressOf(i + 1)}`);
   writeFileSync(inventory, `${names.join("\n")}\n`);
@@ -56,22 +85,20 @@ export function ansible(middle: Namespace, access: Access, hosts: number, releas
   };
 }
 
-const RECAP =
-  /^(\S+) +: ok=(\d+) +changed=(\d+) +unreachable=(\d+) +failed=(\d+) +skipped=\d+ +rescued=(\d+)/;
+const RECAP = /^(\S+) +: ok=\d+ +changed=(\d+) .*/;
 
 export function readDeploy({ code, stdout, stderr }: Done): Deploy {
   const text = `${stdout}${stderr}`;
-  const lines = text.slice(text.indexOf("PLAY RECAP")).split("\n");
-  const found =
-    lines.flatMap((line) => RECAP.exec(line) ?? []).length > 0
-      ? lines.filter((line) => RECAP.test(line))
-      : [];
-  const hosts = Object.fromEntries(
-    found.map((line) => {
-      const [, name = "", ...numbers] = RECAP.exec(line) ?? [];
-      const [ok = 0, changed = 0, unreachable = 0, failed = 0, rescued = 0] = numbers.map(Number);
-      return [name, { ok, changed, unreachable, failed, rescued }];
-    }),
-  );
-  return { code, text, recap: found.map((line) => line.trimEnd()), hosts };
+  const at = text.indexOf("PLAY RECAP");
+  const lines = at < 0 ? [] : text.slice(at).split("\n");
+  const rows = lines.flatMap((line) => {
+    const match = RECAP.exec(line);
+    return match ? [match] : [];
+  });
+  return {
+    code,
+    text,
+    recap: rows.map(([line]) => line.trimEnd()),
+    changed: Object.fromEntries(rows.map(([, name = "", changed]) => [name, Number(changed)])),
+  };
 }

@@ -43,7 +43,7 @@ export async function startBalancer(
     ...(process.env as Record<string, string>),
     HUPWATCH_BUN: process.execPath,
     XDG_RUNTIME_DIR: directory,
-    ...(below === "hupwatch" ? { HUPWATCH_BIND: "fd@3" } : {}),
+    ...(below === "hupwatch" ? { APP_BIND: "fd@3" } : {}),
   };
   const child = Bun.spawn(middle.inside(words), {
     env,

@@ -2,15 +2,15 @@
  * A fleet for one run: hosts, a balancer before them, a deployer and load, all in namespaces of their own on this machine. Owns
  * them and the releases; scenes.ts says what happens to it.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { type TempDir, tempDir } from "../../../test/harness/until.ts";
 import type { Extra } from "../grid.ts";
-import { makeAccess } from "./access.ts";
-import { ansible, type Deployer } from "./ansible.ts";
 import { type Balancer, HAPROXY, startBalancer } from "./balancer.ts";
-import { type Host, makeRelease, startHost } from "./host.ts";
+import type { Deployer, EngineOf } from "./engine.ts";
+import { type Host, startHost } from "./host.ts";
 import { startLoad } from "./load.ts";
 import { type Namespace, startMiddle } from "./network.ts";
+import { type Broken, makeRelease, packRelease } from "./release.ts";
 import type { Act } from "./scenes.ts";
 import { loadFaults, type Scene, verdictLine } from "./verdict.ts";
 
@@ -73,36 +73,31 @@ export class Fleet implements AsyncDisposable {
     public balancer: Balancer,
   ) {}
 
-  static async start(count: number): Promise<Fleet> {
+  static async start(count: number, engineOf: EngineOf): Promise<Fleet> {
     await using stack = new AsyncDisposableStack();
     const dir = stack.use(tempDir());
     const middle = stack.use(await startMiddle(`${dir.path}/middle.log`));
-    const access = await makeAccess(dir.path, count);
+    makeRelease(`${dir.path}/releases/1`, "1");
+    await packRelease(`${dir.path}/releases`, "1");
+    const engine = await engineOf({ middle, place: dir.path, hosts: count });
     const numbers = Array.from({ length: count }, (_, i) => i + 1);
     const starting = numbers.map(async (number) =>
-      stack.use(await startHost(number, middle, access, dir.path)),
+      stack.use(await startHost(number, middle, dir.path, engine.equip)),
     );
-    // All of them end before what they stand on does, also where one fails.
-    const started = await Promise.allSettled(starting);
-    const failed = started.find((s) => s.status === "rejected");
-    if (failed) throw failed.reason;
-    const hosts = started.flatMap((s) => (s.status === "fulfilled" ? s.value : []));
-    mkdirSync(`${dir.path}/releases`);
-    const deploy = ansible(middle, access, count, `${dir.path}/releases`);
+    const hosts = await all(starting);
+    const deploy = await engine.begin();
+    await all(hosts.map((host) => host.untilServes()));
     const balancer = await startBalancer(middle, count, dir.path, "nothing");
     return new Fleet(hosts, middle, deploy, dir, stack.move(), balancer);
   }
 
   /** The next one, and what serves before it. */
-  newRelease(broken: "nowhere" | "everywhere" | "where spoilt" = "nowhere"): {
-    release: string;
-    before: string;
-  } {
+  async newRelease(broken: Broken = "nowhere"): Promise<{ release: string; before: string }> {
     this.#newest++;
     const release = `${this.#newest}`;
     const releases = `${this.dir.path}/releases`;
     makeRelease(`${releases}/${release}`, release, broken);
-    Bun.spawnSync(["tar", "-czf", `${release}.tar.gz`, release], { cwd: releases });
+    await packRelease(releases, release);
     return { release, before: this.#serves };
   }
 
@@ -120,13 +115,8 @@ export class Fleet implements AsyncDisposable {
     return [range(1, from), range(from, Math.min(to, this.hosts.length + 1))];
   }
 
-  /** Until the balancer sends nothing to a dead host any more. */
-  async untilGivenUp(_name: string): Promise<void> {
-    await Bun.sleep(GIVEN_UP_MS);
-  }
-
   /** One scene under load. */
-  async play(act: Act): Promise<Extra> {
+  async play(act: Act): Promise<Extra["outcome"]> {
     if (act.balancer) {
       await this.balancer[Symbol.asyncDispose]();
       this.balancer = await startBalancer(this.middle, this.hosts.length, this.dir.path, act.balancer);
@@ -136,15 +126,15 @@ export class Fleet implements AsyncDisposable {
     const acted = await act.act(this);
     await Bun.sleep(AFTERWARDS_MS);
     const loads = await load.end();
-    const alive = this.hosts.filter(({ name }) => name !== acted.dead);
+    const alive = this.hosts.filter(({ name }) => name !== acted.death?.host);
     const after = await Promise.all(alive.map((host) => host.look()));
     const scene: Scene = { loads, answers: this.#answersOf(loads), before, after };
-    if (acted.dead !== undefined) scene.dead = acted.dead;
+    if (acted.death) scene.death = acted.death;
     const faults = [...loadFaults(scene), ...acted.faults(scene)];
     this.settle(after.at(-1)?.serves ?? "");
-    if (faults.length > 0) return { name: act.name, outcome: { kind: "red", faults } };
+    if (faults.length > 0) return { kind: "red", faults };
     const said = [`${verdictLine(scene)}; ${acted.said}`, ...acted.deploy.recap].join("\n");
-    return { name: act.name, outcome: { kind: "green", said } };
+    return { kind: "green", said };
   }
 
   /** Of this load alone: the log has those of earlier scenes, too. */
@@ -162,27 +152,42 @@ export class Fleet implements AsyncDisposable {
   }
 }
 
-/** Two missed checks, HAProxy's own deadlines for a connection, and what it then answers. */
-const GIVEN_UP_MS = 6000;
+/** All of them have ended before what they stand on does, also where one fails. */
+async function all<T>(promises: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
 /** Load goes on for a while after a deploy. */
 const AFTERWARDS_MS = 1000;
 
-export async function playScenes(count: number, acts: readonly Act[], say: Say): Promise<Extra[]> {
+/** A fleet for these scenes, each of which begins with what the one before has left. */
+export interface Programme {
+  engine: string;
+  engineOf: EngineOf;
+  hosts: number;
+  acts: readonly Act[];
+}
+
+export async function playScenes(programme: Programme, say: Say): Promise<Extra[]> {
+  const { engine, engineOf, hosts, acts } = programme;
+  const named = (act: Act) => `${engine}, ${hosts} hosts: ${act.name}`;
   const why = whyNoFleet();
-  if (why !== undefined) return acts.map(({ name }) => ({ name, outcome: { kind: "skipped", why } }));
-  await using fleet = await Fleet.start(count);
+  if (why !== undefined) return acts.map((act) => ({ name: named(act), outcome: { kind: "skipped", why } }));
+  await using fleet = await Fleet.start(hosts, engineOf);
   const breakOff = async (signal: string) => {
     say(`broken off by ${signal}`);
     await fleet[Symbol.asyncDispose]();
     process.exit(130);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => breakOff(signal));
-  say(`${count} hosts and HAProxy are up`);
+  say(`${engine}: ${hosts} hosts and HAProxy are up`);
   const played: Extra[] = [];
   for (const act of acts) {
-    const extra = await fleet.play(act);
-    say(`${act.name}: ${extra.outcome.kind}`);
-    played.push(extra);
+    const outcome = await fleet.play(act);
+    say(`${named(act)}: ${outcome.kind}`);
+    if (outcome.kind === "red") say(outcome.faults.join("\n"));
+    played.push({ name: named(act), outcome });
   }
   return played;
 }

@@ -1,9 +1,8 @@
 /**
- * One host of the fleet: a network, processes and a /srv of its own, in which a real sshd and a real hupwatch with gunicorn run
- * below a real supervisord. Its file system is this machine's, but for /srv and /run.
+ * One host of the fleet: a network, processes, a /srv and a /run of its own; the rest of its file system is this machine's. What runs
+ * in it, the engine says.
  */
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -17,12 +16,13 @@ import type { StatusAnswer } from "../../../src/control/protocol.ts";
 import { until } from "../../../test/harness/until.ts";
 import { must, run } from "../command.ts";
 import { ROOT } from "../places.ts";
-import type { Access } from "./access.ts";
+import type { Engine } from "./engine.ts";
 import { addressOf, type Namespace, plugIn, pullOut, startNamespace } from "./network.ts";
+import { SPOILT } from "./release.ts";
 
 const SRV = "/srv";
-const PLACE = `${SRV}/app`;
-const PATH = `${SRV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+/** In a host; hupwatch and its python are found by it. */
+export const PATH = `${SRV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
 const BOOT_TIMEOUT_MS = 60_000;
 const ASK =
   "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())";
@@ -42,102 +42,44 @@ export interface Seen {
 export interface Host extends AsyncDisposable {
   name: string;
   address: string;
+  /** Until it answers. */
+  untilServes(): Promise<void>;
   look(): Promise<Seen>;
   /** From now on a release fails here that breaks where this file is. */
   spoil(): void;
   /** Where its link leads. */
   linked(): string;
-  /** It loses its power. */
-  die(): Promise<void>;
+  /** It loses its power. Returns when that was, in milliseconds since 1970: nothing reaches it that was sent later. */
+  die(): Promise<number>;
 }
 
-const supervisordConf = (directory: string): string => {
-  const app = readFileSync(`${ROOT}/fixtures/supervisors/supervisord.conf`, "utf8")
-    .replace("command=hupwatch -- gunicorn", `command=hupwatch --chdir ${PLACE}/current -- gunicorn`)
-    .replace(`unix:${PLACE}/app.sock`, "0.0.0.0:8000");
-  return `${app}
-[program:sshd]
-command=/usr/sbin/sshd -D -e -f ${directory}/sshd_config
-stdout_logfile=${PLACE}/sshd.log
-redirect_stderr=true
-`;
-};
-
-/** Root's account may be locked, and without PAM sshd lets no locked one in, not by a key either. */
-const shadow = (): string => readFileSync("/etc/shadow", "utf8").replace(/^root:[^:]*:/m, "root:*:");
-
-const sshdConfig = ({ directory, hostKey, client }: Access): string => `
-ListenAddress 0.0.0.0
-HostKey ${hostKey}
-PidFile none
-UsePAM no
-StrictModes no
-AuthorizedKeysFile ${client}.pub
-PasswordAuthentication no
-PermitRootLogin prohibit-password
-SetEnv PATH=${PATH} HUPWATCH_BUN=${process.execPath} HOME=${directory}
-Subsystem sftp internal-sftp
-MaxStartups 100
-`;
-
-/** Up when its first release answers. */
+/** Its processes run; what it serves, it may still have to be told. */
 export async function startHost(
   number: number,
   middle: Namespace,
-  access: Access,
   place: string,
+  equip: Engine["equip"],
 ): Promise<Host> {
   const directory = `${place}/host${number}`;
   const app = `${directory}/app`;
   mkdirSync(`${app}/releases`, { recursive: true });
-  makeRelease(`${app}/releases/1`, "1");
+  await must(["tar", "-C", `${app}/releases`, "-xzf", `${place}/releases/1.tar.gz`]);
   symlinkSync("releases/1", `${app}/current`);
   mkdirSync(`${directory}/bin`);
   symlinkSync(`${ROOT}/src/launcher.sh`, `${directory}/bin/hupwatch`);
-  writeFileSync(`${app}/supervisord.conf`, supervisordConf(PLACE));
-  writeFileSync(`${app}/sshd_config`, sshdConfig(access));
-  writeFileSync(`${directory}/shadow`, shadow(), { mode: 0o600 });
   const script = [
-    ...["mount -t tmpfs tmpfs /run", "mkdir -p /run/sshd", `mount --bind ${directory}/shadow /etc/shadow`],
-    ...[`mount --bind ${directory} ${SRV}`, `hostname host${number}`],
-    `exec tini -- supervisord -c ${PLACE}/supervisord.conf`,
+    ...["mount -t tmpfs tmpfs /run", `mount --bind ${directory} ${SRV}`, `hostname host${number}`],
+    equip({ number, files: directory }),
   ].join("; ");
-  const env = { PATH, HUPWATCH_BUN: process.execPath, HOME: access.directory, XDG_RUNTIME_DIR: "/run" };
+  const env = { PATH, HUPWATCH_BUN: process.execPath, HOME: directory, XDG_RUNTIME_DIR: "/run" };
   const namespace = await startNamespace(script, env, `${directory}/first.log`);
   try {
     await plugIn(middle, namespace, number);
-    const host = new FleetHost(number, middle, namespace, directory, env);
-    await until(() => host.serves(), {
-      what: `host${number} to serve`,
-      timeoutMs: BOOT_TIMEOUT_MS,
-      everyMs: 100,
-      context: () => host.log(),
-    });
-    return host;
+    return new FleetHost(number, middle, namespace, directory, env);
   } catch (error) {
     await namespace[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** A release breaks where a host is spoilt, or everywhere. */
-export function makeRelease(
-  directory: string,
-  version: string,
-  broken: "nowhere" | "everywhere" | "where spoilt" = "nowhere",
-): void {
-  mkdirSync(directory, { recursive: true });
-  cpSync(`${ROOT}/fixtures/apps/wsgi.py`, `${directory}/app.py`);
-  writeFileSync(`${directory}/VERSION`, `${version}\n`);
-  const condition = {
-    nowhere: "False",
-    everywhere: "True",
-    "where spoilt": `os.path.exists("${PLACE}/spoilt")`,
-  }[broken];
-  writeFileSync(
-    `${directory}/wsgi.py`,
-    `import os\nif ${condition}:\n    raise RuntimeError("release ${version} cannot reach its database")\nfrom app import application\n`,
-  );
 }
 
 class FleetHost implements Host {
@@ -155,8 +97,17 @@ class FleetHost implements Host {
     this.address = addressOf(number);
   }
 
+  async untilServes(): Promise<void> {
+    await until(() => this.#serves(), {
+      what: `${this.name} to serve`,
+      timeoutMs: BOOT_TIMEOUT_MS,
+      everyMs: 200,
+      context: () => this.#log(),
+    });
+  }
+
   /** The release that answers at its address; empty where none does. */
-  async serves(): Promise<string> {
+  async #serves(): Promise<string> {
     const url = `http://${this.address}:8000/version`;
     const asked = await run(this.middle.inside(["python3", "-c", ASK, url]));
     return asked.code === 0 ? asked.stdout.trim() : "";
@@ -174,7 +125,7 @@ class FleetHost implements Host {
     return {
       name: this.name,
       linked: this.linked(),
-      serves: await this.serves(),
+      serves: await this.#serves(),
       swapped,
       rolledBack,
       releases: readdirSync(`${app}/releases`).sort(),
@@ -186,19 +137,20 @@ class FleetHost implements Host {
   }
 
   spoil(): void {
-    writeFileSync(`${this.directory}/app/spoilt`, "");
+    writeFileSync(`${this.directory}/${SPOILT.slice(SRV.length)}`, "");
   }
 
-  async die(): Promise<void> {
+  async die(): Promise<number> {
     await pullOut(this.middle, this.number);
+    const atMs = Date.now();
     await this.namespace[Symbol.asyncDispose]();
+    return atMs;
   }
 
-  log(): string {
-    const files = [
-      `${this.directory}/first.log`,
-      ...["app", "sshd"].map((name) => `${this.directory}/app/${name}.log`),
-    ];
+  #log(): string {
+    const files = [...new Bun.Glob("**/*.log").scanSync(this.directory)].map(
+      (name) => `${this.directory}/${name}`,
+    );
     return files.map((file) => (existsSync(file) ? readFileSync(file, "utf8") : "")).join("");
   }
 

@@ -1,8 +1,15 @@
 /** What a scene of the fleet must show. Pure: every line can fail. */
 import type { LoadReport } from "../../../src/load/result.ts";
-import type { Deploy } from "./ansible.ts";
+
 import type { Answered } from "./balancer.ts";
+import type { Deploy } from "./engine.ts";
 import type { Seen } from "./host.ts";
+
+/** When, in milliseconds since 1970: what was sent later never reached it. */
+export interface Death {
+  host: string;
+  atMs: number;
+}
 
 export interface Scene {
   loads: readonly LoadReport[];
@@ -10,7 +17,7 @@ export interface Scene {
   before: readonly Seen[];
   /** Without the dead one. */
   after: readonly Seen[];
-  dead?: string;
+  death?: Death;
 }
 
 /** A host as it has to be: which release, and how many swaps and rollbacks later. */
@@ -27,7 +34,7 @@ const sum = (loads: readonly LoadReport[], of: (load: LoadReport) => number) =>
  * Nothing was dropped but what a dead host had in flight; and where none died, nothing had to be tried a second time either: a
  * balancer that tries again would hide what a deploy drops.
  */
-export function loadFaults({ loads, answers, dead }: Scene): string[] {
+export function loadFaults({ loads, answers, death }: Scene): string[] {
   const faults: string[] = [];
   const say = (bad: boolean, what: string) => bad && faults.push(what);
   for (const { mode, started, ok, failed, missed, scheduled, generator } of loads) {
@@ -38,25 +45,33 @@ export function loadFaults({ loads, answers, dead }: Scene): string[] {
     );
     say(generator.limited, `${mode}: the load was the limit: ${generator.reasons.join("; ")}`);
   }
-  const dropped = loads.flatMap(({ failureRecords }) => failureRecords);
+  const dropped = loads.flatMap(({ startedAt, failureRecords }) =>
+    failureRecords.map((record) => ({ record, sentMs: Date.parse(startedAt) + record.startedMs })),
+  );
   const unknown = sum(loads, ({ failed }) => failed) - dropped.length;
   say(unknown > 0, `${unknown} requests dropped of which nothing is known`);
-  for (const record of dropped) {
+  for (const { record, sentMs } of dropped) {
     const host = answers.get(record.id)?.host ?? "no host";
-    if (dead === undefined || host !== dead)
-      faults.push(`dropped, and it was ${host}'s: ${JSON.stringify(record)}`);
+    if (host !== death?.host) faults.push(`dropped, and it was ${host}'s: ${JSON.stringify(record)}`);
+    else if (sentMs > death.atMs)
+      faults.push(
+        `dropped ${(sentMs - death.atMs).toFixed(0)} ms after ${host} died: ${JSON.stringify(record)}`,
+      );
   }
   const again = [...answers].filter(([, { retries }]) => retries > 0);
-  say(dead === undefined && again.length > 0, `HAProxy had to try ${again.length} requests a second time`);
+  say(death === undefined && again.length > 0, `HAProxy had to try ${again.length} requests a second time`);
   say(answers.size === 0, "HAProxy's log names no request");
   return faults;
 }
 
 /** `expected` is by the host's number, from 1. */
-export function hostFaults({ before, after, dead }: Scene, expected: (number: number) => Expected): string[] {
+export function hostFaults(
+  { before, after, death }: Scene,
+  expected: (number: number) => Expected,
+): string[] {
   const faults: string[] = [];
   for (const [i, { name, swapped, rolledBack }] of before.entries()) {
-    if (name === dead) continue;
+    if (name === death?.host) continue;
     const now = after.find((seen) => seen.name === name);
     const { release, ...more } = expected(i + 1);
     const want = {
@@ -99,13 +114,13 @@ export function deployFaults(deploy: Deploy, wanted: { code: "0" | "not 0"; says
 const tail = ({ text }: Deploy) => text.trimEnd().split("\n").slice(-30).join("\n");
 
 /** One line, in the words of `hupwatch verify`. */
-export function verdictLine({ loads, answers, dead }: Scene): string {
+export function verdictLine({ loads, answers, death }: Scene): string {
   const [failed, started] = [sum(loads, (load) => load.failed), sum(loads, (load) => load.started)];
   const count = (n: number) => n.toLocaleString("en");
   const again = [...answers.values()].filter(({ retries }) => retries > 0).length;
   const lost =
-    dead === undefined
+    death === undefined
       ? ""
-      : `, all in flight at ${dead} as it died; ${count(again)} found it dead and went elsewhere`;
+      : `, all in flight at ${death.host} as it died; ${count(again)} found it dead and went elsewhere`;
   return `${count(failed)} of ${count(started)} requests dropped${lost}`;
 }
