@@ -25,7 +25,8 @@ another. Uses the running Docker engine; as root on Debian or Ubuntu it installs
   --full        all supervisors with all servers, and the package by bunx and npx (else: gunicorn as PID 1, below
                 --init and below supervisord)
   --fleet       in place of all that: HAProxy before eight hosts in network namespaces of this machine, and deploys by
-                Ansible over ssh: good and broken ones, two at once, a host that dies
+                Ansible over ssh: good and broken ones, two at once, a host that dies; the same in short by Salt; Swarm
+                (--only 'Salt: (b)' and the like)
   --swaps N     deploys in each cell (default 3)
   --jobs N      cells at a time (default 2)
   --only TEXT   only cells whose name, 'supervisor / server', has TEXT in it (repeats)

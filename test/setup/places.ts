@@ -16,6 +16,9 @@ export const BASH_COMPLETION = "/usr/share/bash-completion/bash_completion";
 /** The newest servers of PyPI. */
 export const SERVERS_VENV = `${CACHE}/servers`;
 
+/** Of PyPI. */
+export const KUBERNETES_VALIDATE = `${SERVERS_VENV}/bin/kubernetes-validate`;
+
 /** Of PyPI, where the machine has none or an old one. */
 const PYPI_GO = `${SERVERS_VENV}/bin/go`;
 

@@ -4,6 +4,7 @@ import { ansible } from "./ansible.ts";
 import { type Programme, playScenes } from "./fleet.ts";
 import { installSalt, salt } from "./salt.ts";
 import { LONG, SHORT } from "./scenes.ts";
+import { trySwarm } from "./swarm.ts";
 
 type Say = (line: string) => void;
 
@@ -22,6 +23,7 @@ export async function tryFleets({ only }: { only: string[] | undefined }, say: S
   const extras: Extra[] = [];
   if (byAnsible.acts.length > 0) extras.push(...(await playScenes(byAnsible, say)));
   if (bySalt.acts.length > 0) extras.push(...(await trySalt(bySalt, say)));
+  if (!only || only.some((text) => "Swarm".includes(text))) extras.push(await trySwarm(say));
   return extras;
 }
 
