@@ -146,7 +146,7 @@ const BALANCER_TOO: Act = {
 };
 
 const DYING = 3;
-const GIVEN_UP_MS = 6000;
+const GIVEN_UP_MS = 10_000;
 
 const HOST_DIES: Act = {
   name: "(c) a host dies in its swap",
@@ -163,7 +163,7 @@ const HOST_DIES: Act = {
     const atMs = await host.die();
     const deploy = await deploying;
     const reached = fleet.batches(DYING).flat();
-    // Two missed checks, HAProxy's own deadline for a connection, and what it then answers.
+    // HAProxy's deadlines for a connection that is made or kept, and what it then answers.
     await Bun.sleep(GIVEN_UP_MS);
     return {
       deploy,
