@@ -12,6 +12,7 @@ import type { Quirk } from "../servers/adapter.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
 import { descriptorOf } from "../sockets/handover.ts";
 import type { Cutover } from "../sockets/held.ts";
+import { OF_ALL } from "../sockets/held.ts";
 import { PROBE, type SocketSpec } from "../sockets/spec.ts";
 import { privateName } from "../sockets/unix-path.ts";
 
@@ -126,7 +127,7 @@ function identityOf({ user, group, umask }: Pick<RunPlan, "user" | "group" | "um
 function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {
   if (address.kind !== "unix") return {};
   return {
-    own: privateName(address.path, cutover.mode === "steer" ? 1 : 0, { owner: "PID", random: "RANDOM" }),
+    own: privateName(address.path, cutover.mode === "steer" ? 1 : OF_ALL, { owner: "PID", random: "RANDOM" }),
   };
 }
 

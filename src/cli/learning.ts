@@ -54,7 +54,7 @@ async function learn({ plan, keeper, supervisor, held, tell }: Learner, learned:
     options: plan.socketOptions,
     cutover: plan.cutover,
     isLearned: true,
-    inherited: () => ({ fd, privatePath }),
+    adopt: () => ({ fd, privatePath }),
   });
   if (!socket) return;
   if (supervisor.learned(generation, socket)) tell({ event: "socket.learned", address, generation });

@@ -1,5 +1,5 @@
 /** `hupwatch run`: wraps a command and swaps it on SIGHUP. */
-import { Inheritance } from "../instance/inheritance.ts";
+import { Adoption } from "../instance/adoption.ts";
 import { PidFile } from "../instance/pidfile.ts";
 import { isKilledByTaking } from "../intercept/own-program.ts";
 import { hearOfLackingAids } from "../os/aid.ts";
@@ -54,7 +54,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   using _bugs = surviveBugs(prepared.log);
   using _aids = hearOfLackingAids(without(prepared.log));
   using audience = new Audience(prepared);
-  using inheritance = await Inheritance.claim(
+  using adoption = await Adoption.claim(
     prepared,
     inSandbox(realOs, isKilledByTaking),
     audience.tell,
@@ -62,8 +62,8 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
   );
   // Before the sockets: trouble with its place shows early.
   using pidfile = prepared.pidfile === undefined ? undefined : new PidFile(prepared.pidfile, process.pid);
-  using held = await inheritance.hold();
+  using held = await adoption.hold();
   pidfile?.publish();
   if (pidfile) audience.join(pidfile.consume);
-  return await supervise(prepared, audience, held.give(), inheritance);
+  return await supervise(prepared, audience, held.give(), adoption);
 }

@@ -1,6 +1,7 @@
 /** The last step of a run: the supervisor is given the sockets, hears signals and control requests, and says how it ended. */
 import type { Of, Tell } from "../events/service-event.ts";
-import type { Inheritance } from "../instance/inheritance.ts";
+import { isStarted } from "../generation/record.ts";
+import type { Adoption } from "../instance/adoption.ts";
 import { doorOf } from "../instance/run-dir.ts";
 import type { KeeperLink } from "../intercept/keeper-link.ts";
 import type { Log } from "../log.ts";
@@ -25,16 +26,16 @@ export async function supervise(
   { plan, traits, log, ownDir }: Prepared,
   audience: Audience,
   held: HeldSocket[],
-  inheritance: Inheritance<KeeperLink>,
+  adoption: Adoption<KeeperLink>,
 ): Promise<number> {
   const door = ownDir && doorOf(ownDir, plan.name);
-  using keeper = plan.handover === "intercept" ? (inheritance.keeper ?? (await newKeeper(door))) : undefined;
+  using keeper = plan.handover === "intercept" ? (adoption.keeper ?? (await newKeeper(door))) : undefined;
   keeper?.subscribe((heard) => {
     if (heard.event === "trouble") log.warn("intercept.trouble", heard.what);
   });
   using kept = keptConnections(plan);
-  const os = kept.over((keeper ?? inheritance.keeper)?.over(realOs) ?? realOs);
-  const supervisor = new Supervisor(plan, held, os, audience, inheritance.survivors);
+  const os = kept.over((keeper ?? adoption.keeper)?.over(realOs) ?? realOs);
+  const supervisor = new Supervisor(plan, held, os, audience, adoption.survivors);
   using _learning = keeper && learnFrom({ plan, log, keeper, supervisor, held, tell: audience.tell });
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
@@ -74,6 +75,7 @@ function conclusion(
   if (ending.kind !== "left")
     return { event: "stopped", failure: ending.kind === "failed" ? ending.failure : undefined };
   const serving = supervisor.snapshot().generations.find(({ number }) => number === ending.serving);
-  const leader = serving && first ? { pid: serving.pid, stopSignal: first.signal } : undefined;
+  const leader =
+    serving && isStarted(serving) && first ? { pid: serving.pid, stopSignal: first.signal } : undefined;
   return { event: "left", generation: ending.serving, leader };
 }

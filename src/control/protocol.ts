@@ -13,7 +13,7 @@
 
 import type { Counts, SwapRecord } from "../events/history.ts";
 import type { FailureFacts } from "../events/words.ts";
-import type { RecordedGeneration, Role } from "../generation/record.ts";
+import type { Role, StartedGeneration } from "../generation/record.ts";
 import type { Phase } from "../swap/machine.ts";
 
 export interface GenerationStatus {
@@ -77,7 +77,7 @@ export interface LeftAnswer {
   name: string;
   pid: null;
   phase: "left";
-  left: readonly RecordedGeneration[];
+  left: readonly StartedGeneration[];
 }
 
 export interface ReloadAnswer {

@@ -2,7 +2,13 @@
 import { readFileSync } from "node:fs";
 import { uptime } from "node:os";
 import type { History } from "../events/history.ts";
-import { type RecordedGeneration, type Snapshot, treeQueryOf } from "../generation/record.ts";
+import {
+  isStarted,
+  type RecordedGeneration,
+  type Snapshot,
+  type StartedGeneration,
+  treeQueryOf,
+} from "../generation/record.ts";
 import { type Accepting, countConnections } from "../os/connections.ts";
 import { listeningOn } from "../os/netstat.ts";
 import type { Process } from "../os/procfs.ts";
@@ -60,17 +66,18 @@ function generationStatus(
   history: History,
   held: readonly HeldSocket[],
 ): GenerationStatus {
-  const { number, pid, role } = recorded;
-  const tree = pid === 0 ? [] : glanceAtTree({ ...treeQueryOf(recorded), self: process.pid });
+  const { number, role } = recorded;
+  const isRunning = isStarted(recorded);
+  const tree = isRunning ? glanceAtTree({ ...treeQueryOf(recorded), self: process.pid }) : [];
   const residentBytes = tree.reduce((sum, process) => sum + residentBytesOf(process), 0);
-  const startedAt = pid === 0 ? undefined : startOf(recorded);
+  const startedAt = isRunning ? startOf(recorded) : undefined;
   return {
     number,
-    pid,
+    pid: isRunning ? recorded.pid : 0,
     role,
     startedAt,
     ...history.notesOf(number),
-    ...(held.length > 0 && pid !== 0 ? { connections: connectionsOf(tree, recorded, held) } : {}),
+    ...(held.length > 0 && isRunning ? { connections: connectionsOf(tree, recorded, held) } : {}),
     processes: tree.length,
     residentBytes,
   };
@@ -94,7 +101,7 @@ function connectionsOf(
 }
 
 /** As the kernel has it, for one that an earlier hupwatch started: hundredths of a second since boot (proc_pid_stat(5)). */
-function startOf({ startTime }: RecordedGeneration): string {
+function startOf({ startTime }: StartedGeneration): string {
   return new Date(Date.now() - upMs() + startTime * TICK_MS).toISOString();
 }
 
@@ -133,7 +140,7 @@ function queueOf(
     return listening?.reduce((sum, { queued }) => sum + queued, 0);
   }
   const listeners = generations.flatMap((g) => g.listeners).filter((l) => l.address === text);
-  const inodes = [...new Set(listeners.map((l) => l.inode))];
+  const inodes = [...new Set(listeners.flatMap((l) => l.inode ?? []))];
   const queues = inodes.map(unixQueue).filter((queue) => queue !== undefined);
   return queues.length === 0 ? undefined : queues.reduce((a, b) => a + b, 0);
 }

@@ -16,7 +16,7 @@ import { OwnFiles } from "./own-files.ts";
 import type { Boot, GenerationEvent, Retirement } from "./posts.ts";
 import { Preflight } from "./preflight.ts";
 import { Processes } from "./processes.ts";
-import type { RecordedGeneration, Role } from "./record.ts";
+import type { RecordedGeneration, Role, StartedGeneration } from "./record.ts";
 import { Start } from "./start.ts";
 import { Takedown } from "./takedown.ts";
 import { type Unheld, unheldBy } from "./unheld.ts";
@@ -106,7 +106,7 @@ export class Generation {
   }
 
   /** Takes charge of a survivor: a running generation that this process did not start. */
-  adopt(survivor: RecordedGeneration): void {
+  adopt(survivor: StartedGeneration): void {
     this.#files = OwnFiles.presumed(this.plan, this.number);
     this.listeners.adopt(survivor.listeners);
     this.processes.adopt(survivor, survivor.hupwatchPid);

@@ -38,7 +38,7 @@ export class Listeners {
   /** `probePath`: where one more is bound, of this generation alone. Throws HupwatchError and SystemError. */
   open(probePath: string | undefined, nonblocking: boolean): void {
     for (const socket of this.held) this.#public.set(socket, socket.listenFor(this.gen));
-    if (nonblocking) for (const { fd } of this.#public.values()) setNonblocking(fd, true);
+    if (nonblocking) for (const fd of ownDescriptors(this.#public.values())) setNonblocking(fd, true);
     if (probePath !== undefined) this.#probe = privateListener(probePath);
   }
 
@@ -49,7 +49,7 @@ export class Listeners {
       const listener = predecessor.of(socket);
       this.#public.set(
         socket,
-        listener === undefined || listener.isForeign ? socket.listenFor(this.gen) : listener,
+        listener === undefined || listener.heldBy === "survivor" ? socket.listenFor(this.gen) : listener,
       );
     }
     this.#probe = predecessor.#probe;
@@ -88,10 +88,10 @@ export class Listeners {
   keepOnly(isWanted: (socket: HeldSocket) => boolean): number[] {
     const dropped = [...this.#public].filter(([socket]) => !isWanted(socket));
     return dropped.flatMap(([socket, listener]) => {
-      const own = listener.fd < 0 ? [] : [fstatSync(listener.fd).ino];
+      const own = ownDescriptors([listener]).map((fd) => fstatSync(fd).ino);
       this.#public.delete(socket);
       listener[Symbol.dispose]();
-      return [...own, ...(socket.groupInodes?.() ?? [])];
+      return [...own, ...numbersOf(socket)];
     });
   }
 
@@ -124,17 +124,19 @@ export class Listeners {
 
   /** Of the listeners that clients reach; those that the server binds itself have none here. */
   get inodes(): number[] {
-    return [...this.#public.values()].flatMap(({ fd }) => (fd < 0 ? [] : [fstatSync(fd).ino]));
+    return ownDescriptors(this.#public.values()).map((fd) => fstatSync(fd).ino);
   }
 
   /** How they take the place of what the generation binds by itself. */
   get interception(): Interception {
-    const listeners = [...this.#public].map(([{ address, spec }, { fd, privatePath }]) => ({
-      fd,
-      sockaddr: encode(address),
-      alsoAt: spec.address.kind === "unix" ? [spec.address.path] : [],
-      privatePath,
-    }));
+    const listeners = [...this.#public].flatMap(([{ address, spec }, listener]) =>
+      ownDescriptors([listener]).map((fd) => ({
+        fd,
+        sockaddr: encode(address),
+        alsoAt: spec.address.kind === "unix" ? [spec.address.path] : [],
+        privatePath: listener.privatePath,
+      })),
+    );
     return { generation: this.gen, listeners, kept: this.groupDescriptors };
   }
 
@@ -148,9 +150,9 @@ export class Listeners {
     return this.#all.flatMap(({ privatePath }) => privatePath ?? []);
   }
 
-  /** In the order in which they are handed over. */
+  /** In the order in which they are handed over; none of what the server binds by itself. */
   get descriptors(): number[] {
-    return this.#all.map(({ fd }) => fd);
+    return ownDescriptors(this.#all);
   }
 
   /** As a generation's words and environment name them, in the same order. */
@@ -168,7 +170,7 @@ export class Listeners {
   }
 
   get groupInodes(): number[] {
-    return this.held.flatMap((socket) => socket.groupInodes?.() ?? []);
+    return this.held.flatMap(numbersOf);
   }
 
   /** Where its clients come in. */
@@ -200,7 +202,7 @@ export class Listeners {
   /** How many clients wait in each; those that the kernel does not tell of are left out. */
   queues(): { address: string; queued: number }[] {
     return [...this.#public].flatMap(([{ address }, { fd }]) => {
-      if (fd < 0) return [];
+      if (fd === undefined) return [];
       const { ino } = fstatSync(fd);
       const isTcp = address.family === "inet" || address.family === "inet6";
       const queued = isTcp ? tcpQueue(ino) : unixQueue(ino);
@@ -214,9 +216,10 @@ export class Listeners {
   }
 
   #recordOwn(): RecordedListener[] {
-    return [...this.#public].map(([socket, { fd, privatePath }]) => {
-      const inode = fd < 0 ? 0 : fstatSync(fd).ino;
-      return { address: format(socket.address), inode, group: groupOf(socket), privatePath };
+    return [...this.#public].map(([socket, listener]) => {
+      const [inode] = ownDescriptors([listener]).map((fd) => fstatSync(fd).ino);
+      const { privatePath } = listener;
+      return { address: format(socket.address), inode, group: socket.group?.(), privatePath };
     });
   }
 
@@ -224,7 +227,7 @@ export class Listeners {
   #recordAgain(recorded: readonly RecordedListener[]): RecordedListener[] {
     return recorded.map((listener) => {
       const socket = this.#heldAt(listener.address);
-      return socket ? { ...listener, group: groupOf(socket) } : listener;
+      return socket ? { ...listener, group: socket.group?.() } : listener;
     });
   }
 
@@ -245,4 +248,9 @@ export class Listeners {
   }
 }
 
-const groupOf = (socket: HeldSocket): number[] | undefined => socket.groupInodes?.();
+const ownDescriptors = (listeners: Iterable<Listener>): number[] =>
+  [...listeners].flatMap((listener) => (listener.heldBy === "hupwatch" ? listener.fd : []));
+
+/** Of the members of its group that are in use. */
+const numbersOf = (socket: HeldSocket): number[] =>
+  (socket.group?.() ?? []).filter((member) => member !== "idle");

@@ -96,10 +96,13 @@ export class Processes implements Disposable {
 
   /** By what a later hupwatch finds them. */
   get identity() {
-    const { pid = 0, startTime = 0 } = this.#child ?? {};
+    const child = this.#child;
+    const common = { number: this.gen, hupwatchPid: this.#hupwatchPid };
+    if (child === undefined) return common;
+    const { pid, startTime } = child;
     if (this.isLeaderAlive)
       this.#uid = orWithout(USER, () => this.os.uidOf({ pid, startTime }), undefined) ?? this.#uid;
-    return { number: this.gen, hupwatchPid: this.#hupwatchPid, pid, startTime, uid: this.#uid };
+    return { ...common, pid, startTime, uid: this.#uid };
   }
 
   /** The whole tree, as it is now. */

@@ -1,6 +1,7 @@
 /** What a later hupwatch has to know of a generation: written by the state file, and what `status` shows. */
 import type { Identity } from "../os/procfs.ts";
 import type { TreeQuery } from "../os/tree.ts";
+import type { GroupMember } from "../sockets/held.ts";
 
 /**
  * `kept`: it has no clients now and can have them back; beside one that is `unconfirmed` and has them it is the one that remains
@@ -12,16 +13,17 @@ export const ROLES: readonly Role[] = ["serving", "starting", "retiring", "uncon
 export interface RecordedListener {
   /** As `format` writes it: `unix:/path`, `127.0.0.1:8000`. */
   address: string;
-  /** The socket's number in /proc/PID/fd, `socket:[inode]`; 0 where we never had its descriptor. */
-  inode: number;
-  /** Of all listeners of its SO_REUSEPORT group, in the kernel's order. */
-  group?: number[] | undefined;
+  /** The socket's number in /proc/PID/fd, `socket:[inode]`; undefined where we never had its descriptor. */
+  inode: number | undefined;
+  /** All listeners of its SO_REUSEPORT group, in the kernel's order. */
+  group?: readonly GroupMember[] | undefined;
   /** The generation's own name beside a Unix path. */
   privatePath?: string | undefined;
 }
 
-/** Its pid is 0 while it is about to be started: then its processes are found only by their environment. */
-export interface RecordedGeneration extends Identity {
+export type RecordedGeneration = StartedGeneration | AwaitedGeneration;
+
+interface Recorded {
   number: number;
   /** The pid in its HUPWATCH_PID: that of the hupwatch that started it. */
   hupwatchPid: number;
@@ -31,6 +33,18 @@ export interface RecordedGeneration extends Identity {
   listeners: RecordedListener[];
 }
 
+/** Its leader is known. */
+export interface StartedGeneration extends Recorded, Identity {}
+
+/** It is about to be started: its processes are found only by their environment. */
+export interface AwaitedGeneration extends Recorded {
+  pid?: undefined;
+  startTime?: undefined;
+}
+
+export const isStarted = (generation: RecordedGeneration): generation is StartedGeneration =>
+  generation.pid !== undefined;
+
 /** The generations that run, and what they hold. */
 export interface Snapshot {
   /** The highest number given to a generation so far. */
@@ -38,12 +52,24 @@ export interface Snapshot {
   generations: RecordedGeneration[];
 }
 
+/** No process has this number. */
+const NO_LEADER: Identity = { pid: 0, startTime: 0 };
+
 /** By what the processes of a generation are found. `uids`: users that they may have besides that of their leader. */
 export const treeQueryOf = (
-  { pid, startTime, uid, number, hupwatchPid }: Omit<RecordedGeneration, "role" | "listeners">,
+  {
+    pid,
+    startTime,
+    uid,
+    number,
+    hupwatchPid,
+  }: Pick<Recorded, "number" | "hupwatchPid" | "uid"> & {
+    pid?: number | undefined;
+    startTime?: number | undefined;
+  },
   uids: readonly (number | undefined)[] = [],
 ): Omit<TreeQuery, "self"> => ({
-  leader: { pid, startTime },
+  leader: pid === undefined || startTime === undefined ? NO_LEADER : { pid, startTime },
   marks: [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`],
   uids: [...uids, uid].filter((one) => one !== undefined),
 });

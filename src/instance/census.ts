@@ -2,7 +2,12 @@
  * Which of an earlier hupwatch's generations live, and what they hold: facts, gathered in one look, behind the Os seam. What follows from
  * them is choice.ts.
  */
-import { type RecordedGeneration, type RecordedListener, treeQueryOf } from "../generation/record.ts";
+import {
+  isStarted,
+  type RecordedListener,
+  type StartedGeneration,
+  treeQueryOf,
+} from "../generation/record.ts";
 import type { Look } from "../os/look.ts";
 import type { Os } from "../os/os.ts";
 import { RELAY } from "../os/output.ts";
@@ -11,7 +16,7 @@ import { listeningAt } from "../sockets/listening.ts";
 import type { RecordedState } from "./state-file.ts";
 
 /** A generation that goes on serving although its hupwatch died or left, or what is left of one. */
-export interface Survivor extends RecordedGeneration {
+export interface Survivor extends StartedGeneration {
   /** The state file names its leader; else only environments tell of it, which anything of that user can have. */
   isRecorded: boolean;
   /** Its leader runs. */
@@ -47,7 +52,7 @@ export function takeCensus(
   hupwatchPids: readonly number[] = [state.hupwatch.pid],
   look: Look = os.look(),
 ): Census {
-  const started = state.generations.filter((g) => g.pid > 0 && !isAnotherUsers(g, os));
+  const started = state.generations.filter(isStarted).filter((g) => !isAnotherUsers(g, os));
   const recorded = started
     .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? known.commandUid }, true, os, look))
     .filter(({ isLed, tree }) => isLed || tree.length > 0);
@@ -60,7 +65,7 @@ export function takeCensus(
 
 /** `addresses`: where a listener of its is looked for, if none is recorded. */
 function survivorOf(
-  g: RecordedGeneration,
+  g: StartedGeneration,
   isRecorded: boolean,
   os: Os,
   look: Look,
@@ -71,7 +76,8 @@ function survivorOf(
   const sockets = new Set(held.flatMap(({ inodes }) => inodes));
   const ofServer = new Set(held.flatMap(({ process, inodes }) => (process.command === RELAY ? [] : inodes)));
   const listeners = g.listeners.length > 0 ? g.listeners : foundAt(addresses, ofServer);
-  const hasOne = (inodes: readonly number[]) => listeners.some(({ inode }) => inodes.includes(inode));
+  const hasOne = (inodes: readonly number[]) =>
+    listeners.some(({ inode }) => inode !== undefined && inodes.includes(inode));
   return {
     ...{ ...g, listeners, isRecorded, sockets, tree },
     isLed: os.isRunning(g),
@@ -100,7 +106,7 @@ function isPublic({ address, privatePath }: RecordedListener, os: Os): boolean {
  * After a restart of the machine, or of a container that keeps its run directory, a number and a start time may come again. A
  * process of root's may have become any user since, and sudo(8) makes any user root; no other change is in its power.
  */
-function isAnotherUsers(g: RecordedGeneration, os: Os): boolean {
+function isAnotherUsers(g: StartedGeneration, os: Os): boolean {
   const uid = os.uidOf(g);
   return uid !== undefined && uid !== 0 && ![undefined, 0, uid].includes(g.uid);
 }
@@ -129,10 +135,10 @@ function unrecorded(
   known: Known,
   os: Os,
   look: Look,
-): RecordedGeneration[] {
+): StartedGeneration[] {
   const uids = state.generations.map((g) => g.uid);
-  const started = new Set(state.generations.filter((g) => g.pid > 0).map((g) => g.number));
-  const found = new Map<number, RecordedGeneration>();
+  const started = new Set(state.generations.filter(isStarted).map((g) => g.number));
+  const found = new Map<number, StartedGeneration>();
   for (const { process, environment } of os.marked(`HUPWATCH_PID=${hupwatchPid}`, look)) {
     const number = generationOf(environment, state.name);
     const uid = os.uidOf(process);

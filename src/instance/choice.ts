@@ -1,4 +1,5 @@
 /** What follows from a census: which survivor is swapped from, and in which order the others go. Pure. */
+import type { GroupMember } from "../sockets/held.ts";
 import type { Census, Survivor } from "./census.ts";
 
 export interface Choice {
@@ -38,16 +39,17 @@ const isAble = ({ isRecorded, isLed, mayAccept }: Survivor): boolean => (isRecor
 /** The order of every SO_REUSEPORT group is still the recorded one: no member has gone, and none is missing in the record. */
 function knowsGroups(current: Survivor, others: readonly Survivor[]): boolean {
   const all = [current, ...others];
-  // 0 stands for a member that is never to be used.
-  const isThere = (inode: number) => inode === 0 || all.some(({ sockets }) => sockets.has(inode));
+  const isThere = (member: GroupMember) =>
+    member === "idle" || all.some(({ sockets }) => sockets.has(member));
   return current.listeners.every(({ address, group }) => {
     // Of one that is not recorded no group is known, and the others may be in it.
     if (!group)
       return (
         current.isRecorded || others.every(({ listeners }) => listeners.every((l) => l.address !== address))
       );
+    const isIn = (inode: number | undefined) => inode !== undefined && group.includes(inode);
     const isKnown = ({ listeners }: Survivor) =>
-      listeners.length > 0 && listeners.every((l) => l.address !== address || group.includes(l.inode));
+      listeners.length > 0 && listeners.every((l) => l.address !== address || isIn(l.inode));
     return group.every(isThere) && others.every(isKnown);
   });
 }

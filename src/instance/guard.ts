@@ -4,7 +4,7 @@
  * open, and ends the rest: each generation's process group, and every process that left it but carries the generation's marks.
  */
 import { writeSync } from "node:fs";
-import type { Snapshot } from "../generation/record.ts";
+import { isStarted, type Snapshot } from "../generation/record.ts";
 import { close, pipe, setNonblocking } from "../os/libc.ts";
 import { startOwn } from "../os/spawn.ts";
 
@@ -44,7 +44,7 @@ export function startGuard(name: string, pid: number, env: Record<string, string
     let told = "";
     return {
       record({ generations }) {
-        const leaders = generations.filter((g) => g.pid > 0).map((g) => g.pid);
+        const leaders = generations.filter(isStarted).map((g) => g.pid);
         const line = `${leaders.join(" ")}\n`;
         if (line === told) return;
         try {

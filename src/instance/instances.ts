@@ -4,7 +4,7 @@
  */
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { RecordedGeneration } from "../generation/record.ts";
+import { isStarted, type StartedGeneration } from "../generation/record.ts";
 import { openFilesOf } from "../os/descriptors.ts";
 import { readSmall } from "../os/place.ts";
 import { isHupwatch, isSame, processOf } from "../os/procfs.ts";
@@ -19,7 +19,7 @@ export interface Instance {
   /** Undefined where it runs without one. */
   socket: string | undefined;
   /** Generations that serve although their hupwatch is gone, until the next start takes them over. */
-  left: RecordedGeneration[];
+  left: StartedGeneration[];
 }
 
 /** Where a hupwatch of this user may have its files: the environment of a supervisor is not the shell's. */
@@ -92,7 +92,7 @@ function instanceIn(runDir: string, name: string): Instance | undefined {
   const alive =
     pid !== undefined && processOf(pid) && (state?.hupwatch.pid !== pid || isSame(state.hupwatch));
   if (alive) return { name, runDir, pid, socket: existsSync(socket) ? socket : undefined, left: [] };
-  const left = (state?.generations ?? []).filter((g) => g.pid > 0 && isSame(g));
+  const left = (state?.generations ?? []).filter(isStarted).filter(isSame);
   return left.length > 0 ? { name, runDir, pid: undefined, socket: undefined, left } : undefined;
 }
 

@@ -82,7 +82,7 @@ function claim(starter: Starter, dir: string, other: string): Left | undefined {
   if (!left) return undefined;
   // Not renamed: the two may be on different file systems. A start that finds both takes its own.
   using place = enterRunDir(starter.runDir, process.getuid?.() ?? 0);
-  putState(place, basename(statePath(starter.runDir, starter.name)), JSON.stringify(left.state));
+  putState(place, basename(statePath(starter.runDir, starter.name)), left.state);
   // The socket has no listener: its hupwatch is dead, and we hold its lock.
   for (const file of [basename(statePath(dir, other)), `${other}.sock`]) removeOwn(dir, file);
   return left;

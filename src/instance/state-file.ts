@@ -10,6 +10,7 @@ import {
   ROLES,
   type Role,
   type Snapshot,
+  type StartedGeneration,
 } from "../generation/record.ts";
 import { type Place, readSmall } from "../os/place.ts";
 import { type Identity, processOf } from "../os/procfs.ts";
@@ -37,11 +38,11 @@ export class StateFile {
   }
 
   write(state: RecordedState): void {
-    const text = JSON.stringify(state);
+    const text = textOf(state);
     try {
       using place = enterRunDir(this.runDir, process.getuid?.() ?? 0);
       if (text === this.#written && existsSync(place.at(this.#file))) return;
-      putState(place, this.#file, text);
+      putText(place, this.#file, text);
       this.#written = text;
       this.#failing = false;
     } catch (error) {
@@ -62,7 +63,10 @@ export class StateFile {
 }
 
 /** In one step, and nothing is written through what may stand there. */
-export function putState(place: Place, file: string, text: string): void {
+export const putState = (place: Place, file: string, state: RecordedState): void =>
+  putText(place, file, textOf(state));
+
+function putText(place: Place, file: string, text: string): void {
   const beside = place.at(`${file}.new`);
   rmSync(beside, { force: true });
   writeFileSync(beside, text, { mode: 0o600, flag: "wx" });
@@ -83,7 +87,7 @@ export function readState(
     const text = readSmall(path, MAX_BYTES);
     if (text === undefined) return undefined;
     const state: unknown = JSON.parse(text);
-    if (isState(state)) return state;
+    if (isStored(state)) return { ...state, generations: state.generations.map(recordedOf) };
     throw new Error("it is not what this version of hupwatch writes");
   } catch (error) {
     onUnreadable(error instanceof Error ? error.message : String(error));
@@ -94,7 +98,31 @@ export function readState(
 /** A few hundred bytes for each generation that lives. */
 const MAX_BYTES = 1024 * 1024;
 
-const isState = (value: unknown): value is RecordedState =>
+/** In the file, as every version writes and reads it, 0 stands for what is not known, and for an idle member of a group. */
+export type StoredState = Omit<RecordedState, "generations"> & { generations: StoredGeneration[] };
+type StoredGeneration = Omit<StartedGeneration, "listeners"> & { listeners: StoredListener[] };
+type StoredListener = Omit<RecordedListener, "inode" | "group"> & { inode: number; group?: number[] };
+
+const textOf = (state: RecordedState): string =>
+  JSON.stringify({ ...state, generations: state.generations.map(storedOf) } satisfies StoredState);
+
+const storedOf = ({ pid = 0, startTime = 0, ...rest }: RecordedGeneration): StoredGeneration => ({
+  ...{ ...rest, pid, startTime },
+  listeners: rest.listeners.map(({ inode = 0, group, ...listener }) => ({
+    ...{ ...listener, inode },
+    ...(group ? { group: group.map((member) => (member === "idle" ? 0 : member)) } : {}),
+  })),
+});
+
+const recordedOf = ({ pid, startTime, ...rest }: StoredGeneration): RecordedGeneration => ({
+  ...(pid === 0 ? rest : { ...rest, pid, startTime }),
+  listeners: rest.listeners.map(({ inode, group, ...listener }) => ({
+    ...{ ...listener, inode: inode || undefined },
+    group: group?.map((member) => member || "idle"),
+  })),
+});
+
+const isStored = (value: unknown): value is StoredState =>
   isRecord(value) &&
   value.version === 1 &&
   typeof value.name === "string" &&
@@ -102,7 +130,7 @@ const isState = (value: unknown): value is RecordedState =>
   isCount(value.last) &&
   isListOf(value.generations, isGeneration);
 
-const isGeneration = (value: unknown): value is RecordedGeneration =>
+const isGeneration = (value: unknown): value is StoredGeneration =>
   isIdentity(value) &&
   isCount(value.number) &&
   isCount(value.hupwatchPid) &&
@@ -110,7 +138,7 @@ const isGeneration = (value: unknown): value is RecordedGeneration =>
   ROLES.includes(value.role as Role) &&
   isListOf(value.listeners, isListener);
 
-const isListener = (value: unknown): value is RecordedListener =>
+const isListener = (value: unknown): value is StoredListener =>
   isRecord(value) &&
   typeof value.address === "string" &&
   isCount(value.inode) &&

@@ -2,6 +2,7 @@
 import { type RecordedGeneration, treeQueryOf } from "../generation/record.ts";
 import { close } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
+import type { GroupMember } from "../sockets/held.ts";
 
 /** A duplicate, by the number that the socket has in /proc; undefined where the kernel does not let us (another user, or Yama's ptrace_scope). */
 export function takeListener(survivor: RecordedGeneration, inode: number, os: Os): number | undefined {
@@ -14,8 +15,11 @@ export function takeListener(survivor: RecordedGeneration, inode: number, os: Os
 }
 
 /** All listeners of a group in its order, or none: a group with a gap has another order. */
-export function takeGroup(group: readonly number[], take: (inode: number) => number | undefined): number[] {
-  const taken = group.map(take);
+export function takeGroup(
+  group: readonly GroupMember[],
+  take: (inode: number) => number | undefined,
+): number[] {
+  const taken = group.map((member) => (member === "idle" ? undefined : take(member)));
   if (taken.every((fd) => fd !== undefined)) return taken;
   for (const fd of taken) if (fd !== undefined) close(fd);
   return [];

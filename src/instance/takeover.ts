@@ -7,7 +7,7 @@
  */
 import type { Tell } from "../events/service-event.ts";
 import { Generation } from "../generation/generation.ts";
-import type { RecordedGeneration } from "../generation/record.ts";
+import type { RecordedGeneration, StartedGeneration } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { close, isReadable, stopListening } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
@@ -23,10 +23,10 @@ import type { RecordedState } from "./state-file.ts";
 import { takeGroup, takeListener } from "./take-listener.ts";
 
 export interface Takeover {
-  current: RecordedGeneration;
+  current: StartedGeneration;
   last: number;
-  /** What the current one holds of an address; each call makes new duplicates. */
-  inherited(address: string): AdoptedListener | undefined;
+  /** Takes what the current one holds of an address: each call makes new duplicates. */
+  adopt(address: string): AdoptedListener | undefined;
   /** To be called when the held sockets stand: from then on no new client reaches the others. */
   endOthers(): Promise<void>;
 }
@@ -49,7 +49,8 @@ export async function prepareTakeover(
   kept: Kept = () => undefined,
 ): Promise<Takeover | undefined> {
   const { current, others, endOthers } = choose(census);
-  const take = (inode: number, survivors: readonly RecordedGeneration[]) => {
+  const take = (inode: number | undefined, survivors: readonly RecordedGeneration[]) => {
+    if (inode === undefined) return undefined;
     for (const survivor of survivors) {
       const fd = kept(inode) ?? takeListener(survivor, inode, os);
       if (fd !== undefined) return fd;
@@ -66,7 +67,7 @@ export async function prepareTakeover(
   return {
     current,
     last: census.last,
-    inherited(address) {
+    adopt(address) {
       const listener = current.listeners.find((l) => l.address === address);
       if (!listener) return undefined;
       if (!current.isRecorded) endIdle(address, all, (inode) => take(inode, all));
@@ -98,7 +99,9 @@ async function settleOthers(
   const own = new Set(current.listeners.map((l) => l.inode));
   using queues = new DisposableStack();
   const hasQueued = others.flatMap((survivor) =>
-    survivor.listeners.filter((l) => !own.has(l.inode)).map((l) => queueOf(survivor, l.inode, queues, os)),
+    survivor.listeners
+      .flatMap(({ inode }) => (inode === undefined || own.has(inode) ? [] : inode))
+      .map((inode) => queueOf(survivor, inode, queues, os)),
   );
   const settled = Promise.withResolvers<void>();
   settle(os.clock, SETTLE_MS, () => hasQueued.some((look) => look()), settled.resolve);
@@ -145,7 +148,7 @@ function removeDeadNames({ generations }: RecordedState, current: RecordedGenera
     if (privatePath && !inUse.has(privatePath)) removeNames(address, privatePath);
 }
 
-function endOne(survivor: RecordedGeneration, plan: RunPlan, os: Os, tell: Tell): Promise<void> {
+function endOne(survivor: StartedGeneration, plan: RunPlan, os: Os, tell: Tell): Promise<void> {
   const gone = Promise.withResolvers<void>();
   const generation = new Generation(
     survivor.number,

@@ -7,8 +7,8 @@ import { bind, close, isListening, isReadable, listen, SystemError, socket } fro
 import type { Shared } from "./cutover.ts";
 import {
   type HeldSocket,
-  type Listener,
   noLongerListens,
+  type OwnListener,
   type PathOwner,
   type SocketOptions,
 } from "./held.ts";
@@ -30,7 +30,7 @@ export interface Origin {
 export class HeldShared implements HeldSocket {
   readonly #fd: number;
   readonly #origin: Origin;
-  readonly adopted: Listener | undefined;
+  readonly adopted: OwnListener | undefined;
 
   constructor(
     readonly spec: SocketSpec,
@@ -58,13 +58,13 @@ export class HeldShared implements HeldSocket {
     return new HeldShared(spec, address, fd, cutover);
   }
 
-  listenFor(generation: number): Listener {
+  listenFor(generation: number): OwnListener {
     return this.#listener(generation, this.#origin.privatePath);
   }
 
-  #listener(generation: number, privatePath: string | undefined): Listener {
+  #listener(generation: number, privatePath: string | undefined): OwnListener {
     return {
-      fd: this.#fd,
+      ...{ heldBy: "hupwatch", fd: this.#fd },
       ...(privatePath === undefined ? {} : { privatePath }),
       // No other generation can answer the first one's probes.
       proof: generation === 1,

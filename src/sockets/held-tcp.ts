@@ -25,9 +25,11 @@ import { listeningOn, tcpQueue } from "../os/netstat.ts";
 import {
   type AdoptedListener,
   type Cutover,
+  type GroupMember,
   type HeldSocket,
   type Listener,
   noLongerListens,
+  type OwnListener,
   type SocketOptions,
 } from "./held.ts";
 import { Probe } from "./probe.ts";
@@ -35,17 +37,17 @@ import { allTo, oneSourceTo, ownPortsTo, portRange } from "./selectors.ts";
 import { decode, format, hostBytes, type InetAddress, reachable } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import { holders, sharedWith } from "./stranger.ts";
-import { type Member, TcpGroup } from "./tcp-group.ts";
+import { type Member, type OwnMember, type SurvivorsMember, TcpGroup } from "./tcp-group.ts";
 import { listenTcp, type Place } from "./tcp-listener.ts";
 
 export class HeldTcp implements HeldSocket {
   readonly cutover: Cutover = { mode: "steer" };
   readonly address: InetAddress;
   readonly #group: TcpGroup;
-  readonly #members = new WeakMap<Listener, Member>();
+  readonly #members = new WeakMap<Listener, OwnMember | SurvivorsMember>();
   /** Clients were sent to them. */
   readonly #reached = new WeakSet<Listener>();
-  #current: Member | undefined;
+  #current: OwnMember | SurvivorsMember | undefined;
   /** The newest generation's: `probePorts` lead there. */
   #newest: Member | undefined;
   readonly #options: SocketOptions;
@@ -57,7 +59,7 @@ export class HeldTcp implements HeldSocket {
     readonly spec: SocketSpec,
     wanted: InetAddress,
     options: SocketOptions,
-    inherited?: AdoptedListener,
+    found?: AdoptedListener,
   ) {
     this.#options = options;
     this.address = wanted;
@@ -65,12 +67,12 @@ export class HeldTcp implements HeldSocket {
       () => this.address,
       () => this.#open(this.address, "in its group"),
     );
-    if (inherited) this.#adopt(inherited);
+    if (found) this.#adopt(found);
     else {
       this.address = this.#claim(wanted);
       this.#requireAloneFromTheStart();
     }
-    this.adopted = inherited && this.#listener(this.#current as Member);
+    this.adopted = found && this.#current && this.#listener(this.#current);
     if (this.adopted) this.#reached.add(this.adopted);
   }
 
@@ -81,8 +83,8 @@ export class HeldTcp implements HeldSocket {
     return member ? isIPv6Only(member.fd) : this.#options.ipv6Only === true;
   }
 
-  #adopt(inherited: AdoptedListener): void {
-    const { fd, group = [] } = inherited;
+  #adopt(found: AdoptedListener): void {
+    const { fd, group = [] } = found;
     const inode = fd === undefined ? undefined : fstatSync(fd).ino;
     const own = group.find((member) => fstatSync(member).ino === inode);
     const known = own === undefined && fd !== undefined ? [fd] : group;
@@ -92,7 +94,7 @@ export class HeldTcp implements HeldSocket {
     for (const spare of [fd, ...group])
       if (spare !== undefined && !(isAll && known.includes(spare))) close(spare);
     if (!isAll) {
-      this.#joinSurvivors(inherited);
+      this.#joinSurvivors(found);
       return;
     }
     // Alone in its group it has index 0, whatever it was before the others left; else its relay has kept the group together.
@@ -107,7 +109,9 @@ export class HeldTcp implements HeldSocket {
   #joinSurvivors({ fd, inode, order }: AdoptedListener): void {
     if (!order) throw fd === undefined ? this.#forbidden() : this.#busy(this.#group.strangers);
     if (!this.#group.adopt(order)) throw this.#busy(this.#group.strangers);
-    this.#current = this.#group.members.find((m) => m.inode === inode);
+    this.#current = this.#group.members.find((m) => m.kind === "survivor's" && m.inode === inode) as
+      | SurvivorsMember
+      | undefined;
     if (!this.#current) throw this.#busy([]);
     const { length } = this.#group.foreign;
     try {
@@ -160,17 +164,17 @@ export class HeldTcp implements HeldSocket {
     }
   }
 
-  listenFor(_generation: number): Listener {
+  listenFor(_generation: number): OwnListener {
     this.#follow();
     this.#requireAlone();
     const slot = this.#group.free ?? this.#join();
     this.#newest = slot;
     // The first member of a new group finds no selector.
     if (this.#group.members.length === 1 || this.probePorts !== undefined) this.#select();
-    return this.#listener(slot);
+    return this.#ownListener(slot);
   }
 
-  #join(): Member {
+  #join(): OwnMember {
     const slot = this.#group.join();
     try {
       this.#requireAlone();
@@ -196,18 +200,20 @@ export class HeldTcp implements HeldSocket {
     return this.#group.own.map((m) => m.fd);
   }
 
-  groupInodes(): number[] {
-    return this.#group.inodes;
+  group(): GroupMember[] {
+    return this.#group.record;
   }
 
-  #listener(slot: Member): Listener {
+  #listener(slot: OwnMember | SurvivorsMember): Listener {
+    return slot.kind === "own" ? this.#ownListener(slot) : this.#survivorsListener(slot);
+  }
+
+  #ownListener(slot: OwnMember): OwnListener {
     slot.taken = true;
-    const listener: Listener = {
-      fd: slot.fd,
-      isForeign: slot.fd < 0,
-      proof: true,
-      hasQueued: () => (slot.fd < 0 ? tcpQueue(slot.inode) > 0 : isReadable(slot.fd)),
-      connect: () => Probe.tcp(reachable(this.address), (source) => this.#route(source, slot)),
+    const listener: OwnListener = {
+      ...{ heldBy: "hupwatch", fd: slot.fd, proof: true },
+      hasQueued: () => isReadable(slot.fd),
+      connect: () => this.#probe(slot),
       [Symbol.dispose]: () => {
         this.#follow();
         if (this.#newest === slot) {
@@ -215,11 +221,26 @@ export class HeldTcp implements HeldSocket {
           this.#select();
         }
         slot.taken = false;
-        if (slot.fd >= 0 && !this.#group.members.includes(slot)) close(slot.fd);
+        if (!this.#group.members.includes(slot)) close(slot.fd);
       },
     };
     this.#members.set(listener, slot);
     return listener;
+  }
+
+  #survivorsListener(slot: SurvivorsMember): Listener {
+    const listener: Listener = {
+      ...{ heldBy: "survivor", proof: true },
+      hasQueued: () => tcpQueue(slot.inode) > 0,
+      connect: () => this.#probe(slot),
+      [Symbol.dispose]: () => this.#follow(),
+    };
+    this.#members.set(listener, slot);
+    return listener;
+  }
+
+  #probe(slot: Member): Probe {
+    return Probe.tcp(reachable(this.address), (source) => this.#route(source, slot));
   }
 
   /** The selector that stood meanwhile may have named no member, after a shutdown(2) of ours; then the kernel hashes. */
@@ -234,7 +255,7 @@ export class HeldTcp implements HeldSocket {
   steerTo(listener: Listener): void {
     this.#follow();
     const slot = this.#members.get(listener);
-    if (!slot) throw new RangeError(`listener ${listener.fd} is not one of ${format(this.address)}`);
+    if (!slot) throw new RangeError(`not a listener of ${format(this.address)}`);
     if (!this.#group.members.includes(slot)) throw noLongerListens(this.spec);
     if (!this.#reached.has(listener)) this.#requireAlone();
     this.#reached.add(listener);

@@ -11,7 +11,16 @@ import { HupwatchError } from "../error.ts";
 import { orWithout } from "../os/aid.ts";
 import { close, isReadable, listen, socket } from "../os/libc.ts";
 import type { Place } from "../os/place.ts";
-import type { AdoptedListener, Cutover, HeldSocket, Listener, PathOwner, SocketOptions } from "./held.ts";
+import {
+  type AdoptedListener,
+  type Cutover,
+  type HeldSocket,
+  type Holder,
+  type Listener,
+  OF_ALL,
+  type PathOwner,
+  type SocketOptions,
+} from "./held.ts";
 import { stillHolds } from "./occupant.ts";
 import { OtherNames } from "./other-names.ts";
 import { type Look, PathGuard, reasonOf } from "./path-guard.ts";
@@ -35,12 +44,12 @@ import {
   withNewName,
 } from "./unix-path.ts";
 
-interface PrivateListener extends Listener {
+type PrivateListener = Listener & {
   readonly generation: number;
   readonly privatePath: string;
-  /** The file's; what it was last where its name has gone, and 0 where there was none yet. */
-  inodeIn(place: Place): number;
-}
+  /** The file's; what it was last where its name has gone, and undefined where there was none yet. */
+  inodeIn(place: Place): number | undefined;
+};
 
 export class HeldUnix implements HeldSocket {
   readonly cutover: Cutover = { mode: "steer" };
@@ -67,7 +76,7 @@ export class HeldUnix implements HeldSocket {
     readonly spec: SocketSpec,
     readonly path: string,
     private readonly options: SocketOptions,
-    inherited?: AdoptedListener,
+    found?: AdoptedListener,
     private readonly boundBy: "hupwatch" | "server" = "hupwatch",
   ) {
     this.address = { family: "unix", path };
@@ -75,8 +84,8 @@ export class HeldUnix implements HeldSocket {
     this.#guard = new PathGuard(path, () => this.#putBack());
     this.#otherNames = new OtherNames(path, (by) => this.#owner?.tell({ what: "linked", path, by }));
     using place = this.#open();
-    const own = inherited?.privatePath && basename(inherited.privatePath);
-    if (own && statOrUndefined(place.at(own))) this.adopted = this.#adopt(place, own, inherited);
+    const own = found?.privatePath && basename(found.privatePath);
+    if (own && statOrUndefined(place.at(own))) this.adopted = this.#adopt(place, own, found);
     else rejectOccupied(spec, place, path);
     removeDeadNames(place, path, own);
   }
@@ -88,7 +97,8 @@ export class HeldUnix implements HeldSocket {
 
   /** Without its descriptor all works but a look into its accept queue. */
   #adopt(place: Place, own: string, { fd, otherNames = [] }: AdoptedListener): PrivateListener {
-    const listener = this.#listener(place, fd ?? -1, own, 0);
+    const holder: Holder = fd === undefined ? { heldBy: "survivor" } : { heldBy: "hupwatch", fd };
+    const listener = this.#listener(place, holder, own, OF_ALL);
     // The survivor's own link stands at the public path, or nothing, or one of a generation that was about to replace it.
     this.#replace(place, listener, otherNames);
     keepFromCleaners(place, place.at(own));
@@ -106,7 +116,12 @@ export class HeldUnix implements HeldSocket {
   #listen(generation: number): PrivateListener {
     using place = this.#open();
     if (this.boundBy === "server")
-      return this.#listener(place, -1, basename(privateName(this.path, generation)), generation);
+      return this.#listener(
+        place,
+        { heldBy: "server" },
+        basename(privateName(this.path, generation)),
+        generation,
+      );
     const fd = socket("unix");
     let bound: string | undefined;
     try {
@@ -115,7 +130,7 @@ export class HeldUnix implements HeldSocket {
         bound = name;
       });
       listen(fd, this.options.backlog);
-      return this.#listener(place, fd, bound ?? "", generation);
+      return this.#listener(place, { heldBy: "hupwatch", fd }, bound ?? "", generation);
     } catch (error) {
       close(fd);
       if (bound !== undefined) removeStale(place.at(bound));
@@ -123,12 +138,13 @@ export class HeldUnix implements HeldSocket {
     }
   }
 
-  #listener(place: Place, fd: number, name: string, generation: number): PrivateListener {
-    let inode = statOrUndefined(place.at(name))?.ino ?? 0;
+  #listener(place: Place, holder: Holder, name: string, generation: number): PrivateListener {
+    let inode = statOrUndefined(place.at(name))?.ino;
+    const fd = holder.heldBy === "hupwatch" ? holder.fd : undefined;
     // Leads there also when its name has gone: O_PATH.
-    const handle = inode === 0 || fd < 0 ? undefined : place.handleOf(name);
+    const handle = inode === undefined || fd === undefined ? undefined : place.handleOf(name);
     const listener: PrivateListener = {
-      fd,
+      ...holder,
       generation,
       privatePath: join(dirname(this.path), name),
       // A server that binds by itself makes it later, and may unlink it at its exit, when our public name still counts.
@@ -137,7 +153,7 @@ export class HeldUnix implements HeldSocket {
         return inode;
       },
       proof: true,
-      hasQueued: () => fd >= 0 && isReadable(fd),
+      hasQueued: () => fd !== undefined && isReadable(fd),
       connect: () => {
         if (handle !== undefined) return Probe.unix(`/proc/self/fd/${handle}`);
         using now = this.#open();
@@ -150,7 +166,7 @@ export class HeldUnix implements HeldSocket {
           loss: "it stays there until the next start",
         };
         orWithout(own, () => this.#inWhatIsLeft((now) => removeStale(now.at(name))), undefined);
-        if (fd >= 0) close(fd);
+        if (fd !== undefined) close(fd);
         if (handle !== undefined) close(handle);
       },
     };
@@ -176,7 +192,7 @@ export class HeldUnix implements HeldSocket {
     if (!next) throw new RangeError(`not a listener of ${this.path}`);
     using place = this.#openOrMake();
     // The very first server that binds by itself has not done so yet: it is made public when it is ready.
-    if (this.boundBy === "server" && next.inodeIn(place) === 0) return;
+    if (this.boundBy === "server" && next.inodeIn(place) === undefined) return;
     if (this.#current && this.#isNameless(place, next)) {
       // Clients wait in the spare one, for the generation that gets it.
       if (this.#spare) return;
@@ -213,7 +229,7 @@ export class HeldUnix implements HeldSocket {
     if (!current || !this.#live.has(current)) return { is: "ours" };
     using place = this.#openOrMake();
     const there = statOrUndefined(place.at(this.#name));
-    if (there?.ino === current.inodeIn(place)) {
+    if (there && there.ino === current.inodeIn(place)) {
       // Its own name and the public one.
       if (this.#owner?.renews) this.#otherNames.lookAtLinks(there, 2);
       return { is: "ours" };
@@ -272,7 +288,7 @@ export class HeldUnix implements HeldSocket {
     const obstacle = this.#obstacle(place, otherNames);
     if (obstacle && !this.#isOurs(obstacle)) throw obstacle.error;
     const there = statOrUndefined(place.at(this.#name));
-    if (there?.ino === listener.inodeIn(place)) return; // rename(2) between two names of one inode would do nothing
+    if (there && there.ino === listener.inodeIn(place)) return; // rename(2) between two names of one inode would do nothing
     replace(this.#target(place), listener);
   }
 
@@ -283,7 +299,7 @@ export class HeldUnix implements HeldSocket {
 
   leave(): void {
     this.#guard[Symbol.dispose]();
-    for (const { fd } of this.#live) if (fd >= 0) close(fd);
+    for (const listener of this.#live) if (listener.heldBy === "hupwatch") close(listener.fd);
     this.#live.clear();
   }
 

@@ -11,11 +11,22 @@ import type { SocketSpec } from "./spec.ts";
 
 export type Cutover = { mode: "steer" } | { mode: "share"; why: string };
 
-/** One generation's way in. `fd` is hupwatch's own: the generation gets a duplicate. */
-export interface Listener extends Disposable {
-  readonly fd: number;
-  /** A survivor's that the kernel did not hand out: it goes when the survivor does, and no successor can get it. */
-  readonly isForeign?: boolean;
+/** Which process has a listener's descriptor. */
+export type Holder =
+  /** `fd` is hupwatch's own, and the generation gets a duplicate. */
+  | { readonly heldBy: "hupwatch"; readonly fd: number }
+  /** The server, which binds the private path by itself. */
+  | { readonly heldBy: "server"; readonly fd?: undefined }
+  /** A survivor, and the kernel did not hand it out: it goes when the survivor does, and no successor can get it. */
+  | { readonly heldBy: "survivor"; readonly fd?: undefined };
+
+/** One generation's way in. */
+export type Listener = Holder & Way;
+
+/** That of a generation which hupwatch has made or was given: it has the descriptor. */
+export type OwnListener = Extract<Holder, { heldBy: "hupwatch" }> & Way;
+
+interface Way extends Disposable {
   /** The name a Unix listener is bound to, beside the public path: for `{socket}`, and what its connections are known by. */
   readonly privatePath?: string;
   /** A connection waits in the accept queue. */
@@ -35,13 +46,16 @@ export interface AdoptedListener {
   /** Duplicates of all listeners of its SO_REUSEPORT group in the kernel's order, its own included; ours to close. */
   group?: number[] | undefined;
   /** Its socket's number in /proc. */
-  inode?: number;
-  /** The numbers of its whole group in the kernel's order, as they were recorded. */
-  order?: readonly number[] | undefined;
+  inode?: number | undefined;
+  /** Its whole group in the kernel's order, as it was recorded. */
+  order?: readonly GroupMember[] | undefined;
   privatePath?: string | undefined;
   /** The other survivors' names beside a Unix path: theirs may stand at the public one and is replaced. */
   otherNames?: readonly string[];
 }
+
+/** Of a SO_REUSEPORT group: its socket's number in /proc, or one that is never to be used. */
+export type GroupMember = number | "idle";
 
 /** What has become of a public Unix path. */
 export type PathNews =
@@ -79,8 +93,8 @@ export interface HeldSocket extends Disposable {
   readonly probePorts?: string | undefined;
   /** Listeners that keep the order of a SO_REUSEPORT group as long as any process has them open, in that order. */
   groupDescriptors?(): number[];
-  /** The members of the group, survivors' included, in the kernel's order; 0 for a member that is never to be used. */
-  groupInodes?(): number[];
+  /** The members of the group, survivors' included, in the kernel's order. */
+  group?(): GroupMember[];
   /** From now on the public path is kept: it is put back by whatever means there are, and what happens to it is told. */
   keep?(owner: PathOwner): void;
   /** Looks at the public path, and puts it back where it does not lead to us. Never throws. */
@@ -104,6 +118,9 @@ export interface SocketOptions {
   /** Of an IPv6 socket: leaves IPv4 alone (IPV6_V6ONLY). It does so, too, where another spec has the same port of IPv4. */
   ipv6Only?: boolean | undefined;
 }
+
+/** In the name of a Unix listener that all generations share, in the place of one's number. */
+export const OF_ALL = 0;
 
 /** Of a listener that clients cannot be steered to any more. */
 export const noLongerListens = (spec: SocketSpec): HupwatchError =>

@@ -4,7 +4,7 @@ import { lstatSync, readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 import { close, dup, getsockname, isListening, SystemError } from "../os/libc.ts";
 import { cutoverOf, type Shared } from "./cutover.ts";
-import type { AdoptedListener, HeldSocket, SocketOptions } from "./held.ts";
+import { type AdoptedListener, type HeldSocket, OF_ALL, type SocketOptions } from "./held.ts";
 import { bindAbstract, HeldShared } from "./held-shared.ts";
 import { HeldTcp } from "./held-tcp.ts";
 import { HeldUnix } from "./held-unix.ts";
@@ -20,8 +20,8 @@ export interface HoldRequest {
   cutover: "steer" | "share";
   /** What binds a generation's own Unix path: a server that cannot take a descriptor does it itself. */
   boundBy?: "hupwatch" | "server";
-  /** What a survivor holds of an address, written as `format` does. */
-  inherited?: (address: string) => AdoptedListener | undefined;
+  /** Takes what a survivor holds of an address, written as `format` does. */
+  adopt?: (address: string) => AdoptedListener | undefined;
   /** The command line does not name it: later listeners have owner and mode of the one that the command itself has made. */
   isLearned?: boolean;
 }
@@ -38,33 +38,33 @@ export async function holdAll(request: HoldRequest): Promise<HeldSocket[]> {
 }
 
 async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket> {
-  const inheritedOf = (address: SocketAddress) => request.inherited?.(format(address));
+  const adopt = (address: SocketAddress) => request.adopt?.(format(address));
   const { address } = spec;
   switch (address.kind) {
     case "fd":
       return inherited(spec, address.fd, cutoverOf(address, request.cutover), request.options);
     case "abstract": {
       const wanted = { family: "abstract", name: address.name } as const;
-      return shared(spec, wanted, request.options, cutoverOf(address, request.cutover), inheritedOf(wanted));
+      return shared(spec, wanted, request.options, cutoverOf(address, request.cutover), adopt(wanted));
     }
     case "unix": {
       const cutover = cutoverOf(address, request.cutover);
       const path = throughLink(spec, address.path, request.options);
-      const inherited = inheritedOf({ family: "unix", path });
+      const adopted = adopt({ family: "unix", path });
       const options = request.isLearned
-        ? like(inherited, request.options)
+        ? like(adopted, request.options)
         : { ...request.options, ...spec.rights };
-      const steered = new HeldUnix(spec, path, options, inherited, request.boundBy);
+      const steered = new HeldUnix(spec, path, options, adopted, request.boundBy);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {
       const cutover = cutoverOf(address, request.cutover);
       const wanted = await resolve(spec, address.host, address.port);
-      const inherited = inheritedOf(wanted);
+      const adopted = adopt(wanted);
       const options = { ...request.options, ipv6Only: leavesIPv4(wanted, request.specs, request.options) };
       return cutover.mode === "share"
-        ? shared(spec, wanted, options, cutover, inherited)
-        : new HeldTcp(spec, wanted, options, inherited);
+        ? shared(spec, wanted, options, cutover, adopted)
+        : new HeldTcp(spec, wanted, options, adopted);
     }
   }
 }
@@ -123,8 +123,8 @@ export async function requireFree(
   }
 }
 
-function like(inherited: AdoptedListener | undefined, options: SocketOptions): SocketOptions {
-  const made = inherited?.privatePath && lstatSync(inherited.privatePath, { throwIfNoEntry: false });
+function like(adopted: AdoptedListener | undefined, options: SocketOptions): SocketOptions {
+  const made = adopted?.privatePath && lstatSync(adopted.privatePath, { throwIfNoEntry: false });
   if (!made) return options;
   const { uid, gid, mode } = made;
   const isOurs = uid === process.geteuid?.() && gid === process.getegid?.();
@@ -138,7 +138,9 @@ function like(inherited: AdoptedListener | undefined, options: SocketOptions): S
 /** A path is shared by giving every generation the first one's listener. */
 function shareOne(steered: HeldUnix, cutover: Shared): HeldSocket {
   const { adopted } = steered;
-  const listener = adopted && adopted.fd >= 0 ? adopted : steered.listenFor(0);
+  const listener = adopted?.heldBy === "hupwatch" ? adopted : steered.listenFor(OF_ALL);
+  // A path that servers bind by themselves is never shared.
+  if (listener.heldBy !== "hupwatch") throw new RangeError(`${steered.path} has no listener to share`);
   if (listener !== adopted) steered.steerTo(listener);
   return new HeldShared(steered.spec, steered.address, listener.fd, cutover, {
     holder: steered,
@@ -153,10 +155,10 @@ function shared(
   address: Exclude<SocketAddress, { family: "unix" }>,
   options: SocketOptions,
   cutover: Shared,
-  inherited: AdoptedListener | undefined,
+  adopted: AdoptedListener | undefined,
 ): HeldSocket {
-  if (inherited?.fd === undefined) return HeldShared.open(spec, address, options, cutover);
-  return new HeldShared(spec, address, inherited.fd, cutover, { adopted: {} });
+  if (adopted?.fd === undefined) return HeldShared.open(spec, address, options, cutover);
+  return new HeldShared(spec, address, adopted.fd, cutover, { adopted: {} });
 }
 
 function inherited(spec: SocketSpec, fd: number, cutover: Shared, options: SocketOptions): HeldSocket {

@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { bindPrivately, close, isReadable, listen, SystemError, socket } from "../os/libc.ts";
 import { Place } from "../os/place.ts";
-import type { Listener } from "./held.ts";
+import type { OwnListener } from "./held.ts";
 import { Probe } from "./probe.ts";
 import { encode } from "./sockaddr.ts";
 import { statOrUndefined } from "./unix-path.ts";
@@ -12,7 +12,7 @@ import { statOrUndefined } from "./unix-path.ts";
 const BACKLOG = 16;
 
 /** Throws SystemError. */
-export function privateListener(path: string): Listener {
+export function privateListener(path: string): OwnListener {
   const fd = socket("unix");
   try {
     bindAlone(fd, path);
@@ -22,7 +22,7 @@ export function privateListener(path: string): Listener {
     throw error;
   }
   return {
-    fd,
+    ...{ heldBy: "hupwatch", fd },
     privatePath: path,
     proof: true,
     hasQueued: () => isReadable(fd),

@@ -21,7 +21,8 @@ import { type Endpoint, tcpEnd } from "../os/socket-table.ts";
 import { decode, encode, hostBytes, type InetAddress } from "./sockaddr.ts";
 
 export class Probe implements Disposable {
-  #fd: number;
+  readonly #fd: number;
+  #isOpen = true;
   #connected = false;
   readonly #release: () => void;
   #tcpTarget: InetAddress | undefined;
@@ -117,10 +118,10 @@ export class Probe implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#fd < 0) return;
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     this.#release();
     close(this.#fd);
-    this.#fd = -1;
   }
 }
 

@@ -10,19 +10,30 @@
 import { fstatSync } from "node:fs";
 import { close, isListening } from "../os/libc.ts";
 import { listeningOn } from "../os/netstat.ts";
+import type { GroupMember } from "./held.ts";
 import { hostBytes, type InetAddress } from "./sockaddr.ts";
 
-export interface Member {
-  /** Below 0 where it is a survivor's. */
+export type Member = OwnMember | SurvivorsMember | IdleMember;
+
+export interface OwnMember {
+  readonly kind: "own";
   readonly fd: number;
-  /** As in /proc/net/tcp; 0 for an idle one that an earlier hupwatch left. */
   readonly inode: number;
   /** May be given to a generation. */
   usable: boolean;
   taken: boolean;
 }
 
-const IDLE = 0;
+/** Not handed out to us. */
+export interface SurvivorsMember {
+  readonly kind: "survivor's";
+  readonly inode: number;
+}
+
+/** One that an earlier hupwatch left at the end: its number is not known. */
+export interface IdleMember {
+  readonly kind: "idle";
+}
 
 export class TcpGroup {
   readonly members: Member[] = [];
@@ -34,53 +45,69 @@ export class TcpGroup {
   ) {}
 
   /** A listener of ours that is its last member. */
-  add(fd: number, usable = true): Member {
-    const member = { fd, inode: fstatSync(fd).ino, usable, taken: false };
+  add(fd: number, { usable = true } = {}): OwnMember {
+    const member: OwnMember = { kind: "own", fd, inode: fstatSync(fd).ino, usable, taken: false };
     this.members.push(member);
     return member;
   }
 
   /** Members of ours that are still there. */
-  get own(): Member[] {
-    return this.members.filter((m) => m.fd >= 0);
+  get own(): OwnMember[] {
+    return this.members.filter((m) => m.kind === "own");
   }
 
-  get foreign(): Member[] {
-    return this.members.filter((m) => m.fd < 0);
+  get foreign(): (SurvivorsMember | IdleMember)[] {
+    return this.members.filter((m) => m.kind !== "own");
+  }
+
+  get #survivors(): SurvivorsMember[] {
+    return this.members.filter((m) => m.kind === "survivor's");
+  }
+
+  get #idle(): IdleMember[] {
+    return this.members.filter((m) => m.kind === "idle");
+  }
+
+  /** The numbers of all but the idle ones. */
+  get #known(): Set<number> {
+    return new Set(this.members.flatMap((m) => (m.kind === "idle" ? [] : m.inode)));
   }
 
   /**
    * Goes on with what survivors have, in the order that was recorded. False where other sockets listen than those, or in an
    * order that is not known.
    */
-  adopt(recorded: readonly number[]): boolean {
-    const order = recorded.map((inode): Member => ({ fd: -1, inode, usable: false, taken: false }));
+  adopt(recorded: readonly GroupMember[]): boolean {
     const listening = this.#listening();
-    this.members.push(...order);
+    this.members.push(
+      ...recorded.map((inode) =>
+        inode === "idle" ? ({ kind: "idle" } as const) : ({ kind: "survivor's", inode } as const),
+      ),
+    );
     if (!listening) return true;
-    const gone = order.filter((m) => m.inode !== IDLE && !listening.has(m.inode));
+    const gone = this.#survivors.filter((m) => !listening.has(m.inode));
     for (const member of gone.reverse()) {
       const last = this.members.at(-1);
-      if (last !== member && last?.inode !== IDLE && listening.size !== 1) return false;
+      if (last !== member && last?.kind !== "idle" && listening.size !== 1) return false;
       this.#remove(member);
     }
     // Idle ones are all alike: which of them has gone does not matter while the last one is idle, too.
-    while (this.members.length > listening.size && this.members.at(-1)?.inode === IDLE) this.members.pop();
+    while (this.members.length > listening.size && this.members.at(-1)?.kind === "idle") this.members.pop();
     return this.members.length === listening.size;
   }
 
   /** One that waits for a generation, and that the departure of survivors' does not move. */
-  get free(): Member | undefined {
+  get free(): OwnMember | undefined {
     const stable = this.members.slice(0, this.members.length - this.foreign.length);
-    return stable.find((m) => m.usable && !m.taken);
+    return stable.filter((m) => m.kind === "own").find((m) => m.usable && !m.taken);
   }
 
   /** A member that may be given to a generation. Tried again where members left meanwhile: then its place is not known. */
-  join(): Member {
+  join(): OwnMember {
     for (;;) {
-      const slot = this.add(this.open(), this.foreign.length === 0);
+      const slot = this.add(this.open(), { usable: this.foreign.length === 0 });
       if (slot.usable) return slot;
-      for (const _ of this.foreign) this.add(this.open(), false);
+      for (const _ of this.foreign) this.add(this.open(), { usable: false });
       if (!this.#followForeign()) {
         slot.usable = true;
         return slot;
@@ -104,20 +131,20 @@ export class TcpGroup {
    * those it cannot be told whether they are a stranger's, and they are taken for idle.
    */
   get strangers(): number[] {
-    const known = new Set(this.members.map((m) => m.inode));
+    const known = this.#known;
     const unknown = [...(this.#listening() ?? [])].filter((inode) => !known.has(inode));
-    return unknown.length > this.members.filter((m) => m.inode === IDLE).length ? unknown : [];
+    return unknown.length > this.#idle.length ? unknown : [];
   }
 
   /** Takes one of ours out again that no connection was steered to. */
-  drop(member: Member): void {
+  drop(member: OwnMember): void {
     this.#remove(member);
     close(member.fd);
   }
 
   /** In the kernel's order, as a later start has to know them. */
-  get inodes(): number[] {
-    return this.members.map((m) => (m.usable || m.fd < 0 ? m.inode : IDLE));
+  get record(): GroupMember[] {
+    return this.members.map((m) => (m.kind === "idle" || (m.kind === "own" && !m.usable) ? "idle" : m.inode));
   }
 
   closeAll(): void {
@@ -129,11 +156,10 @@ export class TcpGroup {
     if (this.foreign.length === 0) return false;
     const listening = this.#listening();
     if (!listening) return false;
-    const known = new Set(this.members.map((m) => m.inode));
-    const gone = this.foreign.filter((m) => m.inode !== IDLE && !listening.has(m.inode));
+    const known = this.#known;
     // Idle ones of an earlier hupwatch have no number: so many are left as listen there beside all that is known.
     const idle = [...listening].filter((inode) => !known.has(inode)).length;
-    gone.push(...this.foreign.filter((m) => m.inode === IDLE).slice(idle));
+    const gone = [...this.#survivors.filter((m) => !listening.has(m.inode)), ...this.#idle.slice(idle)];
     for (const member of gone) this.#remove(member);
     return gone.length > 0;
   }

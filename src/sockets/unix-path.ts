@@ -233,8 +233,9 @@ export function removeStale(path: string): void {
   if (statOrUndefined(path)?.isSocket()) unlinkSync(path);
 }
 
-export function unlinkIfOurs(path: string, inode: number): void {
-  if (statOrUndefined(path)?.ino === inode) unlinkSync(path);
+/** `inode`: of ours; undefined where there never was one. */
+export function unlinkIfOurs(path: string, inode: number | undefined): void {
+  if (inode !== undefined && statOrUndefined(path)?.ino === inode) unlinkSync(path);
 }
 
 export function statOrUndefined(path: string): Stats | undefined {

@@ -9,7 +9,7 @@ import { Escaped } from "../generation/escaped.ts";
 import { failureBy } from "../generation/failure.ts";
 import { Generation } from "../generation/generation.ts";
 import { Judge } from "../generation/judge.ts";
-import type { RecordedGeneration, Role, Snapshot } from "../generation/record.ts";
+import type { Role, Snapshot, StartedGeneration } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { unswappable } from "../generation/unheld.ts";
 import { type Aid, orWithout, tellBug } from "../os/aid.ts";
@@ -120,7 +120,7 @@ export class Supervisor {
     private readonly held: HeldSocket[],
     private readonly os: Os,
     private readonly outside: Outside,
-    survivors?: { current: RecordedGeneration; last: Gen },
+    survivors?: { current: StartedGeneration; last: Gen },
   ) {
     this.#escaped = new Escaped(os);
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
@@ -199,7 +199,7 @@ export class Supervisor {
     for (const [{ cutover, address }, listener] of generation.listeners) {
       // A client in a shared listener waits for the serving generation, which accepts from it, too.
       if (cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
-      if (listener.fd >= 0 && listener.hasQueued())
+      if (listener.heldBy === "hupwatch" && listener.hasQueued())
         this.#rescues.set(listener, Rescue.start(listener.fd, address));
     }
   }

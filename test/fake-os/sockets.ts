@@ -1,10 +1,8 @@
 /** A held socket without a kernel: it remembers what it was told. */
-import type { Cutover, HeldSocket, Listener } from "../../src/sockets/held.ts";
+import type { Cutover, HeldSocket, Holder, Listener } from "../../src/sockets/held.ts";
 import type { Probe } from "../../src/sockets/probe.ts";
 
-export interface FakeListener extends Listener {
-  readonly generation: number;
-}
+export type FakeListener = Listener & { readonly generation: number };
 
 export class FakeHeld implements HeldSocket {
   readonly spec;
@@ -14,6 +12,8 @@ export class FakeHeld implements HeldSocket {
   readonly queued = new Set<number>();
   /** Generations that cannot be steered to, and what is thrown then. */
   readonly unreachable = new Map<number, Error>();
+  /** No descriptor of the test's own process is meant. */
+  holder: Holder = { heldBy: "server" };
   /** The generation that new connections go to. */
   public: number | undefined;
 
@@ -28,8 +28,7 @@ export class FakeHeld implements HeldSocket {
     this.open.add(generation);
     return {
       generation,
-      // No descriptor of the test's own process is meant.
-      fd: -1,
+      ...this.holder,
       proof: true,
       hasQueued: () => this.queued.has(generation),
       connect: (): Probe => {

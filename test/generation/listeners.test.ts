@@ -39,8 +39,13 @@ test("a successor that is gone before the dead one's leftover processes leaves t
 });
 
 test("a survivor's successor opens those that the survivor did not have, in the order of the held sockets", () => {
-  const adopted = fake();
-  const held = [fake(), Object.assign(adopted, { adopted: adopted.listenFor(1) }), fake()];
+  const withDescriptor = () => Object.assign(fake(), { holder: { heldBy: "hupwatch", fd: 1000 } as const });
+  const adopted = withDescriptor();
+  const held = [
+    withDescriptor(),
+    Object.assign(adopted, { adopted: adopted.listenFor(1) }),
+    withDescriptor(),
+  ];
   const [survivor, successor] = [new Listeners(1, held), new Listeners(2, held)];
   survivor.adopt([]);
   expect(generationsOf(survivor)).toEqual([1]);
@@ -51,7 +56,9 @@ test("a survivor's successor opens those that the survivor did not have, in the 
 
 test("a survivor's successor opens anew what the kernel did not hand out", () => {
   const lost = fake();
-  const held = [Object.assign(lost, { adopted: { ...lost.listenFor(1), isForeign: true } })];
+  const held = [
+    Object.assign(lost, { adopted: { ...lost.listenFor(1), heldBy: "survivor" as const, fd: undefined } }),
+  ];
   const [survivor, successor] = [new Listeners(1, held), new Listeners(2, held)];
   survivor.adopt([]);
   successor.succeed(survivor);

@@ -1,7 +1,7 @@
 /** What must be true of a hupwatch and its gunicorn after any accident. */
 import { expect } from "bun:test";
 import { readdirSync } from "node:fs";
-import type { RecordedState } from "../../src/instance/state-file.ts";
+import type { StoredState } from "../../src/instance/state-file.ts";
 import type { Hupwatch } from "./hupwatch.ts";
 import type { Lives } from "./lives.ts";
 import { highestGeneration } from "./log-lines.ts";
@@ -19,7 +19,7 @@ export const filesOf = (transport: Transport) => (transport === "unix" ? 2 : 0);
 /** The state file says so. */
 export const servedBy =
   (number: number) =>
-  ({ generations }: RecordedState): boolean =>
+  ({ generations }: StoredState): boolean =>
     generations.some((g) => g.number === number && g.role === "serving");
 
 /** One generation and no more, and it can be swapped. */

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import type { RecordedState } from "../../src/instance/state-file.ts";
+import type { StoredState } from "../../src/instance/state-file.ts";
 import { type Hupwatch, type StartOptions, spawnHupwatch } from "./hupwatch.ts";
 import { LOG } from "./log-lines.ts";
 import { type TempDir, tempDir, until } from "./until.ts";
@@ -22,9 +22,9 @@ export class Lives implements AsyncDisposable {
   ) {}
 
   /** What the next start will read, as it is now; changed by `edit`, as a death at another moment would have left it. */
-  state(edit: (state: RecordedState) => void = () => {}): RecordedState {
+  state(edit: (state: StoredState) => void = () => {}): StoredState {
     const path = this.#stateFile();
-    const state = JSON.parse(readFileSync(path, "utf8")) as RecordedState;
+    const state = JSON.parse(readFileSync(path, "utf8")) as StoredState;
     const before = JSON.stringify(state);
     edit(state);
     const after = JSON.stringify(state);
@@ -33,7 +33,7 @@ export class Lives implements AsyncDisposable {
   }
 
   /** Resolves within the millisecond in which the state file says so. */
-  async noted(says: (state: RecordedState) => boolean): Promise<void> {
+  async noted(says: (state: StoredState) => boolean): Promise<void> {
     const told = Promise.withResolvers<void>();
     const look = () => {
       if (says(this.state())) told.resolve();

@@ -1,6 +1,6 @@
 /** What a census finds, on a machine that is a table: processes, what they have open, and what their environment says. */
 import { expect, test } from "bun:test";
-import type { RecordedGeneration } from "../../src/generation/record.ts";
+import type { RecordedGeneration, StartedGeneration } from "../../src/generation/record.ts";
 import { takeCensus } from "../../src/instance/census.ts";
 import type { RecordedState } from "../../src/instance/state-file.ts";
 import { type Os, realOs } from "../../src/os/os.ts";
@@ -41,7 +41,7 @@ function machine(lives: Life[], names: Record<string, number> = {}): Os {
   };
 }
 
-const recorded = (number: number, more: Partial<RecordedGeneration> = {}): RecordedGeneration => ({
+const recorded = (number: number, more: Partial<StartedGeneration> = {}): StartedGeneration => ({
   ...{ number, hupwatchPid: 7, pid: 100 + number, startTime: 1, uid: UID, role: "serving" },
   listeners: [{ address: PUBLIC, inode: number, privatePath: `/run/.app.sock.hupwatch-7-${number}` }],
   ...more,
@@ -82,7 +82,7 @@ test("nobody lives: nobody is found", () => {
 
 test("one that was started between the fork and the state's write is known by its environment", () => {
   const environment = ["HUPWATCH_PID=7", "HUPWATCH_NAME=web", "HUPWATCH_GENERATION=4"];
-  const planned = recorded(4, { pid: 0, startTime: 0, role: "starting" });
+  const planned = { ...recorded(4), pid: undefined, startTime: undefined, role: "starting" as const };
   const lives = [
     { pid: 501, of: 4, startTime: 6, environment },
     // The oldest that has the marks is its leader.
@@ -99,7 +99,7 @@ test("one that was started between the fork and the state's write is known by it
 test("another user's process says nothing, neither by its environment nor by a number that came again", () => {
   const environment = ["HUPWATCH_PID=7", "HUPWATCH_NAME=web", "HUPWATCH_GENERATION=4"];
   const stranger = { pid: 500, of: 4, uid: UID + 4242, environment, sockets: [4] };
-  const planned = recorded(4, { pid: 0, startTime: 0 });
+  const planned = { ...recorded(4), pid: undefined, startTime: undefined };
   expect(census(machine([stranger]), planned).survivors).toEqual([]);
   const again = { pid: 101, of: 1, uid: UID + 4242, sockets: [1] };
   expect(census(machine([again]), recorded(1, { uid: UID + 1 })).survivors).toEqual([]);

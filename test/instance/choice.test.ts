@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Survivor } from "../../src/instance/census.ts";
 import { choose } from "../../src/instance/choice.ts";
+import type { GroupMember } from "../../src/sockets/held.ts";
 
 const PORT = "127.0.0.1:80";
 
@@ -99,7 +100,7 @@ describe("the current one is", () => {
 });
 
 describe("the others end", () => {
-  const inGroup = (inode: number, group: number[]) => ({ listeners: [{ address: PORT, inode, group }] });
+  const inGroup = (inode: number, group: GroupMember[]) => ({ listeners: [{ address: PORT, inode, group }] });
   const table: [what: string, survivors: Survivor[], when: "before" | "after"][] = [
     ["after clients are steered away from them", [survivor(1, serving), survivor(2)], "after"],
     [
@@ -112,7 +113,7 @@ describe("the others end", () => {
     ],
     [
       "after, where a member was never to be used",
-      [survivor(1, { ...serving, ...inGroup(1, [0, 1]) })],
+      [survivor(1, { ...serving, ...inGroup(1, ["idle", 1]) })],
       "after",
     ],
     [

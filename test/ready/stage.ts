@@ -114,6 +114,7 @@ export function serve(
   listener: Listener,
   data: (socket: Bun.Socket<undefined>, request: string) => void,
 ): Disposable {
+  if (listener.fd === undefined) throw new Error("it has no descriptor that could be listened on");
   const socket: Bun.SocketHandler<undefined> = { data: (s, bytes) => data(s, bytes.toString("latin1")) };
   // `fd` works in Bun.listen from 1.4.0; bun-types 1.4.5 does not have it.
   const server = Bun.listen({ fd: dup(listener.fd), socket } as unknown as Bun.UnixSocketOptions<undefined>);

@@ -15,7 +15,8 @@ const answer = (version: string, request: string) =>
   ].join("\r\n");
 
 /** Answers HTTP with `version`, on a duplicate of the descriptor: the listener itself stays open when this ends. */
-export function answering(fd: number, version: string): Answering {
+export function answering(fd: number | undefined, version: string): Answering {
+  if (fd === undefined) throw new Error("it has no descriptor that could be listened on");
   let accepted = 0;
   const socket: Bun.SocketHandler = {
     open: () => {

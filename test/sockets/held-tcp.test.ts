@@ -138,7 +138,7 @@ describe("slots", () => {
     const living: ReturnType<typeof serve>[] = [];
     for (let version = 1; version <= 50; version++) {
       const young = serve(held, String(version));
-      seen.add(young.listener.fd);
+      seen.add(young.listener.fd as number);
       if (version > 1) expect(await probed(young.listener)).toBe(String(version));
       held.steerTo(young.listener);
       living.push(young);

@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { fstatSync, openSync } from "node:fs";
-import type { Listener } from "../../src/sockets/held.ts";
+import type { GroupMember, Listener } from "../../src/sockets/held.ts";
 import { HeldTcp } from "../../src/sockets/held-tcp.ts";
 import { format, type InetAddress } from "../../src/sockets/sockaddr.ts";
 import { startLoad } from "../harness/load.ts";
@@ -20,7 +20,7 @@ afterEach(() => {
 interface Left {
   address: InetAddress;
   /** In the kernel's order. */
-  order: number[];
+  order: GroupMember[];
   servers: Answering[];
 }
 
@@ -39,7 +39,7 @@ function leaveBehind(count: number, serving: number): Left {
   cleanup.push(...servers);
   held.steerTo(listeners[serving - 1] as Listener);
   const { address } = held;
-  const order = held.groupInodes();
+  const order = held.group();
   held.leave();
   return { address, order, servers };
 }
@@ -111,13 +111,16 @@ describe.each(each)("from $count survivors, $serving of which serves", ({ count,
 
 test("a record from before survivors left, idle ones of an earlier takeover among them", async () => {
   const left = leaveBehind(2, 2);
-  const order = [0, left.order[1] as number];
+  const order: GroupMember[] = ["idle", left.order[1] as number];
   const held = takeOver({ ...left, order }, 2);
   const young = serve(held, "3");
   held.steerTo(young);
-  const recorded = held.groupInodes();
+  const recorded = held.group();
   for (const server of left.servers) server[Symbol.dispose]();
-  const again = takeOver({ ...left, order: recorded }, recorded.indexOf(fstatSync(young.fd).ino) + 1);
+  const again = takeOver(
+    { ...left, order: recorded },
+    recorded.indexOf(fstatSync(young.fd as number).ino) + 1,
+  );
   const target = { hostname: left.address.host, port: left.address.port };
   for (let i = 0; i < 30; i++) expect(await versionAt(target)).toBe("3");
   const next = serve(again, "4");
@@ -136,8 +139,8 @@ test("taken over again and again, also from the half of a takeover", async () =>
     await load.version(`${version}`);
     // The old ones leave before the next start, while it is prepared, or never.
     if (version === 4) for (const server of left.servers) server[Symbol.dispose]();
-    const order = held.groupInodes();
-    const inode = fstatSync(young.fd).ino;
+    const order = held.group();
+    const inode = fstatSync(young.fd as number).ino;
     // The others are kept open as relays do; a connection that is sent there is sent wrongly.
     for (const fd of held.groupDescriptors())
       if (fd !== young.fd) {

@@ -1,6 +1,6 @@
 /** Between holding the sockets and the supervisor that has them, a start may fail: it lets go of what it holds. */
 import { expect, test } from "bun:test";
-import { Held } from "../../src/instance/inheritance.ts";
+import { Held } from "../../src/instance/adoption.ts";
 import { FakeHeld } from "../fake-os/sockets.ts";
 
 function held(isInUse: boolean) {

@@ -37,7 +37,7 @@ export interface Keeper extends Disposable {
   over(os: Os): Os;
 }
 
-export class Inheritance<K extends Keeper> implements Disposable {
+export class Adoption<K extends Keeper> implements Disposable {
   private constructor(
     private readonly start: Start,
     private readonly takeover: Takeover | undefined,
@@ -51,12 +51,12 @@ export class Inheritance<K extends Keeper> implements Disposable {
     os: Os,
     tell: Tell,
     keeperAt: (door: string) => Promise<K | undefined>,
-  ): Promise<Inheritance<K>> {
+  ): Promise<Adoption<K>> {
     const { ownDir, plan } = start;
     const left = await leftBehind(start, ownDir, os);
     const keeper = ownDir && left ? await keeperAt(doorOf(ownDir, left.state.name)) : undefined;
     const takeover = left && (await prepareTakeover(left, plan, keeper?.over(os) ?? os, tell, keeper?.take));
-    return new Inheritance(start, takeover, keeper);
+    return new Adoption(start, takeover, keeper);
   }
 
   [Symbol.dispose](): void {
@@ -77,7 +77,7 @@ export class Inheritance<K extends Keeper> implements Disposable {
       options: plan.socketOptions,
       cutover: plan.cutover,
       boundBy: plan.handover === "path" ? "server" : "hupwatch",
-      ...(this.takeover ? { inherited: this.takeover.inherited } : {}),
+      ...(this.takeover ? { adopt: this.takeover.adopt } : {}),
     });
     using held = new Held(sockets, this.takeover !== undefined);
     if (this.takeover) warnOfDropped(this.takeover, sockets, log);
