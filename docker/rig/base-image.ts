@@ -21,7 +21,8 @@ const MIRROR = process.env.RIG_DEBIAN_MIRROR ?? "http://deb.debian.org/debian";
 const WAY = "hupwatch.rig.way";
 const SETTINGS = "hupwatch.rig.settings";
 const PULL_TIMEOUT_MS = 90_000;
-const BOOTSTRAP_TIMEOUT_MS = 300_000;
+/** Two minutes on a machine that does nothing else. */
+const BOOTSTRAP_TIMEOUT_MS = 1_200_000;
 
 export async function baseImage(
   release: Release,
@@ -83,6 +84,8 @@ async function bootstrap(release: Release, tag: string, say: (line: string) => v
     const script = `${tar.map((word) => `'${word}'`).join(" ")} | docker import - ${tag}`;
     await must(["sh", "-c", script], { timeoutMs: 300_000 });
   } finally {
+    // One that did not come to its end leaves it mounted, and then nothing can be removed.
+    await run(["umount", `${root}/proc`]);
     rmSync(root, { recursive: true, force: true });
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Every way to reload that we know, in one table, each judged by `hupwatch verify` under the same load on the same machine:
  *
- *     bun run bench:rivals [--only REGEX] [--swaps N] [--rounds N] [--rate N] [--go-on] [--print]
+ *     bun run bench:rivals [--only REGEX] [--swaps N] [--rounds N] [--rate N] [--of FORM] [--below LOAD] [--go-on] [--print]
  *
  * All take turns, several rounds, so that a busy machine is busy for all of them. The whole table is written into
- * src/verify/README.md. It takes about half an hour. `--go-on` keeps the turns that an unfinished run has made, `--print`
- * prints and writes what is there without another turn.
+ * src/verify/README.md. It takes about half an hour. `--go-on` keeps the turns that an unfinished run has made, `--below` waits
+ * before each until the load average is below that, in the first half an hour, and `--print` prints and writes what is there
+ * without another turn.
  */
 import { existsSync } from "node:fs";
 import { loadavg } from "node:os";
@@ -14,10 +15,11 @@ import { VERIFY_README, withPart } from "../readme.ts";
 import { installServers } from "../setup/install-servers.ts";
 import { CACHE } from "../setup/places.ts";
 import { makeVirtualenv } from "../setup/virtualenv.ts";
-import { install } from "./installed.ts";
+import { FORMS, install } from "./installed.ts";
 import { RIVALS } from "./rivals/contenders.ts";
 import { installAll } from "./rivals/installed.ts";
-import { isHere, type Kept, keyOf, renderRivals, seenIn } from "./rivals/table.ts";
+import type { Rival } from "./rivals/rival.ts";
+import { isHere, type Kept, keyOf, renderRivals } from "./rivals/table.ts";
 import { judged } from "./rivals/turn.ts";
 
 const { values } = parseArgs({
@@ -26,12 +28,21 @@ const { values } = parseArgs({
     swaps: { type: "string", default: "5" },
     rounds: { type: "string", default: "2" },
     rate: { type: "string", default: "100" },
+    of: { type: "string", default: "package" },
+    below: { type: "string", default: "Infinity" },
     "go-on": { type: "boolean", default: false },
     print: { type: "boolean", default: false },
   },
 });
+const form = FORMS.find((known) => known === values.of);
+if (form === undefined) {
+  console.error(`bench:rivals: no form '${values.of}'\nTo fix: name one of ${FORMS.join(", ")}`);
+  process.exit(2);
+}
 const pace = { swaps: Number(values.swaps), rate: Number(values.rate) };
 const rounds = Number(values.rounds);
+/** Of the whole run, for a quiet machine. */
+const PATIENCE_MS = 1_800_000;
 const KEPT = `${CACHE}/rivals-table.json`;
 const kept: Kept =
   (values["go-on"] || values.print) && existsSync(KEPT) ? await Bun.file(KEPT).json() : { turns: [] };
@@ -45,25 +56,32 @@ const wanted = RIVALS.filter((rival) => new RegExp(values.only, "i").test(keyOf(
 const ending = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => ending.abort());
 
+/** The load average is of the last minute, in which our own turn before may have been. */
+async function quietBelow(limit: number): Promise<void> {
+  while ((loadavg()[0] ?? 0) >= limit && performance.now() < PATIENCE_MS && !ending.signal.aborted)
+    await Bun.sleep(1000);
+}
+
+async function takeTurn(rival: Rival, round: number, launcher: string): Promise<void> {
+  const key = keyOf(rival);
+  if (kept.turns.some((turn) => turn.key === key && turn.round === round)) return;
+  await quietBelow(Number(values.below));
+  const turn = { key, round, busy: loadavg()[0] ?? 0 };
+  try {
+    kept.turns.push({ ...turn, seen: await judged(rival, pace, launcher, ending.signal) });
+  } catch (error) {
+    if (ending.signal.aborted) return;
+    kept.turns.push({ ...turn, why: String(error) });
+  }
+  console.error(`${round}/${rounds} ${JSON.stringify(kept.turns.at(-1))}`);
+  await Bun.write(KEPT, JSON.stringify(kept));
+}
+
 if (!values.print) {
-  using hupwatch = await install("package");
-  for (let round = 1; round <= rounds && !ending.signal.aborted; round++)
-    for (const rival of wanted.filter(isHere)) {
-      const key = keyOf(rival);
-      if (kept.turns.some((turn) => turn.key === key && turn.round === round)) continue;
-      const turn = { key, round, busy: loadavg()[0] ?? 0 };
-      try {
-        kept.turns.push({
-          ...turn,
-          seen: seenIn(await judged(rival, pace, hupwatch.launcher, ending.signal)),
-        });
-      } catch (error) {
-        if (ending.signal.aborted) break;
-        kept.turns.push({ ...turn, why: String(error) });
-      }
-      console.error(`${round}/${rounds} ${JSON.stringify(kept.turns.at(-1))}`);
-      await Bun.write(KEPT, JSON.stringify(kept));
-    }
+  using hupwatch = await install(form);
+  for (let round = 1; round <= rounds; round++)
+    for (const rival of wanted.filter(isHere))
+      if (!ending.signal.aborted) await takeTurn(rival, round, hupwatch.launcher);
 }
 
 if (ending.signal.aborted) {

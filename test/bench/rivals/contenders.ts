@@ -26,12 +26,18 @@ const NODE = serverNamed("Node.js");
 const NGINX = serverNamed("nginx");
 const HAPROXY = serverNamed("HAProxy");
 
+/** uWSGI's --http-socket ends each connection after its answer; nginx and HAProxy have no app behind them that takes a POST. */
+function modesOf(server: ServerRow): Pick<Rival, "modes"> {
+  if (server === UWSGI) return { modes: "fresh" };
+  return server.plain ? { modes: "fresh,keepalive" } : {};
+}
+
 const HUP = "kill -HUP $ROOT";
 
 /** As it comes: no option but what the server needs. */
 const hupwatch = (server: ServerRow, transport: Rival["transport"]): Rival => ({
   ...{ name: "hupwatch", server: server.name, isHupwatch: true, transport, wraps: true },
-  ...{ needs: [server.program], plain: server.plain ?? false },
+  ...{ needs: [server.program], ...modesOf(server) },
   prepare: (site) => server.deploy?.(site, "0"),
   command: (site) => [
     ...[site.launcher, "--run-dir", `${site.directory}/run`, ...(server.options?.(site) ?? []), "--"],
@@ -48,7 +54,7 @@ const alone = (
   more: readonly string[],
   reload: string,
 ): Rival => ({
-  ...{ name, server: server.name, transport, needs: [server.program] },
+  ...{ name, server: server.name, transport, needs: [server.program], ...modesOf(server) },
   command: (site) => [...server.command(site), ...more],
   reload: () => reload,
 });
@@ -188,7 +194,8 @@ const pm2: Rival = {
 const NGINX_VERSION = ({ directory }: Site) =>
   `echo "set \\$served $VERIFY_SWAP;" > ${directory}/version.conf`;
 const nginxHup: Rival = {
-  ...{ name: "its own HUP", server: NGINX.name, transport: "tcp", needs: [NGINX.program], plain: true },
+  ...{ name: "its own HUP", server: NGINX.name, transport: "tcp", needs: [NGINX.program] },
+  ...modesOf(NGINX),
   prepare: (site) => NGINX.deploy?.(site, "0"),
   command: (site) => [...NGINX.command(site), "-g", "daemon off;"],
   reload: (site) => `${NGINX_VERSION(site)} && ${HUP}`,
@@ -205,13 +212,29 @@ frontend app
   http-request return status 200 content-type text/plain string hello hdr X-Version "${version}" hdr X-Request-Id "%[req.hdr(x-request-id)]"
 `;
 const haproxyUsr2: Rival = {
-  ...{ name: "its own USR2", server: HAPROXY.name, transport: "tcp", needs: [HAPROXY.program], plain: true },
+  ...{ name: "its own USR2", server: HAPROXY.name, transport: "tcp", needs: [HAPROXY.program] },
+  ...modesOf(HAPROXY),
   async prepare({ directory, at }) {
     await Bun.write(`${directory}/haproxy.in`, haproxyConfig(at, "SERVED"));
     await Bun.write(`${directory}/haproxy.cfg`, haproxyConfig(at, "0"));
   },
   command: () => [HAPROXY.program, "-W", "-f", "haproxy.cfg"],
   reload: () => `sed "s/SERVED/$VERIFY_SWAP/" haproxy.in > haproxy.cfg && kill -USR2 $ROOT`,
+};
+
+/** What stands in the columns of time where nothing is replaced: the judge's own share, and that of any boot. */
+const nothing: Rival = {
+  ...alone("(nothing at all, for comparison)", GUNICORN, "unix", [], "sleep 1"),
+  over: () => "true",
+};
+const copyBoots: Rival = {
+  ...alone("(a copy that boots and serves nobody, for comparison)", GUNICORN, "unix", [], ""),
+  needs: [GUNICORN.program, "curl"],
+  reload: () => `
+${gunicornOn("unix:copy.sock")} --pid copy.pid >>copy.log 2>&1 &
+until curl -fs --unix-socket copy.sock http://app/ >/dev/null; do sleep 0.05; done
+kill -TERM $(cat copy.pid)`,
+  over: () => "[ ! -e copy.pid ]",
 };
 
 export const RIVALS: readonly Rival[] = [
@@ -224,6 +247,8 @@ export const RIVALS: readonly Rival[] = [
   gunicornHup,
   gunicornUsr2,
   rollout,
+  nothing,
+  copyBoots,
   hupwatch(UVICORN, "tcp"),
   alone("its own HUP", UVICORN, "tcp", [], HUP),
   hupwatch(UWSGI, "tcp"),
@@ -242,10 +267,7 @@ export const RIVALS: readonly Rival[] = [
 
 /** Whatever is installed. */
 export const ELSEWHERE: readonly NotHere[] = [
-  {
-    name: "`systemctl restart` with a socket unit",
-    why: "needs systemd as the first process: `bun run rig --only 'systemd: restart'` judges it",
-  },
+  { name: "`systemctl restart` with a socket unit", why: "needs systemd as the first process" },
   ...(Bun.which(EINHORN) === null
     ? [{ name: "einhorn", why: "is at RubyGems alone, which was not to be reached" }]
     : [{ name: "einhorn", why: "is installed, and no row is written for it" }]),

@@ -16,8 +16,8 @@ export interface Rival {
   transport: Transport;
   /** What must be there: programs and files. */
   needs: readonly string[];
-  /** It serves only `/`, and so gets no POST. */
-  plain?: boolean;
+  /** Default: fresh connections, kept ones and POSTs; not those that the server has nothing for. */
+  modes?: "fresh" | "fresh,keepalive";
   /** Files that it needs, for version 0. */
   prepare?(site: Site): void | Promise<void>;
   command(site: Site): string[];

@@ -1,31 +1,11 @@
-/** What the turns showed, and the table of it. */
+/** The table of what the turns showed. */
 import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { median } from "../../../fixtures/demo/text.ts";
 import { ELSEWHERE } from "./contenders.ts";
 import type { Rival } from "./rival.ts";
-import type { Pace, Turn } from "./turn.ts";
-
-/** Of one turn; milliseconds. */
-export interface Seen {
-  started: number;
-  /** By class, a keep-alive race as `race`. */
-  dropped: Record<string, number>;
-  /** Answers of an older version on new connections, after a newer one had answered. */
-  older: number;
-  mixedMs: number;
-  /** p99.9 of requests that touched a swap over the steady one; null where one of them was not measured. */
-  ratio: number | null;
-  gapMs: number;
-  wrapperKb: number | undefined;
-  /** From the reload's start to the first answer of the new version, and until the old one is gone: medians. */
-  servesMs: number | null;
-  overMs: number | null;
-  swapped: number;
-  swaps: number;
-  /** The load could not keep its pace: its times are noise. */
-  limited: boolean;
-}
+import type { Seen } from "./seen.ts";
+import type { Pace } from "./turn.ts";
 
 export interface Kept {
   turns: { key: string; round: number; busy: number; seen?: Seen; why?: string }[];
@@ -37,36 +17,9 @@ export const missingOf = ({ needs }: Rival): string[] =>
   needs.filter((program) => !(program.includes("/") ? existsSync(program) : Bun.which(program) !== null));
 export const isHere = (rival: Rival): boolean => missingOf(rival).length === 0;
 
-export function seenIn({ report, wrapperKb }: Turn): Seen {
-  const [stage] = report.stages;
-  const dropped: Record<string, number> = {};
-  for (const { loss, class: name, count } of report.losses) {
-    if (loss !== "drop" && loss !== "race" && loss !== "integrity") continue;
-    const key = loss === "race" ? "race" : name;
-    dropped[key] = (dropped[key] ?? 0) + count;
-  }
-  const fresh = stage?.runs.filter(({ mode }) => mode === "fresh" || mode === "burst") ?? [];
-  const [all] = report.latency;
-  const isMeasured = all && all.steady.count > 0 && all.swap.count > 0;
-  return {
-    started: report.requests.started,
-    dropped,
-    older: fresh.reduce((sum, { load }) => sum + load.versionRegressions, 0),
-    mixedMs: Math.max(0, ...report.versions.mixedMsOnNewConnections),
-    ratio: isMeasured ? all.swap.p999Us / Math.max(1, all.steady.p999Us) : null,
-    gapMs: Math.max(0, ...report.gaps.map(({ ms }) => ms)),
-    wrapperKb,
-    servesMs: report.timings.signalToNewAnswerMs?.p50 ?? null,
-    overMs: report.timings.signalToReadyMs?.p50 ?? null,
-    swapped: stage?.swaps.filter(({ outcome }) => outcome === "swapped").length ?? 0,
-    swaps: stage?.swaps.length ?? 0,
-    limited: report.checks.some(({ name, status }) => name === "generator" && status !== "pass"),
-  };
-}
-
 const HEAD = [
-  ...["server", "reload", "dropped", "by class", "older after newer", "mixed", "p99.9 in swaps / steady"],
-  ...["longest gap", "wrapper's memory", "HUP to serving", "to the old one's end"],
+  ...["server", "reload", "dropped, new connections", "kept ones", "older after newer", "mixed"],
+  ...["p99.9 in swaps / steady", "longest gap", "wrapper's memory", "HUP to serving", "to the old one's end"],
 ];
 
 export function renderRivals(rivals: readonly Rival[], { turns }: Kept, { swaps, rate }: Pace): string {
@@ -82,11 +35,26 @@ export function renderRivals(rivals: readonly Rival[], { turns }: Kept, { swaps,
   const places = `Linux ${/^\d+\.\d+/.exec(release())?.[0]}, ${navigator.hardwareConcurrency} cores`;
   return [
     ...[rowOf(HEAD), rowOf(HEAD.map(() => "---")), ...rows, ""],
-    `${rounds} turns of ${swaps} swaps each; fresh connections, kept ones and POSTs at ${rate} requests a second each; ${places};`,
+    ...sumOf(rivals, turns),
+    `${rounds === 1 ? "A turn" : `${rounds} turns`} of ${swaps} swaps each; fresh connections, kept ones and POSTs at ${rate} requests a second each; ${places};`,
     `load average before a turn: ${median(busy).toFixed(1)} (median), ${Math.max(0, ...busy).toFixed(1)} at most.`,
+    "†: the machine was so busy that the load could not keep its pace; its times are noise.",
     ...notHere(rivals).map(({ name, why }) => `Not measured: ${name}, which ${why}.`),
     ...[...new Set(failed.map(({ key, why }) => `Not judged in a turn: ${key}: ${why?.split("\n")[0]}.`))],
   ].join("\n");
+}
+
+/** Of all rows of today's hupwatch. */
+function sumOf(rivals: readonly Rival[], turns: Kept["turns"]): string[] {
+  const ours = rivals.filter(({ isHupwatch }) => isHupwatch).map(keyOf);
+  const seen = turns.filter(({ key }) => ours.includes(key)).flatMap((turn) => turn.seen ?? []);
+  if (seen.length === 0) return [];
+  const sum = (of: (s: Seen) => number) => count(seen.reduce((total, s) => total + of(s), 0));
+  const dropped = `${sum((s) => totalOf(s.dropped))} of ${sum((s) => s.started)} requests dropped on new connections`;
+  const kept = `${sum((s) => totalOf(s.keptDropped))} on kept ones`;
+  return [
+    `All rows of hupwatch together: ${dropped}, ${kept}, in ${sum((s) => s.swapped)} swaps, ${sum((s) => s.older)} older answers after newer.`,
+  ];
 }
 
 function notHere(rivals: readonly Rival[]): { name: string; why: string }[] {
@@ -103,16 +71,22 @@ function cellsOf(rival: Rival, seen: readonly Seen[]): string[] {
     const known = seen.map(of).filter((n) => typeof n === "number");
     return known.length > 0 ? median(known) : undefined;
   };
-  const dropped = sum((s) => totalOf(s.dropped));
   const memory = middle((s) => s.wrapperKb);
   const unfinished = sum((s) => s.swaps - s.swapped);
+  const limited = seen.some((s) => s.limited) ? " †" : "";
   const name =
     unfinished > 0 ? `${rival.name} (${unfinished} of ${sum((s) => s.swaps)} not over)` : rival.name;
   return [
     rival.server,
-    `${rival.isHupwatch ? `**${name}**` : name}, ${rival.transport === "unix" ? "Unix" : "TCP"}`,
-    `${count(dropped)} of ${count(sum((s) => s.started))}`,
-    classes(seen),
+    `${rival.isHupwatch ? `**${name}**` : name}, ${rival.transport === "unix" ? "Unix" : "TCP"}${limited}`,
+    withClasses(
+      sum((s) => s.started),
+      seen.map((s) => s.dropped),
+    ),
+    withClasses(
+      undefined,
+      seen.map((s) => s.keptDropped),
+    ),
     count(sum((s) => s.older)),
     ms(most((s) => s.mixedMs)),
     middle((s) => s.ratio)?.toFixed(1) ?? "–",
@@ -125,12 +99,15 @@ function cellsOf(rival: Rival, seen: readonly Seen[]): string[] {
 
 const totalOf = (counts: Record<string, number>): number => Object.values(counts).reduce((a, b) => a + b, 0);
 
-function classes(seen: readonly Seen[]): string {
+/** `12 of 3,400: connect-refused 10, fin-before-byte 2`. */
+function withClasses(started: number | undefined, counts: readonly Record<string, number>[]): string {
   const all = new Map<string, number>();
-  for (const { dropped } of seen)
-    for (const [name, n] of Object.entries(dropped)) all.set(name, (all.get(name) ?? 0) + n);
+  for (const [name, n] of counts.flatMap((one) => Object.entries(one)))
+    all.set(name, (all.get(name) ?? 0) + n);
+  const total = [...all.values()].reduce((a, b) => a + b, 0);
   const parts = [...all].sort((a, b) => b[1] - a[1]).map(([name, n]) => `${name} ${count(n)}`);
-  return parts.length > 0 ? parts.join(", ") : "–";
+  const how = started === undefined ? count(total) : `${count(total)} of ${count(started)}`;
+  return total === 0 ? how : `${how}: ${parts.join(", ")}`;
 }
 
 const count = (n: number): string => n.toLocaleString("en");

@@ -5,10 +5,10 @@
 import { existsSync, openSync, readFileSync } from "node:fs";
 import { Place } from "../../../fixtures/demo/place.ts";
 import { processOf } from "../../../src/os/procfs.ts";
-import type { VerifyReport } from "../../../src/verify/report.ts";
 import { placeIn } from "../../harness/contract.ts";
 import { until } from "../../harness/until.ts";
 import type { Rival, Site } from "./rival.ts";
+import { type Seen, seenIn } from "./seen.ts";
 
 export interface Pace {
   swaps: number;
@@ -18,14 +18,9 @@ export interface Pace {
   modes?: string;
 }
 
-export interface Turn {
-  report: VerifyReport;
-  /** Of $ROOT where it serves nothing by itself. */
-  wrapperKb: number | undefined;
-}
-
 /** A swap that takes longer has failed. */
 const SWAP_TIMEOUT = "40s";
+const ALL_MODES = "fresh,keepalive,post";
 const SETTLE = "500ms";
 /** What is steady is measured in it. */
 const EVERY = "2s";
@@ -38,7 +33,7 @@ export async function judged(
   pace: Pace,
   launcher: string,
   signal = new AbortController().signal,
-): Promise<Turn> {
+): Promise<Seen> {
   using place = new Place();
   const laid = await placeIn(place.path, rival.transport);
   const site: Site = { ...laid, launcher, port: Number(/\d+$/.exec(laid.at)?.[0] ?? 0) };
@@ -61,7 +56,7 @@ export async function judged(
       "--swap-timeout",
       SWAP_TIMEOUT,
       "--mode",
-      pace.modes ?? modesOf(rival),
+      pace.modes ?? rival.modes ?? ALL_MODES,
     ],
     ...["--swaps", String(pace.swaps), "--rate", String(pace.rate)],
   ];
@@ -71,10 +66,9 @@ export async function judged(
   const file = Bun.file(`${place.path}/report.json`);
   if (!(await file.exists())) throw new Error(`verify ended with code ${code}: ${said.trim()}`);
   const root = rootOf(rival, site);
-  return { report: await file.json(), wrapperKb: rival.wraps && root ? rssKbOf(root) : undefined };
+  return seenIn(await file.json(), rival.wraps && root ? rssKbOf(root) : undefined);
 }
 
-const modesOf = ({ plain }: Rival): string => (plain ? "fresh,keepalive" : "fresh,keepalive,post");
 const targetOf = ({ transport, at }: Site): string => (transport === "unix" ? `unix:${at}` : at);
 
 /** Serves; disposing of it ends it and what it started. */
