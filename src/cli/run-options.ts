@@ -143,5 +143,20 @@ export const RUN_OPTIONS = {
     value: "DUR",
     help: "after a swap keep the old one alive so long, for 'hupwatch rollback'",
   },
+  "max-age": {
+    type: "string",
+    value: "DUR",
+    help: "swap a generation that has served so long, or up to a tenth less",
+  },
+  "max-memory": {
+    type: "string",
+    value: "SIZE",
+    help: "swap one whose processes have more together (PSS), e.g. 512m",
+  },
+  "watch-path": {
+    type: "string",
+    value: "FILE",
+    help: "a touch of FILE is a swap, e.g. tmp/restart.txt in the command's directory",
+  },
   version: { type: "boolean", help: "show the version and exit" },
 } as const satisfies OptionTable & Record<keyof RunValues, unknown>;

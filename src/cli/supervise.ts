@@ -12,6 +12,7 @@ import { learns, type RunPlan } from "../plan/run-plan.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
 import type { Ending } from "../swap/machine.ts";
+import { Recycling, recycles } from "../swap/recycling.ts";
 import { Supervisor } from "../swap/supervisor.ts";
 import type { Audience } from "./audience.ts";
 import { exitCodeOf } from "./exit-code.ts";
@@ -37,6 +38,8 @@ export async function supervise(
   const os = kept.over((keeper ?? adoption.keeper)?.over(realOs) ?? realOs);
   const supervisor = new Supervisor(plan, held, os, audience, adoption.survivors);
   using _learning = keeper && learnFrom({ plan, log, keeper, supervisor, held, tell: audience.tell });
+  using recycling = recycles(plan) ? new Recycling(plan, realOs, supervisor, audience.tell) : undefined;
+  if (recycling) audience.join(recycling.consume);
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
   using _signals = signalsTo(supervisor, plan, reaper, log);

@@ -115,6 +115,10 @@ export const EVENTS = {
     facts: ["generation", "pids"],
   },
   "generation.gone": { meaning: "its whole process tree has ended", facts: ["generation", "ageMs"] },
+  "swap.due": {
+    meaning: "age, memory or a touched file lead to a swap (--max-age, --max-memory, --watch-path)",
+    facts: ["reason"],
+  },
   "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind"] },
   "hold.began": { meaning: "new connections wait for the next generation", facts: ["forMs"] },
   "hold.failed": { meaning: "they could not be held, and go on being served", facts: FAILURE },

@@ -91,6 +91,8 @@ export type ServiceEvent =
   /** They belong to no generation; they came to hupwatch while this one ran. */
   | { event: "generation.escaped"; generation: Gen; processes: readonly Leftover[] }
   | { event: "generation.gone"; generation: Gen; ageMs: number }
+  /** Nobody has asked for it by hand. */
+  | { event: "swap.due"; why: string }
   | { event: "swap.queued"; behind: Gen }
   /** New connections wait, so long at most, for the next generation. */
   | { event: "hold.began"; forMs: number }

@@ -150,6 +150,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `rolled back: generation ${generation} ${failure.reason}; generation ${serving} goes on`,
     facts: { generation, serving, durationMs: ageMs, ...failureFacts(failure) },
   }),
+  "swap.due": ({ why }) => ({ level: "info", text: `swapping: ${why}`, facts: { reason: why } }),
   "swap.queued": ({ behind }) => ({
     level: "info",
     text: `another swap was requested: it follows after generation ${behind}`,

@@ -8,6 +8,7 @@ import { socketsOf } from "./descriptors.ts";
 import { watchForeign } from "./foreign.ts";
 import type { Keeping, KeepingOwner } from "./keeping.ts";
 import { Look, type Marked } from "./look.ts";
+import { proportionalBytes } from "./memory.ts";
 import { NotifySocket, type Trust } from "./notify-socket.ts";
 import { type OomKills, oomKills } from "./oom.ts";
 import { canTap, hasOneOutput, type Output, openTap, type Tap } from "./output.ts";
@@ -71,6 +72,10 @@ export interface Os {
   seenAtMs(pid: number): number | undefined;
   /** Where these processes listen. */
   listenersOf(pids: readonly number[]): OwnListener[];
+  /** Memory of these processes, a page that several have counted once among them all (PSS); undefined where it is not to be seen. */
+  proportionalBytes(pids: readonly number[]): number | undefined;
+  /** As the file says; undefined where there is none. */
+  changedAtMs(path: string): number | undefined;
   /** Processes that the kernel has killed for want of memory, so far; undefined where nothing counts them. */
   oomKills(): OomKills | undefined;
   /** False where the signal's default action would be taken there. */
@@ -104,6 +109,8 @@ export const realOs: Os = {
   listenersOf,
   workOf,
   oomKills,
+  proportionalBytes,
+  changedAtMs: (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs,
   // The kernel makes the entry at the first look.
   seenAtMs: (pid) => statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.ctimeMs,
   expects: (pid, signal) => expects(pid, constants.signals[signal]),

@@ -116,6 +116,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
         ? limit
         : undefined,
     ...steering(values),
+    ...recycling(values, directory),
     killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
   };
 }
@@ -149,6 +150,27 @@ function askedOf(values: RunValues, { env, pid }: Surroundings, here: string): O
       timeoutMs: parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout"),
     },
   };
+}
+
+function recycling(
+  { "max-age": age, "max-memory": memory, "watch-path": path }: RunValues,
+  directory: string,
+): Pick<RunPlan, "maxAgeMs" | "maxMemoryBytes" | "watchPath"> {
+  return {
+    maxAgeMs: age === undefined ? undefined : parseDuration(age, "--max-age"),
+    maxMemoryBytes: memory === undefined ? undefined : sizeOf(memory, "--max-memory"),
+    watchPath: path === undefined ? undefined : resolve(directory, path),
+  };
+}
+
+const UNITS: Record<string, number> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+
+/** Bytes. */
+function sizeOf(text: string, option: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kmgt]?)$/.exec(text.toLowerCase()) ?? [];
+  const bytes = Math.round(Number(number) * (UNITS[unit] ?? 1));
+  if (bytes > 0) return bytes;
+  throw usage(`${option} '${text}' is not a size`, "give bytes, or use k, m or g: 512m, 1.5g");
 }
 
 function steering({ confirm, judge, keep }: RunValues): Pick<RunPlan, "confirmMs" | "judge" | "keepMs"> {

@@ -75,5 +75,9 @@ export interface RunPlan {
   keepMs: number | undefined;
   /** What becomes of the connections that clients keep to a generation that is replaced. */
   keptConnections: "adopt" | "adopt=any" | "close";
+  /** A generation that has served so long is swapped, or whose tree has so much memory, or when that file is touched. */
+  maxAgeMs: number | undefined;
+  maxMemoryBytes: number | undefined;
+  watchPath: string | undefined;
   killAtExit: boolean;
 }

@@ -34,5 +34,8 @@ export interface RunValues {
   confirm?: string;
   judge?: string;
   keep?: string;
+  "max-age"?: string;
+  "max-memory"?: string;
+  "watch-path"?: string;
   version?: boolean;
 }

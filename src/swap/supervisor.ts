@@ -153,6 +153,16 @@ export class Supervisor {
     return generation;
   }
 
+  /** Every process of the generation that has the clients. */
+  get pids(): readonly number[] {
+    const serving = this.#public === undefined ? undefined : this.#generations.get(this.#public);
+    return serving?.processes.pids() ?? [];
+  }
+
+  swap(): void {
+    this.post({ kind: "swap" });
+  }
+
   get state(): State {
     return this.#state;
   }

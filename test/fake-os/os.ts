@@ -193,6 +193,17 @@ export class FakeOs implements Os {
     return this.listening;
   }
 
+  /** Of all its processes together. */
+  bytes = 0;
+  proportionalBytes(): number {
+    return this.bytes;
+  }
+
+  changedAt: number | undefined;
+  changedAtMs(): number | undefined {
+    return this.changedAt;
+  }
+
   /** So many processes the kernel has killed for want of memory. */
   killed = 0;
 

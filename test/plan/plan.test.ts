@@ -182,3 +182,30 @@ describe("the name", () => {
     expect(name("--name web@1 -- server")).toBe("web@1");
   });
 });
+
+test("a deploy one can steer: what is asked for, and what cannot be had", () => {
+  const asked =
+    "--confirm 2m --judge exec:./ok --keep 10m --max-age 24h --max-memory 1.5g --watch-path tmp/restart.txt";
+  expect(plan(`${asked} --preflight a --preflight b -b :80 -- server`)).toMatchObject({
+    ...{ confirmMs: 120_000, judge: "./ok", keepMs: 600_000, preflights: ["a", "b"] },
+    ...{ maxAgeMs: 86_400_000, maxMemoryBytes: 1.5 * 1024 ** 3, watchPath: "/srv/tmp/restart.txt" },
+  });
+  for (const [words, message] of [
+    ["--judge exec:./ok -b :80 -- server", "--judge without --confirm"],
+    ["--confirm 1m --judge ./ok -b :80 -- server", "--judge './ok' is not a judge"],
+    ["--confirm 1m --handover none -- server", "--confirm needs a socket that hupwatch holds"],
+    [
+      "--keep 1m --cutover share -b :80 -- server",
+      "--keep cannot be had: ':80' is shared by all generations",
+    ],
+    ["--max-memory much -b :80 -- server", "--max-memory 'much' is not a size"],
+    ["--max-memory 0 -b :80 -- server", "--max-memory '0' is not a size"],
+  ] as const)
+    expect(() => plan(words)).toThrow(message);
+});
+
+test("the ports of a smoke test are there where a line of the user's may ask", () => {
+  for (const option of ["--ready exec:./ok", "--hook ready=./ok", "--confirm 1m --judge exec:./ok"])
+    expect(plan(`${option} -b :80 -- server`).socketOptions.probePorts).toBeGreaterThan(1024);
+  expect(plan("-b :80 --ready http -- server").socketOptions.probePorts).toBeUndefined();
+});
