@@ -44,7 +44,6 @@ async function startHung({ kind, words, env }: Runner, place: Home) {
     serves: (generation: number) =>
       until(async () => (await serving()) === generation, {
         what: `generation ${generation} to serve`,
-        timeoutMs: 10_000,
       }),
     readOn: () => {
       reader.stdin.write("\n");
@@ -95,7 +94,7 @@ describe.each(["pipe", "socket", "terminal"])("a %s that nobody reads", (kind) =
     const tree = processTree(hung.pid);
     process.kill(hung.pid, "SIGTERM");
     const isLeft = () => processTree(hung.pid).some(({ state }) => state !== "Z");
-    await until(() => !isLeft(), { what: "hupwatch to end", timeoutMs: 10_000 });
+    await until(() => !isLeft(), { what: "hupwatch to end" });
     expect(tree.length).toBeGreaterThan(1);
   });
 });

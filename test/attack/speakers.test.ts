@@ -128,10 +128,9 @@ describe.skipIf(!hasPeople)("marks in an environment", () => {
     await using _rooted = startAs(STRANGER, [sleep, "1000"], env);
     await until(() => isMarked(_rooted.pid) && isMarked(_plain.pid), { what: "the marked processes" });
     expect(await processes()).toBe(before);
-    const begun = performance.now();
     hupwatch.signal("SIGTERM");
     expect(await hupwatch.exited).toBe(0);
-    expect(performance.now() - begun).toBeLessThan(5000);
+    // Nothing has waited for them either, which is said when it is over.
     expect(hupwatch.log).not.toContain("would not end");
     expect(isMarked(_plain.pid) && isMarked(_rooted.pid)).toBe(true);
   });

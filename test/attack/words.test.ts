@@ -27,7 +27,7 @@ a = os.environ["NOTIFY_SOCKET"]
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.sendto(b"STATUS=\\x1b]0;pwned\\x07\\x1b[2J\\r<0>over", a.replace("@", "\\0"))
 time.sleep(1000)`;
-  const options = ["-k", "-w", "0", "--ready-timeout", "1s", "--ready", "notify"];
+  const options = ["-k", "-w", "0", "--ready-timeout", "4s", "--ready", "notify"];
   const first = `import os, socket, time
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0"))
 time.sleep(1000)`;

@@ -6,7 +6,7 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { freePort, tempDir } from "../harness/until.ts";
 
 /** Each command is a start of the runtime, and the machine may be busy. */
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 /** Descriptor 3 is a pipe whose reader has come and gone. */
 const NOBODY_READS = "mkfifo pipe && { : <pipe & } && exec 3>pipe && wait";

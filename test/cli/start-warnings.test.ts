@@ -12,7 +12,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { freePort, tempDir } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 interface Place {
   cwd: string;

@@ -9,7 +9,7 @@ import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
 /** Each of its commands is a start of the runtime, and the machine may be busy. */
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 let place: Home;
 let hupwatch: Hupwatch;
@@ -110,7 +110,7 @@ test("half a request is let go after some seconds", async () => {
   raw.socket.write("GET /status HTT");
   await until(raw.closed, { what: "the server to lose patience", timeoutMs: 15_000 });
   expect(raw.received()).toBe("");
-}, 20_000);
+}, 120_000);
 
 test("200 idle connections, and as many listeners as fit, delay no swap", async () => {
   const idle: Raw[] = [];
@@ -266,4 +266,4 @@ test("while nobody asks, nothing is left open", async () => {
     what: "all connections to be closed",
     timeoutMs: 15_000,
   });
-}, 20_000);
+}, 120_000);

@@ -8,7 +8,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { until } from "../harness/until.ts";
 
 /** Each of its commands is a start of the runtime, and the machine may be busy. */
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const start = (place: Home, name: string, ...options: string[]) =>
   startHupwatch(["-k", "-w", "0", "--ready", "delay:0", "--name", name, ...options, "--", "sleep", "1000"], {

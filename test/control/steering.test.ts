@@ -6,7 +6,7 @@ import { cli, home } from "../harness/cli.ts";
 import { play, ready, swap, WAY_TO } from "../swap/play.ts";
 
 /** Each of its commands is a start of the runtime, and the machine may be busy. */
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 /** Of a machine that stands in that state and takes no event. */
 const standing = (state: State) => ({

@@ -171,7 +171,7 @@ async function play(name: string, luck: Luck): Promise<void> {
       hupwatch.hup();
       return /generation \d+ serves, generation 1 retired/.test(hupwatch.log);
     },
-    { what: "the next swap", everyMs: 1000, timeoutMs: 20_000, context: () => hupwatch.log },
+    { what: "the next swap", everyMs: 1000, timeoutMs: 120_000, context: () => hupwatch.log },
   );
   await hupwatch.until(LOG.gone(1));
   await load.more(50);

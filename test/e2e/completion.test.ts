@@ -6,7 +6,7 @@ import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { type TempDir, tempDir, until } from "../harness/until.ts";
 import { BASH_COMPLETION } from "../setup/places.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 /** Ctrl-U: what was typed before goes. */
 const CLEAR = "\x15";
 

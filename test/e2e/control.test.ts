@@ -8,7 +8,7 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { bindFor, deployTo, GIVES_UP_SOON, gunicorn, gunicornSite } from "../harness/site.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 const DEPLOY = `
 deploy() {

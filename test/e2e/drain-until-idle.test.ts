@@ -37,7 +37,7 @@ test.each(["unix", "tcp"] as const)(
     const report = await swapUnderSlowRequests(await binds[family](place.path), []);
     expect(report).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "2" });
   },
-  30_000,
+  120_000,
 );
 
 test.each(["unix", "tcp"] as const)(
@@ -57,11 +57,11 @@ test.each(["unix", "tcp"] as const)(
     expect(failures).toEqual({});
     await hupwatch.until(LOG.gone(1));
   },
-  30_000,
+  120_000,
 );
 
 test("without it, it is cut: the test can see the difference", async () => {
   using place = tempDir();
   const report = await swapUnderSlowRequests(await binds.unix(place.path), ["--drain-until-idle", "0"]);
   expect(report.failed).toBeGreaterThan(0);
-}, 30_000);
+}, 120_000);

@@ -103,6 +103,6 @@ for (const [words, families] of ROWS) {
       const below = await familiesAt(port);
       expect({ plain, below }).toEqual({ plain: families, below: families });
     },
-    60_000,
+    120_000,
   );
 }

@@ -58,7 +58,7 @@ test.each(CASES)(
     await second.assertTreeGone();
     if (c.transport === "unix") expect(existsSync(place.at)).toBe(false);
   },
-  60_000,
+  120_000,
 );
 
 /** Each address has a listener, and `stop` of the file's words closes none. */
@@ -88,7 +88,7 @@ test("an address that the next version has not is let go of, and one that it has
   expect(await ask(old).catch((error) => error.code)).toBe("ECONNREFUSED");
   await hupwatch.swap(3);
   expect(await ask(young)).toBe("3");
-}, 30_000);
+}, 120_000);
 
 test("a new version that listens nowhere is rolled back, and the old one never noticed", async () => {
   using dir = tempDir();
@@ -113,7 +113,7 @@ test("a new version that listens nowhere is rolled back, and the old one never n
   await hupwatch.until(LOG.rolledBack);
   expect(hupwatch.log).toContain(`it does not listen at 127.0.0.1:${port}`);
   expect(await ask(port)).toBe("1");
-}, 30_000);
+}, 120_000);
 
 test("port 0, UDP, and sockets of a directory of its own are the command's own business", async () => {
   using dir = tempDir();
@@ -130,7 +130,7 @@ test("port 0, UDP, and sockets of a directory of its own are the command's own b
   for (const said of [/any port/, /a datagram socket/, /an agent/, /a path/]) await hupwatch.until(said);
   expect(hupwatch.count(/held from now on/)).toBe(1);
   expect(hupwatch.log).toContain(`generation 1 listens at unix:${dir.path}/lasting.sock: held from now on`);
-}, 30_000);
+}, 120_000);
 
 test("what the kernel would refuse the command is refused", async () => {
   using dir = tempDir();
@@ -152,7 +152,7 @@ test("what the kernel would refuse the command is refused", async () => {
   await hupwatch.until(/nowhere (ENOENT|EACCES)/);
   taken.stop();
   await until(() => hupwatch.count(/held from now on/) === 1, { what: "the good one" });
-}, 30_000);
+}, 120_000);
 
 test.skipIf(process.getuid?.() !== 0)(
   "what another user's command binds is made with that user's rights, and has its owner and mode in each generation",
@@ -177,7 +177,7 @@ test.skipIf(process.getuid?.() !== 0)(
       expect(await answer.text()).toBe(`${generation}`);
     }
   },
-  30_000,
+  120_000,
 );
 
 // As root in Docker, whose entrypoint changes the user: no CAP_SYS_PTRACE to read another user's memory with.
@@ -201,7 +201,7 @@ test.skipIf(process.getuid?.() !== 0)(
       expect(await answer.text()).toBe(`${generation}${NOBODY.uid}`);
     }
   },
-  30_000,
+  120_000,
 );
 
 // "generation 2 ready in 5.01 s" of a server that listens after seven: nothing answered, and the reload was called a success.
@@ -215,4 +215,4 @@ test("a server that listens only after six seconds is ready no sooner, and its s
   await hupwatch.swap(2);
   await load.version("2");
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
-}, 60_000);
+}, 120_000);

@@ -107,7 +107,7 @@ test("I7: a service whose hupwatch was killed can go on binding", async () => {
   await second.exited;
   await second.assertTreeGone();
   expect(existsSync(at)).toBe(false);
-}, 30_000);
+}, 120_000);
 
 /** Unlinks a file in each request, which is a trapped call where a Unix socket is held. */
 const UNLINKS = `
@@ -142,4 +142,4 @@ test("a keeper that is killed is replaced, and no call of the service fails", as
   hupwatch.signal("SIGTERM");
   expect(await hupwatch.exited).toBe(0);
   await hupwatch.assertTreeGone();
-}, 60_000);
+}, 120_000);

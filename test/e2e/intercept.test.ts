@@ -58,7 +58,7 @@ test.each(CASES)(
     await hupwatch.assertTreeGone();
     if (transport === "unix") expect(existsSync(place.at)).toBe(false);
   },
-  60_000,
+  120_000,
 );
 
 // The wrapper's own reaction to TERM ends the server at once (sh), or leaves it to be killed.
@@ -91,7 +91,7 @@ test("the stop signal goes to the server, and the wrapper in front of it hears o
   expect(await slow).toBe("slow\n");
   expect(hupwatch.log).toContain(`generation 1: sent SIGTERM to ${server}`);
   expect(hupwatch.log).toMatch(/wrapper told[\s\S]*generation 1 gone/);
-}, 30_000);
+}, 120_000);
 
 test("below another supervisor of this kind it cannot be, and that is said with the way out", async () => {
   using dir = tempDir();
@@ -114,7 +114,7 @@ test("below another supervisor of this kind it cannot be, and that is said with 
     /cannot intercept 'node': a supervisor above hupwatch answers its system calls already/,
   );
   expect(await hupwatch.exited).toBe(125);
-}, 30_000);
+}, 120_000);
 
 /** What a listener has after its bind and listen; the second word binds it in the other family. */
 const TELLS = `
@@ -150,7 +150,7 @@ test("options that were set before the bind, O_NONBLOCK and close-on-exec are th
   );
   expect(expected).toStartWith("told [[1, ");
   expect(/^told .*$/m.exec(hupwatch.log)?.[0]).toBe(expected);
-}, 30_000);
+}, 120_000);
 
 // netty#16240: its native transport registered before it bound, and SETFD drops the registration.
 test("a socket that is in epoll before its bind: refused at a held address, and else its own, which no swap takes away", async () => {
@@ -175,7 +175,7 @@ while True:
   own.hup();
   await own.until(LOG.rolledBack);
   expect(own.log).toContain(`the serving one listens on 0.0.0.0:${port} (pid `);
-}, 60_000);
+}, 120_000);
 
 test("-k: nothing of an intercepted command outlives a killed hupwatch, its keeper neither", async () => {
   using dir = tempDir();
@@ -187,7 +187,7 @@ test("-k: nothing of an intercepted command outlives a killed hupwatch, its keep
   hupwatch.signal("SIGKILL");
   await hupwatch.exited;
   await hupwatch.assertTreeGone();
-}, 30_000);
+}, 120_000);
 
 test("a path that is bound and never listened at is not left behind", async () => {
   using dir = tempDir();
@@ -199,7 +199,7 @@ test("a path that is bound and never listened at is not left behind", async () =
   await hupwatch.exited;
   await hupwatch.assertTreeGone();
   expect(readdirSync(dir.path)).toEqual([]);
-}, 30_000);
+}, 120_000);
 
 // Signals interrupt poll(2) and nothing else: a swap was rolled back by "keeper: ETIMEDOUT" when some child ended meanwhile.
 test("signals that come while the keeper starts a generation do not fail it", async () => {
@@ -216,7 +216,7 @@ test("signals that come while the keeper starts a generation do not fail it", as
     clearInterval(storm);
   }
   expect(hupwatch.log).not.toMatch(LOG.rolledBack);
-}, 30_000);
+}, 120_000);
 
 /** As HAProxy does: listen(2) only where the socket does not listen. */
 const ASKS_FIRST = (port: number) => `
@@ -234,4 +234,4 @@ test("a server that finds its socket listening, and does not call listen(2), is 
     cwd: dir.path,
   });
   await hupwatch.swap(2);
-}, 30_000);
+}, 120_000);

@@ -56,7 +56,7 @@ test.each([
     expect(await load.stop()).toMatchObject({ failures: {} });
     expect(lives.log).not.toContain("put back");
   },
-  90_000,
+  120_000,
 );
 
 // "Each deploy is an outage for that consumer; the log is clean: no warning."
@@ -86,7 +86,7 @@ describe("a name that is not ours", () => {
     await load.more(20);
     expect(await load.stop()).toMatchObject({ failures: {} });
     expect(hupwatch.count(told)).toBe(0);
-  }, 60_000);
+  }, 120_000);
 
   test.skipIf(!IS_ROOT)(
     "a mount of the file in another namespace is told at the swap (needs root)",
@@ -107,7 +107,7 @@ describe("a name that is not ours", () => {
       await hupwatch.swap(3);
       expect(hupwatch.count(/is mounted at/)).toBe(1);
     },
-    60_000,
+    120_000,
   );
 });
 
@@ -158,7 +158,7 @@ describe.skipIf(!IS_ROOT)("the path is a mount point (needs root)", () => {
     expect(hupwatch.log).toMatch(WAY_OUT);
     expect(hupwatch.log).not.toContain("EBUSY");
     expect(readdirSync(dir.path).filter((name) => name.endsWith("~"))).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 });
 
 // "EPERM: operation not permitted, link", exit 125, in a container that drops CAP_FOWNER; gunicorn alone works there.
@@ -188,5 +188,5 @@ test.skipIf(!IS_ROOT)(
     await hupwatch.swap(3);
     expect(lstatSync(path).uid).toBe(WWW);
   },
-  60_000,
+  120_000,
 );

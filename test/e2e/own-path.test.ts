@@ -45,4 +45,4 @@ test("I3: a server that binds its own {socket} is swapped without a drop, and it
   }
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
   await sameStock(hupwatch, place.path, before);
-}, 30_000);
+}, 120_000);

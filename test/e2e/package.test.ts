@@ -8,7 +8,7 @@ import { readProcess } from "../harness/processes.ts";
 import { tempDir, until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const dir = tempDir();
 const project = `${dir.path}/project`;
 const LAUNCHER = `${project}/node_modules/.bin/hupwatch`;

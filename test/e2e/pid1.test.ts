@@ -105,7 +105,6 @@ describe.each(possible)("as $place", ({ place }) => {
         },
       );
       await until(() => zombies(started).length === 0, {
-        timeoutMs: 1000,
         what: "no zombie to be left",
         context: () => zombies(started).join("\n"),
       });

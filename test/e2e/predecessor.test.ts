@@ -9,7 +9,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { bindFor, deployTo, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
 import { tempDir } from "../harness/until.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const RENAMED = /the service of hupwatch '(\S+)' is '(\S+)' from now on/;
 
 test.each(TRANSPORTS)(

@@ -33,4 +33,4 @@ test("I8: gunicorn --check-config refuses a broken release, nothing is started, 
   await load.version("3");
   expect(hupwatch.count(/preflight '.*' passed in/)).toBe(2);
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
-}, 60_000);
+}, 120_000);

@@ -138,7 +138,6 @@ async function byStranger(scene: Scene, phase: string): Promise<void> {
     await until(() => scene.isOurs(), {
       what: "the path to be ours",
       context: () => hupwatch.log,
-      timeoutMs: 3000,
     });
     await scene.load.more(10);
     const lost = scene.load.progress.failed - failed;
@@ -186,11 +185,11 @@ describe("I3: in each phase, under counting load", () => {
     await scene.ask(1, "exit");
     await hupwatch.until(LOG.gone(1));
     await scene.load.more(20);
-  }, 60_000);
+  }, 120_000);
 
   // "As a failed deploy: rolled back; generation 1 goes on, while every request fails."
   test("a new generation that has taken the path and is not ready leaves it to the old one, and so does a stranger at its end", async () => {
-    await using scene = await Scene.start("--ready-timeout", "1s");
+    await using scene = await Scene.start("--ready-timeout", "4s");
     const { hupwatch } = scene;
     scene.hold();
     hupwatch.hup();
@@ -207,7 +206,7 @@ describe("I3: in each phase, under counting load", () => {
     const { failed } = scene.load.progress;
     await scene.load.more(50);
     expect(scene.load.progress.failed).toBe(failed);
-  }, 30_000);
+  }, 120_000);
 
   test.each(["serving", "booting", "warm-up", "draining"] as const)(
     "%s: the directory is removed: it is made anew, clients wait, and a new generation gets them",
@@ -223,13 +222,13 @@ describe("I3: in each phase, under counting load", () => {
       const { failed } = scene.load.progress;
       const beginMs = performance.now();
       await scene.ask(1, "rmdir");
-      await hupwatch.until(/clients wait at a new one/, { timeoutMs: 10_000 });
+      await hupwatch.until(/clients wait at a new one/);
       const awayMs = Math.round(performance.now() - beginMs);
       if (phase === "booting") {
         scene.letGo();
         await scene.ask(2, "serve");
       }
-      await hupwatch.until(LOG.ready(next), { timeoutMs: 10_000 });
+      await hupwatch.until(LOG.ready(next));
       await scene.load.more(20);
       const lost = scene.load.progress.failed - failed;
       await hupwatch.until(LOG.serves(next));
@@ -238,7 +237,7 @@ describe("I3: in each phase, under counting load", () => {
       expect(lstatSync(dirname(scene.path)).mode & 0o777).toBe(0o755);
       rows.push({ phase, by: "anybody", act: "rmdir", awayMs, lost });
     },
-    30_000,
+    120_000,
   );
 });
 
@@ -253,7 +252,7 @@ test("where inotify cannot be had it is said once, and the path is put back at e
     ["-k", "-w", "0.2", "-b", `unix:${path}`, "--handover", "systemd", "--", ...command],
     { launcher: join(place.path, "launcher") },
   );
-  await hupwatch.until(/a watch on .*app.sock cannot be had/, { timeoutMs: 5000 });
+  await hupwatch.until(/a watch on .*app.sock cannot be had/);
   rmSync(path);
   await hupwatch.swap(2);
   expect(lstatSync(path).isSocket()).toBe(true);
@@ -262,4 +261,4 @@ test("where inotify cannot be had it is said once, and the path is put back at e
   await hupwatch.until(LOG.started(3));
   await until(() => existsSync(path), { what: "the path to be put back" });
   expect(hupwatch.count(/a watch on .*app.sock cannot be had/)).toBe(1);
-}, 30_000);
+}, 120_000);

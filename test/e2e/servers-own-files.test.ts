@@ -36,7 +36,7 @@ test.each(Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[])(
     expect(await hupwatch.exited).toBe(0);
     expect(pidfiles()).toEqual([]);
   },
-  60_000,
+  120_000,
 );
 
 test("the pid file of a killed master is not in the way to a later one, and does not stay", async () => {
@@ -58,7 +58,7 @@ test("the pid file of a killed master is not in the way to a later one, and does
   hupwatch.signal("SIGQUIT");
   await hupwatch.exited;
   expect(pidfiles()).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("the control socket of the newest gunicorn: left out, or with the generation's number where it is wanted", async () => {
   using site = gunicornSite();
@@ -88,7 +88,7 @@ test("the control socket of the newest gunicorn: left out, or with the generatio
     await until(() => existsSync(`${site.current}/g.ctl.${generation}`), { what: `g.ctl.${generation}` });
   }
   expect(readdirSync(site.current).filter((name) => name.startsWith("g.ctl"))).toEqual(["g.ctl.2"]);
-}, 60_000);
+}, 120_000);
 
 const UWSGI = "/usr/bin/uwsgi";
 test.skipIf(!existsSync(UWSGI))(
@@ -108,5 +108,5 @@ test.skipIf(!existsSync(UWSGI))(
     expect(hupwatch.log).not.toContain("SIGKILL");
     expect(hupwatch.log).not.toContain("respawn");
   },
-  60_000,
+  120_000,
 );

@@ -50,7 +50,7 @@ const PHASES: Record<string, Phase> = {
     serving: 2,
   },
   "rolling-back": {
-    options: ["--ready-timeout", "0.3s", "--stop-signal", "TERM/1s/KILL"],
+    options: ["--ready-timeout", "3s", "--stop-signal", "TERM/1s/KILL"],
     command: firstThen(child("print-signals.ts"), hopeless),
     reach: (hupwatch) => swapping(hupwatch, LOG.rolledBack),
     serving: 1,

@@ -104,4 +104,4 @@ test("I7: supervisorctl signal HUP swaps, supervisorctl restart hands over to th
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "3" });
   expect(supervisord.ctl("pid", "app")).not.toBe(before);
   expect(supervisord.masters).toHaveLength(1);
-}, 60_000);
+}, 120_000);

@@ -18,7 +18,7 @@ import {
 import { tempDir, until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const clean = { failures: {}, wentBack: 0 };
 
 test.each(TRANSPORTS)(

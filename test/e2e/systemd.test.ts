@@ -10,7 +10,7 @@ import { gunicorn, gunicornSite } from "../harness/site.ts";
 import { tempDir } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const SERVER = `#!/bin/sh
 [ -e broken ] && { echo "no such module" >&2; exit 3; }
 echo "sees NOTIFY_SOCKET=$NOTIFY_SOCKET WATCHDOG_USEC=$WATCHDOG_USEC" >&2

@@ -7,7 +7,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { tempDir, until } from "../harness/until.ts";
 
 /** Each of its commands is a start of the runtime, and the machine may be busy. */
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 test("EVENT=CMD, and the command may have its own '='", () => {
   expect(parseHook("swapped=A=1 ./notify")).toEqual({ event: "swapped", line: "A=1 ./notify" });

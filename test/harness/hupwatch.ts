@@ -90,10 +90,10 @@ export class Hupwatch implements AsyncDisposable {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
-  /** Waits for text on stderr (or on `stream`); default 30 s. Fails with the whole log, and at once where hupwatch is over. */
+  /** Waits for text on stderr (or on `stream`); default a minute. Fails with the whole log, and at once where hupwatch is over. */
   async until(
     pattern: RegExp,
-    { timeoutMs = 30_000, stream = "log" }: { timeoutMs?: number; stream?: "log" | "output" } = {},
+    { timeoutMs = 60_000, stream = "log" }: { timeoutMs?: number; stream?: "log" | "output" } = {},
   ): Promise<RegExpExecArray> {
     return await until(
       () => {
@@ -139,7 +139,7 @@ export class Hupwatch implements AsyncDisposable {
   }
 
   /** Waits until nothing that it started is left. Fails with what is. */
-  async assertTreeGone(timeoutMs = 5000): Promise<void> {
+  async assertTreeGone(timeoutMs = 10_000): Promise<void> {
     const left = () => {
       const tree = this.tree();
       const ours = new Set(tree.map(({ pid }) => pid));

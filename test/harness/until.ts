@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { setTimeout as after } from "node:timers/promises";
 
 export interface UntilOptions {
-  /** Default 30 s: ten swaps of a slow machine, and the end of a test that would wait for ever. */
+  /** Default a minute: what takes a second here takes thirty on a machine that does much else. It ends a test that would wait for ever. */
   timeoutMs?: number;
   /** Between two looks; default 5 ms. */
   everyMs?: number;
@@ -18,7 +18,7 @@ type Truthy<T> = Exclude<T, false | 0 | "" | null | undefined>;
 
 /** Looks until `look` returns something truthy, and returns that. Throws at the deadline. What `look` throws is not caught. */
 export async function until<T>(look: () => T | Promise<T>, options: UntilOptions): Promise<Truthy<T>> {
-  const { timeoutMs = 30_000, everyMs = 5, what, context } = options;
+  const { timeoutMs = 60_000, everyMs = 5, what, context } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const seen = await look();

@@ -7,7 +7,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const WORKER = ["-k", "-w", "0", "--ready", "delay:0", "--name", "shop", "--", "sleep", "1000"];
 const SERVER = [

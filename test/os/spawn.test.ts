@@ -252,4 +252,4 @@ test("a SIGHUP for our whole process group never ends a command that has not lef
   });
   expect(await storm.stdout.text()).toBe("unharmed\n");
   expect(await storm.exited).toBe(0);
-}, 60_000);
+}, 120_000);

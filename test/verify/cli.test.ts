@@ -65,7 +65,7 @@ test("a good service passes, and every report says so", async () => {
   // Nothing of it is left: no process, no socket.
   expect(allProcesses().filter((p) => environmentOf(p.pid).includes(mark))).toEqual([]);
   expect(readdirSync(folder).filter((name) => name.startsWith("s"))).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 describe("the page", () => {
   const page = () => Bun.file(join(folder, "a.html")).text();
@@ -96,7 +96,7 @@ describe("the page", () => {
       expect(dom.match(/<canvas/g)?.length).toBe(4);
       expect(dom).toContain("0 of ");
     },
-    60_000,
+    120_000,
   );
 });
 
@@ -141,7 +141,7 @@ test("clients that take their time, and nginx in front, lose nothing", async () 
     expect(late?.load.ok).toBeGreaterThanOrEqual(10);
     expect(swaps[0]?.stopMs).toBeGreaterThan(0);
   }
-}, 60_000);
+}, 120_000);
 
 test("the naive swap on one path fails, by the class that it has", async () => {
   const naive = join(import.meta.dir, "naive.sh");
@@ -157,7 +157,7 @@ test("the naive swap on one path fails, by the class that it has", async () => {
   );
   expect(stdout).toMatch(/^FAIL: [1-9][\d,]* of [\d,]+ requests dropped/m);
   expect(code).toBe(1);
-}, 30_000);
+}, 120_000);
 
 /** F15: each release after the first exits, and prints the events that a good swap has. */
 const LIAR = `import json, os, socket, sys
@@ -186,7 +186,7 @@ test("F15: a command that prints hupwatch's events does not have its word for th
   expect(stdout).toMatch(/FAIL +swaps +2 swaps, 2 not as they should/);
   expect(stdout).toMatch(/^FAIL: /m);
   expect(code).toBe(1);
-}, 30_000);
+}, 120_000);
 
 test("a command that does not start is a failed set-up, with its last words", async () => {
   const words = ["-b", "unix:s", "--", "sh", "-c", "echo no such module >&2; exit 3"];
@@ -228,7 +228,7 @@ test("interrupted: what it knows, exit 4, and nothing left", async () => {
   expect(await run.stdout.text()).toMatch(/^INCONCLUSIVE: 0 of /m);
   expect(await run.exited).toBe(4);
   expect(readdirSync(folder)).not.toContain("i");
-}, 20_000);
+}, 120_000);
 
 describe("usage errors: exit 2, the option and the value named", () => {
   const CASES: [words: string[], message: RegExp][] = [

@@ -11,7 +11,7 @@ import { makeReport } from "../../src/verify/report.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { MUTANTS, MutatedTree } from "./mutants.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const folder = mkdtempSync(join(tmpdir(), "hm-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

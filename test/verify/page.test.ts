@@ -12,7 +12,7 @@ import { tempDir } from "../harness/until.ts";
 import { type Colour, isLike, type Picture, show } from "./picture.ts";
 import { chromium } from "./tools.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const RED: Colour = [0xcc, 0x2b, 0x26];
 const PAPER: Colour = [255, 255, 255];
