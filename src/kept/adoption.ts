@@ -22,6 +22,8 @@ const SLICE_MS = 3;
 /** A stop signal waits no longer for those that are in the middle of something. */
 const PROVE_MS = 250;
 const PROVE_LOOK_MS = 10;
+/** All looks together cost one tenth of a core at most. */
+const PROOF_SHARE = 10;
 /** Looks at how many descriptors processes have. */
 const LOOK_MS = 5;
 const LATE_LOOK_MS = 50;
@@ -30,7 +32,7 @@ const EARLY_MS = 3000;
 /** Whatever the numbers say. */
 const FULL_LOOK_MS = 500;
 /** Their server is woken again for what has come, if it has not closed them: a client waits. */
-const HOLD_MS = 1000;
+const HOLD_MS = 300;
 /** A server closes at once what is idle, and finishes the rest: what it closes later may be in the middle of a request. */
 const PROMPT_MS = 3000;
 /** Where nothing tells an answer that ends by closing from one that does not, its client may be silent for so long. */
@@ -52,7 +54,8 @@ export class Adoption implements Keeping {
   #counts: Kept = { kept: 0, closed: 0 };
   #signalledMs = 0;
   #fullLookMs = 0;
-  #descriptors = "";
+  #nextProofMs = 0;
+  #descriptors: string | undefined;
   #leaderEnd: "unknown" | "clean" | "crash" = "unknown";
   #isOver = false;
 
@@ -109,28 +112,43 @@ export class Adoption implements Keeping {
   #watch(): void {
     if (this.#taken.size === 0) return;
     const descriptors = this.#countDescriptors();
-    const isFull = this.#now - this.#fullLookMs > FULL_LOOK_MS;
-    const again = () =>
-      this.#after(this.#now - this.#signalledMs < EARLY_MS ? LOOK_MS : LATE_LOOK_MS, () => this.#watch());
-    if (isFull && this.#now - this.#signalledMs > HOLD_MS) this.#wakeServers();
-    if (descriptors === this.#descriptors && !isFull) {
-      again();
+    const isDue = this.#now - this.#fullLookMs > FULL_LOOK_MS;
+    if (descriptors !== undefined && descriptors === this.#descriptors && !isDue) {
+      this.#lookAgain(0);
       return;
     }
+    const from = this.#now;
     this.#descriptors = descriptors;
-    this.#fullLookMs = this.#now;
-    this.#inSlices(this.#handOver(), again);
+    this.#fullLookMs = from;
+    this.#inSlices(this.#handOver(), () => this.#lookAgain(this.#now - from));
   }
 
-  /** How many each process has; a process that has ended has none. */
-  #countDescriptors(): string {
+  /** All that are left were their server's a moment ago. A look that took long is not followed at once by another one. */
+  #lookAgain(tookMs: number): void {
+    if (this.#isOver) return;
+    this.#proveAgain();
+    const pauseMs = this.#now - this.#signalledMs < EARLY_MS ? LOOK_MS : LATE_LOOK_MS;
+    this.#after(Math.max(pauseMs, tookMs), () => this.#watch());
+  }
+
+  /** Those that were in the middle of something are answered meanwhile. */
+  #proveAgain(): void {
+    if (this.#now < this.#nextProofMs) return;
+    const from = performance.now();
+    const mayHold = this.#now - this.#signalledMs < HOLD_MS;
+    for (const taken of this.#taken.values()) {
+      taken.prove(mayHold);
+      // What has come meanwhile is read by the server that has it; if it reads.
+      if (!mayHold && taken.isHeld && taken.hasUnread) taken.letGo();
+    }
+    this.#nextProofMs = this.#now + Math.max(PROVE_LOOK_MS, PROOF_SHARE * (performance.now() - from));
+  }
+
+  /** How many each process has, which is the size of its directory (Linux 6.2); undefined where that is not told. */
+  #countDescriptors(): string | undefined {
     const pids = new Set([...this.#taken.values()].map(({ pid }) => pid));
-    return [...pids].map((pid) => statSync(`/proc/${pid}/fd`, { throwIfNoEntry: false })?.size).join();
-  }
-
-  /** What has come meanwhile is read by the server that has it; if it reads. */
-  #wakeServers(): void {
-    for (const taken of this.#taken.values()) if (taken.isHeld && taken.hasUnread) taken.letGo();
+    const sizes = [...pids].map((pid) => statSync(`/proc/${pid}/fd`, { throwIfNoEntry: false })?.size);
+    return sizes.includes(0) ? undefined : sizes.join();
   }
 
   /** Those that no process of the generation has any more. */

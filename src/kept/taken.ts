@@ -12,7 +12,9 @@ import { lowWater, setLowWater, tcpState, unreadBytes } from "../os/libc-kept.ts
 /** More than half of any receive buffer. */
 const NEVER = 0x7fffffff;
 /** An answer is over when so long nothing more was sent: it is told from one whose server closes right behind it. */
-export const QUIET_MS = 20;
+const QUIET_MS = 20;
+/** Longer than most requests take. */
+const TIE_QUIET_MS = 200;
 /** "HTTP/1.1 100 Continue" and an empty line: an answer that asks for a body. */
 const CONTINUE_BYTES = 25;
 
@@ -23,6 +25,8 @@ interface Mark {
   sent: number;
   /** What it did last was to send, and everything that had come was read. */
   isAnswered: boolean;
+  /** It received and sent in one tick of the kernel's clock: which of the two was last is not known. */
+  isTie: boolean;
 }
 
 export type Verdict = "fresh" | "between" | "doubtful";
@@ -50,7 +54,8 @@ export class Taken {
     if (!state) return undefined;
     const { bytesReceived, bytesSent, sentAgoMs, receivedAgoMs } = state;
     const isAnswered = unread === 0 && bytesSent > 0 && sentAgoMs <= receivedAgoMs;
-    return { read: bytesReceived - unread, unread, sent: bytesSent, isAnswered };
+    const isTie = sentAgoMs === receivedAgoMs;
+    return { read: bytesReceived - unread, unread, sent: bytesSent, isAnswered, isTie };
   }
 
   /** Its server is not woken any more by what comes; not where something has come already, which is its own. */
@@ -82,19 +87,24 @@ export class Taken {
   }
 
   /** Whether it stands between two messages, while its server still has it. */
-  prove(): boolean {
+  prove(mayHold = true): boolean {
     const mark = this.#mark;
     const now = this.#look();
-    if (!mark || !now || this.#isProven) return this.#isProven;
+    if (!mark || !now) return false;
+    if (this.#isProven && now.read === mark.read && now.sent === mark.sent) return true;
+    this.#isProven = false;
     if (mark.unread > 0 || now.read !== mark.read) {
       // It was about to be read: once more.
       this.letGo();
-      this.hold();
+      if (mayHold) this.hold();
+      else this.#mark = now;
       return false;
     }
     const hasSent = now.sent > mark.sent;
     const isContinue = now.sent - (hasSent ? mark.sent : 0) === CONTINUE_BYTES;
-    const isQuiet = (tcpState(this.fd)?.sentAgoMs ?? 0) >= QUIET_MS;
+    // A client that sends again has had its answer.
+    const isSure = hasSent || !mark.isTie || now.unread > 0;
+    const isQuiet = (tcpState(this.fd)?.sentAgoMs ?? 0) >= (isSure ? QUIET_MS : TIE_QUIET_MS);
     const isFresh = now.read === 0 && now.sent === 0;
     this.#isProven = isFresh || ((hasSent || mark.isAnswered) && isQuiet && !isContinue);
     if (this.#isProven) this.#mark = now;

@@ -51,6 +51,7 @@ export class Posts {
         // As a proxy does: one that was closed while it was idle is not used.
         if (!connection || connection.over !== undefined) connection = await this.#open();
         const answer = await connection.exchange(request, TIMEOUT_MS);
+        if (answer.status !== 200) throw new Failure("status", `${answer.status}`);
         this.#report.answered += 1;
         const version = answer.headers.get("x-version") ?? "none";
         this.#report.versions[version] = (this.#report.versions[version] ?? 0) + 1;
@@ -62,6 +63,7 @@ export class Posts {
         if (!(error instanceof Failure)) throw error;
         const what = `${error.reused ? "kept" : "new"} ${error.phase} ${error.errno}`;
         this.#report.lost[what] = (this.#report.lost[what] ?? 0) + 1;
+        await connection?.close(0);
         connection = undefined;
       }
       if (pauseMs > 0) await after(pauseMs);
