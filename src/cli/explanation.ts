@@ -31,7 +31,7 @@ export interface Explanation {
   /** Run before it, each has to succeed. */
   preflights: readonly string[];
   checks: { check: string; proof: boolean; why: string }[];
-  swap: { readyTimeoutMs: number; warmupMs: number; drainUntilIdleMs: number };
+  swap: Pick<RunPlan, "readyTimeoutMs" | "warmupMs" | "drainUntilIdleMs" | "keptConnections">;
   stop: { sequence: string; drain: string };
   killAtExit: boolean;
   warnings: string[];
@@ -97,6 +97,7 @@ export function explain(
       readyTimeoutMs: plan.readyTimeoutMs,
       warmupMs: plan.warmupMs,
       drainUntilIdleMs: plan.drainUntilIdleMs,
+      keptConnections: plan.keptConnections,
     },
     stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
     killAtExit: plan.killAtExit,

@@ -3,7 +3,7 @@
 import { isKilledByTaking } from "../intercept/own-program.ts";
 import type { RelayLink } from "../kept/relay-link.ts";
 import { lacks, tellBug } from "../os/aid.ts";
-import type { Keeping, KeepingOwner, Kept } from "../os/keeping.ts";
+import { type Keeping, type KeepingOwner, type Kept, NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
 import type { Os } from "../os/os.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { inSandbox } from "./sandbox.ts";
@@ -11,6 +11,8 @@ import { inSandbox } from "./sandbox.ts";
 export interface KeptConnections extends Disposable {
   /** The same system, in which connections outlive their generation, where the plan wants it. */
   over(os: Os): Os;
+  /** What the relay has; undefined where connections are not kept. */
+  counts: (() => RelayCounts) | undefined;
   /** The service has ended. */
   end(): void;
 }
@@ -42,6 +44,7 @@ export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnect
       const safe = inSandbox(os, isKilledByTaking);
       return { ...os, keepConnections: (owner) => new Lazy(() => adopt(safe, owner)) };
     },
+    counts: mode === "close" ? undefined : () => relay?.counts ?? NO_COUNTS,
     end: () => relay?.end(),
     [Symbol.dispose]: () => relay?.[Symbol.dispose](),
   };

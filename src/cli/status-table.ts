@@ -125,10 +125,14 @@ function swapTable(swaps: readonly SwapRecord[], now: number): string {
   return columns([["LAST SWAPS", "", "", "READY IN", "IN ALL", ""], ...rows]);
 }
 
-function counted({ counts }: StatusAnswer): string {
+function counted({ counts, keptConnections: relay }: StatusAnswer): string {
   const parts = [
     counts.crashed > 0 ? `${plural(counts.crashed, "crash", "crashes")}` : "",
     counts.rescued > 0 ? `${plural(counts.rescued, "client", "clients")} of dead generations passed on` : "",
+    relay && relay.relayed + relay.waiting > 0
+      ? `${plural(relay.relayed + relay.waiting, "connection lives", "connections live")} on, ${relay.relayed} relayed`
+      : "",
+    counts.closed > 0 ? `${plural(counts.closed, "kept connection", "kept connections")} closed` : "",
   ];
   return parts.filter(Boolean).join(", ");
 }

@@ -25,7 +25,8 @@ export function metricsOf(status: StatusAnswer): string {
     .join("\n")}\n`;
 }
 
-function metrics({ generations, sockets, swaps, counts, startedAt, version }: StatusAnswer): Metric[] {
+function metrics(status: StatusAnswer): Metric[] {
+  const { generations, sockets, swaps, counts, startedAt, version } = status;
   const last = swaps.at(-1);
   const serving = generations.findLast((g) => g.role === "serving" || g.role === "unconfirmed");
   return [
@@ -69,6 +70,7 @@ function metrics({ generations, sockets, swaps, counts, startedAt, version }: St
       "Clients of dead generations that were passed on.",
       counts.rescued,
     ),
+    ...keptConnections(status),
     gauge("hupwatch_last_swap_success", "1 where the last swap succeeded, 0 where it was rolled back.", [
       [{}, last && Number(last.outcome === "swapped")],
     ]),
@@ -83,6 +85,33 @@ function metrics({ generations, sockets, swaps, counts, startedAt, version }: St
     ]),
   ];
 }
+
+const keptConnections = ({ counts, keptConnections: relay }: StatusAnswer): Metric[] =>
+  relay === undefined
+    ? []
+    : [
+        gauge("hupwatch_kept_connections", "Connections that have outlived their generation.", [
+          [{ state: "waiting" }, relay.waiting],
+          [{ state: "relayed" }, relay.relayed],
+        ]),
+        counter(
+          "hupwatch_kept_connections_total",
+          "Connections that have outlived their generation.",
+          counts.kept,
+        ),
+        counter("hupwatch_kept_connections_closed_total", "Those that were closed with it.", counts.closed),
+        counter(
+          "hupwatch_kept_connections_moved_total",
+          "Times that one was moved on at a swap.",
+          relay.moved,
+        ),
+        {
+          name: "hupwatch_kept_connections_let_go_total",
+          type: "counter",
+          help: "Those that were given up later, and why.",
+          values: Object.entries(relay.letGo).map(([why, n]) => [{ why }, n]),
+        },
+      ];
 
 const gauge = (name: string, help: string, values: Metric["values"]): Metric => ({
   name,

@@ -14,6 +14,7 @@
 import type { Counts, SwapRecord } from "../events/history.ts";
 import type { FailureFacts } from "../events/words.ts";
 import type { Role, StartedGeneration } from "../generation/record.ts";
+import type { RelayCounts } from "../os/keeping.ts";
 import type { Phase } from "../swap/machine.ts";
 
 export interface GenerationStatus {
@@ -67,6 +68,8 @@ export interface StatusAnswer {
   /** The last ones, oldest first. */
   swaps: SwapRecord[];
   counts: Counts;
+  /** Connections that live on without a generation; absent where they do not. */
+  keptConnections?: RelayCounts | undefined;
   /** So long a swap waits for `confirm`; absent where none is asked for. */
   confirmMs?: number | undefined;
 }

@@ -10,6 +10,7 @@ import {
   treeQueryOf,
 } from "../generation/record.ts";
 import { type Accepting, countConnections } from "../os/connections.ts";
+import type { RelayCounts } from "../os/keeping.ts";
 import { listeningOn } from "../os/netstat.ts";
 import type { Process } from "../os/procfs.ts";
 import { unixQueue } from "../os/socket-table.ts";
@@ -28,6 +29,8 @@ export interface Subject {
   /** The server adapter's name. */
   server: string;
   held: readonly HeldSocket[];
+  /** What its relay has; undefined where connections are not kept. */
+  kept?: (() => RelayCounts) | undefined;
   supervisor: { readonly state: State; snapshot(): Snapshot; post(event: Event): void };
 }
 
@@ -35,7 +38,7 @@ const PAGE_BYTES = 4096;
 /** USER_HZ is 100 wherever this runs. */
 const TICK_MS = 10;
 
-export function statusOf({ plan, server, held, supervisor }: Subject, history: History): StatusAnswer {
+export function statusOf({ plan, server, held, supervisor, kept }: Subject, history: History): StatusAnswer {
   const { generations } = supervisor.snapshot();
   return {
     schema: "hupwatch-status/1",
@@ -56,6 +59,7 @@ export function statusOf({ plan, server, held, supervisor }: Subject, history: H
     })),
     swaps: history.swaps,
     counts: history.counts,
+    keptConnections: kept?.(),
     confirmMs: plan.confirmMs,
   };
 }

@@ -34,12 +34,15 @@ export interface Counts {
   crashed: number;
   /** Clients of dead generations that were passed on. */
   rescued: number;
+  /** Connections that have outlived their generation, and those that were closed with it. */
+  kept: number;
+  closed: number;
 }
 
 export class History {
   readonly startedAt = new Date().toISOString();
   readonly swaps: SwapRecord[] = [];
-  readonly counts: Counts = { swapped: 0, rolledBack: 0, crashed: 0, rescued: 0 };
+  readonly counts: Counts = { swapped: 0, rolledBack: 0, crashed: 0, rescued: 0, kept: 0, closed: 0 };
   readonly #notes = new Map<Gen, GenerationNotes>();
 
   notesOf(gen: Gen): GenerationNotes {
@@ -59,6 +62,10 @@ export class History {
         break;
       case "generation.rescued":
         this.counts.rescued += event.connections;
+        break;
+      case "generation.kept":
+        this.counts.kept += event.kept;
+        this.counts.closed += event.closed;
         break;
       case "swap.unconfirmed":
         this.#noteUntil([event.generation, event.kept], event.forMs);

@@ -2,10 +2,12 @@
  * The connection to a server that stands for a client's: its server sees the same peer. TCP: from the client's own address, which must
  * be one of this machine's. Unix: with the client's user and group.
  */
+
+import type { LetGo } from "../os/keeping.ts";
 import { bind, close, getsockname, SystemError, socket } from "../os/libc.ts";
 import { choosePortLate, connectAs, getpeername, type Peer, peerOf } from "../os/libc-kept.ts";
 import { decode, encode } from "../sockets/sockaddr.ts";
-import type { Left, LetGo } from "./protocol.ts";
+import type { Left } from "./protocol.ts";
 
 /** `full`: nothing is wrong, but there is no room for it now. */
 export type Connecting = "connected" | "in-progress" | "full";

@@ -6,11 +6,13 @@
  *
  * Nothing is ever sent twice: what was passed to a server is that server's, whatever becomes of it.
  */
+
+import type { LetGo } from "../os/keeping.ts";
 import { close, isWritable, recv, SystemError, send, socketError } from "../os/libc.ts";
 import { EVENT, resetAtClose, shutdownWrite } from "../os/libc-kept.ts";
 import { beginConnect, connectAgain } from "./back-end.ts";
 import { beginning, Exchange } from "./framing.ts";
-import type { Left, LetGo } from "./protocol.ts";
+import type { Left } from "./protocol.ts";
 
 /** What the relay does for its connections. */
 export interface Host {

@@ -1,5 +1,7 @@
 /** What hupwatch and its relay say to each other: orders with descriptors as packets, news as lines of JSON. */
 
+import type { RelayCounts } from "../os/keeping.ts";
+
 /** A connection that no server has any more; its descriptor comes beside it. */
 export interface Left {
   /** Where the serving generation is reached; of TCP undefined: where the client connected to. */
@@ -19,22 +21,7 @@ export type RelayOrder =
   /** There is no service any more. */
   | { do: "end" };
 
-/** Why a connection was closed that no server has. */
-export type LetGo = "silent" | "left" | "not-http" | "elsewhere" | "other-user" | "unreachable" | "too-many";
-
-export interface Counts {
-  /** Their clients are silent: no server is asked for them. */
-  waiting: number;
-  /** Joined to a server at present. */
-  relayed: number;
-  /** Ever joined. */
-  joined: number;
-  /** Requests and answers that were passed on: times that a connection got another server. */
-  moved: number;
-  letGo: Partial<Record<LetGo, number>>;
-}
-
-export type RelayNews = { counts: Counts } | { moved: number };
+export type RelayNews = { counts: RelayCounts } | { moved: number };
 
 /** As many descriptors go in one packet (SCM_MAX_FD of the kernel is 253). */
 export const LEFT_MAX = 200;

@@ -1,16 +1,10 @@
 /** hupwatch's end of its relay: starts it when it is needed, hands connections to it, and hears its counts. */
 
 import { realClock } from "../os/clock.ts";
+import { NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
 import { close } from "../os/libc.ts";
 import { sendWithDescriptors, setSendBuffer, socketPair, startProgram } from "../os/libc-kept.ts";
-import {
-  type Counts,
-  LEFT_MAX,
-  type Left,
-  PACKET_BYTES_MAX,
-  type RelayNews,
-  type RelayOrder,
-} from "./protocol.ts";
+import { LEFT_MAX, type Left, PACKET_BYTES_MAX, type RelayNews, type RelayOrder } from "./protocol.ts";
 
 /** A stop signal does not wait longer for a relay that does not answer. */
 const MOVE_MS = 2000;
@@ -25,8 +19,6 @@ export interface RelayProgram {
   standard: () => { fds: number[] } & Disposable;
 }
 
-export const NO_COUNTS: Counts = { waiting: 0, relayed: 0, joined: 0, moved: 0, letGo: {} };
-
 export class RelayLink implements Disposable {
   #orders: number | undefined;
   #counts = NO_COUNTS;
@@ -35,7 +27,7 @@ export class RelayLink implements Disposable {
 
   constructor(private readonly program: RelayProgram) {}
 
-  get counts(): Counts {
+  get counts(): RelayCounts {
     return this.#counts;
   }
 

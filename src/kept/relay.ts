@@ -2,20 +2,14 @@
  * The relay: a process that has the connections which no server has any more, and passes what their clients send on to the serving
  * generation. One loop over epoll(7), which sleeps while nothing happens. It outlives hupwatch, and ends with its last connection.
  */
+
+import type { LetGo, RelayCounts } from "../os/keeping.ts";
 import { close, SystemError, send, setNonblocking } from "../os/libc.ts";
 import { Epoll, EVENT, receiveWithDescriptors } from "../os/libc-kept.ts";
 import { type Host, Joined } from "./joined.ts";
-import {
-  type Counts,
-  LEFT_MAX,
-  type Left,
-  type LetGo,
-  PACKET_BYTES_MAX,
-  type RelayNews,
-  type RelayOrder,
-} from "./protocol.ts";
+import { LEFT_MAX, type Left, PACKET_BYTES_MAX, type RelayNews, type RelayOrder } from "./protocol.ts";
 
-/** Counts are told so often at most. */
+/** RelayCounts are told so often at most. */
 const TELL_MS = 100;
 /** The runtime collects garbage when its event loop turns, and this one never does. */
 const GARBAGE_TURNS = 5000;
@@ -30,7 +24,7 @@ export class Relay implements Host {
   readonly #wakes = new Map<Joined, number>();
   #nextWakeMs = Number.POSITIVE_INFINITY;
   #hasOrders = true;
-  #counts: Omit<Counts, "waiting" | "relayed"> = { joined: 0, moved: 0, letGo: {} };
+  #counts: Omit<RelayCounts, "waiting" | "relayed"> = { joined: 0, moved: 0, letGo: {} };
   #isChanged = false;
   #toldMs = 0;
 

@@ -32,3 +32,21 @@ export interface Keeping {
   /** Its whole tree is gone. */
   finish(): Kept;
 }
+
+/** Why a connection was closed that no server has. */
+export type LetGo = "silent" | "left" | "not-http" | "elsewhere" | "other-user" | "unreachable" | "too-many";
+
+/** What the relay has, and has had. */
+export interface RelayCounts {
+  /** Their clients are silent: no server is asked for them. */
+  waiting: number;
+  /** Joined to a server at present. */
+  relayed: number;
+  /** Ever joined. */
+  joined: number;
+  /** Times that one of them got another server at a swap. */
+  moved: number;
+  letGo: Partial<Record<LetGo, number>>;
+}
+
+export const NO_COUNTS: RelayCounts = { waiting: 0, relayed: 0, joined: 0, moved: 0, letGo: {} };

@@ -61,7 +61,7 @@ const answer: StatusAnswer = {
       failure: { reason: "exited with code 3 after 0.30 s" },
     },
   ],
-  counts: { swapped: 1, rolledBack: 1, crashed: 2, rescued: 1 },
+  counts: { swapped: 1, rolledBack: 1, crashed: 2, rescued: 1, kept: 0, closed: 0 },
 };
 
 const instance = { name: "shop", runDir: "/run/hupwatch", pid: 4711, socket: "/x", left: [] };
