@@ -25,8 +25,7 @@ export class Upkeep implements Disposable {
       what: `a watch on ${runDir}`,
       loss: "what is removed there is made anew at the next swap, as far as it can be",
     };
-    // The runtime takes 7 ms of CPU for its first watch: the command is started before.
-    this.look();
+    this.#watch();
   }
 
   /** Also without a watch: to be called when something has happened. */
