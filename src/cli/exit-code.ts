@@ -11,8 +11,8 @@ export function exitCodeOf(ending: Ending, stopSequence: readonly StopStep[]): n
       return 0;
     case "stopped": {
       // uvicorn and puma end by the very stop signal that they were sent: that is success.
-      const asked = stopSequence.some((s) => s.signal !== "SIGKILL" && s.signal === ending.exit?.signal);
-      return ending.exit === undefined || asked ? 0 : statusCode(ending.exit);
+      const isOurs = stopSequence.some((s) => s.signal !== "SIGKILL" && s.signal === ending.exit?.signal);
+      return ending.exit === undefined || isOurs ? 0 : statusCode(ending.exit);
     }
     case "failed": {
       const { exit, exitCode } = ending.failure;

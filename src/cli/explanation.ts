@@ -75,7 +75,7 @@ export function explain(
     schema: "hupwatch-explain/1",
     name: plan.name,
     server: traits.server,
-    ...(traits.asked === undefined ? {} : { asked: traits.asked }),
+    ...(traits.ran === undefined ? {} : { asked: traits.ran }),
     directory: plan.directory,
     identity: identityOf(plan),
     sockets: sockets.map(({ spec, cutover }, i) => ({
@@ -102,7 +102,7 @@ export function explain(
     stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
     killAtExit: plan.killAtExit,
     warnings: [...traits.notes, ...warnings],
-    quirks: traits.quirks,
+    quirks: traits.quirks.filter(({ ofHandover }) => !ofHandover || plan.handover !== "intercept"),
   };
 }
 

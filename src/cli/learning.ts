@@ -2,6 +2,7 @@
  * Addresses that a generation listens at and the command line does not name: each is taken over from the keeper, as a survivor's is, and held from
  * then on. What the keeper tells is the command's word: it is held only where the socket itself says the same.
  */
+import { systemReason } from "../error.ts";
 import type { Tell } from "../events/service-event.ts";
 import type { KeeperLink, Learned } from "../intercept/keeper-link.ts";
 import type { Log } from "../log.ts";
@@ -27,10 +28,7 @@ export function learnFrom(learner: Learner): Disposable {
   return keeper.subscribe((heard) => {
     if (heard.event !== "listening" || !heard.learned) return;
     learn(learner, heard).catch((error) => {
-      log.warn(
-        "socket.unlearned",
-        `cannot hold ${heard.address}: ${error instanceof Error ? error.message : error}`,
-      );
+      log.warn("socket.unlearned", `cannot hold ${heard.address}: ${systemReason(error)}`);
     });
   });
 }

@@ -64,7 +64,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
   requireIdentity(words[0] ?? "", options);
   const planned = planRun(options);
   const { plan, traits } = planned;
-  if (traits.asked !== undefined) OwnFiles.presumed(plan, ASKING).remove();
+  if (traits.ran !== undefined) OwnFiles.presumed(plan, ASKING).remove();
   for (const note of traits.notes) log.warn("server.note", note);
   // So that a wrong command costs nothing; every generation looks again by itself.
   const environment = generationEnvironment(plan, 1, pid);
@@ -94,10 +94,10 @@ function logFor(values: RunValues, env: Record<string, string | undefined>, { wr
 
 /** The server's settings are those of the command's user: what they name is written where that one may write. */
 function pidfileOf(
-  asked: string | undefined,
+  requested: string | undefined,
   servers: string | undefined,
   { socketOptions }: RunPlan,
 ): PidFilePlace | undefined {
-  if (asked !== undefined) return { path: resolve(asked) };
+  if (requested !== undefined) return { path: resolve(requested) };
   return servers === undefined ? undefined : { path: servers, chosenBy: socketOptions.users?.[0] };
 }

@@ -120,7 +120,7 @@ function swapTable(swaps: readonly SwapRecord[], now: number): string {
     swap.readyMs === undefined ? "-" : formatDuration(swap.readyMs),
     formatDuration(swap.durationMs),
     // Its way out stands in the log and in --json.
-    swap.failure?.reason.split(/ \(to fix: |; to fix: /)[0] ?? "",
+    swap.failure?.reason.split("; to fix: ")[0] ?? "",
   ]);
   return columns([["LAST SWAPS", "", "", "READY IN", "IN ALL", ""], ...rows]);
 }

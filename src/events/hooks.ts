@@ -2,7 +2,9 @@
  * The user's own shell lines, run when something has happened: as the command's user and in the command's directory, one after
  * the other, in the order of the events, each with a deadline. A hook never delays a swap, and its failure is told and harms nothing. Owns the one that runs.
  */
+
 import { existsSync } from "node:fs";
+import { systemReason } from "../error.ts";
 import type { Account } from "../os/setpriv.ts";
 import { startAs } from "../os/spawn.ts";
 import type { Hook, HookEvent } from "../plan/hook.ts";
@@ -84,7 +86,7 @@ export class Hooks {
       else if (child.signalCode) this.#failed(hook, `was killed by ${child.signalCode}`);
       else if (child.exitCode !== 0) this.#failed(hook, `exited with code ${child.exitCode}`);
     } catch (error) {
-      this.#failed(hook, `could not be run: ${error instanceof Error ? error.message : String(error)}`);
+      this.#failed(hook, `could not be run: ${systemReason(error)}`);
     }
   }
 

@@ -1,5 +1,7 @@
 /** Each event in words: one sentence for people, how grave it is, and the facts that its record has. */
+
 import { formatDuration } from "../duration.ts";
+import { wayOut } from "../error.ts";
 import type { EventName, Facts, Level, Told } from "./events.ts";
 import type { Failure, Leftover, Of, ServiceEvent } from "./service-event.ts";
 
@@ -50,7 +52,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "socket.linked": ({ path, by }) => ({
     level: "warn",
-    text: `${path}: ${by}: clients there stay with the old generation at a swap, and reach nothing when it has gone (to fix: link or mount the directory, or use --cutover share)`,
+    text: `${path}: ${by}: clients there stay with the old generation at a swap, and reach nothing when it has gone${wayOut("link or mount the directory, or use --cutover share")}`,
     facts: { path, reason: by },
   }),
   "socket.renewed": ({ path }) => ({

@@ -1,6 +1,6 @@
 /** What went wrong with a generation, as one sentence for logs and reasons. */
 import { formatDuration } from "../duration.ts";
-import { EXIT, HupwatchError } from "../error.ts";
+import { EXIT, HupwatchError, wayOut } from "../error.ts";
 import type { Failure } from "../events/service-event.ts";
 import { tellBug } from "../os/aid.ts";
 import type { ExitStatus } from "../os/spawn.ts";
@@ -23,7 +23,7 @@ const KILLED_BELOW_A_SHELL = 128 + 9;
 /** A program that binds by itself an address that hupwatch holds says no more than that it is taken. `held`: as `--bind` has them. */
 export function describeTaken(lines: readonly string[], held: readonly string[]): string {
   if (held.length === 0 || !lines.some((line) => TAKEN.test(line))) return "";
-  return `; hupwatch itself holds ${held.join(", ")}; to fix: --handover intercept gives it the listener, or it takes a descriptor ({fd}, LISTEN_FDS)`;
+  return `; hupwatch itself holds ${held.join(", ")}${wayOut("--handover intercept gives it the listener, or it takes a descriptor ({fd}, LISTEN_FDS)")}`;
 }
 
 /** strerror(3) of EADDRINUSE, and its name, which Node and others write. */
@@ -31,10 +31,8 @@ const TAKEN = /address already in use|EADDRINUSE|port is already allocated/i;
 
 /** Trouble with a command or its sockets is its generation's failure, not the end of the service; so is a bug, which is told as one, too. */
 export function failureBy(error: unknown): Failure {
-  if (error instanceof HupwatchError) {
-    const wayOut = error.hint ? ` (to fix: ${error.hint})` : "";
-    return { reason: `${error.message}${wayOut}`, exitCode: error.exitCode };
-  }
+  if (error instanceof HupwatchError)
+    return { reason: `${error.message}${wayOut(error.hint)}`, exitCode: error.exitCode };
   // A system call's, also the runtime's own, e.g. of a second process that could not be started beside the command.
   if (error instanceof Error && "syscall" in error) return { reason: error.message, exitCode: EXIT.failed };
   tellBug(error);

@@ -5,7 +5,7 @@
  */
 import { chownSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
-import { HupwatchError } from "../error.ts";
+import { HupwatchError, systemReason } from "../error.ts";
 import { Place } from "../os/place.ts";
 import { METRICS } from "../plan/metrics.ts";
 import type { Owner } from "../plan/owner.ts";
@@ -25,7 +25,7 @@ export function makeMetricsDirectory(path: string, user?: Owner): void {
     for (const name of [...missing, basename(path)]) at = made.use(make(at, name, owner));
     empty(at);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = systemReason(cause);
     throw new HupwatchError("metrics.unwritable", `cannot make ${METRICS}, ${path}: ${why}`, {
       hint: "give the directory that it is in to the command's user, or choose another one",
       cause,

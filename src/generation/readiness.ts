@@ -4,6 +4,7 @@
  * miss one), and its time does not begin. What it still waits for is reported after some seconds, and not only at the end.
  */
 import { formatDuration } from "../duration.ts";
+import { wayOut } from "../error.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
 import type { Check, CheckContext } from "../ready/check.ts";
 
@@ -140,7 +141,7 @@ export class Readiness implements Disposable {
   #wayOut(more: readonly string[]): string {
     const hints = [...this.#missing.values()].flatMap(({ hint }) => (hint === undefined ? [] : [hint]));
     const all = [...hints, ...more];
-    return all.length === 0 ? "" : `; to fix: ${all.join(", or ")}`;
+    return wayOut(all.join(", or "));
   }
 
   [Symbol.dispose](): void {

@@ -2,6 +2,7 @@
  * One start of the command, until it is ready or has failed: its process begins, what it writes is captured, its checks run, and
  * where none of them is a proof it is waited for until it is seen to accept. Owned by the generation, which says what follows.
  */
+import { wayOut } from "../error.ts";
 import type { Failure, Gen, Tell } from "../events/service-event.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
 import { pollPatiently } from "../os/clock.ts";
@@ -206,11 +207,11 @@ export class Start implements Disposable {
     if (plan.sockets.length === 0) return "";
     const own = unheldBy(processes, listeners, os).map(({ address }) => address);
     if (own.length === 0) return "";
-    const wayOut =
+    const hint =
       plan.handover === "intercept"
         ? "give that to --bind, or leave --bind out, so that where it listens is learned"
         : "let it take its descriptor ({fd}, LISTEN_FDS), or --handover intercept";
-    return `; it listens on ${own.join(", ")} by itself; to fix: ${wayOut}`;
+    return `; it listens on ${own.join(", ")} by itself${wayOut(hint)}`;
   }
 
   /** With its last lines, as far as they have come, and what those mean. */

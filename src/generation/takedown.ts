@@ -98,14 +98,14 @@ export class Takedown implements Disposable {
   }
 
   /** One signal after the other to the leader; the last, KILL, to every process. The leader's exit ends it. */
-  #take(steps: readonly StopStep[], asked?: { signal: string; waitedMs: number }): void {
+  #take(steps: readonly StopStep[], sent?: { signal: string; waitedMs: number }): void {
     const [step, ...rest] = steps;
     if (!step) {
       this.sweep();
       return;
     }
-    const why = asked && `it did not end within ${formatDuration(asked.waitedMs)} of ${asked.signal}`;
-    const { signal, waitedMs } = asked ?? { signal: step.signal, waitedMs: 0 };
+    const why = sent && `it did not end within ${formatDuration(sent.waitedMs)} of ${sent.signal}`;
+    const { signal, waitedMs } = sent ?? { signal: step.signal, waitedMs: 0 };
     const next = () => this.#take(rest, { signal, waitedMs: waitedMs + step.waitMs });
     if (step.signal !== "SIGKILL") {
       this.#ask(step, next);

@@ -14,7 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { HupwatchError } from "../error.ts";
+import { HupwatchError, systemReason } from "../error.ts";
 import { tryLock } from "../os/libc.ts";
 import { Place } from "../os/place.ts";
 import { statOrUndefined } from "../sockets/unix-path.ts";
@@ -182,7 +182,7 @@ function openLockFile(place: Place, file: string): number {
   try {
     return openSync(place.at(file), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = systemReason(cause);
     throw new HupwatchError("run-dir.unusable", `cannot write to the run directory ${place.path}: ${why}`, {
       hint: "make it writable, or choose another one with --run-dir",
       cause,

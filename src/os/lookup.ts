@@ -42,12 +42,16 @@ export function locate(lookup: Lookup): string {
     });
   throw new HupwatchError("command.not-found", `command not found: '${word}'`, {
     exitCode: EXIT.notFound,
-    hint: word.includes("/")
-      ? word.startsWith("/")
-        ? "correct the path"
-        : `put it below ${cwd}, where it is looked for, or correct the path`
-      : "install it, or give its path: it is not on PATH",
+    hint: wayTo(word, cwd),
   });
+}
+
+function wayTo(word: string, cwd: string): string {
+  if (word === "")
+    return "name a program: the command's first word is empty, as that of a variable that is not set";
+  if (word.startsWith("/")) return "correct the path";
+  if (word.includes("/")) return `put it below ${cwd}, where it is looked for, or correct the path`;
+  return "install it, or give its path: it is not on PATH";
 }
 
 /** NAME_MAX of limits.h, in bytes. */

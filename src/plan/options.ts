@@ -14,7 +14,7 @@ import { parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { isName } from "../text.ts";
 import { commandEnvironment } from "./environment.ts";
 import { type Hook, parseHook } from "./hook.ts";
-import { ownerOf } from "./owner.ts";
+import { groupOf, ownerOf } from "./owner.ts";
 import type { RunPlan } from "./run-plan.ts";
 import type { RunValues } from "./run-values.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
@@ -57,7 +57,7 @@ export interface Options extends Given {
   /** What relative addresses are relative to. */
   here: string;
   /** Undefined leaves it to the server. */
-  asked: {
+  requested: {
     /** Given by --bind, or opened by the starter for us. */
     sockets: readonly SocketSpec[] | undefined;
     bindsGiven: boolean;
@@ -87,7 +87,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
   return {
     around,
     here,
-    asked: askedOf(values, around, here),
+    requested: requestedOf(values, around, here),
     name: nameOf(values.name, directory, words),
     words,
     directory,
@@ -121,7 +121,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
   };
 }
 
-function askedOf(values: RunValues, { env, pid }: Surroundings, here: string): Options["asked"] {
+function requestedOf(values: RunValues, { env, pid }: Surroundings, here: string): Options["requested"] {
   const { bind, backlog } = values;
   const [mode, owner] = [values["socket-mode"], values["socket-owner"]];
   return {
@@ -193,7 +193,7 @@ export const usage = (message: string, hint: string) => new HupwatchError("usage
 
 function identity({ user, group, umask }: RunValues): Pick<RunPlan, "user" | "group" | "umask"> {
   if (user !== undefined) ownerOf(user, "--user");
-  if (group !== undefined) ownerOf(`:${group}`, "--group");
+  if (group !== undefined) groupOf(group, "--group");
   return { user, group, umask: umask === undefined ? undefined : octal("--umask", umask, "0027") };
 }
 

@@ -14,16 +14,27 @@ export const UNCHANGED = 0xffffffff;
 export function ownerOf(text: string, option: string): Owner {
   const [user = "", group = ""] = text.split(":");
   const account = user === "" ? undefined : userRow(user);
-  const circle = group === "" ? undefined : groupRow(group);
-  if (
-    (user !== "" && !account && !isNumber(user)) ||
-    (group !== "" && !circle && !isNumber(group)) ||
-    text === ""
-  )
+  const gid = group === "" ? undefined : gidOf(group);
+  if ((user !== "" && !account && !isNumber(user)) || (group !== "" && gid === undefined) || text === "")
     throw new HupwatchError("owner.unknown", `${option} '${text}': no such user or group`, {
       hint: "write USER, USER:GROUP or :GROUP, by name or number ('getent passwd' lists the names)",
     });
   const uid = account ? Number(account[2]) : isNumber(user) ? Number(user) : UNCHANGED;
   const ownGroup = account ? Number(account[3]) : UNCHANGED;
-  return { uid, gid: circle ? Number(circle[2]) : isNumber(group) ? Number(group) : ownGroup };
+  return { uid, gid: gid ?? ownGroup };
+}
+
+/** By name or number. Throws a usage error that names the value. */
+export function groupOf(text: string, option: string): number {
+  const gid = gidOf(text);
+  if (gid !== undefined) return gid;
+  throw new HupwatchError("owner.unknown", `${option} '${text}': no such group`, {
+    hint: "give its name or number ('getent group' lists the names)",
+  });
+}
+
+function gidOf(group: string): number | undefined {
+  const row = groupRow(group);
+  if (row) return Number(row[2]);
+  return isNumber(group) ? Number(group) : undefined;
 }

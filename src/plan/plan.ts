@@ -23,24 +23,24 @@ import { pathNote, releaseNote } from "./working-directory.ts";
 export interface Planned {
   plan: RunPlan;
   traits: ServerTraits;
-  hooks: Options["asked"]["hooks"];
+  hooks: Options["requested"]["hooks"];
 }
 
 /** Asks the server's own code where it has to, as the command's user. Throws HupwatchError. */
 export function planRun(options: Options): Planned {
-  const { around, asked, ...given } = options;
+  const { around, requested, ...given } = options;
   const { directory } = given;
   const account = { user: given.user, group: given.group, umask: given.umask };
   const env = generationEnvironment(given, ASKING, around.pid);
   const traits = traitsOf({ words: given.words, env, directory, account, look: around.look });
-  const sockets = withRights(asked.sockets ?? parseSpecs(traits.binds, options.here), traits, asked);
+  const sockets = withRights(requested.sockets ?? parseSpecs(traits.binds, options.here), traits, requested);
   const { handover, unintercepted } = chooseHandover(
-    asked.handover,
+    requested.handover,
     traits,
     sockets,
     around.whyNotIntercepted,
   );
-  const needsAddresses = sockets.length === 0 && handover !== "intercept" && asked.handover !== "none";
+  const needsAddresses = sockets.length === 0 && handover !== "intercept" && requested.handover !== "none";
   const isUnknown = needsAddresses ? traits.unknownBinds : undefined;
   const isListenedTo = learns({ handover, sockets });
   if (isUnknown !== undefined && !isDueToLook(around.look, isUnknown)) throw refuseUnknown(isUnknown);
@@ -60,20 +60,20 @@ export function planRun(options: Options): Planned {
     serverEnvironment: handed.env ?? {},
     sockets: handover === "none" ? [] : sockets,
     socketOptions: {
-      ...socketOptions(asked, traits, given.user),
-      ...(asked.asksByLine ? { probePorts: probePortsFor(given.name, portsOf(sockets)) } : {}),
+      ...socketOptions(requested, traits, given.user),
+      ...(requested.asksByLine ? { probePorts: probePortsFor(given.name, portsOf(sockets)) } : {}),
     },
     handover,
     passesBesides: besides,
     unintercepted,
     checks: isListenedTo
-      ? (asked.checks ?? [])
-      : chooseChecks(asked.checks, traits, handover === "none" ? [] : sockets),
+      ? (requested.checks ?? [])
+      : chooseChecks(requested.checks, traits, handover === "none" ? [] : sockets),
     generationPidfile: traits.generationPidfile,
     runDir: around.runDir,
     extraListener,
     nonblocking: traits.nonblocking ?? false,
-    stopSequence: asked.stopSequence ?? parseStopSequence(traits.stop),
+    stopSequence: requested.stopSequence ?? parseStopSequence(traits.stop),
   };
   const ownEnv = givenEnvironment(plan);
   const notes = [
@@ -86,7 +86,7 @@ export function planRun(options: Options): Planned {
     pathNote(given.words[0] ?? "", directory, ownEnv),
     metricsNote(ownEnv),
   ].filter((note) => note !== undefined);
-  return { plan, traits: { ...traits, notes }, hooks: asked.hooks };
+  return { plan, traits: { ...traits, notes }, hooks: requested.hooks };
 }
 
 /** No generation has this number: what a config file makes for a generation by its number, it makes for none when it is read. */
@@ -232,7 +232,7 @@ function chooseChecks(
 }
 
 function socketOptions(
-  { backlog, socketMode, socketOwner, bindsGiven }: Options["asked"],
+  { backlog, socketMode, socketOwner, bindsGiven }: Options["requested"],
   traits: ServerTraits,
   user: string | undefined,
 ): SocketOptions {
@@ -249,7 +249,7 @@ const portsOf = (sockets: readonly SocketSpec[]): number[] =>
 const withRights = (
   sockets: readonly SocketSpec[],
   { rightsOf = {} }: ServerTraits,
-  { socketMode, socketOwner }: Options["asked"],
+  { socketMode, socketOwner }: Options["requested"],
 ): SocketSpec[] =>
   sockets.map((spec) => {
     const { mode, owner } = rightsOf[spec.text] ?? {};

@@ -16,12 +16,12 @@ export function physical(directory: string): string {
 }
 
 /** What a path leads to; as it was written where no symlink is on the way but those of the system in / (/bin, /lib). */
-function ledTo(path: string, directory: string, real: (asked: string) => string = physical): string {
-  const asked = resolve(physical(directory), path);
-  const top = join("/", asked.split("/")[1] ?? "");
-  const viaTop = join(physical(top), asked.slice(top.length));
-  const found = real(asked);
-  return found === asked || found === viaTop ? path : found;
+function ledTo(path: string, directory: string, real: (given: string) => string = physical): string {
+  const given = resolve(physical(directory), path);
+  const top = join("/", given.split("/")[1] ?? "");
+  const viaTop = join(physical(top), given.slice(top.length));
+  const found = real(given);
+  return found === given || found === viaTop ? path : found;
 }
 
 /**

@@ -37,6 +37,8 @@ export interface Quirk {
   what: string;
   /** Source, documentation or issue. */
   link: string;
+  /** It matters where a descriptor or a path is handed over, and not where the program's own bind is intercepted. */
+  ofHandover?: true;
 }
 
 /** By name or number; what is left out stays as it is. */
@@ -62,7 +64,7 @@ export interface ServerTraits {
   /** What it is and by what it was recognised. */
   server: string;
   /** What had to be run to read the command, in words; most often nothing. */
-  asked?: string;
+  ran?: string;
   /** The addresses that it would bind by itself, as `--bind` SPECs. Empty: none are known. */
   binds: readonly string[];
   /** Its IPv6 sockets leave IPv4 alone (IPV6_V6ONLY), whatever else it binds. */

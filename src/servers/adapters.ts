@@ -38,7 +38,7 @@ export function traitsOf(command: CommandLine): ServerTraits {
     const traits = adapter.read({ ...command, ran, unknown });
     if (!traits) continue;
     const notes = [...traits.notes, ...unknown];
-    return { ...traits, notes, ...(ran.length === 0 ? {} : { asked: ran.join("; ") }) };
+    return { ...traits, notes, ...(ran.length === 0 ? {} : { ran: ran.join("; ") }) };
   }
   throw new Error("the generic adapter recognises every command");
 }

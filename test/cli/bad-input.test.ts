@@ -68,6 +68,8 @@ describe("options", () => {
     [["--stop-signal", "", ...TRUE], "--stop-signal '' is empty", "leave it out"],
     [["--respawn-limit", "5", ...TRUE], "--respawn-limit '5' is not a limit", "5/60s"],
     [["--umask", "9", ...TRUE], "--umask '9' is not a file mode", "e.g. 0027"],
+    // "`--group nosuch` is quoted as ':nosuch'"
+    [["--group", "nosuch", ...TRUE], "--group 'nosuch': no such group", "give its name or number"],
     [["--ready", "nonsense", ...TRUE], "--ready 'nonsense' is not a readiness check", "connect"],
     [["--ready", "http:x", ...TRUE], "--ready 'http:x'", "http:/path"],
     [["--ready", "delay:x", ...TRUE], "'x' is not a duration", "5s"],

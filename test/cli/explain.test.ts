@@ -191,6 +191,29 @@ describe("warnings", () => {
     expect(explained(words, dir.path)).toMatchObject({ handover: "intercept", warnings: [] });
   });
 
+  // "explain does not warn for unknown wrappers (entry.sh, make, timeout)"
+  test.each([
+    ["./entry.sh", /'entry.sh' hides the server/],
+    ["make", /'make' stays/],
+    ["timeout", /'timeout' stays/],
+  ])("%s in front, where the server's bind is not seen", (wrapper, warning) => {
+    using dir = place("make", "timeout", "entry.sh");
+    const words = ["--", wrapper, "run"];
+    expect(explained(["--handover", "none", ...words], dir.path).warnings.join("\n")).toMatch(warning);
+    expect(explained(words, dir.path)).toMatchObject({ handover: "intercept" });
+  });
+
+  // "prints Go/Rust hints for npm/make"
+  test("what a program in Go or Rust does with a descriptor is told where one is handed over", () => {
+    using dir = place("server");
+    const hints = (...options: string[]) =>
+      explained([...options, "--", "server"], dir.path)
+        .quirks.map(({ what }) => what)
+        .join("\n");
+    expect(hints()).not.toMatch(/Go:|Rust:/);
+    expect(hints("--handover", "systemd", "-b", ":8000")).toMatch(/Go: .*\nRust:/);
+  });
+
   test("gunicorn's pid file gets the generation's number", () => {
     using dir = place("gunicorn");
     const { command } = explained(["--", "gunicorn", "a:a", "-p", "g.pid", "-w", "2"], dir.path);

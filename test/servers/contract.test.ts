@@ -323,7 +323,7 @@ test.skipIf(!existsSync("/usr/bin/puma"))(
     );
     const traits = read("puma -C p.rb", { PATH: process.env.PATH ?? "" }, dir.path);
     expect(traits.binds).toEqual(["127.0.0.1:81", "0.0.0.0:82"]);
-    expect(traits).toMatchObject({ asked: "puma was asked for its config file" });
+    expect(traits).toMatchObject({ ran: "puma was asked for its config file" });
     expect(traits.unknownBinds).toBeUndefined();
   },
 );
@@ -354,7 +354,7 @@ describe("addresses in unicorn's config file", () => {
     ["listen((ENV['X'] || 80).to_i)\n", ["0.0.0.0:80"]],
   ])("unicorn is asked (needs unicorn): %j", (text, binds) => {
     const traits = readFile(text);
-    expect(traits).toMatchObject({ binds, asked: "unicorn was asked for its config file" });
+    expect(traits).toMatchObject({ binds, ran: "unicorn was asked for its config file" });
     if (text.includes("umask"))
       expect(traits.rightsOf).toMatchObject({ "unix:/run/a.sock": { mode: 0o770 } });
     // The file's own lines are passed over, and all that it is handed is served.
@@ -384,7 +384,7 @@ describe.skipIf(!existsSync(HYPERCORN))("hypercorn is asked for its config file 
     expect(traits.binds).toEqual(["127.0.0.1:81", `unix:${dir.path}/a.sock`]);
     expect(traits).toMatchObject({
       stop: "TERM/35s/KILL",
-      asked: "hypercorn was asked for its configuration",
+      ran: "hypercorn was asked for its configuration",
     });
     expect(traits.notes.join()).toContain(":82, of its config file, is bound by hypercorn itself");
     expect(read(`${HYPERCORN} -c ${config} -b :1 app:app`, env, dir.path).binds).toEqual([":1"]);

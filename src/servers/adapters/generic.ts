@@ -33,16 +33,21 @@ export const generic: ServerAdapter = {
       {
         what: "Go: activation.Listeners() of coreos/go-systemd; http.Server.Shutdown drains",
         link: "https://pkg.go.dev/github.com/coreos/go-systemd/v22/activation",
+        ofHandover: true,
       },
       {
         what: "Rust: the listenfd crate takes LISTEN_FDS; set the listener non-blocking for tokio",
         link: "https://docs.rs/listenfd",
+        ofHandover: true,
       },
     ],
     notes: [],
     notesUnseen: hiddenBy(words),
   }),
 };
+
+/** What waits for the command that it starts; nice(1), env(1) and their like become it. */
+const STAYS = /^(npm|yarn|pnpm|make|sudo|doas|su|runuser|timeout|flock)$/;
 
 /** `sh -c 'cd x && gunicorn ...'`, `npm start`: the server is not seen, and a wrapper may stay in front of it. */
 function hiddenBy(words: readonly string[]): string[] {
@@ -52,7 +57,11 @@ function hiddenBy(words: readonly string[]): string[] {
     return [
       "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its addresses into --bind",
     ];
-  return /^(npm|yarn|pnpm|sudo|su)$/.test(name)
+  if (name.endsWith(".sh"))
+    return [
+      `'${name}' hides the server from hupwatch, and where it does not end with 'exec' LISTEN_PID and signals may miss it: put its addresses into --bind`,
+    ];
+  return STAYS.test(name)
     ? [
         `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss it: put the server's own words behind --`,
       ]

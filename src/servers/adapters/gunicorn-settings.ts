@@ -50,11 +50,11 @@ export function askGunicorn(found: Recognised): GunicornSettings | undefined {
   const what = "what gunicorn's configuration says";
   if (found.look === "blind" && isUnknown(found, what, "it was not run")) return undefined;
   const words = [...pythonOf(found), "-c", PROGRAM, ...found.args];
-  const asked = ask(found, words, "gunicorn was asked for its configuration");
-  if (asked.json !== undefined) return withoutNulls(JSON.parse(asked.json));
-  if (isUnknown(found, what, asked.why)) return undefined;
-  throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${asked.why}`, {
-    exitCode: asked.exitCode > 0 ? asked.exitCode : 125,
+  const answer = ask(found, words, "gunicorn was asked for its configuration");
+  if (answer.json !== undefined) return withoutNulls(JSON.parse(answer.json));
+  if (isUnknown(found, what, answer.why)) return undefined;
+  throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${answer.why}`, {
+    exitCode: answer.exitCode > 0 ? answer.exitCode : 125,
     hint: "correct it; 'gunicorn --check-config' with the same words shows the same error",
   });
 }

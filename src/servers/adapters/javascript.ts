@@ -46,6 +46,7 @@ export const bun = runtime("bun", "Bun", [
   {
     what: "Bun.serve and node:http cannot take a descriptor: with a Unix socket bind {socket}, or use Bun.listen",
     link: "https://github.com/oven-sh/bun/issues/22559",
+    ofHandover: true,
   },
 ]);
 
@@ -53,5 +54,6 @@ export const deno = runtime("deno", "Deno", [
   {
     what: "Deno.serve cannot take a descriptor: with a Unix socket let it bind {socket}, or use node:http, whose server.listen({ fd: 3 }) does",
     link: "https://docs.deno.com/api/deno/~/Deno.serve",
+    ofHandover: true,
   },
 ]);

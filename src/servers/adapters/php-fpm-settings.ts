@@ -22,9 +22,9 @@ export const ASKED_SOCKET = "/hupwatch-socket";
 /** Undefined where it cannot be asked, or refuses its configuration: its start says that better. */
 export function askPhpFpm({ front, args, env, ...found }: Recognised): PhpFpmSettings | undefined {
   const own = args.filter((word) => !/^(-D|--daemonize)$/.test(word));
-  const asked = { ...found, env: { ...env, HUPWATCH_SOCKET: ASKED_SOCKET } };
+  const trial = { ...found, env: { ...env, HUPWATCH_SOCKET: ASKED_SOCKET } };
   try {
-    const ran = runFirst(asked, [...front, ...own, "-tt"], "php-fpm was asked for its configuration");
+    const ran = runFirst(trial, [...front, ...own, "-tt"], "php-fpm was asked for its configuration");
     return ran.exitCode === 0 ? settingsIn(ran.stderr) : undefined;
   } catch (error) {
     if (error instanceof HupwatchError) return undefined;

@@ -30,8 +30,8 @@ export const phpFpm: ServerAdapter = {
     const { args, words, title, directory } = found;
     const settings = askPhpFpm(found);
     // Its configuration comes before its words, so that no generation can have a file of its own.
-    const asked = settings?.pidfile ?? lastValueOf(args, "--pid", "-g");
-    const pidfile = asked === undefined ? undefined : resolve(directory, asked);
+    const configured = settings?.pidfile ?? lastValueOf(args, "--pid", "-g");
+    const pidfile = configured === undefined ? undefined : resolve(directory, configured);
     return {
       server: title,
       ...addressesOf(settings?.pools ?? [], directory),

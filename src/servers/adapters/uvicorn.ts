@@ -36,14 +36,14 @@ export const uvicorn: ServerAdapter = {
     const found = recognise(command, "uvicorn", /^uvicorn$/);
     if (!found) return undefined;
     const { words, title } = found;
-    const own = asked(found, "fd") !== undefined;
-    const limit = asked(found, "timeout-graceful-shutdown");
+    const own = configured(found, "fd") !== undefined;
+    const limit = configured(found, "timeout-graceful-shutdown");
     return {
       server: title,
       binds: own ? [] : bindsOf(found),
       ipv6Only: !bindsOne(found),
       handover: "argv",
-      ready: asked(found, "ssl-certfile") === undefined ? "http" : "connect",
+      ready: configured(found, "ssl-certfile") === undefined ? "http" : "connect",
       // It ends by the very signal that asked it (server.py capture_signals): success, not a crash.
       stop: `TERM/${limit === undefined ? 60 : Number(limit) + 30}s/KILL`,
       drain:
@@ -66,7 +66,7 @@ export const uvicorn: ServerAdapter = {
 };
 
 /** Click reads UVICORN_NAME where the option is not given. */
-const asked = ({ args, env }: Recognised, option: string): string | undefined =>
+const configured = ({ args, env }: Recognised, option: string): string | undefined =>
   lastValueOf(args, `--${option}`) ??
   (env[`UVICORN_${option.toUpperCase().replaceAll("-", "_")}`] || undefined);
 
@@ -78,18 +78,18 @@ const reloads = ({ args, env }: Recognised): boolean =>
 
 /** With workers or a reloader it binds one socket for all of them (config.py bind_socket), else asyncio binds. */
 const bindsOne = (found: Recognised): boolean =>
-  reloads(found) || Number(asked(found, "workers") ?? found.env.WEB_CONCURRENCY ?? 1) > 1;
+  reloads(found) || Number(configured(found, "workers") ?? found.env.WEB_CONCURRENCY ?? 1) > 1;
 
 function bindsOf(found: Recognised): string[] {
-  const path = asked(found, "uds");
+  const path = configured(found, "uds");
   if (path !== undefined) return [unixSpec(path, found.directory)];
-  const [host, port] = [asked(found, "host") ?? "127.0.0.1", asked(found, "port") ?? "8000"];
+  const [host, port] = [configured(found, "host") ?? "127.0.0.1", configured(found, "port") ?? "8000"];
   return bindsOne(found) ? [tcpSpec(host, port)] : everyAddress(host, port);
 }
 
 /** As a word it can be led to where its symlinks lead at the start: workers import from it, late ones, too. */
 function appDirectory(found: Recognised): string[] {
-  const directory = asked(found, "app-dir");
+  const directory = configured(found, "app-dir");
   return directory === undefined || lastValueOf(found.args, "--app-dir") !== undefined
     ? []
     : ["--app-dir", directory];

@@ -12,8 +12,8 @@ interface Answer extends Ran {
 }
 
 /** `words` in the program's place, behind what stands before it. Throws HupwatchError where they cannot be started. */
-export function ask({ asked, program }: Recognised, words: readonly string[], what: string): Answer {
-  const ran = runFirst(asked, [...asked.words.slice(0, program.from), ...words], what);
+export function ask({ commandLine, program }: Recognised, words: readonly string[], what: string): Answer {
+  const ran = runFirst(commandLine, [...commandLine.words.slice(0, program.from), ...words], what);
   const json = ran.stdout.split("\n").findLast((line) => line.startsWith(MARK));
   return { ...ran, json: json?.slice(MARK.length) };
 }

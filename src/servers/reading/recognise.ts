@@ -8,7 +8,7 @@ import { type Spelling, spelledOut } from "./spelling.ts";
 /** The environment and the directory are the program's own, behind what stands before it. */
 export interface Recognised extends CommandLine {
   /** The whole command, for questions that are put behind the same words. */
-  asked: CommandLine;
+  commandLine: CommandLine;
   program: Program;
   /** Up to the program's name. */
   front: readonly string[];
@@ -32,7 +32,7 @@ export function recognise(
   return {
     ...command,
     ...behindFront(command, program),
-    asked: command,
+    commandLine: command,
     program,
     front,
     args: spelling ? spelledOut(args, spelling) : args,
