@@ -104,7 +104,21 @@ function swapLines({ swap, sockets }: Explanation): string[] {
     sockets.length > 0 && swap.drainUntilIdleMs > 0
       ? `, the old one without new connections; no stop signal while it holds any, for ${formatDuration(swap.drainUntilIdleMs)} at most`
       : "";
-  return [ready, `${warmup}${drain}`, ...(sockets.length > 0 ? [KEPT[swap.keptConnections]] : [])];
+  const kept = sockets.length > 0 ? [KEPT[swap.keptConnections]] : [];
+  return [ready, `${warmup}${drain}`, ...kept, ...decisionLines(swap)];
+}
+
+/** What is asked for between the flip and the stop of the old one. */
+function decisionLines({ confirmMs, judge, keepMs }: Explanation["swap"]): string[] {
+  const by = judge === undefined ? "'hupwatch confirm'" : `'hupwatch confirm' or the judge '${judge}'`;
+  return [
+    ...(confirmMs === undefined
+      ? []
+      : [`without ${by} within ${formatDuration(confirmMs)} the old one has the clients again`]),
+    ...(keepMs === undefined
+      ? []
+      : [`the old one is kept for ${formatDuration(keepMs)}: 'hupwatch rollback'`]),
+  ];
 }
 
 const KEPT: Record<Explanation["swap"]["keptConnections"], string> = {

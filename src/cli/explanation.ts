@@ -31,7 +31,10 @@ export interface Explanation {
   /** Run before it, each has to succeed. */
   preflights: readonly string[];
   checks: { check: string; proof: boolean; why: string }[];
-  swap: Pick<RunPlan, "readyTimeoutMs" | "warmupMs" | "drainUntilIdleMs" | "keptConnections">;
+  swap: Pick<
+    RunPlan,
+    "readyTimeoutMs" | "warmupMs" | "drainUntilIdleMs" | "keptConnections" | "confirmMs" | "judge" | "keepMs"
+  >;
   stop: { sequence: string; drain: string };
   killAtExit: boolean;
   warnings: string[];
@@ -98,6 +101,9 @@ export function explain(
       warmupMs: plan.warmupMs,
       drainUntilIdleMs: plan.drainUntilIdleMs,
       keptConnections: plan.keptConnections,
+      confirmMs: plan.confirmMs,
+      judge: plan.judge,
+      keepMs: plan.keepMs,
     },
     stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
     killAtExit: plan.killAtExit,
