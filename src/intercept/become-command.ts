@@ -16,6 +16,7 @@ import {
   setCloseOnExec,
   tryTrappedCall,
 } from "../os/libc-intercept.ts";
+import { FIRST_DESCRIPTOR } from "../sockets/handover.ts";
 import { encode } from "../sockets/sockaddr.ts";
 
 export interface ExecOrder {
@@ -44,6 +45,8 @@ export function becomeCommand(orderFd: number, answerFd: number): never {
   try {
     // What the keeper gave is for this program; the command keeps what is below.
     setCloseOnExec(answerFd, true);
+    // The runtime has marked all from 4 on, at its start.
+    for (let fd = FIRST_DESCRIPTOR; fd < orderFd; fd++) setCloseOnExec(fd, false);
     const order = JSON.parse(readFileSync(`/proc/self/fd/${orderFd}`, "utf8")) as ExecOrder;
     close(orderFd);
     process.chdir(order.directory);

@@ -58,6 +58,19 @@ test("with --bind only that is held, by whichever way the command takes it", asy
   expect(await ask(held)).toBe("21");
 });
 
+// "fd 4 is not a socket": the runtime marks what it inherits from 4 on as close-on-exec.
+test("several descriptors reach a command whose binds are seen", async () => {
+  using dir = tempDir();
+  const binds = ["a", "b", "c"].flatMap((name) => ["-b", `${name}=unix:${dir.path}/${name}`]);
+  const serves = `
+    for (const fd of [3, 4, 5]) require("http").createServer((q, r) => r.end(String(fd))).listen({ fd });`;
+  await using _hupwatch = await startHupwatch(["-k", ...binds, "--", "node", "-e", serves], {
+    cwd: dir.path,
+  });
+  for (const [i, name] of ["a", "b", "c"].entries())
+    expect(await (await fetch("http://app/", { unix: `${dir.path}/${name}` })).text()).toBe(`${i + 3}`);
+});
+
 test("a worker that listens nowhere is ready when it has come to rest, which is said, and is swapped", async () => {
   using dir = tempDir();
   const busy = "end=$(($(date +%s) + 2)); while [ $(date +%s) -lt $end ]; do :; done; exec sleep 1000";

@@ -62,9 +62,9 @@ export const MUTANTS: Record<string, Mutant> = {
   },
   "flips by unlink and a new name, and not by rename (I3)": {
     file: "sockets/public-path.ts",
-    from: "      linkSync(own, link);\n      renameSync(link, place.at(basename(path)));",
+    from: "        renameSync(link, place.at(basename(path)));\n      } catch",
     // As long as a server takes that binds anew.
-    to: '      require("node:fs").rmSync(place.at(basename(path)));\n      Bun.sleepSync(50);\n      void link;\n      linkSync(own, place.at(basename(path)));',
+    to: '        require("node:fs").rmSync(place.at(basename(path)));\n        Bun.sleepSync(50);\n        renameSync(link, place.at(basename(path)));\n      } catch',
     words: ["-m", "fresh", "-r", "500", "-c", "200", "--", ...tiny],
     check: "drops",
     details: /x connect-missing \(ENOENT/,
@@ -101,8 +101,8 @@ export const MUTANTS: Record<string, Mutant> = {
   },
   "leaves what a dead leader left behind (I6)": {
     file: "generation/takedown.ts",
-    from: "orWithout(TREE, () => this.target.tree().length === 0, false)",
-    to: "orWithout(TREE, () => this.target.tree().length >= 0, false)",
+    from: "orWithout(TREE, () => this.target.processes.all().length === 0, false)",
+    to: "orWithout(TREE, () => this.target.processes.all().length >= 0, false)",
     words: ["-m", "fresh", "--", ...LEAVES_ONE],
     check: "leftovers",
     details: /\d+ sleep/,
