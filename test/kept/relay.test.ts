@@ -1,0 +1,167 @@
+/**
+ * The relay by itself, as hupwatch uses it: connections are handed to it, a server listens where they were accepted, and what each side
+ * gets is compared with what the other sent.
+ */
+import { afterAll, describe, expect, test } from "bun:test";
+import { createServer, type Server, type Socket } from "node:net";
+import { relayProgram } from "../../src/intercept/programs.ts";
+import type { Left } from "../../src/kept/protocol.ts";
+import { RelayLink } from "../../src/kept/relay-link.ts";
+import { bind, close, listen, socket } from "../../src/os/libc.ts";
+import { accept } from "../../src/os/libc-kept.ts";
+import { encode } from "../../src/sockets/sockaddr.ts";
+import { Connection } from "../harness/connection.ts";
+import { tempDir, until } from "../harness/until.ts";
+
+const relay = new RelayLink(relayProgram());
+afterAll(() => relay[Symbol.dispose]());
+
+const KEPT: Omit<Left, "path"> = { isFresh: false, patienceMs: 20_000, isAnyPeer: false };
+
+/** A server that is asked by the relay, and clients whose connections no server has any more. */
+class Stage implements AsyncDisposable {
+  readonly place = tempDir();
+  readonly path = `${this.place.path}/served.sock`;
+  readonly sockets: Socket[] = [];
+  #listener = socket("unix");
+  readonly #server: Server;
+
+  private constructor(onConnection: (socket: Socket) => void) {
+    bind(this.#listener, encode({ family: "unix", path: `${this.place.path}/left.sock` }));
+    listen(this.#listener, 16);
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => {});
+      this.sockets.push(socket);
+      onConnection(socket);
+    });
+  }
+
+  static async open(onConnection: (socket: Socket) => void): Promise<Stage> {
+    const stage = new Stage(onConnection);
+    await new Promise<void>((done) => stage.#server.listen(stage.path, done));
+    return stage;
+  }
+
+  async client(how: Partial<Left> = {}): Promise<Connection> {
+    const client = await Connection.open(`unix:${this.place.path}/left.sock`, 10_000);
+    relay.join([{ fd: accept(this.#listener), left: { ...KEPT, path: this.path, ...how } }]);
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((done) => this.#server.close(done));
+    close(this.#listener);
+    this.place[Symbol.dispose]();
+  }
+}
+
+const moved = () => new Promise<void>((done) => relay.move(done));
+const post = (body: string) =>
+  Buffer.from(`POST / HTTP/1.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+const answer = (body: string, more = "") =>
+  `HTTP/1.1 200 OK\r\n${more}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+/** Answers each whole request with the number of its connection and the length of its body. */
+function counting(stage: () => Stage | undefined) {
+  return (socket: Socket) => {
+    const number = stage()?.sockets.length ?? 1;
+    let got = "";
+    socket.on("data", (bytes) => {
+      got += bytes.toString("latin1");
+      for (;;) {
+        const [head, length] = /^POST [\s\S]*?Content-Length: (\d+)\r\n\r\n/.exec(got) ?? [];
+        if (head === undefined || got.length < head.length + Number(length)) return;
+        got = got.slice(head.length + Number(length));
+        socket.write(answer(`${number} ${length}`));
+      }
+    });
+    socket.on("end", () => socket.end());
+  };
+}
+
+describe("a connection that waits", () => {
+  test("is joined at its first request, and gets another server at a move, between two of them", async () => {
+    let stage: Stage | undefined;
+    await using opened = await Stage.open(counting(() => stage));
+    stage = opened;
+    const client = await stage.client();
+    expect(stage.sockets.length).toBe(0);
+    expect((await client.exchange(post("hello"), 10_000)).body).toBe("1 5");
+    expect((await client.exchange(post("again"), 10_000)).body).toBe("1 5");
+    await moved();
+    expect((await client.exchange(post("x".repeat(100_000)), 10_000)).body).toBe("2 100000");
+    await client.close(0);
+  }, 30_000);
+
+  test("is closed where its client speaks anything but HTTP/1", async () => {
+    await using stage = await Stage.open(() => {});
+    for (const words of ["\x16\x03\x01\x02", "PRI * HTTP/2.0\r\n\r\n", "hello\r\n"]) {
+      const client = await stage.client();
+      const failure = await client.exchange(Buffer.from(words, "latin1"), 10_000).catch((error) => error);
+      expect(`${failure}`).toMatch(/EOF|ECONNRESET|EPIPE/);
+    }
+    expect(stage.sockets.length).toBe(0);
+  }, 30_000);
+
+  test("is closed where its client is silent for too long", async () => {
+    await using stage = await Stage.open(() => {});
+    const client = await stage.client({ patienceMs: 50 });
+    await until(() => client.over !== undefined, { what: "its end" });
+    expect(stage.sockets.length).toBe(0);
+  }, 30_000);
+});
+
+test("a fresh connection is joined at once, whatever it speaks", async () => {
+  await using stage = await Stage.open((socket) =>
+    socket.on("data", (bytes) => socket.write(answer(`${bytes}`))),
+  );
+  const client = await stage.client({ isFresh: true });
+  await until(() => stage.sockets.length === 1, { what: "a server" });
+  expect((await client.exchange(Buffer.from("EHLO"), 10_000)).body).toBe("EHLO");
+  await client.close(0);
+}, 30_000);
+
+test("a move waits for the answer that is under way, and a request behind it goes to the next server", async () => {
+  const held: Socket[] = [];
+  await using stage = await Stage.open((socket) => socket.once("data", () => held.push(socket)));
+  const client = await stage.client();
+  const first = client.exchange(post("slow"), 20_000);
+  await until(() => held.length === 1, { what: "the request" });
+  await moved();
+  held[0]?.write(answer("first"));
+  expect((await first).body).toBe("first");
+  const second = client.exchange(post("next"), 20_000);
+  await until(() => held.length === 2, { what: "the next server" });
+  held[1]?.write(answer("second"));
+  expect((await second).body).toBe("second");
+  await client.close(0);
+}, 30_000);
+
+test("the end of the server is the client's, where it is no move", async () => {
+  await using stage = await Stage.open((socket) => socket.once("data", () => socket.end(answer("last"))));
+  const client = await stage.client();
+  expect((await client.exchange(post("x"), 10_000)).body).toBe("last");
+  await until(() => client.over !== undefined, { what: "its end" });
+}, 30_000);
+
+test("what the server does not read, the relay does not keep: no more is taken from its client", async () => {
+  const held: Socket[] = [];
+  await using stage = await Stage.open((socket) => {
+    socket.pause();
+    held.push(socket);
+  });
+  const client = await stage.client();
+  const size = 20 * 1024 * 1024;
+  const exchange = client.exchange(post("y".repeat(size)), 60_000);
+  await until(() => held.length === 1, { what: "a server" });
+  let got = 0;
+  const server = held[0] as Socket;
+  server.on("data", (bytes) => {
+    got += bytes.length;
+    if (got > size) server.write(answer(`${got - size}`));
+  });
+  server.resume();
+  expect(Number((await exchange).body)).toBeGreaterThan(0);
+  await client.close(0);
+}, 90_000);
