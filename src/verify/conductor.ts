@@ -138,6 +138,8 @@ class Conductor {
   async #stage(name: Stage["name"], times: number, act: (i: number) => Promise<Swap[]>): Promise<void> {
     const { subject, clock, plan } = this;
     if (this.#over) return;
+    // Before the load: it is sent by this thread, and on a busy machine a first look takes seconds.
+    this.#servers ??= await this.#look();
     const watch = new KernelWatch((this.#address && placeOf(this.#address)) ?? { port: 0 });
     const stage: Stage = {
       ...{ name, startMs: clock.now(), endMs: 0, asked: times, runs: [], swaps: [], signalsMs: [] },
@@ -162,7 +164,7 @@ class Conductor {
       if (this.#over) break;
       traffic.segment("swap");
       watch.begin();
-      stage.swaps.push(...(await this.#watched(() => act(i - 1))));
+      stage.swaps.push(...(await this.#watched(traffic, () => act(i - 1))));
       stage.signalsMs.push(...subject.signalsMs);
       traffic.settle();
       traffic.segment("base");
@@ -178,10 +180,11 @@ class Conductor {
     }
   }
 
-  /** Does it, and looks what serves before and after. Between two swaps nothing changes. */
-  async #watched(act: () => Promise<Swap[]>): Promise<Swap[]> {
-    const before = this.#servers ?? (await this.#look());
+  /** Does it, and looks what serves afterwards: neither in the swap nor steady. Between two swaps nothing changes. */
+  async #watched(traffic: Traffic, act: () => Promise<Swap[]>): Promise<Swap[]> {
+    const before = this.#servers ?? [];
     const swaps = await act();
+    traffic.segment("look");
     this.#servers = await this.#look();
     const processes = changeOf(before, this.#servers);
     return swaps.map((swap) => ({ ...swap, processes }));
