@@ -32,6 +32,7 @@
  * I1 one generation at most is not ready · I2 no serving generation is told to stop before the next one has settled
  * I4 no HUP is lost · I8 a failed swap leaves the old one untouched · I9 what is not confirmed does not stay.
  */
+import { withLooks } from "./looks.ts";
 import {
   beginSwap,
   bootHeld,
@@ -106,7 +107,8 @@ export const begin = (): Step => ({
 /** Total: every phase has an answer to every event. Never throws for an event that could really come. */
 export function step(state: State, event: Event, limits: Limits): Step {
   const cell = TABLE[state.phase][event.kind] as Cell<Phase, EventKind>;
-  return cell(state, event, limits);
+  const { state: next, effects } = cell(state, event, limits);
+  return { state: next, effects: effects.flatMap(withLooks) };
 }
 
 const TABLE: Table = {

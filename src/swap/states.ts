@@ -154,7 +154,15 @@ export type Effect =
   | { do: "release"; gen: Gen }
   | { do: "forward"; gen: Gen; signal: string }
   | { do: "report"; report: Report }
+  /** For people alone, at what `gen` is about: see looks.ts. */
+  | { do: "look"; at: Look; gen: Gen | undefined }
   | { do: "end"; ending: Ending };
+
+/**
+ * Processes that escaped from its tree; where it listens by itself; what of that its successor does not have; what the kernel has
+ * killed for want of memory.
+ */
+export type Look = "escaped" | "own-addresses" | "lost-addresses" | "memory";
 
 export interface Limits {
   /** Older generations allowed to drain at once; the oldest is killed beyond it. */

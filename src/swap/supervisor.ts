@@ -11,7 +11,7 @@ import { Generation } from "../generation/generation.ts";
 import { Judge } from "../generation/judge.ts";
 import type { Role, Snapshot, StartedGeneration } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
-import { unswappable } from "../generation/unheld.ts";
+import { type Unheld, unswappable } from "../generation/unheld.ts";
 import { type Aid, orWithout, tellBug } from "../os/aid.ts";
 import type { Os } from "../os/os.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
@@ -78,14 +78,6 @@ const UNPROVEN_MS = 5000;
 
 const isAlone = ({ phase, draining }: State): boolean => phase === "serving" && draining.length === 0;
 
-/** With these a time ends in which two generations were in memory, or one of them ends. */
-const MAY_BE_SHORT: ReadonlySet<Report["event"]> = new Set([
-  "swapped",
-  "rolled-back",
-  "died",
-  "crashed",
-  "gone",
-]);
 const NAMES_OF_ESCAPED: Aid = {
   what: "a look at the processes that came to hupwatch",
   loss: "those that outlive their generation are not named",
@@ -318,29 +310,36 @@ export class Supervisor {
       case "report":
         this.#report(effect.report);
         break;
+      case "look":
+        this.#look(effect);
+        break;
       case "end":
         this.#end(effect.ending);
     }
   }
 
-  /** What it binds by itself is told when it serves, and what its successor did not get when it has gone. */
-  #lookAtOwnAddresses(report: Report): void {
-    if (this.plan.isHandoverRefused) return;
-    const of = (gen: Gen) => this.#generations.get(gen)?.unheld() ?? [];
-    if (report.event === "serving" || report.event === "swapped")
-      this.#ownAddresses.serves(report.gen, of(report.gen));
-    if (report.event !== "gone") return;
+  #look({ at, gen }: Extract<Effect, { do: "look" }>): void {
+    if (at === "memory") orWithout(KILLED, () => this.#memory.check(isAlone(this.#state)), undefined);
+    else if (gen === undefined) return;
+    else if (at === "escaped") orWithout(NAMES_OF_ESCAPED, () => this.#tellEscaped(gen), undefined);
+    else if (this.plan.isHandoverRefused) return;
+    else if (at === "own-addresses") this.#ownAddresses.serves(gen, this.#unheldBy(gen));
+    else this.#lookAtLostAddresses(gen);
+  }
+
+  #unheldBy(gen: Gen): Unheld[] {
+    return this.#generations.get(gen)?.unheld() ?? [];
+  }
+
+  #lookAtLostAddresses(gen: Gen): void {
     const serving = this.#public;
-    const isAsked = this.#ownAddresses.has(report.gen) && serving !== undefined && serving !== report.gen;
-    this.#ownAddresses.gone(report.gen, isAsked ? { generation: serving, unheld: of(serving) } : undefined);
+    const isAsked = this.#ownAddresses.has(gen) && serving !== undefined && serving !== gen;
+    const now = isAsked ? { generation: serving, unheld: this.#unheldBy(serving) } : undefined;
+    this.#ownAddresses.gone(gen, now);
   }
 
   #report(report: Report): void {
-    if (report.event === "gone") orWithout(NAMES_OF_ESCAPED, () => this.#tellEscaped(report.gen), undefined);
-    this.#lookAtOwnAddresses(report);
     this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
-    if (MAY_BE_SHORT.has(report.event))
-      orWithout(KILLED, () => this.#memory.check(isAlone(this.#state)), undefined);
   }
 
   /** I6: what its takedown could not find is named before it is said to be gone. */

@@ -13,12 +13,12 @@ import {
   quit,
   ready,
   settled,
+  shown,
   stop,
   swap,
   TIMEOUT,
   usr1,
   WAY_TO,
-  wording,
 } from "./play.ts";
 
 type Row = [what: string, in_: Phase, event: Event, effects: string[], phase: Phase];
@@ -223,7 +223,7 @@ describe("how it ends", () => {
   test("left while an old one drains: when that one is gone", () => {
     const { state, effects } = play([...WAY_TO.warming, settled(2), leave]);
     expect(state.phase).toBe("stopping");
-    expect(effects.map(wording)).toEqual(["say stopping"]);
+    expect(shown(effects)).toEqual(["say stopping"]);
     expect(ending(...WAY_TO.warming, settled(2), leave, gone(1))).toEqual({ kind: "left", serving: 2 });
   });
   test("left in the warm-up, and the new one dies: the old one stays and gets the clients back", () => {
@@ -267,13 +267,13 @@ describe("a first start that is not ready in the usual time", () => {
 
   test("answers a HUP by a fresh copy on its listeners, and one HUP by one", () => {
     const { state, effects } = play([overdue(1), swap]);
-    expect(effects.map(wording)).toEqual(afresh);
+    expect(shown(effects)).toEqual(afresh);
     expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, succeeds: 1 });
     expect(state).toMatchObject({ phase: "starting", next: 2, again: false, overdue: false });
   });
 
   test("so does a HUP that came before", () => {
-    expect(play([swap, overdue(1)]).effects.map(wording)).toEqual(afresh);
+    expect(shown(play([swap, overdue(1)]).effects)).toEqual(afresh);
   });
 
   test("and may still become ready by itself", () => {

@@ -95,6 +95,8 @@ export function wording(effect: Effect): string {
       return `forward ${effect.signal} to ${effect.gen}`;
     case "report":
       return `say ${effect.report.event}`;
+    case "look":
+      return `look at ${effect.at}`;
     case "end":
       return `end ${effect.ending.kind}`;
   }
@@ -102,5 +104,8 @@ export function wording(effect: Effect): string {
 
 /** The effects of the last event. */
 export const after = (...events: Event[]): string[] => afterIn({ maxDraining: 4 }, ...events);
-export const afterIn = (limits: Limits, ...events: Event[]): string[] =>
-  play(events, limits).effects.map(wording);
+export const afterIn = (limits: Limits, ...events: Event[]): string[] => shown(play(events, limits).effects);
+
+/** All but the looks, which decide nothing (looks.test.ts). */
+export const shown = (effects: readonly Effect[]): string[] =>
+  effects.filter((effect) => effect.do !== "look").map(wording);

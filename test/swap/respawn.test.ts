@@ -1,16 +1,16 @@
 /** `--on-crash respawn` in the machine's table: what takes the place of a dead generation, when, and when nothing does any more. */
 import { expect, test } from "bun:test";
 import type { Effect, Event } from "../../src/swap/machine.ts";
-import { DEATH, exited, failed, leave, play, ready, swap, TIMEOUT, WAY_TO, wording } from "./play.ts";
+import { DEATH, exited, failed, leave, play, ready, shown, swap, TIMEOUT, WAY_TO } from "./play.ts";
 
 const limits = { maxDraining: 4, respawn: { times: 3, withinMs: 60_000 } };
 const dies = (gen: number, at = 0): Event => exited(gen, DEATH, at);
-const after = (...events: Event[]) => play(events, limits).effects.map(wording);
+const after = (...events: Event[]) => shown(play(events, limits).effects);
 const pauses = (effects: Effect[]) => effects.flatMap((e) => (e.do === "boot" ? [e.afterMs ?? 0] : []));
 
 test("the successor boots in public on the very listeners of the dead one, and only that one's rest is swept", () => {
   const { effects } = play([ready(1), dies(1)], limits);
-  expect(effects.map(wording)).toEqual(["say crashed", "say respawning", "boot 2 public", "retire 1 sweep"]);
+  expect(shown(effects)).toEqual(["say crashed", "say respawning", "boot 2 public", "retire 1 sweep"]);
   expect(effects).toContainEqual({ do: "boot", gen: 2, public: true, succeeds: 1, afterMs: 0 });
 });
 
@@ -24,7 +24,7 @@ test("later after each death within the window, at once after a quiet one", () =
 test("beyond the limit hupwatch ends as if there were no respawn", () => {
   const deaths = [1, 2, 3].flatMap((gen) => [ready(gen), dies(gen)]);
   const { state, effects } = play([...deaths, ready(4), dies(4)], limits);
-  expect(effects.map(wording)).toContain("say crashed");
+  expect(shown(effects)).toContain("say crashed");
   expect(state).toMatchObject({ phase: "stopping", ending: { kind: "failed", failure: DEATH } });
 });
 
