@@ -71,7 +71,8 @@ export function requireRunnable(request: Lookup): void {
   if (named === undefined) return;
   const interpreter = resolve(request.cwd, named);
   if (isFile(interpreter)) {
-    if (runnableBy(request, [interpreter])[0] || !isExecutable(interpreter)) return;
+    const isOurselves = request.user === undefined && request.group === undefined;
+    if (isOurselves || runnableBy(request, [interpreter])[0] || !isExecutable(interpreter)) return;
     throw isForbidden(word, interpreter, request);
   }
   throw new HupwatchError(

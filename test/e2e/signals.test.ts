@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 
 import { always, child, firstThen, TINY } from "../harness/commands.ts";
 import { type Hupwatch, LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { KEEPER } from "../harness/lives.ts";
-import { startLoad } from "../harness/load.ts";
+import { type Load, startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { environmentOf, processTree, readProcess } from "../harness/processes.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
@@ -27,7 +27,8 @@ const swapping = async (hupwatch: Hupwatch, line: RegExp) => {
   await hupwatch.until(line);
 };
 
-const slowBoot = `env APP_BOOT_SECONDS=2 ${TINY}`;
+/** Boots for as long as the test wants. */
+const slowBoot = `sh -c "until [ -e $GO ]; do sleep 0.05; done; exec ${TINY}"`;
 /** Never accepts, and takes its time to go. */
 const hopeless = "sh -c 'trap : TERM; while :; do sleep 0.05; done'";
 
@@ -87,15 +88,27 @@ const ending = names.flatMap((phase) =>
   ),
 );
 
-async function reach(name: string, directory: string, ...more: string[]): Promise<[Hupwatch, Phase]> {
+/** The load has begun before a phase that lasts for a time only; where nothing serves there is none. */
+async function reach(
+  name: string,
+  directory: string,
+  go: string,
+  ...more: string[]
+): Promise<[Hupwatch, Phase, Load | undefined]> {
   const phase = PHASES[name];
   if (!phase) throw new Error(`no phase ${name}`);
   const options = ["-w", "0.2", "-b", `unix:${directory}/s`, ...(phase.options ?? []), ...more];
-  const hupwatch = spawnHupwatch([...options, "--", ...phase.command]);
+  const hupwatch = spawnHupwatch([...options, "--", ...phase.command], { env: { GO: go } });
+  let load: Load | undefined;
   try {
+    if (phase.serving !== undefined) {
+      await hupwatch.until(LOG.serves(1));
+      load = await startLoad({ target: `unix:${directory}/s`, rate: RATE });
+    }
     await phase.reach(hupwatch);
-    return [hupwatch, phase];
+    return [hupwatch, phase, load];
   } catch (error) {
+    await load?.[Symbol.asyncDispose]();
     await hupwatch[Symbol.asyncDispose]();
     throw error;
   }
@@ -110,13 +123,16 @@ describe("I4: a HUP leads to a later generation that serves, or to a failure tha
     async (name) => {
       using _turn = await takeTurn();
       using dir = tempDir();
-      const [started, phase] = await reach(name, dir.path, "-k");
+      using gate = tempDir();
+      const go = `${gate.path}/go`;
+      const [started, phase, begun] = await reach(name, dir.path, go, "-k");
       await using hupwatch = started;
-      await using load = await startLoad({ target: `unix:${dir.path}/s`, rate: RATE });
+      await using _begun = begun;
       const before = hupwatch.log.length;
       const next =
         1 + Math.max(...[...hupwatch.log.matchAll(/generation (\d+) started/g)].map(([, n]) => Number(n)));
       hupwatch.hup();
+      writeFileSync(go, "");
       await until(
         () =>
           new RegExp(`generation ${next} serves|rolled back: generation ${next} `).test(
@@ -128,6 +144,7 @@ describe("I4: a HUP leads to a later generation that serves, or to a failure tha
         },
       );
       expect(hupwatch.count(LOG.started(next + 1))).toBe(0);
+      const load = begun ?? (await startLoad({ target: `unix:${dir.path}/s`, rate: RATE }));
       await load.more(20);
       const report = await load.stop();
       // What was killed for this test had nothing to answer yet.
@@ -143,10 +160,10 @@ describe("TERM, INT and QUIT end what they are to end, and only that:", () => {
     async ({ phase: name, signal, kill }) => {
       using _turn = await takeTurn();
       using dir = tempDir();
-      const [started, phase] = await reach(name, dir.path, ...(kill ? ["-k"] : []));
+      const [started, phase, load] = await reach(name, dir.path, "/nowhere/go", ...(kill ? ["-k"] : []));
       await using hupwatch = started;
+      await using _load = load;
       const leaves = !kill && signal !== "SIGQUIT" && phase.serving !== undefined;
-      await using load = await startLoad({ target: `unix:${dir.path}/s`, rate: RATE });
       hupwatch.signal(signal);
       const code = await hupwatch.exited;
       if (!leaves) {
@@ -169,8 +186,8 @@ describe("TERM, INT and QUIT end what they are to end, and only that:", () => {
             .map((entry) => `${entry.pid} ${entry.command}`)
             .join("\n")}\n${hupwatch.log}`,
       });
-      await load.more(50);
-      expect((await load.stop()).failures).toEqual({});
+      await load?.more(50);
+      expect((await load?.stop())?.failures).toEqual({});
     },
     TURN_TIMEOUT_MS,
   );
@@ -222,7 +239,7 @@ test.concurrent(
   async () => {
     using _turn = await takeTurn();
     const command = always(child("print-signals.ts"));
-    await using hupwatch = await startHupwatch(["-k", "-w", "1", "--ready", "delay:0.5", "--", ...command]);
+    await using hupwatch = await startHupwatch(["-k", "-w", "3", "--ready", "delay:2", "--", ...command]);
     const heard = (signal: string) =>
       [...hupwatch.output.matchAll(new RegExp(`signal ${signal} \\(pid: (\\d+)\\)`, "g"))].map((m) => m[1]);
     const isHeard = (signal: string, pids: (string | undefined)[]) =>
@@ -235,11 +252,16 @@ test.concurrent(
     const [first, second] = [1, 2].map((gen) => LOG.started(gen).exec(hupwatch.log)?.[1]);
     await until(() => hupwatch.output.match(/ready \(pid/g)?.length === 2, { what: "both to stand" });
     hupwatch.signal("SIGUSR1");
-    await isHeard("USR1", [first]);
+    await until(() => heard("USR1")[0] === first, {
+      what: "USR1 to be heard",
+      context: () => hupwatch.output,
+    });
     await hupwatch.until(LOG.ready(2));
     hupwatch.signal("SIGUSR2");
-    await isHeard("USR2", [first]);
-    expect(hupwatch.log).not.toMatch(LOG.serves(2));
+    await until(() => heard("USR2")[0] === first, {
+      what: "USR2 to be heard",
+      context: () => hupwatch.output,
+    });
     await hupwatch.until(LOG.gone(1));
     for (const signal of ["USR1", "USR2"]) await isHeard(signal, [first, second]);
     hupwatch.signal("SIGWINCH");
