@@ -26,8 +26,11 @@ test("a command without -- is a command too, and its own -- stays", async () => 
 });
 
 test("the pid that was started is hupwatch's own", async () => {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's variables
-  await using hupwatch = await startHupwatch(["--", ...saying("told ${HUPWATCH_PID}, parent ${PPID}")]);
+  await using hupwatch = await startHupwatch([
+    ...["--handover", "none", "--"],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's variables
+    ...saying("told ${HUPWATCH_PID}, parent ${PPID}"),
+  ]);
   await hupwatch.until(new RegExp(`told ${hupwatch.pid}, parent ${hupwatch.pid}\n`), { stream: "output" });
 });
 
@@ -64,7 +67,8 @@ describe("a HUP in the first milliseconds", () => {
   test("never kills it, and swaps whatever had been started before", async () => {
     let early = 0;
     for (const delayMs of delays) {
-      await using hupwatch = spawnHupwatch(["-k", "-w", "0", "--", ...saying("up")]);
+      const handover = delayMs % 2 === 0 ? "auto" : "none";
+      await using hupwatch = spawnHupwatch(["-k", "-w", "0", "--handover", handover, "--", ...saying("up")]);
       // Before its first line the shell dies of a HUP as any program does: that can be cured by no program.
       await until(() => onHangup(hupwatch.pid) !== "dies", { what: "HUP to be ignored", everyMs: 0 });
       if (onHangup(hupwatch.pid) === "ignores") early++;
