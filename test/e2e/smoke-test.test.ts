@@ -8,7 +8,7 @@ import { bindFor, gunicorn, gunicornSite } from "../harness/site.ts";
 test("--ready exec: and the hooks ask the new one by HUPWATCH_PROBE_PORTS", async () => {
   using site = gunicornSite();
   const bind = await bindFor("tcp", site);
-  const asked = `curl -fsS -m 20 --local-port "$HUPWATCH_PROBE_PORTS" -o /dev/null -w '%header{x-version}' http://${bind}/`;
+  const asked = `curl -fsS -m 20 --local-port "$HUPWATCH_PROBE_PORTS" http://${bind}/version`;
   const note = (file: string) => `echo "$HUPWATCH_GENERATION $(${asked})" >> ${site.path}/${file}`;
   // Generation 2 is to run version 2.
   const check = `exec:${note("seen")}; tail -n 1 ${site.path}/seen | grep -q '^\\([0-9]\\) \\1$'`;

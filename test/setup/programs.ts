@@ -37,6 +37,7 @@ const PROGRAMS: Program[] = [
     package: "gunicorn",
     works: () => existsSync(GUNICORNS.debian) && succeeds([GUNICORNS.debian, "--version"]),
   },
+  { name: "curl", package: "curl", works: () => succeeds(["curl", "--version"]) },
   { name: "zsh", package: "zsh", works: () => succeeds(["zsh", "--version"]) },
   { name: "fish", package: "fish", works: () => succeeds(["fish", "--version"]) },
   {
