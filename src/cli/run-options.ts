@@ -67,6 +67,12 @@ export const RUN_OPTIONS = {
     help: "TERM, TERM/30s/KILL, ...",
     default: "the server's own",
   },
+  "stop-delay": {
+    type: "string",
+    value: "DUR",
+    help: "with -k: go on accepting so long after TERM, while balancers forget this one",
+    default: "0",
+  },
   "max-draining": {
     type: "string",
     value: "N",

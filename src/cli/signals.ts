@@ -1,5 +1,6 @@
 /** The design's table of signals: each becomes an event for the one queue. */
 import { setTimeout as after } from "node:timers/promises";
+import { formatDuration } from "../duration.ts";
 import type { Log } from "../log.ts";
 import { hearOfBugs } from "../os/aid.ts";
 import { ownTerminal } from "../os/terminal.ts";
@@ -9,6 +10,10 @@ const FORWARDED = ["SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU"] as co
 
 export interface SignalOptions {
   killAtExit: boolean;
+  /** Between TERM and the stop; 0 outside of killAtExit. */
+  stopDelayMs: number;
+  /** The service is being stopped, whatever asked for it: one more TERM hurries it. */
+  isStopping: () => boolean;
   /** SIGHUP was ignored when hupwatch started, and stays ignored. */
   isNohup: boolean;
   onChildEnd: () => void;
@@ -17,7 +22,7 @@ export interface SignalOptions {
 /** Until disposed of. */
 export function listenToSignals(
   post: (event: Event) => void,
-  { killAtExit, isNohup, onChildEnd }: SignalOptions,
+  { killAtExit, stopDelayMs, isStopping, isNohup, onChildEnd }: SignalOptions,
   log: Log,
 ): Disposable {
   const handlers = new Map<NodeJS.Signals, () => void>();
@@ -33,18 +38,56 @@ export function listenToSignals(
     );
   else handlers.set("SIGHUP", onHangup(post, killAtExit, log));
   const end: Event = { kind: killAtExit ? "stop" : "leave" };
-  on("SIGTERM", end);
   on("SIGINT", end);
   on("SIGQUIT", { kind: "quit" });
+  using stack = new DisposableStack();
+  if (stopDelayMs === 0) on("SIGTERM", end);
+  else handlers.set("SIGTERM", stack.use(new LateStop(post, stopDelayMs, isStopping, log)).onTerm);
   for (const signal of FORWARDED) on(signal, { kind: "forward", signal });
   // Says only that some child changed: stopping and going on again are no death, and the reaper looks for itself.
   handlers.set("SIGCHLD", onChildEnd);
   for (const [signal, handler] of handlers) process.on(signal, handler);
-  return {
-    [Symbol.dispose]: () => {
-      for (const [signal, handler] of handlers) process.off(signal, handler);
-    },
+  stack.defer(() => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  });
+  return stack.move();
+}
+
+/**
+ * Kubernetes' endpoints and other balancers go on sending for a while after a pod's end was decided: until then all goes on, and a swap is
+ * still a swap. The next TERM has no delay. Where something else has asked for the stop meanwhile, there is nothing left to be done: a
+ * stop that comes after a stop hurries it.
+ */
+class LateStop implements Disposable {
+  #timer: Timer | undefined;
+
+  constructor(
+    private readonly post: (event: Event) => void,
+    private readonly delayMs: number,
+    private readonly isStopping: () => boolean,
+    private readonly log: Log,
+  ) {}
+
+  readonly onTerm = (): void => {
+    const isFirst = this.#timer === undefined;
+    clearTimeout(this.#timer);
+    if (!isFirst || this.isStopping()) {
+      this.post({ kind: "stop" });
+      return;
+    }
+    const after = formatDuration(this.delayMs);
+    this.log.notice(
+      "stop.delayed",
+      `received SIGTERM: goes on accepting for ${after}, then stops (--stop-delay)`,
+    );
+    this.#timer = setTimeout(() => {
+      if (!this.isStopping()) this.post({ kind: "stop" });
+    }, this.delayMs);
   };
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
 }
 
 /**

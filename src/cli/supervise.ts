@@ -53,9 +53,12 @@ export async function supervise(
   return exitCodeOf(ending, plan.stopSequence);
 }
 
-const signalsTo = (supervisor: Supervisor, { killAtExit }: RunPlan, reaper: Reaper, log: Log): Disposable => {
+const signalsTo = (supervisor: Supervisor, plan: RunPlan, reaper: Reaper, log: Log): Disposable => {
+  const { killAtExit, stopDelayMs } = plan;
   const isNohup = process.env.HUPWATCH_SIGHUP === "nohup";
-  return listenToSignals(supervisor.post, { killAtExit, isNohup, onChildEnd: reaper.look }, log);
+  const isStopping = () => supervisor.state.phase === "stopping" || supervisor.state.phase === "over";
+  const options = { killAtExit, stopDelayMs, isStopping, isNohup, onChildEnd: reaper.look };
+  return listenToSignals(supervisor.post, options, log);
 };
 
 function tellBegin(

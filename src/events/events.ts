@@ -177,6 +177,7 @@ export const WARNINGS: Record<string, string> = {
   "log.dropped": "the reader of stderr hung, and lines of the log were dropped meanwhile",
   "terminal.gone": "the terminal was hung up, which is not a deploy",
   signal: "a signal was received",
+  "stop.delayed": "TERM was received, and the service goes on accepting for --stop-delay",
   "signal.nohup": "SIGHUP was ignored by the starter, and stays ignored",
 };
 

@@ -117,8 +117,19 @@ export function readOptions(values: RunValues, words: readonly string[], around:
         : undefined,
     ...steering(values),
     ...recycling(values, directory),
-    killAtExit: values["kill-at-exit"] ?? (around.pid === 1 || around.ppid === 1),
+    ...leaving(values, around),
   };
+}
+
+function leaving(
+  values: RunValues,
+  { pid, ppid }: Surroundings,
+): Pick<RunPlan, "killAtExit" | "stopDelayMs"> {
+  const killAtExit = values["kill-at-exit"] ?? (pid === 1 || ppid === 1);
+  const delay = values["stop-delay"];
+  if (delay !== undefined && !killAtExit)
+    throw usage("--stop-delay without -k", "add -k: without it TERM leaves the service running");
+  return { killAtExit, stopDelayMs: parseDuration(delay ?? "0", "--stop-delay") };
 }
 
 function requestedOf(values: RunValues, { env, pid }: Surroundings, here: string): Options["requested"] {

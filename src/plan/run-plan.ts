@@ -64,6 +64,8 @@ export interface RunPlan {
   /** A replaced generation gets no stop signal for so long while it holds connections; 0 does not wait. */
   drainUntilIdleMs: number;
   stopSequence: readonly StopStep[];
+  /** With killAtExit: between the TERM and the stop all goes on for so long. */
+  stopDelayMs: number;
   maxDraining: number;
   /** Undefined: hupwatch ends with the serving generation. */
   respawn: { times: number; withinMs: number } | undefined;

@@ -15,6 +15,7 @@ export interface RunValues {
   "drain-until-idle"?: string;
   "kept-connections"?: string;
   "stop-signal"?: string;
+  "stop-delay"?: string;
   "max-draining"?: string;
   "on-crash"?: string;
   "respawn-limit"?: string;

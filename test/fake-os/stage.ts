@@ -48,6 +48,7 @@ export const PLAN: RunPlan = {
   warmupMs: 1000,
   stopSequence: parseStopSequence("TERM/30s/KILL"),
   maxDraining: 4,
+  stopDelayMs: 0,
   respawn: undefined,
   killAtExit: true,
   keptConnections: "close",

@@ -1,0 +1,68 @@
+/**
+ * --stop-delay: balancers go on sending for a while after an end was decided.
+ * https://github.com/kubernetes/kubernetes/issues/43576: endpoints lag behind the TERM, and a pod that closes at once loses requests;
+ * https://github.com/kubernetes/kubernetes/issues/64510: a preStop that sleeps needs a program in the image that can.
+ */
+import { expect, test } from "bun:test";
+import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { freePort } from "../harness/until.ts";
+import { ROOT } from "../setup/places.ts";
+
+const DELAYED = /goes on accepting for .*, then stops \(--stop-delay\)/;
+
+async function serving(delay: string) {
+  const port = await freePort();
+  const words = ["-k", "--stop-delay", delay, "-w", "0", "-b", `127.0.0.1:${port}`, "--"];
+  const hupwatch = await startHupwatch([...words, process.execPath, `${ROOT}/fixtures/apps/tiny.ts`]);
+  await hupwatch.until(LOG.serves(1));
+  const get = (path: string) =>
+    fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: "close" } });
+  /** Its answer has begun, and takes a while. */
+  const slow = async (seconds: number) => {
+    const answer = await get(`/stream?chunks=${seconds * 10}&ms=100`);
+    return { isWhole: async () => (await answer.text()).trimEnd().split("\n").length === seconds * 10 };
+  };
+  return { hupwatch, get, slow, [Symbol.asyncDispose]: () => hupwatch[Symbol.asyncDispose]() };
+}
+
+test("after TERM it goes on accepting, a swap is a swap, and then it stops as without a delay", async () => {
+  await using service = await serving("4s");
+  const { hupwatch, get } = service;
+  hupwatch.signal("SIGTERM");
+  await hupwatch.until(DELAYED);
+  expect((await get("/")).status).toBe(200);
+  hupwatch.hup();
+  await hupwatch.until(LOG.serves(2));
+  expect((await get("/")).status).toBe(200);
+  expect(await hupwatch.exited).toBe(0);
+  await hupwatch.assertTreeGone();
+});
+
+test("a second TERM stops at once, and gracefully: the request in hand is answered", async () => {
+  await using service = await serving("1h");
+  const { hupwatch, slow } = service;
+  hupwatch.signal("SIGTERM");
+  await hupwatch.until(DELAYED);
+  const answer = await slow(1);
+  hupwatch.signal("SIGTERM");
+  expect(await answer.isWhole()).toBe(true);
+  expect(await hupwatch.exited).toBe(0);
+});
+
+test("a stop that something else asks for meanwhile is not hurried by the delay's end", async () => {
+  await using service = await serving("2s");
+  const { hupwatch, slow } = service;
+  const answer = await slow(4);
+  hupwatch.signal("SIGTERM");
+  await hupwatch.until(DELAYED);
+  hupwatch.signal("SIGINT");
+  expect(await answer.isWhole()).toBe(true);
+  expect(await hupwatch.exited).toBe(0);
+});
+
+test("without -k it would mean nothing, and is refused", async () => {
+  await using hupwatch = spawnHupwatch(["--no-kill-at-exit", "--stop-delay", "5s", "--", "true"]);
+  expect(await hupwatch.exited).toBe(125);
+  expect(hupwatch.log).toContain("--stop-delay without -k");
+});
