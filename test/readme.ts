@@ -1,9 +1,12 @@
 /** The generated parts of the documents. `bun test/readme.ts` writes them anew; readme.test.ts demands that they are up to date. */
 import type { OptionTable } from "../src/cli/command.ts";
+import { HOLD_OPTIONS } from "../src/cli/hold.ts";
 import { RELOAD_OPTIONS } from "../src/cli/reload.ts";
+import { RESUME_OPTIONS } from "../src/cli/resume.ts";
 import { RUN_OPTIONS } from "../src/cli/run-options.ts";
 import { STATUS_OPTIONS } from "../src/cli/status.ts";
 import { STOP_OPTIONS } from "../src/cli/stop.ts";
+import { TARGET_OPTIONS } from "../src/cli/target.ts";
 import { ADAPTERS } from "../src/servers/adapters.ts";
 
 const TOP = `${import.meta.dir}/..`;
@@ -34,6 +37,9 @@ const PARTS: Record<string, string> = {
   "options:reload": optionTable(RELOAD_OPTIONS),
   "options:status": optionTable(STATUS_OPTIONS),
   "options:stop": optionTable(STOP_OPTIONS),
+  "options:hold": optionTable({ ...HOLD_OPTIONS, ...TARGET_OPTIONS }),
+  "options:resume": optionTable(RESUME_OPTIONS),
+  "options:decide": optionTable(TARGET_OPTIONS),
 };
 
 /** The document of the command line with every generated part as the code has it. */

@@ -6,7 +6,7 @@ export const HOLD_OPTIONS = {
   for: {
     type: "string",
     value: "DUR",
-    help: "they wait so long at most; then a fresh copy gets them. Has to be given",
+    help: "(needed) they wait so long at most; then a fresh copy gets them",
   },
 } as const;
 

@@ -18,6 +18,7 @@ async function candidates(...words: string[]): Promise<{ values: string[]; direc
 test("sub-commands, options and their negations", async () => {
   expect((await candidates("st")).values).toEqual(["status", "stop"]);
   expect((await candidates("reload", "--no")).values).toEqual(["--no-wait"]);
+  expect((await candidates("hold", "--f")).values).toEqual(["--for"]);
   expect((await candidates("--ready")).values).toEqual(["--ready", "--ready-timeout"]);
   expect((await candidates("load", "--mo")).values).toEqual(["--mode"]);
 });

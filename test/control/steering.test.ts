@@ -47,3 +47,12 @@ test("no time of reload's runs while others say whether the new one is good", as
   });
   expect(await cli(["reload", path, "--timeout", "900ms"], place)).toMatchObject({ exitCode: 0 });
 });
+
+test("a hold without a deadline is refused before anything is asked", async () => {
+  using place = home();
+  expect(await cli(["hold", "shop"], place)).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining("no --for\nTo fix:"),
+  });
+  expect(await cli(["hold", "--for", "0", "shop"], place)).toMatchObject({ exitCode: 2 });
+});
