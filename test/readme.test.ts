@@ -1,8 +1,9 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join, normalize } from "node:path";
-import { COMMAND_LINE, README, SERVERS_README, withAdapters, withParts } from "./readme.ts";
+import { ELSEWHERE, RIVALS } from "./bench/rivals/contenders.ts";
+import { COMMAND_LINE, README, SERVERS_README, VERIFY_README, withAdapters, withParts } from "./readme.ts";
 import { ROOT } from "./setup/places.ts";
 import { NEEDED_PACKAGES } from "./setup/programs.ts";
 
@@ -54,6 +55,23 @@ test("every invariant is promised here and carried by a test's name", async () =
     names.push(await Bun.file(`${import.meta.dir}/${file}`).text());
   for (const invariant of promised)
     expect(names.some((n) => new RegExp(`["\`]${invariant}\\b`).test(n))).toBe(true);
+});
+
+describe("the rivals' table (bun run bench:rivals)", () => {
+  const table = readFileSync(VERIFY_README, "utf8").split("<!-- rivals -->")[1] ?? "";
+
+  test("has each of them, or names it as missing", () => {
+    const lacking = RIVALS.filter(({ name }) => !table.includes(name)).map(({ name }) => name);
+    expect(lacking).toEqual([]);
+    for (const { name } of ELSEWHERE) expect(table).toContain(name);
+  });
+
+  test("is where the figures come from that the first document quotes", () => {
+    const quoted = /`bun run bench:rivals`\)(.*?)\n\n/s.exec(text)?.[1] ?? "";
+    const figures = quoted.match(/[\d,]+ of [\d,]*\d/g) ?? [];
+    expect(figures.length).toBeGreaterThan(2);
+    expect(figures.filter((figure) => !table.includes(figure))).toEqual([]);
+  });
 });
 
 /** As npm takes it: `files` of package.json, and what is always taken. */

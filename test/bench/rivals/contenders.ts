@@ -16,11 +16,19 @@ function withWords(server: ServerRow, ...words: string[]): ServerRow {
   return { ...server, command: (place) => [...server.command(place), ...words] };
 }
 
+function withThreads(server: ServerRow): ServerRow {
+  return {
+    ...server,
+    command: (place) => [server.program, "-t", "32:32", ...server.command(place).slice(1)],
+  };
+}
+
 /** It closes a kept connection that is idle for two seconds, which under load is a race of its own and no reload's. */
 const GUNICORN = withWords(serverNamed("gunicorn (newest), gthread"), "--keep-alive", "75");
 const UWSGI = serverNamed("uWSGI, threads");
 const UVICORN = serverNamed("uvicorn (newest), 2 workers");
-const PUMA = serverNamed("puma, 2 workers");
+/** A kept connection has a thread for 0.2 s after each answer (puma 5.6): with five of them new ones starve, reload or not. */
+const PUMA = withThreads(serverNamed("puma, 2 workers"));
 const GRANIAN = serverNamed("granian (newest)");
 const NODE = serverNamed("Node.js");
 const NGINX = serverNamed("nginx");
