@@ -76,6 +76,7 @@ test.skipIf(!hasStrace)(
     expect(await hupwatch.exited).toBe(0);
     expect(changesIn(readFileSync(trace, "utf8"), place.path)).toEqual([
       "bind /app/.a.sock.hupwatch-RANDOM",
+      "bind /run/hupwatch/app.keeper",
       "bind /run/hupwatch/app.sock",
       "chown FD",
       "chown FD/.",

@@ -122,7 +122,7 @@ function inNamespace(directory: string, script: string): string {
 // "EBUSY: resource busy or locked, unlink '...'", exit 125; and a raw rename in a rolled back swap, which left its link behind.
 describe.skipIf(!IS_ROOT)("the path is a mount point (needs root)", () => {
   const dead = `import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])`;
-  const WAY_OUT = /something is mounted on it .*unmount it .*mount the directory of a socket, never its file/;
+  const WAY_OUT = /something is mounted on it.*unmount it.*mount the directory of a socket, never its file/;
 
   test("at the start it is refused, and explain says so, in words with a way out", async () => {
     using dir = tempDir();
