@@ -170,9 +170,11 @@ describe("interpreters", () => {
   });
 
   // "starts all the same, and loses at each HUP"
-  test("hypercorn that cannot be asked does not start without its listeners", () => {
+  test("hypercorn that cannot be asked does not start without its listeners, unless its own binds are seen", () => {
     using dir = site({ "hc.toml": "bind = [\n" });
-    const words = ["--", `${SERVERS_VENV}/bin/hypercorn`, "-c", "hc.toml", "asgi:app"];
+    const hypercorn = ["--", `${SERVERS_VENV}/bin/hypercorn`, "-c", "hc.toml", "asgi:app"];
+    expect(explained(hypercorn, dir.path).handover).toBe("intercept");
+    const words = ["--handover", "systemd", ...hypercorn];
     const { code, err } = run(words, dir.path);
     expect(err).toContain("what hc.toml binds is not known, since hypercorn could not be asked");
     expect(err).toContain("To fix: give each address to hupwatch by --bind");

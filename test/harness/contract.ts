@@ -81,9 +81,10 @@ export async function measure(wanted: Wanted): Promise<Seen> {
 export async function placeIn(directory: string, transport: Transport): Promise<Place> {
   mkdirSync(`${directory}/site`);
   const site = `${directory}/site`;
-  for (const entry of readdirSync(`${ROOT}/fixtures/apps`, { withFileTypes: true }))
-    if (entry.isFile() && !entry.name.endsWith(".md"))
-      copyFileSync(`${ROOT}/fixtures/apps/${entry.name}`, `${site}/${entry.name}`);
+  for (const folder of [`${ROOT}/fixtures/apps`, `${ROOT}/fixtures/apps/java`])
+    for (const entry of readdirSync(folder, { withFileTypes: true }))
+      if (entry.isFile() && !entry.name.endsWith(".md"))
+        copyFileSync(`${folder}/${entry.name}`, `${site}/${entry.name}`);
   const at = transport === "unix" ? `${site}/app.sock` : `127.0.0.1:${await freePort()}`;
   return { directory: site, transport, at };
 }

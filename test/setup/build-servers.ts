@@ -35,6 +35,27 @@ const BUILDS: readonly Build[] = [
     kept: BUILT.deno,
   },
   {
+    name: "frameworks of Node",
+    tool: () => Bun.which("npm") ?? undefined,
+    command: [
+      "install",
+      "--silent",
+      "--no-audit",
+      "--no-fund",
+      "--ignore-scripts",
+      "--prefix",
+      `${CACHE}/npm`,
+      "express",
+      "fastify",
+    ],
+    prepare() {
+      mkdirSync(`${CACHE}/npm`, { recursive: true });
+      writeFileSync(`${CACHE}/npm/package.json`, '{ "private": true }\n');
+    },
+    kept: `${CACHE}/npm/node_modules/fastify`,
+    tableOnly: true,
+  },
+  {
     name: "the Go fixture",
     tool: go,
     command: ["build", "-C", `${ROOT}/fixtures/apps/go`, "-trimpath", "-o", BUILT.go, "."],

@@ -221,13 +221,33 @@ http:// {
 }
 `;
 
-/** It takes no descriptor and no --bind is given: where it listens is learned. */
-const intercepted = (
+/** As a user types it, with no option of hupwatch's: its own bind is seen, and where it listens is learned. */
+const anyCommand = (
   name: string,
   program: string,
   command: (place: Place) => string[],
   more: Partial<ServerRow> = {},
-): ServerRow => row(name, program, command, { options: () => ["--handover", "intercept"], ...more });
+): ServerRow => row(name, program, command, more);
+
+const PORTS = { transports: ["tcp"] } as const;
+const PYPI = (name: string): Partial<ServerRow> => ({
+  ...PORTS,
+  pypi: name,
+  version: distribution(name, newest("python")),
+});
+/** By the name of what stands in front. Their words are not gunicorn's any more, so no adapter knows them. */
+const inFront = (
+  name: string,
+  program: string,
+  before: (words: string[], place: Place) => string[],
+): ServerRow =>
+  tableOnly(
+    anyCommand(`gunicorn behind ${name}`, program, (place) =>
+      before([GUNICORNS.debian, "wsgi:application", "-w", "4", "-b", bindOf(place)], place),
+    ),
+  );
+/** Where the package is, its modules are, too. */
+const NPM = { env: { NODE_PATH: `${CACHE}/npm/node_modules` }, version: ["node", "--version"] };
 
 const tableOnly = (server: ServerRow): ServerRow => ({ ...server, tableOnly: true });
 
@@ -284,18 +304,119 @@ export const SERVERS: readonly ServerRow[] = [
   row("Bun.listen", process.execPath, () => ["tiny.ts"], { options: ask }),
   row("Bun.serve", process.execPath, () => ["fetch.ts", "{socket}"], { options: ask, transports: ["unix"] }),
   row("Go, net/http", BUILT.go, () => [], { options: ask }),
-  intercepted("Bun.serve, intercepted", process.execPath, ({ at }) => ["fetch.ts", at]),
-  intercepted("Deno.serve, intercepted", BUILT.deno, ({ at }) => ["run", "-A", "fetch.ts", at]),
+  anyCommand("Bun.serve, its own bind", process.execPath, ({ at }) => ["fetch.ts", at]),
+  anyCommand("Deno.serve, its own bind", BUILT.deno, ({ at }) => ["run", "-A", "fetch.ts", at]),
   // Their chains have tests of their own, e2e/intercept*.
-  tableOnly(intercepted("Node.js, intercepted", "node", ({ at }) => ["node.mjs", at])),
-  tableOnly(intercepted("Go, net/http, intercepted", BUILT.go, ({ at }) => [at])),
+  tableOnly(anyCommand("Node.js, its own bind", "node", ({ at }) => ["node.mjs", at])),
+  tableOnly(anyCommand("Go, net/http, its own bind", BUILT.go, ({ at }) => [at])),
+  tableOnly(anyCommand("Rust, axum, its own bind", BUILT.rust, ({ at }) => [at], PORTS)),
+  ...["express", "fastify"].map((name) =>
+    tableOnly(
+      anyCommand(`${name} (newest)`, "node", ({ at }) => ["frameworks.cjs", name, at], {
+        ...NPM,
+        needs: [`${CACHE}/npm/node_modules/${name}`],
+      }),
+    ),
+  ),
+  // A JDK is large: it is measured where the machine has one.
+  tableOnly(anyCommand("Java, HttpServer", "java", ({ at }) => ["Server.java", at], PORTS)),
   tableOnly(
-    intercepted("gunicorn behind sh, intercepted", "sh", (place) => [
-      ...["-c", `${GUNICORNS.debian} wsgi:application -w 4 -b ${bindOf(place)}; exit $?`],
+    anyCommand(
+      "flask run (newest)",
+      newest("flask"),
+      ({ at }) => ["--app", "frameworks", "run", "--host", host(at), "--port", port(at)],
+      PYPI("flask"),
+    ),
+  ),
+  tableOnly(
+    anyCommand(
+      "Django, runserver (newest)",
+      newest("django-admin"),
+      ({ at }) => ["runserver", "--noreload", "--settings", "frameworks", "--pythonpath", ".", at],
+      PYPI("django"),
+    ),
+  ),
+  ...["tornado", "aiohttp"].map((name) =>
+    tableOnly(
+      anyCommand(`${name} (newest)`, newest("python"), ({ at }) => ["frameworks.py", name, at], PYPI(name)),
+    ),
+  ),
+  tableOnly(
+    anyCommand("php -S", "php", ({ at }) => ["-S", at, "app.php"], {
+      ...PORTS,
+      packages: ["php-cli"],
+      env: { PHP_CLI_SERVER_WORKERS: "8" },
+    }),
+  ),
+  tableOnly(
+    anyCommand(
+      "nginx, its own listen",
+      NGINX,
+      ({ directory }) => ["-c", `${directory}/nginx.conf`, "-e", "stderr"],
+      {
+        version: [NGINX, "-v"],
+        packages: ["nginx"],
+        ...PORTS,
+        plain: true,
+        deploy: async ({ directory, at }, version) => {
+          await Bun.write(`${directory}/nginx.conf`, nginxConfig(directory, at));
+          await Bun.write(`${directory}/version.conf`, `set $served ${version};\n`);
+        },
+      },
+    ),
+  ),
+  tableOnly(
+    anyCommand("HAProxy, its own bind", "/usr/sbin/haproxy", () => ["-W", "-f", "haproxy.cfg"], {
+      version: ["/usr/sbin/haproxy", "-v"],
+      packages: ["haproxy"],
+      ...PORTS,
+      plain: true,
+      deploy: ({ directory, at }) =>
+        void Bun.write(`${directory}/haproxy.cfg`, HAPROXY_CONFIG.replace("fd@3", at)),
+    }),
+  ),
+  inFront("sh", "sh", (words) => ["-c", `${words.join(" ")}; exit $?`]),
+  inFront("timeout", "timeout", (words) => ["9d", ...words]),
+  inFront("env -u", "env", (words) => ["-u", "NOTHING", ...words]),
+  inFront("runuser", "runuser", (words) => ["-u", "root", "--", ...words]),
+  inFront("setpriv", "setpriv", (words) => ["--regid=0", "--init-groups", "--reuid=0", ...words]),
+  tableOnly(
+    anyCommand("gunicorn behind make", "make", () => ["--silent", "run"], {
+      packages: ["make"],
+      deploy: (place) =>
+        void Bun.write(
+          `${place.directory}/Makefile`,
+          `run:\n\t${GUNICORNS.debian} wsgi:application -w 4 -b ${bindOf(place)}\n`,
+        ),
+    }),
+  ),
+  tableOnly(
+    anyCommand("gunicorn behind entrypoint.sh", "sh", (place) => ["entrypoint.sh", bindOf(place)], {
+      deploy: ({ directory }) =>
+        void Bun.write(
+          `${directory}/entrypoint.sh`,
+          `#!/bin/sh\nset -e\nexec ${GUNICORNS.debian} wsgi:application -w 4 -b "$1"\n`,
+        ),
+    }),
+  ),
+  tableOnly(
+    anyCommand("puma behind env -u", "env", ({ transport, at }) => [
+      ...["-u", "NOTHING", "/usr/bin/puma", "--quiet", "-w", "2"],
+      ...["-b", transport === "unix" ? `unix://${at}` : `tcp://${at}`, "config.ru"],
     ]),
   ),
   tableOnly(
-    intercepted("npm start, intercepted", "npm", () => ["--silent", "start"], {
+    anyCommand(
+      "unicorn behind env -u",
+      "env",
+      ({ at }) => [...["-u", "NOTHING", "/usr/bin/unicorn", "-c", "unicorn.rb", "-l", at, "config.ru"]],
+      {
+        deploy: ({ directory }) => void Bun.write(`${directory}/unicorn.rb`, "worker_processes 4\n"),
+      },
+    ),
+  ),
+  tableOnly(
+    anyCommand("npm start", "npm", () => ["--silent", "start"], {
       deploy: ({ directory, at }) =>
         void Bun.write(
           `${directory}/package.json`,
