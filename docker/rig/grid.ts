@@ -140,8 +140,11 @@ export function renderText(grid: Grid): string {
     ...(images.length > 0 ? [`images: ${images.join(", ")}`] : []),
     `engine: ${grid.engine}; base: ${grid.base}; ${Math.round(grid.seconds)} s`,
   ];
-  const end = [sumOf(grid), countsOf(grid), ""];
-  return [figures(head), ...table, "", ...rest.flatMap(folded), ...end].join("\n");
+  const told = rest.flatMap(folded);
+  // Nothing of cells where none was tried.
+  if (grid.cells.length > 0) told.unshift(figures(head), ...table, "");
+  const sum = grid.cells.length > 0 ? [sumOf(grid)] : [];
+  return [...told, ...sum, countsOf(grid), ""].join("\n");
 }
 
 const titleOf = ({ row, deploy, leaves }: Cell): string[] => [

@@ -142,6 +142,12 @@ describe("the whole", () => {
     expect(lines.filter((line) => line.startsWith("  word"))).not.toEqual([]);
   });
 
+  test("says nothing of cells where none was tried", () => {
+    const extras: Grid["extras"] = [{ name: "x", outcome: { kind: "green", said: "fine" } }];
+    expect(renderText({ ...grid(), extras })).toStartWith("ok x: fine\n");
+    expect(renderText({ ...grid(), extras })).not.toContain("dropped");
+  });
+
   test("sums up, what failed included", () => {
     const measured = { ...good(), load: { ...good().load, failed: 3 } };
     const dropped = cell({ kind: "red", faults: ["3 dropped"], measured });

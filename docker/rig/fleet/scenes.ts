@@ -121,7 +121,7 @@ const TWO_AT_ONCE: Act = {
     fleet.settle(release);
     return {
       deploy: loser ?? winner,
-      said: `release ${release} serves everywhere, the other deploy was refused before it changed anything`,
+      said: `release ${release} serves everywhere, the other deploy was refused before it changed what serves`,
       faults: (scene) => [
         ...(won < 0 ? deploys.flatMap((deploy) => deployFaults(deploy, { code: "0" })) : []),
         ...(loser ? deployFaults(loser, { code: "not 0", says: /another deploy/ }) : []),
