@@ -1,6 +1,7 @@
 /** Kept connections as a run needs them: the code of kept/ is loaded, and its relay started, only when there is one to keep. */
 
 import { isKilledByTaking } from "../intercept/own-program.ts";
+import type { OwnLimit } from "../kept/own-limit.ts";
 import type { RelayLink } from "../kept/relay-link.ts";
 import { lacks, tellBug } from "../os/aid.ts";
 import { type Keeping, type KeepingOwner, type Kept, NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
@@ -24,8 +25,10 @@ const REFUSED = {
 
 export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnections {
   let relay: RelayLink | undefined;
+  let limit: OwnLimit | undefined;
   const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
-    const { Adoption, RelayLink, relayProgram } = await rooms();
+    const { Adoption, OwnLimit, RelayLink, relayProgram } = await rooms();
+    limit ??= new OwnLimit();
     relay ??= new RelayLink(relayProgram());
     const { clock, takeDescriptor, isRunning } = os;
     const refused = (connections: number) => lacks(REFUSED, `refused for ${connections}`);
@@ -34,6 +37,7 @@ export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnect
       relay,
       takeDescriptor,
       isRunning,
+      limit,
       isAnyPeer: mode === "adopt=any",
       refused,
     });
@@ -42,7 +46,11 @@ export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnect
     over(os) {
       if (mode === "close") return os;
       const safe = inSandbox(os, isKilledByTaking);
-      return { ...os, keepConnections: (owner) => new Lazy(() => adopt(safe, owner)) };
+      return {
+        ...os,
+        spawn: (request) => (limit ? limit.withGiven(() => os.spawn(request)) : os.spawn(request)),
+        keepConnections: (owner) => new Lazy(() => adopt(safe, owner)),
+      };
     },
     counts: mode === "close" ? undefined : () => relay?.counts ?? NO_COUNTS,
     end: () => relay?.end(),
@@ -52,6 +60,7 @@ export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnect
 
 const rooms = async () => ({
   ...(await import("../kept/adoption.ts")),
+  ...(await import("../kept/own-limit.ts")),
   ...(await import("../kept/relay-link.ts")),
   ...(await import("../intercept/programs.ts")),
 });

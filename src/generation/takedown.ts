@@ -19,6 +19,8 @@ const LEFTOVER: readonly StopStep[] = [
 const AT_ONCE = LEFTOVER.slice(-1);
 /** A generation that never served has no clients that would wait for it. */
 const ABANDON_CAP_MS = 5000;
+/** Far longer than ten thousand connections take. */
+const KEEP_MS = 10_000;
 /** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
 const LEFTOVER_GRACE_MS = 1500;
 const ASK_AGAIN_MS = 100;
@@ -76,10 +78,16 @@ export class Takedown implements Disposable {
   }
 
   #keep(): void {
-    this.target.keep(() => {
+    let hasFollowed = false;
+    const follow = () => {
       // Meanwhile it may have been killed, or have ended.
-      if (this.#how === "drain" && this.target.processes.isLeaderAlive) this.#take(this.target.stopSequence);
-    });
+      if (hasFollowed || this.#how !== "drain" || !this.target.processes.isLeaderAlive) return;
+      hasFollowed = true;
+      this.#take(this.target.stopSequence);
+    };
+    // First of all: whatever becomes of its connections, the signal follows.
+    this.#wait(this.target.clock.after(KEEP_MS, follow));
+    this.target.keep(follow);
   }
 
   #awaitIdle(untilIdleMs: number): void {

@@ -13,6 +13,7 @@ import { visitSockets } from "../os/descriptors.ts";
 import type { Keeping, KeepingOwner, Kept } from "../os/keeping.ts";
 import type { Identity } from "../os/procfs.ts";
 import { IDLE_MS } from "./joined.ts";
+import type { OwnLimit } from "./own-limit.ts";
 import type { Left } from "./protocol.ts";
 import type { RelayLink } from "./relay-link.ts";
 import { Taken } from "./taken.ts";
@@ -20,7 +21,7 @@ import { Taken } from "./taken.ts";
 /** Longest that one slice of work may take. */
 const SLICE_MS = 3;
 /** A stop signal waits no longer for those that are in the middle of something. */
-const PROVE_MS = 250;
+const PROVE_MS = 500;
 const PROVE_LOOK_MS = 10;
 /** All looks together cost one tenth of a core at most. */
 const PROOF_SHARE = 10;
@@ -44,6 +45,7 @@ export interface Surroundings {
   isRunning(process: Identity): boolean;
   takeDescriptor(pid: number, fd: number): number | undefined;
   isAnyPeer: boolean;
+  limit: OwnLimit;
   /** The kernel does not hand them out. */
   refused(connections: number): void;
 }
@@ -58,6 +60,7 @@ export class Adoption implements Keeping {
   #descriptors: string | undefined;
   #leaderEnd: "unknown" | "clean" | "crash" = "unknown";
   #isOver = false;
+  #hasRaised = false;
 
   constructor(
     private readonly owner: KeepingOwner,
@@ -72,9 +75,11 @@ export class Adoption implements Keeping {
   }
 
   #take(then: () => void): void {
+    this.around.limit.raise();
+    this.#hasRaised = true;
     const places = this.owner.ways.map(({ place }) => place);
     this.#inSlices(this.#takeAll(connectionsOf(this.owner.processes.pids(), places)), () =>
-      this.#prove(this.#now + PROVE_MS, then),
+      this.#prove([...this.#taken.values()], this.#now + PROVE_MS, then),
     );
   }
 
@@ -96,10 +101,10 @@ export class Adoption implements Keeping {
   }
 
   /** Until each stands between two messages, or the time is up: those that do not are their server's alone. */
-  #prove(untilMs: number, then: () => void): void {
-    const open = [...this.#taken.values()].filter((taken) => taken.isTcp && !taken.prove());
+  #prove(unproven: readonly Taken[], untilMs: number, then: () => void): void {
+    const open = unproven.filter((taken) => taken.isTcp && !taken.prove());
     if (open.length > 0 && this.#now < untilMs && !this.#isOver) {
-      this.#after(PROVE_LOOK_MS, () => this.#prove(untilMs, then));
+      this.#after(PROVE_LOOK_MS, () => this.#prove(open, untilMs, then));
       return;
     }
     for (const taken of open) taken.letGo();
@@ -208,6 +213,8 @@ export class Adoption implements Keeping {
       this.#close(taken);
     }
     this.#taken.clear();
+    if (this.#hasRaised) this.around.limit.restore();
+    this.#hasRaised = false;
   }
 
   finish(): Kept {

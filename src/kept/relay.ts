@@ -5,7 +5,7 @@
 
 import type { LetGo, RelayCounts } from "../os/keeping.ts";
 import { close, SystemError, send, setNonblocking } from "../os/libc.ts";
-import { Epoll, EVENT, receiveWithDescriptors } from "../os/libc-kept.ts";
+import { Epoll, EVENT, limitDescriptors, receiveWithDescriptors } from "../os/libc-kept.ts";
 import { type Host, Joined } from "./joined.ts";
 import { LEFT_MAX, type Left, PACKET_BYTES_MAX, type RelayNews, type RelayOrder } from "./protocol.ts";
 
@@ -33,6 +33,8 @@ export class Relay implements Host {
     private readonly orders: number,
     private readonly news: number,
   ) {
+    // It starts nothing that would inherit it.
+    limitDescriptors(undefined);
     setNonblocking(news, true);
     this.watch(orders, EVENT.in);
   }
