@@ -232,6 +232,14 @@ test.each([
   else expect(notes).toEqual([expect.stringContaining(said)]);
 });
 
+test("nginx stays in the foreground, also where it inherits no socket", () => {
+  expect(read("nginx -c /n.conf").words).toEqual(["nginx", "-c", "/n.conf", "-g", "daemon off;"]);
+  expect(read("nginx -g daemon;").words).toEqual(["nginx", "-g", "daemon;"]);
+  using dir = tempDir();
+  writeFileSync(`${dir.path}/n.conf`, "worker_processes 1;\ndaemon off;\n");
+  expect(read(`nginx -c ${dir.path}/n.conf`).words).toEqual(["nginx", "-c", `${dir.path}/n.conf`]);
+});
+
 test("every adapter has a row here, or tests of its own", () => {
   const seen = new Set(ROWS.map(({ server }) => server.toLowerCase().replace(".js", "")));
   const elsewhere = ["rails", "gunicorn", "waitress", "generic"];

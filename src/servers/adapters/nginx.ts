@@ -36,7 +36,7 @@ export const nginx: ServerAdapter = {
       ready: "http",
       stop: "QUIT/60s/KILL",
       drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
-      words,
+      words: inForeground(found),
       nonblocking: true,
       ...(pidfile === undefined ? {} : { pidfile }),
       take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
@@ -48,6 +48,13 @@ export const nginx: ServerAdapter = {
     };
   },
 };
+
+/** One that inherits its sockets stays; any other leaves for the background, unless it is told not to. A second `-g` takes the first one's place. */
+function inForeground({ words, args, directory }: Recognised): string[] {
+  const config = textOf(resolve(directory, lastValueOf(args, "-c") ?? "/etc/nginx/nginx.conf"));
+  const isSaid = valuesOf(args, "-g").length > 0 || /(?:^|[;\n])\s*daemon\s/.test(config);
+  return isSaid ? [...words] : [...words, "-g", "daemon off;"];
+}
 
 /** `pid` of the words' -g or of the configuration; one that is not absolute only nginx can place. */
 function pidfileOf({ args, directory }: Recognised): string | undefined {
