@@ -90,7 +90,7 @@ describe.each(["bash", "zsh"] as const)("%s", (shell) => {
       await terminal.shows(/status.*stop/s);
       expect(await terminal.enter("hupwatch rel\t--no\t")).toBe("reload --no-wait");
       expect(await terminal.enter("hupwatch reload sh\t")).toBe("reload shop");
-      expect(await terminal.enter("hupwatch --max\t2")).toBe("--max-draining 2");
+      expect(await terminal.enter("hupwatch --max-d\t2")).toBe("--max-draining 2");
       expect(await terminal.enter("hupwatch -- ./serv\t")).toBe("-- ./server");
       expect(await terminal.enter("hupwatch --env-file prec\t")).toBe("--env-file precious");
     },
