@@ -7,7 +7,7 @@ import { TurnedClock } from "../fake-os/clock.ts";
 function retired(keep: (then: () => void) => void) {
   const clock = new TurnedClock();
   const signals: string[] = [];
-  const processes = { isLeaderAlive: true, stop: (signal: string) => void signals.push(signal) };
+  const processes = { isLeaderAlive: true, stop: (signal: string) => signals.push(signal) > 0 };
   new Takedown({
     clock,
     stopSequence: [{ signal: "SIGTERM", waitMs: 60_000 }],
