@@ -10,9 +10,11 @@ export function exitCodeOf(ending: Ending, stopSequence: readonly StopStep[]): n
     case "left":
       return 0;
     case "stopped": {
-      // uvicorn and puma end by the very stop signal that they were sent: that is success.
-      const isOurs = stopSequence.some((s) => s.signal !== "SIGKILL" && s.signal === ending.exit?.signal);
-      return ending.exit === undefined || isOurs ? 0 : statusCode(ending.exit);
+      if (ending.exit === undefined) return 0;
+      // uvicorn and puma end by the very stop signal that they were sent, a JVM and a shell say so by 128+n: that is success.
+      const code = statusCode(ending.exit);
+      const isOurs = stopSequence.some((s) => s.signal !== "SIGKILL" && code === 128 + constants.signals[s.signal]);
+      return isOurs ? 0 : code;
     }
     case "failed": {
       const { exit, exitCode } = ending.failure;

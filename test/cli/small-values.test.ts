@@ -21,6 +21,8 @@ describe("exit codes", () => {
       { kind: "stopped", serving: 1, exit: signal("SIGUSR1") },
       0,
     ],
+    ["a JVM says so by 128+n", { kind: "stopped", serving: 1, exit: code(143) }, 0],
+    ["a shell says that it was killed", { kind: "stopped", serving: 1, exit: code(137) }, 137],
     ["stopped by another", { kind: "stopped", serving: 1, exit: signal("SIGSEGV") }, 139],
     ["killed in the end", { kind: "stopped", serving: 1, exit: signal("SIGKILL") }, 137],
     ["stopped before it ran", { kind: "stopped", serving: 1 }, 0],
