@@ -13,7 +13,9 @@ export function exitCodeOf(ending: Ending, stopSequence: readonly StopStep[]): n
       if (ending.exit === undefined) return 0;
       // uvicorn and puma end by the very stop signal that they were sent, a JVM and a shell say so by 128+n: that is success.
       const code = statusCode(ending.exit);
-      const isOurs = stopSequence.some((s) => s.signal !== "SIGKILL" && code === 128 + constants.signals[s.signal]);
+      const isOurs = stopSequence.some(
+        (s) => s.signal !== "SIGKILL" && code === 128 + constants.signals[s.signal],
+      );
       return isOurs ? 0 : code;
     }
     case "failed": {
