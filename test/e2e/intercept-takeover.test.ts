@@ -5,10 +5,11 @@
 import { afterAll, expect, test } from "bun:test";
 import { chownSync, existsSync } from "node:fs";
 import { copyForAll, NOBODY } from "../harness/another-user.ts";
-import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { ENDS } from "../harness/ends.ts";
+import { startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
-import { highestGeneration, LOG } from "../harness/log-lines.ts";
+import { highestGeneration } from "../harness/log-lines.ts";
 import { killEntry } from "../harness/processes.ts";
 import { bindFor, gunicornSite } from "../harness/site.ts";
 import { takeTurn } from "../harness/turns.ts";
@@ -19,32 +20,7 @@ const TIMEOUT_MS = 120_000;
 const copy = copyForAll();
 afterAll(() => copy[Symbol.dispose]());
 
-const kill = async (hupwatch: Hupwatch) => {
-  hupwatch.signal("SIGKILL");
-  await hupwatch.exited;
-};
-
-const ENDS: Record<string, (hupwatch: Hupwatch, next: number) => Promise<unknown>> = {
-  "kill -9": kill,
-  TERM: async (hupwatch) => {
-    hupwatch.signal("SIGTERM");
-    expect(await hupwatch.exited).toBe(0);
-  },
-  "kill -9 while the next one boots": async (hupwatch, next) => {
-    hupwatch.hup();
-    await hupwatch.until(LOG.started(next));
-    await kill(hupwatch);
-  },
-  "kill -9 while it warms up": async (hupwatch, next) => {
-    hupwatch.hup();
-    await hupwatch.until(LOG.ready(next));
-    await kill(hupwatch);
-  },
-  "kill -9 after a swap": async (hupwatch, next) => {
-    await hupwatch.swap(next);
-    await kill(hupwatch);
-  },
-};
+const { "kill -9 while the old one drains": _, ...HERE } = ENDS;
 
 test.concurrent.each(["tcp", "unix"] as const)(
   "I7: gunicorn behind a shell over %s, as nobody, without pidfd_getfd: each end of hupwatch once",
@@ -62,7 +38,7 @@ test.concurrent.each(["tcp", "unix"] as const)(
     let hupwatch = await lives.start();
     await using load = await startLoad({ target: bind, rate: 200, afterFirstOk: true });
     let version = 1;
-    for (const end of Object.values(ENDS)) {
+    for (const end of Object.values(HERE)) {
       site.deploy(`${++version}`);
       await end(hupwatch, highestGeneration(lives.log) + 1);
       await load.more(50);
@@ -99,7 +75,7 @@ test("I7: a service whose hupwatch was killed can go on binding", async () => {
   const first = await lives.start();
   const ask = async () => await (await fetch("http://app/", { unix: at, keepalive: false })).text();
   expect(await ask()).toBe("bound 1");
-  await kill(first);
+  await ENDS["kill -9"](first, 2);
   for (let i = 0; i < 20; i++) expect(await ask()).toBe("bound 1");
   const second = await lives.start();
   await until(async () => (await ask()) === "bound 2", { what: "the second generation" });

@@ -5,10 +5,10 @@
 import { afterAll, expect, test } from "bun:test";
 import { chownSync } from "node:fs";
 import { copyForAll, NOBODY } from "../harness/another-user.ts";
-import type { Hupwatch } from "../harness/hupwatch.ts";
+import { ENDS, type End } from "../harness/ends.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
-import { highestGeneration, LOG } from "../harness/log-lines.ts";
+import { highestGeneration } from "../harness/log-lines.ts";
 import { bindFor, gunicorn, gunicornSite } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
 import { CLEAN } from "../harness/tally.ts";
@@ -20,41 +20,9 @@ const RATE = 300;
 const copy = copyForAll();
 afterAll(() => copy[Symbol.dispose]());
 
-const kill = async (hupwatch: Hupwatch) => {
-  hupwatch.signal("SIGKILL");
-  await hupwatch.exited;
-};
-
-const ENDS: Record<string, (hupwatch: Hupwatch, next: number) => Promise<unknown>> = {
-  "kill -9": kill,
-  TERM: async (hupwatch) => {
-    hupwatch.signal("SIGTERM");
-    expect(await hupwatch.exited).toBe(0);
-  },
-  "kill -9 while the next one boots": async (hupwatch, next) => {
-    hupwatch.hup();
-    await hupwatch.until(LOG.started(next));
-    await kill(hupwatch);
-  },
-  "kill -9 while it warms up": async (hupwatch, next) => {
-    hupwatch.hup();
-    await hupwatch.until(LOG.ready(next));
-    await kill(hupwatch);
-  },
-  "kill -9 while the old one drains": async (hupwatch, next) => {
-    hupwatch.hup();
-    await hupwatch.until(LOG.retired(next - 1));
-    await kill(hupwatch);
-  },
-  "kill -9 after a swap": async (hupwatch, next) => {
-    await hupwatch.swap(next);
-    await kill(hupwatch);
-  },
-};
-
-test.concurrent.each(Object.keys(ENDS))(
+test.concurrent.each(Object.entries<End>(ENDS))(
   "I7: %s, and a start that gets no descriptor, three times in a row",
-  async (how) => {
+  async (how, end) => {
     using _turn = await takeTurn();
     using site = gunicornSite();
     if (process.getuid?.() === 0) chownSync(site.path, NOBODY.uid, NOBODY.gid);
@@ -70,7 +38,7 @@ test.concurrent.each(Object.keys(ENDS))(
     let version = 1;
     for (let i = 0; i < 3; i++) {
       site.deploy(`${++version}`);
-      await ENDS[how]?.(hupwatch, highestGeneration(lives.log) + 1);
+      await end(hupwatch, highestGeneration(lives.log) + 1);
       await load.more(50);
       site.deploy(`${++version}`);
       hupwatch = await lives.start();
