@@ -1,5 +1,6 @@
 /** Starts the programs of this room with hupwatch's own runtime, which need nothing of the machine but that. */
 import { openSync } from "node:fs";
+import { orWithout } from "../os/aid.ts";
 import { close, listen } from "../os/libc.ts";
 import { packetSocket, socketPair, startProgram } from "../os/libc-intercept.ts";
 import { bindAlone } from "../sockets/private-listener.ts";
@@ -12,11 +13,11 @@ import { BLOCKED_SIGNALS } from "./protocol.ts";
  */
 export function startKeeper(door: string | undefined, memory: number): number {
   const [ours, theirs] = socketPair("packets");
-  const listening = door === undefined ? undefined : openDoor(door);
+  const listening = door === undefined ? undefined : openedOrWithout(door);
   try {
     using standard = descriptorsFor(["ignore", "ignore", 2]);
     const fds = [...standard.fds, theirs, memory, ...(listening === undefined ? [] : [listening])];
-    const where = door === undefined ? ["-", "-"] : ["5", door];
+    const where = door === undefined || listening === undefined ? ["-", "-"] : ["5", door];
     startProgram([...ownProgram(), "keep", ...where, "3", "4"], OWN_ENVIRONMENT, fds, BLOCKED_SIGNALS);
     return ours;
   } finally {
@@ -48,6 +49,17 @@ export function descriptorsFor(standard: readonly (number | "ignore")[]): { fds:
     [Symbol.dispose]: () => close(nothing),
   };
 }
+
+/** A command can be intercepted without it: a full disk or a path that is too long for a socket ends no start. */
+const openedOrWithout = (door: string): number | undefined =>
+  orWithout(
+    {
+      what: `the keeper's door ${door}`,
+      loss: "a later hupwatch needs pidfd_getfd(2) to take the service over",
+    },
+    () => openDoor(door),
+    undefined,
+  );
 
 /** In the run directory, if that is ours alone at this moment. */
 function openDoor(path: string): number {

@@ -19,7 +19,9 @@ beforeAll(async () => {
   place = home();
   socket = `${place.path}/hupwatch/abused.sock`;
   const options = ["-k", "-w", "0", "--name", "abused", "--ready", "delay:0"];
-  hupwatch = await startHupwatch([...options, "--", "sleep", "1000"], { env: place.env });
+  hupwatch = await startHupwatch([...options, "--handover", "none", "--", "sleep", "1000"], {
+    env: place.env,
+  });
 });
 
 afterAll(async () => {

@@ -239,7 +239,7 @@ test("one that has left answers while its last hook still runs; its successor kn
   rmSync(hold);
   expect(await first.exited).toBe(0);
 
-  await using second = spawnHupwatch([...words(60_000), "-k"], { env: place.env });
+  await using second = spawnHupwatch(["-k", ...words(60_000)], { env: place.env });
   await second.until(LOG.started(3));
   const [adopted] = (await status()).generations;
   expect(adopted).toMatchObject({ number: 2, pid });
@@ -247,7 +247,7 @@ test("one that has left answers while its last hook still runs; its successor kn
   expect(Math.abs(Date.parse(adopted?.startedAt ?? "") - Date.parse(startedAt))).toBeLessThan(5000);
   second.signal("SIGQUIT");
   await second.exited;
-  process.kill(pid, "SIGKILL");
+  await until(() => !existsSync(`/proc/${pid}`), { what: "the adopted one to end" });
 });
 
 test("what answers and is not a hupwatch, most often the server itself, is named", async () => {

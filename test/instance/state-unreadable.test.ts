@@ -4,7 +4,6 @@ import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { cli, type Home, home } from "../harness/cli.ts";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 setDefaultTimeout(120_000);
@@ -119,6 +118,6 @@ test("I7: a generation that was left is never joined by a second one, and is tak
     expect.stringContaining(`${place.path}/hupwatch/shop.json: JSON Parse error`),
   ]);
   expect(second.log).toMatch(LOG.tookOver(1));
-  await until(() => first.tree().length === 0, { what: "the left one to end" });
+  await second.until(LOG.gone(1));
   expect((await fetch("http://x/", { unix: `${place.path}/app.sock` })).status).toBe(200);
 });
