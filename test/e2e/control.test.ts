@@ -59,7 +59,7 @@ test(
     if (process.env.HUPWATCH_SHOW) console.log(status.stdout);
     expect(status).toMatchObject({ exitCode: 0, stderr: "" });
     expect(status.stdout).toMatch(/^shop {3}serving {3}pid \d+ {3}up /);
-    expect(status.stdout).toMatch(/\n4 +\d+ +serving +\d+ s +[\d.]+ s +[4-9] +\d+ MB\n/);
+    expect(status.stdout).toMatch(/\n4 +\d+ +serving +\d+ s +[\d.]+ s +[4-9] +\d+ MB( +\d+)?\n/);
     expect(status.stdout).toMatch(/ to 3 {2}rolled back/);
 
     const stop = await cli(["stop", "shop"], place);

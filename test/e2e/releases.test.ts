@@ -75,7 +75,7 @@ for (const transport of TRANSPORTS)
       rmSync(`${broken}/venv`, { recursive: true });
       hupwatch.hup();
       await hupwatch.until(
-        /rolled back: .*command not found: 'venv\/bin\/gunicorn' ; to fix: put it below .*\/current,/,
+        /rolled back: .*command not found: 'venv\/bin\/gunicorn'; to fix: put it below .*\/current,/,
       );
       expect(await page()).toBe(site.page("2"));
       await load.more(20);

@@ -73,7 +73,7 @@ describe.each(SERVERS)("%s", (_, command) => {
       ),
     ).toEqual({});
     // In between the old one is stopped: what it has accepted and not yet read it loses (src/swap/README.md).
-    if (mode === "slow") await hupwatch.until(/"swap.done"/);
+    if (mode === "slow") await hupwatch.until(/"generation.gone".*"generation":1/);
     expect(await lost(port)).toEqual({});
     if (mode === "slow") expect(hupwatch.log).toMatch(/"generation.ready".*"generation":2.*"proven":true/);
     else expect(hupwatch.log).toContain("the new release is broken");
