@@ -45,9 +45,11 @@ async function startHung({ kind, words, env }: Runner, place: Home) {
       until(async () => (await serving()) === generation, {
         what: `generation ${generation} to serve`,
       }),
-    readOn: () => {
+    /** And has everything that was kept for it: at its end hupwatch waits half a second for a reader, which may be busy. */
+    readOn: async () => {
       reader.stdin.write("\n");
       reader.stdin.flush();
+      await until(() => said.includes("generation 3 serves"), { what: "the lines to come" });
     },
     /** All that was read, when it has ended. */
     ended: async () => {
@@ -69,7 +71,7 @@ async function swapsTwice(hung: Awaited<ReturnType<typeof startHung>>, place: Ho
   expect(reload).toMatchObject({ exitCode: 0, stderr: "" });
   process.kill(hung.pid, "SIGHUP");
   await hung.serves(3);
-  hung.readOn();
+  await hung.readOn();
   process.kill(hung.pid, "SIGTERM");
   const log = await hung.ended();
   for (const line of [

@@ -32,7 +32,19 @@ test.each(TRANSPORTS)(
     // Without a VERSION file each generation has its number for one.
     await Bun.write(`${dir.path}/wsgi.py`, Bun.file(join(ROOT, "fixtures/apps/wsgi.py")));
     const bind = await bindFor(transport, { path: dir.path } as never);
-    const options = ["-n", "3", "--every", "500ms", "-w", "0.5", "--chaos", "--ready-timeout", "4s"];
+    const options = [
+      "-n",
+      "3",
+      "--every",
+      "500ms",
+      "-w",
+      "0.5",
+      "--chaos",
+      "--ready-timeout",
+      "4s",
+      "--rate",
+      "60",
+    ];
     const { stdout, code, report } = await verify(dir.path, [...options, "--", ...gunicorn(bind)]);
     const failed = report.checks.filter((check) => check.status === "fail");
     expect(failed).toEqual([]);
