@@ -4,7 +4,8 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "
 import { setTimeout as after } from "node:timers/promises";
 import { LAUNCHER, spawnHupwatch, startHupwatch } from "./harness/hupwatch.ts";
 import { LOG } from "./harness/log-lines.ts";
-import { tempDir, until } from "./harness/until.ts";
+import { tempDir } from "./harness/temp-dir.ts";
+import { until } from "./harness/until.ts";
 import { PYTHON, ROOT } from "./setup/places.ts";
 
 const ENV = { ...process.env, HUPWATCH_BUN: process.execPath };

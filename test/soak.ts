@@ -12,7 +12,7 @@ import { count, megabytes, slopePer100, table } from "../fixtures/demo/text.ts";
 import { type Light, SLEEPER, startLight } from "./bench/light.ts";
 import { type Row, renderRows } from "./bench/row.ts";
 import { SCALE } from "./bench/scale/measures.ts";
-import { freePort } from "./harness/until.ts";
+import { freePort } from "./harness/free-port.ts";
 
 const { values } = parseArgs({
   options: {

@@ -4,7 +4,8 @@
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { freePort, until } from "../../test/harness/until.ts";
+import { freePort } from "../../test/harness/free-port.ts";
+import { until } from "../../test/harness/until.ts";
 import { docker, must, run } from "../rig/command.ts";
 import { LABEL } from "../rig/container.ts";
 import type { Extra } from "../rig/grid.ts";

@@ -1,5 +1,7 @@
 /** compose.yml as a user copies it: load through nginx while gunicorn in the other container is replaced. */
-import { freePort, tempDir, until } from "../../test/harness/until.ts";
+import { freePort } from "../../test/harness/free-port.ts";
+import { tempDir } from "../../test/harness/temp-dir.ts";
+import { until } from "../../test/harness/until.ts";
 import { must, run } from "./command.ts";
 import type { Extra } from "./grid.ts";
 import { imageOf } from "./images.ts";

@@ -2,7 +2,7 @@
  * The outside of a cell: the supervisor in one container, the load in another, the socket on a volume or the port on a
  * network that both have. Owns all of them; disposing of it leaves nothing in the engine.
  */
-import { tempDir } from "../../test/harness/until.ts";
+import { tempDir } from "../../test/harness/temp-dir.ts";
 import { type Column, PORT } from "./columns.ts";
 import { begin, type Done, docker, must, run } from "./command.ts";
 import { filesOf } from "./fixture.ts";

@@ -4,7 +4,9 @@
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { freePort, type TempDir, tempDir, until } from "../../test/harness/until.ts";
+import { freePort } from "../../test/harness/free-port.ts";
+import { type TempDir, tempDir } from "../../test/harness/temp-dir.ts";
+import { until } from "../../test/harness/until.ts";
 import { type Column, PORT } from "./columns.ts";
 import { begin, type Done, run } from "./command.ts";
 import { filesOf } from "./fixture.ts";

@@ -4,7 +4,7 @@
  */
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { asUser, NOBODY, type User } from "../harness/another-user.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { PYTHON } from "../setup/places.ts";
 
 export type Person = User;

@@ -7,10 +7,11 @@ import type { Listener } from "../../src/sockets/held.ts";
 import { HeldTcp } from "../../src/sockets/held-tcp.ts";
 import type { InetAddress } from "../../src/sockets/sockaddr.ts";
 import { firstThen, TINY } from "../harness/commands.ts";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { freePort, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { answering } from "../sockets/answering.ts";
 

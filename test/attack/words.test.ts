@@ -4,7 +4,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cli, home } from "../harness/cli.ts";
 import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { ground, hasPeople, STRANGER, startAs } from "./people.ts";
 

@@ -1,6 +1,6 @@
 /** hupwatch as its users have it, for the measures: what is measured must not be a clone's sources. */
 import { build } from "../../docker/release/build.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { ROOT } from "../setup/places.ts";
 
 export const FORMS = ["package", "executable", "sources"] as const;

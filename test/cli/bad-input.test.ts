@@ -5,8 +5,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { type Copy, canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
+import { freePort } from "../harness/free-port.ts";
 import { type StartOptions, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 
 interface Refusal {
   exitCode: number;

@@ -2,8 +2,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { home, shell } from "../harness/cli.ts";
 import { always, TINY } from "../harness/commands.ts";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
-import { freePort, tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 /** Each command is a start of the runtime, and the machine may be busy. */
 setDefaultTimeout(120_000);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, readdirSync, writeFileSync } from "node:fs";
 import type { Explanation } from "../../src/cli/explanation.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 function run(words: string[], cwd: string, env: Record<string, string> = {}) {
   const done = Bun.spawnSync([LAUNCHER, "explain", ...words], {

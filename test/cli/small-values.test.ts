@@ -6,8 +6,8 @@ import { formatDuration, parseDuration } from "../../src/duration.ts";
 import { PidFile } from "../../src/instance/pidfile.ts";
 import { parseStopSequence } from "../../src/plan/stop-sequence.ts";
 import type { Ending } from "../../src/swap/machine.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir } from "../harness/until.ts";
 
 describe("exit codes", () => {
   const code = (n: number) => ({ code: n, signal: undefined });

@@ -6,10 +6,11 @@ import { holdAll } from "../../src/sockets/open.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
 import { type Home, home } from "../harness/cli.ts";
+import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort, tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { ROOT } from "../setup/places.ts";
 
 setDefaultTimeout(120_000);

@@ -24,8 +24,9 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { openDescriptorNumbers } from "../harness/processes.ts";
 import { record } from "../harness/table.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 
 const RATE = 200;
 

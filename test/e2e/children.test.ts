@@ -5,7 +5,8 @@ import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;

@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { APP, ground, hasPeople } from "../attack/people.ts";
 import { asUser, NOBODY } from "../harness/another-user.ts";
+import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
-import { freePort, tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 /** Root's own, as a shell of root's has them. */

@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { home } from "../harness/cli.ts";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
-import { type TempDir, tempDir, until } from "../harness/until.ts";
+import { type TempDir, tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { BASH_COMPLETION } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;

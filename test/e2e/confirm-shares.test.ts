@@ -6,9 +6,10 @@ import { expect, test } from "bun:test";
 import type { StatusAnswer } from "../../src/control/protocol.ts";
 import { NginxFront } from "../../src/verify/front.ts";
 import { cli, home } from "../harness/cli.ts";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { gunicorn, gunicornSite } from "../harness/site.ts";
-import { freePort, tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 /** Answers by version, of so many requests at once. */
 async function shares(unix: string, requests: number): Promise<Record<string, number>> {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { always, child, firstThen, TINY } from "../harness/commands.ts";
+import { freePort } from "../harness/free-port.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -13,8 +14,8 @@ import {
   gunicornSite,
 } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir } from "../harness/until.ts";
 
 const RATE = 300;
 const CLEAN = { failures: {}, examples: [], failed: 0 };

@@ -1,10 +1,12 @@
 /** Servers that cut what is in flight when they are told to stop: KILL as the stop signal makes any server one of those. */
 import { expect, test } from "bun:test";
 import { Client } from "../harness/client.ts";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TINY = [process.execPath, `${ROOT}/fixtures/apps/tiny.ts`];

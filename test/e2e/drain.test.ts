@@ -2,13 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import { Client } from "../harness/client.ts";
 import { always, child, TINY } from "../harness/commands.ts";
+import { freePort } from "../harness/free-port.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
 import { record } from "../harness/table.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 
 const RATE = 200;
 

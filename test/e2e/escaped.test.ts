@@ -3,10 +3,11 @@
  */
 import { expect, test } from "bun:test";
 import { always, TINY } from "../harness/commands.ts";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { killEntry, readProcess } from "../harness/processes.ts";
-import { freePort, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 
 const ESCAPED =
   /left running, since they belong to no generation: (.*), which came to hupwatch while generation (\d+) ran/g;

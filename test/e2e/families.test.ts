@@ -1,9 +1,11 @@
 /** The same clients get in as without hupwatch: each server is asked over IPv4 and IPv6, plain and below hupwatch. */
 import { expect, test } from "bun:test";
 import { chmodSync, cpSync, existsSync, writeFileSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { startPlain } from "../harness/plain.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
 import { newest } from "../setup/servers.ts";
 

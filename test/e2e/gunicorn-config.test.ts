@@ -5,12 +5,14 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { freePort } from "../harness/free-port.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { openDescriptors, processTree } from "../harness/processes.ts";
 import { deployTo } from "../harness/site.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { GUNICORNS, PYTHON } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;

@@ -4,12 +4,12 @@
  */
 import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { sameStock, takeStock } from "../harness/leftovers.ts";
 import { startLoad } from "../harness/load.ts";
 import { bindFor, gunicorn, gunicornSite, TRANSPORTS, WORKERS } from "../harness/site.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { freePort } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const LAST_VERSION = 5;

@@ -3,11 +3,13 @@ import { expect, test } from "bun:test";
 import { chownSync, existsSync, statSync, writeFileSync } from "node:fs";
 import { asUser, launcherWithoutPtrace, NOBODY } from "../harness/another-user.ts";
 import { placeIn } from "../harness/contract.ts";
+import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { BUILT, GUNICORNS } from "../setup/places.ts";
 
 const INTERCEPT = ["-w", "0.2", "--handover", "intercept"];

@@ -12,8 +12,9 @@ import { startLoad } from "../harness/load.ts";
 import { highestGeneration } from "../harness/log-lines.ts";
 import { killEntry } from "../harness/processes.ts";
 import { bindFor, gunicornSite } from "../harness/site.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;

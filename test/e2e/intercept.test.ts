@@ -5,10 +5,11 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { placeIn } from "../harness/contract.ts";
+import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort, tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { BUILT, GUNICORNS, PYTHON } from "../setup/places.ts";
 
 const gunicorn = (at: string) =>

@@ -4,10 +4,12 @@
  */
 import { expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { Posts } from "../harness/posts.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
 import { newest } from "../setup/servers.ts";
 

@@ -7,10 +7,12 @@ import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as after } from "node:timers/promises";
 import { asUser, NOBODY } from "../harness/another-user.ts";
+import { freePort } from "../harness/free-port.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { Posts } from "../harness/posts.ts";
-import { freePort, type TempDir, tempDir, until } from "../harness/until.ts";
+import { type TempDir, tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON, ROOT } from "../setup/places.ts";
 
 const binds = {

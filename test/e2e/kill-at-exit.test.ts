@@ -1,12 +1,14 @@
 /** -k: the command never outlives hupwatch, however that ends. */
 import { expect, test } from "bun:test";
 import { always, child } from "../harness/commands.ts";
+import { freePort } from "../harness/free-port.ts";
 import { socketFiles } from "../harness/health.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { LOG } from "../harness/log-lines.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 test.concurrent.each(["unix", "tcp"])(

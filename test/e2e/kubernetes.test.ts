@@ -11,7 +11,8 @@ import {
 } from "node:fs";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { KUBERNETES_VALIDATE, ROOT } from "../setup/places.ts";
 
 const MANIFEST = `${ROOT}/fixtures/fleet/kubernetes/app.yaml`;

@@ -4,11 +4,12 @@
  * https://github.com/rfjakob/earlyoom/issues/328 ("SIGSYS for one new call"), https://github.com/systemd/systemd/issues/18997 (ProcSubset=pid).
  */
 import { afterAll, expect, test } from "bun:test";
+import { freePort } from "../harness/free-port.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const PIDFD_GETFD = 438;

@@ -4,10 +4,10 @@
  */
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { gunicorn, gunicornSite } from "../harness/site.ts";
-import { freePort } from "../harness/until.ts";
 
 /** The gauge is of a kind that counts dead processes, too: in one directory for all it would only grow. */
 const APP = `

@@ -7,7 +7,8 @@ import { expect, test } from "bun:test";
 import { copyFileSync } from "node:fs";
 import { startLoad } from "../harness/load.ts";
 import { killEntry, processTree } from "../harness/processes.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
 
 test("the naive swap of real gunicorn drops requests, and the client tells how", async () => {

@@ -5,8 +5,9 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Explanation } from "../../src/cli/explanation.ts";
+import { freePort } from "../harness/free-port.ts";
 import { type Hupwatch, LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
-import { freePort, type TempDir, tempDir } from "../harness/until.ts";
+import { type TempDir, tempDir } from "../harness/temp-dir.ts";
 import { GUNICORNS, PYTHON, SERVERS_VENV, VENV } from "../setup/places.ts";
 
 const APP = `

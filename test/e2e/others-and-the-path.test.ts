@@ -5,7 +5,8 @@ import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TINY = [process.execPath, `${ROOT}/fixtures/apps/tiny.ts`];

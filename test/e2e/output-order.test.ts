@@ -8,7 +8,8 @@ import { expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { killEntry, processTree } from "../harness/processes.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
 const PAIRS = 1200;

@@ -5,7 +5,7 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { sameStock, takeStock } from "../harness/leftovers.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TINY = `${ROOT}/fixtures/apps/tiny.ts`;

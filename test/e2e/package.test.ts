@@ -5,7 +5,8 @@ import { PUBLINT } from "../../docker/release/package.ts";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;

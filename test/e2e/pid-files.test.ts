@@ -4,9 +4,11 @@
  */
 import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { newest, SERVERS } from "../setup/servers.ts";
 
 const RACK = `run lambda { |e| [200, {"content-type" => "text/plain"}, ["ok"]] }\n`;

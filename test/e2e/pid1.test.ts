@@ -7,8 +7,9 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { type ProcessEntry, processTree } from "../harness/processes.ts";
 import { record } from "../harness/table.ts";
+import { type TempDir, tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { type TempDir, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 
 const UNSHARE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--"];
 const canUnshare = Bun.spawnSync([...UNSHARE, "true"], { stdio: ["ignore", "ignore", "ignore"] }).success;

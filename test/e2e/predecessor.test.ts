@@ -7,7 +7,7 @@ import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { bindFor, deployTo, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 const TIMEOUT_MS = 120_000;
 const RENAMED = /the service of hupwatch '(\S+)' is '(\S+)' from now on/;

@@ -6,8 +6,8 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { placeIn } from "../harness/contract.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { tempDir } from "../harness/until.ts";
 import { isInstalled, SERVERS, type ServerRow, type Transport } from "../setup/servers.ts";
 
 const BOOT_MS = 1500;

@@ -5,7 +5,8 @@ import { basename, dirname, join } from "node:path";
 import { type Hupwatch, LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { type Load, startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const THIEF = `${ROOT}/fixtures/children/takes-path.ts`;

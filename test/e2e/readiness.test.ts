@@ -1,8 +1,9 @@
 /** Servers that are well and do not answer GET / as a web page does: nobody asked for that, so each comes up, soon. */
 import { describe, expect, test } from "bun:test";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort, type TempDir, tempDir } from "../harness/until.ts";
+import { type TempDir, tempDir } from "../harness/temp-dir.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 /** Servers of node:https, node:http2 and node:net on descriptor 3, by name. */

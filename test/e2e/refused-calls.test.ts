@@ -4,12 +4,14 @@
  * A sample by default; REFUSED=all takes every errno of each call in each phase, about half an hour.
  */
 import { afterAll, expect, test } from "bun:test";
+import { freePort } from "../harness/free-port.ts";
 import { type Hupwatch, LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { hasStrace, refuseOnce } from "../harness/refused-call.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 /**

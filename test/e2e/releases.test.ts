@@ -5,11 +5,12 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { djangoSite } from "../harness/django.ts";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { TRANSPORTS } from "../harness/site.ts";
-import { freePort, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 
 const TIMEOUT_MS = 120_000;
 

@@ -6,7 +6,8 @@ import { expect, test } from "bun:test";
 import { readdirSync, rmSync } from "node:fs";
 import { cli } from "../harness/cli.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const WORDS = ["-k", "-w", "0", "--handover", "none", "--ready", "delay:0", "--", "sleep", "1000"];

@@ -1,11 +1,12 @@
 /** Files that two copies of gunicorn would fight over: each generation has its own, and swaps go through. */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { gunicornSite } from "../harness/site.ts";
-import { freePort, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const CONFIG = `

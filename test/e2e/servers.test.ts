@@ -7,8 +7,8 @@ import { constants, readFileSync } from "node:fs";
 import { measure, placeIn } from "../harness/contract.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { tempDir } from "../harness/until.ts";
 import { isInstalled, SERVERS, type ServerRow, TESTED } from "../setup/servers.ts";
 
 const SWAPS = 3;

@@ -6,10 +6,11 @@
  */
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir } from "../harness/until.ts";
 import { newest } from "../setup/servers.ts";
 
 const APP = `

@@ -7,8 +7,9 @@ import { KEEPER } from "../harness/lives.ts";
 import { type Load, startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { environmentOf, processTree, readProcess } from "../harness/processes.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 
 const RATE = 200;
 

@@ -4,8 +4,9 @@ import { chmodSync, cpSync, existsSync, rmSync, statSync, writeFileSync } from "
 import { asUser } from "../harness/another-user.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startPlain } from "../harness/plain.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { BUILT, GUNICORNS, PYTHON, ROOT } from "../setup/places.ts";
 import { newest, SERVERS } from "../setup/servers.ts";
 

@@ -4,9 +4,9 @@
  * https://github.com/kubernetes/kubernetes/issues/64510: a preStop that sleeps needs a program in the image that can.
  */
 import { expect, test } from "bun:test";
+import { freePort } from "../harness/free-port.ts";
 import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { freePort } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const DELAYED = /goes on accepting for .*, then stops \(--stop-delay\)/;

@@ -15,7 +15,8 @@ import {
   switchTo,
   TRANSPORTS,
 } from "../harness/site.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;

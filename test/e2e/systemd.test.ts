@@ -7,7 +7,7 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { NotifyReceiver } from "../harness/notify-receiver.ts";
 import { gunicorn, gunicornSite } from "../harness/site.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { PYTHON } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;

@@ -3,11 +3,13 @@
  * https://github.com/gmuxapp/gmux/pull/359, https://github.com/benoitc/gunicorn/issues/1524, https://github.com/benoitc/gunicorn/issues/1849
  */
 import { expect, test } from "bun:test";
+import { freePort } from "../harness/free-port.ts";
 import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 /** Each life of the harness has an XDG_RUNTIME_DIR of its own. */

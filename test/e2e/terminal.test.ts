@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { LAUNCHER, spawnHupwatch } from "../harness/hupwatch.ts";
 import { processTree } from "../harness/processes.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { GUNICORNS, PYTHON, ROOT } from "../setup/places.ts";
 
 /** Prints a line for each request: with a hung-up terminal for its stdout, that print fails the request. */

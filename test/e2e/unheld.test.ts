@@ -7,10 +7,11 @@
 import { expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { cli, home } from "../harness/cli.ts";
+import { freePort } from "../harness/free-port.ts";
 import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
 
 const SECCOMP = process.arch === "arm64" ? 277 : 317;

@@ -4,11 +4,13 @@
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import { symlinkSync } from "node:fs";
+import { freePort } from "../harness/free-port.ts";
 import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const PUBLISHED = "9abb3bc";

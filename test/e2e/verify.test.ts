@@ -7,7 +7,8 @@ import { always, TINY } from "../harness/commands.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { allProcesses, killEntry, processesWithEnv } from "../harness/processes.ts";
 import { bindFor, deployTo, gunicorn, TRANSPORTS } from "../harness/site.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
 const TIMEOUT_MS = 180_000;

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { EVENTS, recordOf, WARNINGS } from "../../src/events/events.ts";
 import { createLog, isJournal } from "../../src/log.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { ROOT } from "../setup/places.ts";
 
 const sources = readdirSync(`${ROOT}/src`, { recursive: true, encoding: "utf8" })

@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "n
 import { HOOK_EVENTS, parseHook } from "../../src/plan/hook.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 
 /** Each of its commands is a start of the runtime, and the machine may be busy. */
 setDefaultTimeout(120_000);

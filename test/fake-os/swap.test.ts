@@ -5,7 +5,7 @@ import { HupwatchError } from "../../src/error.ts";
 import { hearOfBugs } from "../../src/os/aid.ts";
 import { poll } from "../../src/os/clock.ts";
 import { switchTo } from "../harness/site.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { TurnedClock } from "./clock.ts";
 import { FakeHeld } from "./sockets.ts";
 import { Stage } from "./stage.ts";

@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { makeMetricsDirectory, removeMetricsDirectory } from "../../src/generation/metrics-dir.ts";
 import { metricsDirectory, metricsNote } from "../../src/plan/metrics.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir } from "../harness/until.ts";
 
 test("only a value with {gen} is a generation's own", () => {
   expect(metricsDirectory({ PROMETHEUS_MULTIPROC_DIR: "/m/{gen}" }, 7)).toBe("/m/7");

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { removeStalePidfile } from "../../src/generation/stale-pidfile.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 /** Its environment is its own when this returns: until then it would be the test's. */
 async function living(env: Record<string, string>) {

@@ -4,7 +4,7 @@
  */
 import { chmodSync, chownSync, copyFileSync, cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { ROOT } from "../setup/places.ts";
-import { tempDir } from "./until.ts";
+import { tempDir } from "./temp-dir.ts";
 
 export interface User {
   uid: number;

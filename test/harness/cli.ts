@@ -1,6 +1,6 @@
 /** hupwatch's sub-commands as a user calls them, beside a running one: same launcher, same run directory. */
 import { LAUNCHER } from "./hupwatch.ts";
-import { type TempDir, tempDir } from "./until.ts";
+import { type TempDir, tempDir } from "./temp-dir.ts";
 
 export interface Said {
   exitCode: number;

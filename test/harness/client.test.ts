@@ -7,9 +7,11 @@ import { linkSync } from "node:fs";
 import type { Socket } from "bun";
 import { PYTHON } from "../setup/places.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import { freePort } from "./free-port.ts";
 import { startLoad } from "./load.ts";
 import type { LoadReport } from "./tally.ts";
-import { freePort, tempDir, until } from "./until.ts";
+import { tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 const REQUESTS = 50;
 

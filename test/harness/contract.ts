@@ -7,9 +7,11 @@ import { connect } from "node:net";
 import { ROOT } from "../setup/places.ts";
 import type { Place, ServerRow, Transport } from "../setup/servers.ts";
 import { Client, type ClientOptions } from "./client.ts";
+import { freePort } from "./free-port.ts";
 import { type Hupwatch, startHupwatch } from "./hupwatch.ts";
 import type { LoadReport } from "./tally.ts";
-import { freePort, tempDir, until } from "./until.ts";
+import { tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 export interface Wanted {
   server: ServerRow;

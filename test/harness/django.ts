@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { ROOT, VENV } from "../setup/places.ts";
 import { switchTo } from "./site.ts";
-import { tempDir } from "./until.ts";
+import { tempDir } from "./temp-dir.ts";
 
 export interface DjangoSite extends Disposable {
   /** Stays from release to release. */

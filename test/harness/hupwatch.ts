@@ -3,7 +3,8 @@ import { mkdirSync, openSync, readFileSync } from "node:fs";
 import { ROOT } from "../setup/places.ts";
 import { LOG } from "./log-lines.ts";
 import { isSame, killEntry, type ProcessEntry, processesWithEnv, processTree } from "./processes.ts";
-import { type TempDir, tempDir, until } from "./until.ts";
+import { type TempDir, tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 export const LAUNCHER = `${ROOT}/src/launcher.sh`;
 

@@ -7,7 +7,8 @@ import { dirname } from "node:path";
 import type { StoredState } from "../../src/instance/state-file.ts";
 import { type Hupwatch, type StartOptions, spawnHupwatch } from "./hupwatch.ts";
 import { LOG } from "./log-lines.ts";
-import { type TempDir, tempDir, until } from "./until.ts";
+import { type TempDir, tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 /** Of intercepted commands: it outlives its hupwatch with the service, and goes from one hupwatch to the next. */
 export const KEEPER = /intercept\/entry\.ts keep /;

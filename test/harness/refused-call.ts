@@ -1,6 +1,6 @@
 /** A system call of a running hupwatch that the kernel refuses once: by strace(1), in its main thread alone. */
 import { readFileSync } from "node:fs";
-import { tempDir } from "./until.ts";
+import { tempDir } from "./temp-dir.ts";
 
 export const hasStrace = process.getuid?.() === 0 && Bun.which("strace") !== null;
 

@@ -1,8 +1,10 @@
 /** A deployed application: a directory with the WSGI app and the version it serves. */
 import { copyFileSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
+import { freePort } from "./free-port.ts";
 import type { Hupwatch } from "./hupwatch.ts";
-import { freePort, tempDir, until } from "./until.ts";
+import { tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 export interface Site extends Disposable {
   /** Where the socket is, and what stays from release to release. */

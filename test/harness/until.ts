@@ -1,6 +1,4 @@
-/** Waiting for conditions, and the small things every test needs one of: a directory, a port, a lasting mark. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+/** Waiting for conditions, never for a time. */
 import { setTimeout as after } from "node:timers/promises";
 
 export interface UntilOptions {
@@ -29,24 +27,4 @@ export async function until<T>(look: () => T | Promise<T>, options: UntilOptions
     }
     await after(everyMs);
   }
-}
-
-export interface TempDir extends Disposable {
-  path: string;
-}
-
-/** Right below /tmp whatever $TMPDIR says: the path of a Unix socket may have 107 bytes and no more. */
-export function tempDir(): TempDir {
-  const path = mkdtempSync("/tmp/hw-");
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
-
-/** A TCP port that was free a moment ago, on 127.0.0.1 unless said. For programs that cannot report the port they chose. */
-export async function freePort(host = "127.0.0.1"): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done, fail) => server.once("error", fail).listen(0, host, done));
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error(`no port on ${host}`);
-  await new Promise((done) => server.close(done));
-  return address.port;
 }

@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { chooseRunDir, InstanceLock, openRunDir } from "../../src/instance/run-dir.ts";
 import { startScript } from "../harness/scripts.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 
 const UID = process.getuid?.() ?? 0;
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { type Given, givenForPath, givenForPort } from "../../src/intercept/table.ts";
 import type { InetAddress, SocketAddress } from "../../src/sockets/sockaddr.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 const given = (address: SocketAddress, more: Partial<Given> = {}): Given => ({
   ...{ address, alsoAt: [], fd: 0, inode: 0, ipv6Only: false },

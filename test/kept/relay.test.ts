@@ -11,7 +11,8 @@ import { bind, close, listen, socket } from "../../src/os/libc.ts";
 import { accept } from "../../src/os/libc-kept.ts";
 import { encode } from "../../src/sockets/sockaddr.ts";
 import { Connection } from "../harness/connection.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 
 const relay = new RelayLink(relayProgram());
 afterAll(() => relay[Symbol.dispose]());

@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import * as libc from "../../src/os/libc.ts";
 import { encode } from "../../src/sockets/sockaddr.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 
 const LOOPBACK = encode({ family: "inet", host: "127.0.0.1", port: 0 });
 /** Never open: no process has so many. */

@@ -4,7 +4,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs"
 import { isWritable, pipe, setNonblocking, write } from "../../src/os/libc.ts";
 import { LineWriter } from "../../src/os/line-writer.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 /** Of a pipe, without waiting for more. */
 function drain(fd: number): string {

@@ -4,7 +4,8 @@ import { readdirSync } from "node:fs";
 import { realClock } from "../../src/os/clock.ts";
 import type { Sender } from "../../src/os/libc.ts";
 import { type Notification, NotifySocket } from "../../src/os/notify-socket.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
 /** `script` has a socket `n` and the address `to`; returns the pid of what ran it. */

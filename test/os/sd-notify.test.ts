@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { notifierOf } from "../../src/os/sd-notify.ts";
 import { NotifyReceiver } from "../harness/notify-receiver.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 test("a line break in a text begins no assignment of its own", () => {
   using dir = tempDir();

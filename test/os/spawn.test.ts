@@ -7,8 +7,9 @@ import { locate } from "../../src/os/lookup.ts";
 import { processOf } from "../../src/os/procfs.ts";
 import { type Child, type SpawnRequest, spawn } from "../../src/os/spawn.ts";
 import { runScript, startScript } from "../harness/scripts.ts";
+import { type TempDir, tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { type TempDir, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON, ROOT } from "../setup/places.ts";
 
 const PATH = process.env.PATH ?? "";

@@ -4,8 +4,8 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { type LineWarning, parse, parseEnvFile, readEnvFile } from "../../src/plan/env-file.ts";
 import { commandEnvironment, generationEnvironment } from "../../src/plan/environment.ts";
 import { PLAN } from "../fake-os/stage.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir } from "../harness/until.ts";
 
 test("what was meant for hupwatch does not reach the command, everything else does", () => {
   const own = {

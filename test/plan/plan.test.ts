@@ -6,7 +6,7 @@ import run from "../../src/cli/run.ts";
 import { readOptions, type Surroundings } from "../../src/plan/options.ts";
 import { type Planned, planRun } from "../../src/plan/plan.ts";
 import type { RunPlan } from "../../src/plan/run-plan.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 const AROUND: Surroundings = {
   env: { PATH: "/bin" },

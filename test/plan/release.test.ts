@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { physical, pinned, pinnedSearchPaths } from "../../src/plan/release.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 test("the program is reached without a symlinked directory, and keeps its own name", () => {
   using dir = tempDir();

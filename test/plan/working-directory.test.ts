@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { pathNote, releaseNote } from "../../src/plan/working-directory.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 test("the link that a deploy would switch is named, with the way from it", () => {
   using dir = tempDir();

@@ -6,7 +6,7 @@ import type { Check, CheckContext } from "../../src/ready/check.ts";
 import type { Listener } from "../../src/sockets/held.ts";
 import { HeldTcp } from "../../src/sockets/held-tcp.ts";
 import { HeldUnix } from "../../src/sockets/held-unix.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 
 export interface Asking extends Disposable {
   readonly passed: number;

@@ -1,7 +1,8 @@
 /** A host's own step of a deploy, with a hupwatch that a test plays: it ends on the new release, or as it was. */
 import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
-import { type TempDir, tempDir, until } from "../harness/until.ts";
+import { type TempDir, tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON, ROOT } from "../setup/places.ts";
 
 const STEP = `${ROOT}/fixtures/fleet/switch-release.py`;

@@ -7,8 +7,8 @@ import type { Handed, ServerTraits } from "../../src/servers/adapter.ts";
 import { ADAPTERS, traitsOf } from "../../src/servers/adapters.ts";
 import { handOver } from "../../src/sockets/handover.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
 const read = (words: string, env: Record<string, string> = {}, directory = "/srv"): ServerTraits =>

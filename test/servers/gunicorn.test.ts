@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import type { ServerTraits } from "../../src/servers/adapter.ts";
 import { traitsOf } from "../../src/servers/adapters.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const read = (words: string, env: Record<string, string> = {}, directory = "/srv/site"): ServerTraits =>

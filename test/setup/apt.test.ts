@@ -1,7 +1,7 @@
 /** The policy that keeps daemons from starting while the tests install packages: what is left of it, and when it forbids. */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { forbidStarts } from "./apt.ts";
 
 const FORBIDDEN = 101;

@@ -1,6 +1,6 @@
 /** The line that says whether the tests passed must itself be right. */
 import { expect, test } from "bun:test";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { countGrid } from "./short-grid.ts";
 import { countTests, summaryLine, sumOf } from "./summary.ts";
 

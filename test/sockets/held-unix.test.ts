@@ -17,8 +17,9 @@ import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { throughLink } from "../../src/sockets/unix-path.ts";
 import { startLoad } from "../harness/load.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { answering, versionAt } from "./answering.ts";
 
 const OPTIONS: SocketOptions = { backlog: 128 };

@@ -7,8 +7,10 @@ import type { HeldSocket } from "../../src/sockets/held.ts";
 import { holdAll } from "../../src/sockets/open.ts";
 import { format } from "../../src/sockets/sockaddr.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
+import { freePort } from "../harness/free-port.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { rejectionOf } from "../harness/thrown.ts";
-import { freePort, tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { answering, type Target, versionAt } from "./answering.ts";
 

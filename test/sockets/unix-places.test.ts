@@ -14,8 +14,9 @@ import { HeldUnix } from "../../src/sockets/held-unix.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
 import { runScript, startScript } from "../harness/scripts.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
-import { tempDir, until } from "../harness/until.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 import { answering, versionAt } from "./answering.ts";
 

@@ -8,7 +8,7 @@ import { conduct } from "../../src/verify/conductor.ts";
 import { renderPage } from "../../src/verify/page/page.ts";
 import { makeReport, type VerifyReport } from "../../src/verify/report.ts";
 import { type Fault, FaultServer } from "../faults/server.ts";
-import { tempDir } from "../harness/until.ts";
+import { tempDir } from "../harness/temp-dir.ts";
 import { type Colour, isLike, type Picture, show } from "./picture.ts";
 import { chromium } from "./tools.ts";
 

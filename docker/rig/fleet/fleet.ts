@@ -3,7 +3,7 @@
  * them and the releases; scenes.ts says what happens to it.
  */
 import { existsSync } from "node:fs";
-import { type TempDir, tempDir } from "../../../test/harness/until.ts";
+import { type TempDir, tempDir } from "../../../test/harness/temp-dir.ts";
 import type { Extra } from "../grid.ts";
 import { type Balancer, HAPROXY, startBalancer } from "./balancer.ts";
 import type { Deployer, EngineOf } from "./engine.ts";

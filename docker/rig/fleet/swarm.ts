@@ -3,7 +3,8 @@
  * machine joins nothing. `hupwatch verify` judges a reload inside the tasks, and beside it Swarm's own update.
  */
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tempDir, until } from "../../../test/harness/until.ts";
+import { tempDir } from "../../../test/harness/temp-dir.ts";
+import { until } from "../../../test/harness/until.ts";
 import { build } from "../../release/build.ts";
 import { baseImage } from "../base-image.ts";
 import { must, run } from "../command.ts";
