@@ -23,7 +23,7 @@ http.createServer((request, response) => {
 
 // "`node server.js`, `npm start`, `flask run`, `java -jar`: rolled back, EADDRINUSE, no hint; served by the old one for ever".
 test.skipIf(Bun.which("npm") === null)(
-  "npm start with no option: learned, swapped, nothing dropped",
+  "npm start with no option: learned, swapped, nothing dropped (needs npm)",
   async () => {
     using dir = tempDir();
     const port = await freePort();

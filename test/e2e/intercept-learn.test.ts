@@ -10,7 +10,7 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { until } from "../harness/until.ts";
-import { BUILT, GUNICORNS } from "../setup/places.ts";
+import { BUILT, GUNICORNS, isThere } from "../setup/places.ts";
 
 const INTERCEPT = ["-w", "0.2", "--handover", "intercept"];
 
@@ -26,11 +26,13 @@ const COMMANDS: Record<string, { needs?: string; words: (at: string) => string[]
   },
 };
 
-const CASES = Object.entries(COMMANDS)
-  .filter(([, { needs }]) => needs === undefined || existsSync(needs))
-  .flatMap(([name, { words }]) =>
-    (["tcp", "unix"] as const).map((transport) => ({ name, transport, words })),
-  );
+const ALL = Object.entries(COMMANDS).flatMap(([name, command]) =>
+  (["tcp", "unix"] as const).map((transport) => ({ name, transport, ...command })),
+);
+const canRun = ({ needs = "sh" }) => isThere(needs);
+const CASES = ALL.filter(canRun);
+const MISSING = ALL.filter((one) => !canRun(one));
+if (MISSING.length > 0) test.skip.each(MISSING)("$name over $transport: $needs is not installed", () => {});
 
 // `node server.js` was rolled back by EADDRINUSE, and `./entrypoint.sh` lost its path with the first swap that was called a success.
 test.each(CASES)(

@@ -7,7 +7,7 @@ import { startPlain } from "../harness/plain.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { until } from "../harness/until.ts";
-import { BUILT, GUNICORNS, PYTHON, ROOT } from "../setup/places.ts";
+import { BUILT, GUNICORNS, isThere, PYTHON, ROOT } from "../setup/places.ts";
 import { newest, SERVERS } from "../setup/servers.ts";
 
 const IS_ROOT = process.getuid?.() === 0;
@@ -140,8 +140,7 @@ function shown(path: string): string {
 // https://uwsgi-docs.readthedocs.io/en/latest/Options.html#chown-socket; nginx's "13: Permission denied" is a 502 for every client.
 for (const [words, rights] of ROWS) {
   const [program = ""] = words;
-  const isThere = program.includes("/") ? existsSync(program) : Bun.which(program) !== null;
-  test.skipIf(!IS_ROOT || !isThere).concurrent(
+  test.skipIf(!IS_ROOT || !isThere(program)).concurrent(
     `${words.map((word) => word.replace(/^\/.*\//, "")).join(" ")}: ${rights} (needs root and ${program})`,
     async () => {
       using _turn = await takeTurn();

@@ -4,6 +4,10 @@ import { resolve } from "node:path";
 
 export const ROOT = resolve(import.meta.dir, "../..");
 
+/** A path, or the name of a program on PATH. */
+export const isThere = (program: string): boolean =>
+  program.includes("/") ? existsSync(program) : Bun.which(program) !== null;
+
 /** What setup makes and may be thrown away at any time; git ignores it. */
 export const CACHE = `${ROOT}/.cache`;
 

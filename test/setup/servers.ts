@@ -2,8 +2,8 @@
  * The real servers that hupwatch is tested with: one row each, with how to get and to find it, its version, and its command for
  * the fixture app. Setup, the suites and the measured table read it. A row whose server is not installed is skipped and named.
  */
-import { existsSync, readdirSync } from "node:fs";
-import { BUILT, CACHE, GUNICORNS, PYTHON, SERVERS_VENV } from "./places.ts";
+import { readdirSync } from "node:fs";
+import { BUILT, CACHE, GUNICORNS, isThere, PYTHON, SERVERS_VENV } from "./places.ts";
 
 export type Transport = "unix" | "tcp";
 
@@ -473,7 +473,7 @@ export const SERVERS: readonly ServerRow[] = [
 export const TESTED = SERVERS.filter((server) => !server.tableOnly);
 
 export const isInstalled = ({ program, needs = [] }: ServerRow): boolean =>
-  [program, ...needs].every((p) => (p.includes("/") ? existsSync(p) : Bun.which(p) !== null));
+  [program, ...needs].every(isThere);
 
 export function versionOf({ version }: ServerRow): string {
   const asked = Bun.spawnSync([...version], { stderr: "pipe" });

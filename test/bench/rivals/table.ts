@@ -1,7 +1,7 @@
 /** The table of what the turns showed. */
-import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { median } from "../../../fixtures/demo/text.ts";
+import { isThere } from "../../setup/places.ts";
 import { ELSEWHERE } from "./contenders.ts";
 import type { Rival } from "./rival.ts";
 import type { Seen } from "./seen.ts";
@@ -13,8 +13,7 @@ export interface Kept {
 
 export const keyOf = ({ server, name, transport }: Rival): string => `${server}: ${name}, ${transport}`;
 
-export const missingOf = ({ needs }: Rival): string[] =>
-  needs.filter((program) => !(program.includes("/") ? existsSync(program) : Bun.which(program) !== null));
+export const missingOf = ({ needs }: Rival): string[] => needs.filter((program) => !isThere(program));
 export const isHere = (rival: Rival): boolean => missingOf(rival).length === 0;
 
 const HEAD = [
