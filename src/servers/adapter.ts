@@ -1,10 +1,10 @@
 /**
  * What hupwatch has to know of a server, as data. An adapter recognises a command and reads from its words and
- * environment what the server would do by itself; it may read the server's configuration, and run its
- * interpreter for that, but it starts no server and changes nothing.
+ * environment what the server would do by itself. It may read the server's configuration, and run its interpreter or
+ * a runner in front of it (uv run) for that, but it starts no server and changes nothing.
  *
- * A new server touches four places: a file in adapters/, a line in adapters.ts, a row in test/servers/contract.test.ts (its words),
- * and a row in test/setup/servers.ts (the real thing: what is installed, run and measured). The tables come from these.
+ * A new server touches four places: a file in adapters/, adapters.ts, a row in test/servers/contract.test.ts (its words), and a row
+ * in test/setup/servers.ts (the real thing: what is installed, run and measured). The tables come from these.
  */
 import type { Account } from "../os/setpriv.ts";
 import type { Handover } from "../sockets/handover.ts";

@@ -10,6 +10,7 @@ import { parseSpec } from "../../src/sockets/spec.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { thrownBy } from "../harness/thrown.ts";
 import { PYTHON } from "../setup/places.ts";
+import { SERVERS } from "../setup/servers.ts";
 
 const read = (words: string, env: Record<string, string> = {}, directory = "/srv"): ServerTraits =>
   traitsOf({ words: words.split(" "), env, directory });
@@ -244,6 +245,14 @@ test("every adapter has a row here, or tests of its own", () => {
   const seen = new Set(ROWS.map(({ server }) => server.toLowerCase().replace(".js", "")));
   const elsewhere = ["rails", "gunicorn", "waitress", "generic"];
   expect(ADAPTERS.map(({ name }) => name).filter((n) => !seen.has(n) && !elsewhere.includes(n))).toEqual([]);
+});
+
+test("every adapter has a real server that is installed, run and measured", () => {
+  const names = SERVERS.map(({ name }) => name.toLowerCase());
+  // Rails runs one of the others below it (test/e2e/pid-files.test.ts), and generic whatever has no name.
+  const elsewhere = ["rails", "generic"];
+  const hasOne = (adapter: string) => names.some((name) => name.startsWith(adapter));
+  expect(ADAPTERS.map(({ name }) => name).filter((n) => !hasOne(n) && !elsewhere.includes(n))).toEqual([]);
 });
 
 describe("what every adapter says is understood by the rest", () => {
