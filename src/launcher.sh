@@ -43,7 +43,7 @@ load | verify | complete) HUPWATCH_entry=load ;;
       HUPWATCH_INTERPRETS=1
   ;;
 esac
-# A shell forgets variables whose names are no names to it (`spring.profile`, functions that bash has exported), and the command
+# A shell forgets variables whose names it does not accept (`spring.profile`, functions that bash has exported), and the command
 # is to have them: os/caller.ts gets them in hexadecimal digits. execve(2) refuses a variable of 128 KiB.
 case ${1-} in
 reload | status | stop | load | complete | demo) ;;

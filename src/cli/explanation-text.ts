@@ -73,7 +73,7 @@ function commandLines({ given, run }: Explanation["command"]): string[] {
   ];
 }
 
-/** The words of one list that the other has not, each as often as it is missing. */
+/** The words of one list that the other does not have, each as often as it is missing. */
 function less(words: readonly string[], others: readonly string[]): string[] {
   const left = [...others];
   return words.filter((word) => {

@@ -68,7 +68,7 @@ function renderEpilogue(text: string, style: Style): string {
     .join("\n");
 }
 
-/** Lines too wide that are no columns: with those that go on with them, to be broken anew. */
+/** Lines that are too wide and not columns, with those that go on with them: they are broken anew. */
 function joinProse(lines: readonly string[]): string[] {
   const joined: string[] = [];
   for (const line of lines) {

@@ -14,7 +14,7 @@ export interface CutLine {
   atDashes?: boolean;
 }
 
-/** Cuts a wrapping command's words where the wrapped command line starts: at `--`, else at the first word that is no option. */
+/** Cuts a wrapping command's words where the wrapped command line starts: at `--`, else at the first word that is not an option. */
 export function cutAtCommand(words: readonly string[], options: OptionTable): CutLine {
   const { tokens } = parseArgs({
     args: [...words],

@@ -1,5 +1,5 @@
 /**
- * What a command says, in one place. A reader that has seen enough (`| head -1`) is no error, and the exit code stays the
+ * What a command says, in one place. A reader that has seen enough (`| head -1`) is not an error, and the exit code stays the
  * command's own: a script with `pipefail` asks whether it was swapped, not what was read. (The runtime ignores SIGPIPE, and
  * puts /dev/null where stdout was closed.)
  */

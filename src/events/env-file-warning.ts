@@ -1,5 +1,5 @@
 /**
- * At each start of a generation, a warning of what its env file has that is no variable, or that other readers of such files would
+ * At each start of a generation, a warning of what its env file has that is not a variable, or that other readers of such files would
  * read otherwise. Never the text: it may be a secret.
  */
 import { HupwatchError } from "../error.ts";

@@ -252,7 +252,7 @@ const UNPROVEN = " (no proof: the listener is shared, and the old generation may
 
 function died({ generation, failure }: { generation: number; failure: Failure }): Words {
   return {
-    // A command that has done its work and says so is no error.
+    // A command that has done its work and says so is not an error.
     level: failure.exit?.code === 0 ? "info" : "error",
     text: `generation ${generation} ${failure.reason}`,
     facts: { generation, ...failureFacts(failure) },

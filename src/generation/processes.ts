@@ -1,5 +1,5 @@
 /**
- * The processes of one generation: its leader, the server below it where the leader is no more than a wrapper, and all that they
+ * The processes of one generation: its leader, the server below it where the leader is only a wrapper, and all that they
  * started. It owns what is known of the leader, and every signal to one of them goes through it.
  */
 import type { Gen, Tell } from "../events/service-event.ts";

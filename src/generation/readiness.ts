@@ -49,7 +49,7 @@ export class Readiness implements Disposable {
   #deadline: Disposable;
   #deadlineAt: number;
   #latestAt: number;
-  #telling: Disposable;
+  #waitingTimer: Disposable;
   #mayProbe = false;
   #over = false;
 
@@ -63,7 +63,7 @@ export class Readiness implements Disposable {
     this.#deadlineAt = clock.now() + patience.timeoutMs;
     this.#latestAt = this.#deadlineAt + EXTENSION_MAX_MS;
     this.#deadline = clock.after(patience.timeoutMs, this.#giveUp);
-    this.#telling = clock.after(FIRST_WAITING_MS, () => this.#tell(FIRST_WAITING_MS));
+    this.#waitingTimer = clock.after(FIRST_WAITING_MS, () => this.#tell(FIRST_WAITING_MS));
     for (const check of checks) this.#missing.set(check, { what: "it has not been probed yet" });
     for (const check of checks) if (onlyHears(check)) this.#start(check);
   }
@@ -106,7 +106,7 @@ export class Readiness implements Disposable {
     this.#running.delete(check);
   }
 
-  /** Never shortens; NaN and what is no time change nothing. */
+  /** Never shortens; NaN and what is not a time change nothing. */
   #extend(ms: number): void {
     const now = this.context.clock.now();
     const at = Math.min(now + ms, this.#latestAt);
@@ -118,7 +118,7 @@ export class Readiness implements Disposable {
 
   #tell(pauseMs: number): void {
     const next = Math.min(2 * pauseMs, WAITING_PAUSE_MAX_MS);
-    this.#telling = this.context.clock.after(pauseMs, () => this.#tell(next));
+    this.#waitingTimer = this.context.clock.after(pauseMs, () => this.#tell(next));
     this.verdicts.waiting(`${this.#obstacles()}${this.#wayOut([])}`);
   }
 
@@ -147,7 +147,7 @@ export class Readiness implements Disposable {
   [Symbol.dispose](): void {
     this.#over = true;
     this.#deadline[Symbol.dispose]();
-    this.#telling[Symbol.dispose]();
+    this.#waitingTimer[Symbol.dispose]();
     for (const check of [...this.#running.keys()]) this.#stop(check);
   }
 }

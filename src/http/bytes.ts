@@ -17,7 +17,7 @@ function classOf(member: (byte: number) => boolean): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, byte) => (member(byte) ? 1 : 0));
 }
 
-/** 0 to 15, or -1 where the byte is no hexadecimal digit. */
+/** 0 to 15, or -1 where the byte is not a hexadecimal digit. */
 export function hexValue(byte: number): number {
   if (byte >= 48 && byte <= 57) return byte - 48;
   const lower = byte | 32;

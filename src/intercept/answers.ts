@@ -141,7 +141,7 @@ function give(
     try {
       setOption(given.fd, level, option, value);
     } catch (error) {
-      // One that a listener no longer takes: the server goes on without it, as after a kernel that has it not.
+      // One that a listener no longer takes: the server goes on without it, as on a kernel that does not have it.
       if (!(error instanceof SystemError)) throw error;
     }
   }

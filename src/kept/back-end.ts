@@ -54,7 +54,7 @@ export function connectAgain(fd: number, client: number, { path, isAnyPeer }: Le
   }
 }
 
-/** A TCP socket with the address of that client, and a port of its own; undefined where that is no address of this machine. */
+/** A TCP socket with the address of that client, and a port of its own; undefined where that is not an address of this machine. */
 function boundAs(client: number, isAnyPeer: boolean): number | undefined {
   const address = getpeername(client).slice();
   const { family } = decode(address);

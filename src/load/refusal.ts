@@ -2,7 +2,7 @@
  * Bun calls nearly every failed connect ECONNREFUSED: on a Unix socket also a full queue (EAGAIN) and a path it may not
  * enter (EACCES), anywhere a process that has no descriptor left (EMFILE). They mean different things, so the kernel is
  * asked again, at once: over TCP for a socket only, for a Unix path by a connect of our own that is closed without a
- * byte. That is no retry: it carries no request and its result changes only the name of the failure.
+ * byte. That is not a retry: it carries no request and its result changes only the name of the failure.
  */
 import { close, connect, SystemError, socket } from "../os/libc.ts";
 import { encode, type SocketAddress } from "../sockets/sockaddr.ts";

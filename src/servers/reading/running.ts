@@ -31,7 +31,7 @@ const endOf = ({ exitCode, signal }: ReturnType<typeof runToEnd>): string =>
   signal ? `it was ended by ${signal} after ${TIME_LIMIT_MS / 1000} s at most` : `it exited with ${exitCode}`;
 
 /**
- * In a look that may write nothing: what could not be found out for that is told by `unknown`, and is no fault of the command.
+ * In a look that may write nothing: what could not be found out for that is told by `unknown`, and is not a fault of the command.
  * False where it is.
  */
 export function isUnknown({ look, unknown }: CommandLine, what: string, why: string): boolean {
