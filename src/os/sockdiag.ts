@@ -18,6 +18,8 @@ const ATTRIBUTE = {
   name: { show: 0x01, type: 0 },
   /** Inode and device. */
   file: { show: 0x02, type: 1 },
+  /** Its inode. */
+  peer: { show: 0x04, type: 2 },
   queue: { show: 0x10, type: 4 },
 } as const;
 type Attribute = keyof typeof ATTRIBUTE;
@@ -127,6 +129,11 @@ export class UnixSocket {
   /** Of a listener: connections that wait to be accepted. Of a connection: bytes that wait to be read. */
   get queue(): number | undefined {
     return this.#attribute("queue", 4)?.getUint32(0, true);
+  }
+
+  /** Of a connection: the other end's inode, 0 as long as that was not accepted. */
+  get peer(): number | undefined {
+    return this.#attribute("peer", 4)?.getUint32(0, true);
   }
 
   #attribute(name: Attribute, bytes = 0): DataView | undefined {

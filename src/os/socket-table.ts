@@ -89,6 +89,9 @@ export const unixListeners = (): UnixListener[] | undefined =>
 /** Connections that wait to be accepted, by the listener's inode; undefined where the kernel does not say. */
 export const unixQueue = (inode: number): number | undefined => unixSocket(inode, "queue")?.queue;
 
+/** By the inode of a connection: the other end has an owner, which it gets by accept(2). False where the kernel does not say. */
+export const isUnixAccepted = (inode: number): boolean => (unixSocket(inode, "peer")?.peer ?? 0) !== 0;
+
 /** The inode of the file that it is bound to, its lower 32 bits, by the socket's own; undefined where the kernel does not say. */
 export const boundInode = (inode: number): number | undefined => unixSocket(inode, "file")?.file?.ino;
 

@@ -17,11 +17,8 @@ export const connectCheck = (): Check => ({
   start({ clock, listeners, note }, passed) {
     const waiting = new Map<Listener, Probe | undefined>(listeners.map((l) => [l, undefined]));
     const polling = pollPatiently(clock, POLL_MS, () => {
-      for (const listener of [...waiting.keys()]) {
-        if (!isAccepted(listener, waiting, note)) continue;
-        waiting.get(listener)?.[Symbol.dispose]();
-        waiting.delete(listener);
-      }
+      for (const listener of [...waiting.keys()])
+        if (isAccepted(listener, waiting, note)) waiting.delete(listener);
       if (waiting.size > 0) return "more";
       passed();
       return "enough";
@@ -35,7 +32,10 @@ export const connectCheck = (): Check => ({
   },
 });
 
-/** A connection was made there and has left the accept queue; `probes` keeps it between two looks. */
+/**
+ * A connection was made there and has left the accept queue; `probes` keeps it between two looks. It is closed at once then: a server that
+ * has one worker without a timeout waits for it to speak, and for nobody else. So the queue need not be empty: clients may wait in it.
+ */
 export function isAccepted(
   listener: Listener,
   probes: Map<Listener, Probe | undefined>,
@@ -46,7 +46,9 @@ export function isAccepted(
     probes.set(listener, probe);
     if (!probe.connected()) return false;
     note("it has not accepted a connection");
-    return !listener.hasQueued();
+    if (listener.hasQueued() && !probe.isAccepted()) return false;
+    probe[Symbol.dispose]();
+    return true;
   } catch (error) {
     if (!(error instanceof SystemError || error instanceof HupwatchError)) throw error;
     probes.get(listener)?.[Symbol.dispose]();

@@ -2,6 +2,7 @@
  * A non-blocking connection for readiness checks, made with raw system calls so that its source port is known before
  * it connects. It is polled, never waited for: a boot may ask every few milliseconds, and nothing runs afterwards.
  */
+import { fstatSync } from "node:fs";
 import {
   bind,
   close,
@@ -17,7 +18,7 @@ import {
   socketError,
   unreadByPeer,
 } from "../os/libc.ts";
-import { type Endpoint, tcpEnd } from "../os/socket-table.ts";
+import { type Endpoint, isUnixAccepted, tcpEnd } from "../os/socket-table.ts";
 import { decode, encode, hostBytes, type InetAddress } from "./sockaddr.ts";
 
 export class Probe implements Disposable {
@@ -97,11 +98,21 @@ export class Probe implements Disposable {
     return peerCredentials(this.#fd).pid;
   }
 
+  /** It has left the accept queue, whoever waits there behind it; false where the kernel does not say. */
+  isAccepted(): boolean {
+    if (this.#tcpTarget) return this.#otherEnd(this.#tcpTarget)?.isAccepted === true;
+    return isUnixAccepted(fstatSync(this.#fd).ino);
+  }
+
   /** It was accepted, and its owner has read all that was written; false where the kernel does not say. */
   isRead(): boolean {
     if (!this.#tcpTarget) return unreadByPeer(this.#fd) === 0;
-    const end = tcpEnd(endpoint(this.#tcpTarget), endpoint(decode(getsockname(this.#fd)) as InetAddress));
+    const end = this.#otherEnd(this.#tcpTarget);
     return end?.isAccepted === true && end.unread === 0;
+  }
+
+  #otherEnd(target: InetAddress) {
+    return tcpEnd(endpoint(target), endpoint(decode(getsockname(this.#fd)) as InetAddress));
   }
 
   /** The number of bytes the kernel took. */
