@@ -19,7 +19,7 @@ export function renderExplanation(e: Explanation, label: (text: string) => strin
     ["Ready when", e.checks.map((c) => `${c.check}: ${c.proof ? "proof" : "no proof"}, ${c.why}`)],
     ["Swap", swapLines(e)],
     ["Stop", [`${e.stop.sequence}; the server itself allows: ${e.stop.drain}`]],
-    ["Leaving", [e.killAtExit ? KILLED : LEFT]],
+    ["Leaving", leavingLines(e)],
     ["Warnings", e.warnings.map((w) => `! ${w}`)],
     ["Good to know", e.quirks.flatMap((q) => [`- ${q.what}`, `  ${q.link}`])],
   ];
@@ -45,6 +45,14 @@ const noSocket = ({ handover }: Explanation): string =>
     ? "none from the start: where the first generation listens is learned, and held from then on"
     : "none is held: generations are swapped, connections are not (see --bind)";
 const KILLED = "the command never outlives hupwatch";
+function leavingLines({ killAtExit, stopDelayMs }: Explanation): string[] {
+  if (!killAtExit) return [LEFT];
+  const after = formatDuration(stopDelayMs);
+  return stopDelayMs > 0
+    ? [KILLED, `after TERM it goes on accepting for ${after}, then it is stopped (--stop-delay)`]
+    : [KILLED];
+}
+
 const LEFT = "TERM to hupwatch leaves the command running, and the next start takes it over (-k stops it)";
 
 const HANDOVER: Record<Explanation["handover"], string> = {

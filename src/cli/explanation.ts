@@ -37,6 +37,8 @@ export interface Explanation {
   >;
   stop: { sequence: string; drain: string };
   killAtExit: boolean;
+  /** With killAtExit: so long after TERM it goes on accepting. */
+  stopDelayMs: number;
   warnings: string[];
   quirks: readonly Quirk[];
 }
@@ -107,6 +109,7 @@ export function explain(
     },
     stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
     killAtExit: plan.killAtExit,
+    stopDelayMs: plan.stopDelayMs,
     warnings: [...traits.notes, ...warnings],
     quirks: traits.quirks.filter(({ ofHandover }) => !ofHandover || plan.handover !== "intercept"),
   };

@@ -33,7 +33,7 @@ function renderAnswer(answer: StatusAnswer, now: number): string {
       waiting.map((g) => `generation ${g.number} is not ready: ${plain(g.waitingFor ?? "")}`).join("\n"),
     );
   if (sockets.length > 0) blocks.push(socketTable(sockets));
-  const decisions = generations.flatMap((g) => decisionOn(g, now));
+  const decisions = [...holdOf(answer, now), ...generations.flatMap((g) => decisionOn(g, now))];
   if (decisions.length > 0) blocks.splice(2, 0, decisions.join("\n"));
   const unreached = sockets.filter(({ trouble }) => trouble !== undefined);
   if (unreached.length > 0) blocks.push(unreached.map(troubleOf).join("\n"));
@@ -43,10 +43,19 @@ function renderAnswer(answer: StatusAnswer, now: number): string {
   return blocks.join("\n\n");
 }
 
+const leftUntil = (until: string, now: number) => formatDuration(Math.max(0, Date.parse(until) - now));
+
+function holdOf({ heldUntil }: StatusAnswer, now: number): string[] {
+  if (heldUntil === undefined) return [];
+  return [
+    `new connections wait for 'hupwatch reload', ${leftUntil(heldUntil, now)} more; else a fresh copy gets them`,
+  ];
+}
+
 /** What is left for a person to say. */
 function decisionOn({ number, role, until }: GenerationStatus, now: number): string[] {
   if (until === undefined) return [];
-  const left = formatDuration(Math.max(0, Date.parse(until) - now));
+  const left = leftUntil(until, now);
   if (role === "unconfirmed")
     return [`generation ${number} waits for 'hupwatch confirm', ${left} more; else it is rolled back`];
   return role === "kept"

@@ -72,6 +72,8 @@ export interface StatusAnswer {
   keptConnections?: RelayCounts | undefined;
   /** So long a swap waits for `confirm`; absent where none is asked for. */
   confirmMs?: number | undefined;
+  /** When a hold ends by itself, ISO 8601; absent where none is under way. */
+  heldUntil?: string | undefined;
 }
 
 /** In the list of `hupwatch status --json`, where no hupwatch lives that could answer: what one has left running. */

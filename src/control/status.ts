@@ -61,6 +61,7 @@ export function statusOf({ plan, server, held, supervisor, kept }: Subject, hist
     counts: history.counts,
     keptConnections: kept?.(),
     confirmMs: plan.confirmMs,
+    heldUntil: supervisor.state.phase === "holding" ? history.heldUntil : undefined,
   };
 }
 

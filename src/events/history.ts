@@ -39,10 +39,14 @@ export interface Counts {
   closed: number;
 }
 
+const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
+
 export class History {
   readonly startedAt = new Date().toISOString();
   readonly swaps: SwapRecord[] = [];
   readonly counts: Counts = { swapped: 0, rolledBack: 0, crashed: 0, rescued: 0, kept: 0, closed: 0 };
+  /** When the last hold ends by itself, or would have. */
+  heldUntil: string | undefined;
   readonly #notes = new Map<Gen, GenerationNotes>();
 
   notesOf(gen: Gen): GenerationNotes {
@@ -66,6 +70,9 @@ export class History {
       case "generation.kept":
         this.counts.kept += event.kept;
         this.counts.closed += event.closed;
+        break;
+      case "hold.began":
+        this.heldUntil = inMs(event.forMs);
         break;
       case "swap.unconfirmed":
         this.#noteUntil([event.generation, event.kept], event.forMs);
@@ -92,7 +99,7 @@ export class History {
   };
 
   #noteUntil(gens: readonly Gen[], ms: number | undefined): void {
-    const until = ms === undefined ? undefined : new Date(Date.now() + ms).toISOString();
+    const until = ms === undefined ? undefined : inMs(ms);
     for (const gen of gens) this.#note(gen, { until });
   }
 

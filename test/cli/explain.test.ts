@@ -64,6 +64,15 @@ describe("a server that takes a descriptor number", () => {
   });
 });
 
+test("what TERM does, the delay before it included", () => {
+  using dir = place("server");
+  const words = ["-k", "--stop-delay", "5s", "--", "server"];
+  expect(explained(words, dir.path)).toMatchObject({ killAtExit: true, stopDelayMs: 5000 });
+  const { out } = run(words, dir.path);
+  expect(out).toMatch(/after TERM it goes on accepting for 5\.00 s, then it is stopped\s+\(--stop-delay\)/);
+  expect(run(["-k", "--", "server"], dir.path).out).not.toContain("--stop-delay");
+});
+
 // "`explain --user www-data` does not name the user or its environment at all."
 test.skipIf(process.getuid?.() !== 0)(
   "as which user and group the command runs, with which umask, and what of its environment is that user's",

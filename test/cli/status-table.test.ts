@@ -144,3 +144,10 @@ test("a terminal that says it has no size is taken for one of 80 by 24", () => {
   screen.draw("shop   serving\nline 2");
   expect(written.at(-1)).toContain("shop   serving\x1b[K\r\nline 2");
 });
+
+test("how much longer new connections are held", () => {
+  const held: StatusAnswer = { ...answer, phase: "holding", heldUntil: ago(-28) };
+  expect(renderStatus([{ instance, answer: held }], NOW)).toContain(
+    "\nnew connections wait for 'hupwatch reload', 28.00 s more; else a fresh copy gets them\n",
+  );
+});
