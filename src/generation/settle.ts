@@ -9,6 +9,8 @@ import { type Clock, poll } from "../os/clock.ts";
 export const SETTLE_MS = 500;
 /** An accept queue that does not empty belongs to a server that hangs: waiting longer would not help. */
 const MAX_QUEUE_WAIT_MS = 5000;
+/** Of those that were passed on from a dead one each has a whole exchange before it, and may be a client that keeps its connection. */
+export const GIVE_BACK_MS = 30_000;
 const QUEUE_POLL_MS = 10;
 
 const QUEUE: Aid = {
@@ -17,9 +19,15 @@ const QUEUE: Aid = {
 };
 
 /** Calls `then` once, after `ms` and when no client is queued any more, unless disposed of before. */
-export function settle(clock: Clock, ms: number, hasQueued: () => boolean, then: () => void): Disposable {
+export function settle(
+  clock: Clock,
+  ms: number,
+  hasQueued: () => boolean,
+  then: () => void,
+  maxWaitMs = MAX_QUEUE_WAIT_MS,
+): Disposable {
   let timer = clock.after(ms, () => {
-    const giveUpAt = clock.now() + MAX_QUEUE_WAIT_MS;
+    const giveUpAt = clock.now() + maxWaitMs;
     timer = poll(clock, QUEUE_POLL_MS, () => {
       if (clock.now() < giveUpAt && orWithout(QUEUE, hasQueued, false)) return "more";
       then();

@@ -18,8 +18,8 @@ export class Rescue {
 
   private constructor(private readonly fd: number) {}
 
-  /** `fd` stays the caller's; `to` is where the rescued connections go. */
-  static async start(fd: number, to: SocketAddress): Promise<Rescue> {
+  /** `fd` stays the caller's; `to` is where the rescued connections go, which are in `passing` while they live. */
+  static async start(fd: number, to: SocketAddress, passing: Set<Socket>): Promise<Rescue> {
     const { createServer, connect } = await import("node:net");
     const rescue = new Rescue(fd);
     // The listener may get a new generation later, whose accept(2) is a blocking one.
@@ -27,6 +27,8 @@ export class Rescue {
     const target = connectOptions(to);
     rescue.#server = createServer({ allowHalfOpen: true }, (client) => {
       rescue.#saved += 1;
+      passing.add(client);
+      client.on("close", () => passing.delete(client));
       join(client, connect({ ...target, allowHalfOpen: true }));
     });
     rescue.#server.on("error", () => {}); // what cannot be accepted here was lost already

@@ -20,7 +20,8 @@
  *                 ▼
  *           flipping-back ── settled: retire the new one ──▶ serving
  *
- * `holding` stands between `serving` and `booting`: the flip to the next one's listeners comes before its start.
+ * `holding` stands between `serving` and `booting`: the flip to the next one's listeners comes before its start. TERM from then on leads to
+ * `rolling-back` with `leaving`: what waits there is answered by the old one, and then hupwatch ends.
  *
  * A HUP that comes meanwhile sets `again`: exactly one more swap follows, whatever the outcome of this one.
  *
@@ -43,9 +44,12 @@ import {
   end,
   endAtOnce,
   endByCrash,
+  endGivenBack,
   flipBack,
   flippedBack,
   forward,
+  giveBack,
+  givenBackToNone,
   goTo,
   hold,
   holdFailed,
@@ -57,12 +61,13 @@ import {
   leave,
   leaveKeeping,
   leaveUnconfirmed,
-  letGo,
   passOn,
   promote,
+  released,
   respawn,
   retire,
   rollBack,
+  rolledBack,
   say,
   serveOrSwap,
   settle,
@@ -176,14 +181,8 @@ const TABLE: Table = {
         say({ event: "holding", gen: s.next, forMs: e.ms }),
       ),
     resume: (s, e) => bootHeld(s, e.why),
-    leave: (s) => leaveKeeping(s, s.next),
-    stop: (s) => {
-      const both: [Gen, Retirement][] = [
-        [s.next, "kill"],
-        [s.current, "graceful"],
-      ];
-      return withEffects(end(s, { kind: "stopped", serving: s.current }, both), ...unhold(s));
-    },
+    leave: (s) => giveBack(s, "leave"),
+    stop: (s) => giveBack(s, "stop"),
     quit: (s) => withEffects(endAtOnce(s, s.current, [s.next, s.current]), ...unhold(s)),
     forward: (s, e) => goTo(s, forward(s.current, e.signal)),
     ready: unchanged,
@@ -202,13 +201,13 @@ const TABLE: Table = {
   },
   booting: {
     swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.next })),
-    leave: (s) => leaveKeeping(s, s.next),
+    leave: (s) => (s.isHeld ? giveBack(s, "leave") : leaveKeeping(s, s.next)),
     stop: (s) => {
-      const both: [Gen, Retirement][] = [
+      if (s.isHeld) return giveBack(s, "stop");
+      return end(s, { kind: "stopped", serving: s.current }, [
         [s.next, "abandon"],
         [s.current, "graceful"],
-      ];
-      return withEffects(end(s, { kind: "stopped", serving: s.current }, both), ...unhold(s));
+      ]);
     },
     quit: (s) => withEffects(endAtOnce(s, s.current, [s.next, s.current]), ...unhold(s)),
     forward: passOn,
@@ -303,14 +302,26 @@ const TABLE: Table = {
     gone: treeGone,
   },
   "rolling-back": {
-    swap: (s) => goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed })),
-    leave: (s) => leaveKeeping(s, s.failed),
-    stop: (s) =>
-      end(s, { kind: "stopped", serving: s.current }, [
+    swap: (s) => {
+      if (s.leaving) return goTo(s, tooLate());
+      return goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed }));
+    },
+    leave: (s) => {
+      if (s.leaving) return endGivenBack(s, s.leaving.how);
+      return s.isHeld ? giveBack(s, "leave") : leaveKeeping(s, s.failed);
+    },
+    stop: (s) => {
+      if (s.leaving) return endGivenBack(s, "stop");
+      if (s.isHeld) return giveBack(s, "stop");
+      return end(s, { kind: "stopped", serving: s.current }, [
         [s.failed, "kill"],
         [s.current, "graceful"],
-      ]),
-    quit: (s) => endAtOnce(s, s.current, [s.failed, s.current]),
+      ]);
+    },
+    quit: (s) => {
+      const gens = s.leaving?.isGone ? [s.current] : [s.failed, s.current];
+      return withEffects(endAtOnce(s, s.current, gens), unsettle, ...released(s));
+    },
     forward: (s, e) => goTo(s, forward(s.current, e.signal)),
     ready: unchanged,
     overdue: unchanged,
@@ -320,20 +331,20 @@ const TABLE: Table = {
         : unchanged(s),
     exited: (s, e, limits) => {
       if (!isAbout(s.current, e)) return leaderGone(s, e);
+      if (s.leaving) return givenBackToNone(s, e);
       const base = { ...common(s), draining: [...s.draining, s.failed], again: s.again };
       const another = respawn(base, { gen: s.current, how: "sweep", died: e }, limits);
       return another
         ? withEffects(another, retire(s.failed, "kill"))
         : endByCrash(base, s.current, e.failure);
     },
-    settled: unchanged,
+    settled: (s, e) => (s.leaving && isAbout(s.current, e) ? endGivenBack(s, s.leaving.how) : unchanged(s)),
     hold: unchanged,
     resume: unchanged,
     confirm: unchanged,
     rollback: unchanged,
     expired: unchanged,
-    gone: (s, e) =>
-      isAbout(s.failed, e) ? serveOrSwap(s, s.current, ...letGo(s, s.failed)) : treeGone(s, e),
+    gone: (s, e) => (isAbout(s.failed, e) ? rolledBack(s) : treeGone(s, e)),
   },
   "flipping-back": {
     swap: (s) => {

@@ -136,7 +136,7 @@ export function treeGone(state: State, { gen }: Of<"gone">): Step {
   return withEffects(rest, ...letGo(rest.state, gen));
 }
 
-export const letGo = (state: State, gen: Gen): Effect[] => [
+const letGo = (state: State, gen: Gen): Effect[] => [
   say({ event: "gone", gen }),
   ...rescue(state, gen),
   { do: "release", gen },
@@ -234,9 +234,14 @@ export function rollBack(
 ): Step {
   const { current, next, again } = state;
   const told = say({ event: "rolled-back", gen: next, to: current, failure });
-  const rollingBack: State = { phase: "rolling-back", current, failed: next, again, ...common(state) };
+  const isHeld = state.phase === "booting" && state.isHeld;
+  const rollingBack: State = {
+    phase: "rolling-back",
+    ...{ current, failed: next, again, isHeld },
+    ...common(state),
+  };
   if (state.phase === "booting") {
-    const waiting = state.isHeld && how === "sweep" ? rescue(rollingBack, next) : [];
+    const waiting = isHeld && how === "sweep" ? rescue(rollingBack, next) : [];
     return goTo(rollingBack, ...unhold(state), told, retire(next, how), ...waiting);
   }
   const rolledBack = isLeaving(state)
@@ -249,7 +254,7 @@ export function rollBack(
   };
 }
 
-const isLeaving = (state: State): boolean => "leaving" in state && state.leaving;
+const isLeaving = (state: State): boolean => "leaving" in state && state.leaving === true;
 
 /**
  * The new one lives, and the old one gets its clients back in one step. It drains as any that is replaced, once what was on its way
@@ -403,19 +408,72 @@ export function promote(state: In<"booting">, { failure, at }: Died, limits: Lim
   );
 }
 
+const isUnanswered = (state: State): boolean =>
+  state.phase === "booting" || (state.phase === "rolling-back" && state.again);
+
 /** TERM without -k while one generation serves: the unfinished one is taken down first, the serving one stays. */
-export function leaveKeeping(
-  state: In<"holding"> | In<"booting"> | In<"rolling-back">,
-  unfinished: Gen,
-): Step {
+export function leaveKeeping(state: In<"booting"> | In<"rolling-back">, unfinished: Gen): Step {
   const ending: Ending = { kind: "left", serving: state.current };
-  const unanswered = state.phase === "booting" || (state.phase === "rolling-back" && state.again);
-  return withEffects(
-    end(state, ending, [[unfinished, "kill"]]),
+  return withEffects(end(state, ending, [[unfinished, "kill"]]), ...(isUnanswered(state) ? [tooLate()] : []));
+}
+
+/**
+ * I3: TERM while clients wait for the next one. No process is to accept them any more, so that one is taken down first; the serving
+ * one answers them, and then hupwatch ends.
+ */
+export function giveBack(
+  state: In<"holding"> | In<"booting"> | In<"rolling-back">,
+  how: "leave" | "stop",
+): Step {
+  const { current } = state;
+  const failed = state.phase === "rolling-back" ? state.failed : state.next;
+  const leaving = { how, isGone: false };
+  return goTo(
+    { phase: "rolling-back", current, failed, again: false, isHeld: true, leaving, ...common(state) },
     ...unhold(state),
-    ...(unanswered ? [tooLate()] : []),
+    say({ event: "stopping", gens: [failed] }),
+    ...(how === "leave" && isUnanswered(state) ? [tooLate()] : []),
+    retire(failed, "kill"),
   );
 }
+
+/** The one that was taken down is gone: the old one serves again, or gets those that wait before hupwatch ends. */
+export function rolledBack(state: In<"rolling-back">): Step {
+  const { current, failed, leaving } = state;
+  if (!leaving) return serveOrSwap(state, current, ...letGo(state, failed));
+  return goTo(
+    { ...state, leaving: { ...leaving, isGone: true } },
+    say({ event: "gone", gen: failed }),
+    ...rescue(state, failed),
+    { do: "give-back", old: failed, next: current },
+  );
+}
+
+/** They have been answered, or a second TERM does not wait for that. */
+export function endGivenBack(state: In<"rolling-back">, how: "leave" | "stop"): Step {
+  const { current } = state;
+  const base = withFailed(state);
+  const ended =
+    how === "stop"
+      ? end(base, { kind: "stopped", serving: current }, [[current, "graceful"]])
+      : leave(base, current);
+  return withEffects(ended, unsettle, ...released(state));
+}
+
+/** The serving one has died, and hupwatch is leaving: none is left that could answer. */
+export function givenBackToNone(state: In<"rolling-back">, { failure }: Of<"exited">): Step {
+  return withEffects(endByCrash(withFailed(state), state.current, failure), unsettle, ...released(state));
+}
+
+/** It drains as the others, unless it is gone. */
+const withFailed = (state: In<"rolling-back">): Common => {
+  const { draining, ...rest } = common(state);
+  return { ...rest, draining: state.leaving?.isGone ? draining : [...draining, state.failed] };
+};
+
+/** Its listeners, where it is gone and they were kept for what waits in them. */
+export const released = ({ failed, leaving }: In<"rolling-back">): Effect[] =>
+  leaving?.isGone ? [{ do: "release", gen: failed }] : [];
 
 /** I4: a HUP that will not be carried out any more is at least refused with a message. */
 export const tooLate = () => say({ event: "ignored", what: "swap", why: "hupwatch is leaving" });

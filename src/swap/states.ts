@@ -57,12 +57,26 @@ export type State = Common &
      * silence; afterwards it is what may still be asked for.
      */
     | { phase: "warm"; current: Gen; next: Gen; isConfirmed: boolean; again: boolean }
-    | { phase: "rolling-back"; current: Gen; failed: Gen; again: boolean }
+    /** `isHeld`: clients may wait in the listeners of `failed`. `leaving`: hupwatch ends once what waited for `failed`, which `isGone` or about to be, has been answered by `current`. */
+    | {
+        phase: "rolling-back";
+        current: Gen;
+        failed: Gen;
+        again: boolean;
+        isHeld: boolean;
+        leaving?: GivingBack;
+      }
     /** `current` has its clients back; `failed` lives, and what is on its way to it arrives. */
     | { phase: "flipping-back"; current: Gen; failed: Gen; again: boolean; leaving: boolean }
     | { phase: "stopping"; ending: Ending }
     | { phase: "over"; ending: Ending }
   );
+
+/** TERM during a hold: how hupwatch ends once those that wait are served. */
+export interface GivingBack {
+  how: "leave" | "stop";
+  isGone: boolean;
+}
 
 export type Phase = State["phase"];
 export type In<P extends Phase> = Extract<State, { phase: P }>;
@@ -141,6 +155,8 @@ export type Effect =
   | { do: "steer"; to: Gen }
   /** Wait for the settling of `old`, and before it for the warm-up, then post `settled`. */
   | { do: "settle"; old: Gen; next: Gen; warmUp: boolean }
+  /** Pass on what waits in the listeners of `old`, which is gone, and post `settled` when all that was passed on has ended. */
+  | { do: "give-back"; old: Gen; next: Gen }
   /** Post `expired` later; until then, where it `isJudged`, ask the judge, which posts `confirm` or `rollback`. */
   | { do: "await"; gen: Gen; ms: number; isJudged: boolean }
   /** That time is over, however it ended: neither `settled` nor `expired` is to follow. */

@@ -3,6 +3,7 @@
  * and control requests only ever post. Owns the generations and the held sockets.
  */
 
+import type { Socket } from "node:net";
 import { formatDuration } from "../duration.ts";
 import type { ServiceEvent, Tell } from "../events/service-event.ts";
 import { Escaped } from "../generation/escaped.ts";
@@ -10,7 +11,7 @@ import { failureBy } from "../generation/failure.ts";
 import { Generation } from "../generation/generation.ts";
 import { Judge } from "../generation/judge.ts";
 import type { Role, Snapshot, StartedGeneration } from "../generation/record.ts";
-import { SETTLE_MS, settle } from "../generation/settle.ts";
+import { GIVE_BACK_MS, SETTLE_MS, settle } from "../generation/settle.ts";
 import { type Unheld, unswappable } from "../generation/unheld.ts";
 import { type Aid, orWithout, tellBug } from "../os/aid.ts";
 import type { Os } from "../os/os.ts";
@@ -99,6 +100,9 @@ export class Supervisor {
   /** Clients were sent to it at some time: only then may connections other than our own probes wait in its queue. */
   readonly #reached = new Set<Gen>();
   readonly #rescues = new Map<Listener, Promise<Rescue>>();
+  /** The connections that were passed on and live. */
+  readonly #passing = new Set<Socket>();
+  readonly #releases = new Set<Promise<unknown>>();
   readonly #escaped: Escaped;
   readonly #ownAddresses: OwnAddresses;
   readonly #memory: Memory;
@@ -202,7 +206,7 @@ export class Supervisor {
       // A client in a shared listener waits for the serving generation, which accepts from it, too.
       if (cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
       if (listener.heldBy === "hupwatch" && listener.hasQueued())
-        this.#rescues.set(listener, Rescue.start(listener.fd, address));
+        this.#rescues.set(listener, Rescue.start(listener.fd, address, this.#passing));
     }
   }
 
@@ -221,7 +225,7 @@ export class Supervisor {
       return;
     }
     const finished = pending.map(async (rescue) => (await rescue).finish());
-    void Promise.allSettled(finished).then((results) => {
+    const release = Promise.allSettled(finished).then((results) => {
       for (const [, listener] of listeners) this.#rescues.delete(listener);
       listeners.release();
       this.#letGo();
@@ -233,6 +237,8 @@ export class Supervisor {
       const connections = counts.reduce((a, b) => a + b, 0);
       if (connections > 0) this.outside.tell({ event: "generation.rescued", generation: gen, connections });
     });
+    this.#releases.add(release);
+    void release.then(() => this.#releases.delete(release));
   }
 
   /** A generation listens at an address that was unknown so far. False where that generation is over. */
@@ -284,6 +290,9 @@ export class Supervisor {
         break;
       case "settle":
         this.#settle(effect);
+        break;
+      case "give-back":
+        this.#giveBack(effect);
         break;
       case "await":
         this.#settling = this.#await(effect);
@@ -452,6 +461,17 @@ export class Supervisor {
     this.#settling = settle(this.os.clock, ms, hasQueued, () => this.post({ kind: "settled", gen: next }));
   }
 
+  /** Those of them that arrive only now are passed on, too. */
+  #giveBack({ old, next }: Extract<Effect, { do: "give-back" }>): void {
+    const isBusy = () => {
+      this.#rescue(old);
+      const isQueued = this.#generations.get(old)?.listeners.hasQueued() === true;
+      return isQueued || this.#passing.size > 0;
+    };
+    const post = () => this.post({ kind: "settled", gen: next });
+    this.#settling = settle(this.os.clock, SETTLE_MS, isBusy, post, GIVE_BACK_MS);
+  }
+
   #await({ gen, ms, isJudged }: Extract<Effect, { do: "await" }>): Disposable {
     const { judge } = this.plan;
     const generation = this.#generations.get(gen);
@@ -476,9 +496,12 @@ export class Supervisor {
   #end(ending: Ending): void {
     this.#last = this.snapshot();
     this.outside.record(this.#last);
-    for (const socket of this.held)
-      surviving(() => (ending.kind === "left" ? socket.leave() : socket[Symbol.dispose]()));
-    this.#ended.resolve(ending);
+    // What still waits in listeners of a generation that is gone is passed on first: the sockets close those, too.
+    void Promise.allSettled(this.#releases).then(() => {
+      for (const socket of this.held)
+        surviving(() => (ending.kind === "left" ? socket.leave() : socket[Symbol.dispose]()));
+      this.#ended.resolve(ending);
+    });
   }
 }
 

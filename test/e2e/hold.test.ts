@@ -41,6 +41,10 @@ test.each(TRANSPORTS)(
     expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
     await load.waiting(8);
     const [status] = JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[];
+    expect(Date.parse(status?.heldUntil ?? "")).toBeGreaterThan(Date.now());
+    expect((await cli(["status", "shop"], place)).stdout).toMatch(
+      /new connections wait for .*, [^;]+ more; /,
+    );
     expect(status?.sockets[0]).toMatchObject({ queued: 8, limit: expect.any(Number) });
     expect(await cli(["resume", "shop"], place)).toMatchObject({ exitCode: 0 });
     expect(hupwatch.log).toContain("generation 3 gets the connections that wait (a fresh copy, by resume)");
@@ -70,6 +74,56 @@ test(
     expect(await cli(["reload", "shop"], place)).toMatchObject({ exitCode: 1 });
     await hupwatch.until(/4 connections waiting for generation 2 passed on/);
     expect((await client.stop()).failures).toEqual({});
+  },
+  TIMEOUT_MS,
+);
+
+/** TERM during a hold lost the clients that waited: hupwatch was over before they were passed on. */
+const ENDS = TRANSPORTS.flatMap((transport) => [
+  { transport, how: "TERM", words: [], held: true },
+  { transport, how: "TERM with -k", words: ["-k"], held: true },
+  { transport, how: "TERM while the next one boots", words: [], held: false },
+]);
+test.each(ENDS)(
+  "I3: $how in a hold: those that wait are answered by the old one before hupwatch ends ($transport)",
+  async ({ transport, words, held }) => {
+    using place = home();
+    using site = gunicornSite();
+    const bind = await bindFor(transport, site);
+    // The second generation's never ends within the test: its start is under way until TERM.
+    const preflight = `test "$HUPWATCH_GENERATION" = 1 || exec sleep 600`;
+    await using hupwatch = await startHupwatch(
+      [
+        ...words,
+        "-w",
+        "0",
+        "--name",
+        "shop",
+        "--preflight",
+        preflight,
+        "--ready-timeout",
+        "10m",
+        "--",
+        ...gunicorn(bind),
+      ],
+      { cwd: site.current, env: place.env },
+    );
+    expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
+    const client = new Client({ target: bind, concurrency: 4 });
+    client.start();
+    await until(() => client.underWay === 4, { what: "four requests that wait" });
+    if (!held) {
+      process.kill(hupwatch.pid, "SIGHUP");
+      await hupwatch.until(/generation 2 gets the connections that wait/);
+    }
+    // With -k nothing serves afterwards: each client has the one request that waits.
+    const done = words.length > 0 ? client.stop() : undefined;
+    process.kill(hupwatch.pid, "SIGTERM");
+    expect(await hupwatch.exited).toBe(0);
+    expect(hupwatch.log).toMatch(/4 connections waiting for generation 2 passed on/);
+    const { failures, ok } = await (done ?? client.stop());
+    expect(failures).toEqual({});
+    expect(ok).toBeGreaterThanOrEqual(4);
   },
   TIMEOUT_MS,
 );

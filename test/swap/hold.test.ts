@@ -1,5 +1,5 @@
 /** New connections wait for the next generation: what starts it, and what becomes of them where it does not come. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { Event, Phase } from "../../src/swap/machine.ts";
 import {
   after,
@@ -45,8 +45,8 @@ const HOLDING: Row[] = [
     ["unsettle", "say hold-ended", "boot 2", "say crashed", "steer 2", "retire 1 sweep", "rescue 1"],
     "starting",
   ],
-  ["TERM without -k", leave, ["unsettle", "steer 1", "say stopping", "retire 2 kill"], "stopping"],
-  ["stop", stop, ["unsettle", "steer 1", "say stopping", "retire 2 kill", "retire 1 graceful"], "stopping"],
+  ["TERM without -k", leave, ["unsettle", "steer 1", "say stopping", "retire 2 kill"], "rolling-back"],
+  ["stop", stop, ["unsettle", "steer 1", "say stopping", "retire 2 kill"], "rolling-back"],
   ["quit", quit, ["unsettle", "steer 1", "say stopping", "retire 2 kill", "retire 1 kill"], "stopping"],
 ];
 test.each(HOLDING)("%s", (_, event, effects, phase) => {
@@ -59,6 +59,37 @@ test("I3: where the next one fails the old one has the clients, and gets those t
   expect(after(...way, exited(2))).toEqual(["steer 1", "say rolled-back", "retire 2 sweep", "rescue 2"]);
   expect(after(...way, failed(2))).toEqual(["steer 1", "say rolled-back", "retire 2 abandon"]);
   expect(after(...way, failed(2), gone(2))).toEqual(["say gone", "rescue 2", "release 2", "unwatch 1"]);
+});
+
+/** TERM during a hold lost the clients that waited: nothing passed them on before hupwatch's end. */
+describe("I3: TERM gives back those that wait, and only then hupwatch ends", () => {
+  const STOP = ["unsettle", "release 2", "say stopping", "retire 1 graceful"];
+  const LEAVE = ["unsettle", "release 2", "end left"];
+  const WAYS: [string, Event[]][] = [
+    ["while they are held", WAY_TO.holding],
+    ["while the one that gets them boots", [...WAY_TO.holding, swap]],
+    ["while that one, which has failed, is taken down", [...WAY_TO.holding, swap, failed(2)]],
+  ];
+  test.each(WAYS)("%s", (_, way) => {
+    for (const [order, last, phase] of [
+      [leave, LEAVE, "over"],
+      [stop, STOP, "stopping"],
+    ] as const) {
+      expect(after(...way, order, gone(2))).toEqual(["say gone", "rescue 2", "give back 2 -> 1"]);
+      expect(after(...way, order, gone(2), settled(1))).toEqual(last);
+      expect(play([...way, order, gone(2), settled(1)]).state.phase).toBe(phase);
+      // A second one does not wait.
+      expect(after(...way, order, gone(2), order)).toEqual(last);
+      expect(play([...way, order, order]).state).toMatchObject({ phase: "stopping" });
+    }
+  });
+
+  test("the old one dies meanwhile: none is left", () => {
+    const way = [...WAY_TO.holding, leave, gone(2)];
+    expect(after(...way, exited(1))).toEqual(["unsettle", "release 2", "say crashed", "retire 1 sweep"]);
+    expect(after(...way, swap)).toEqual(["say ignored"]);
+    expect(after(...way, quit)).toEqual(["unsettle", "release 2", "say stopping", "retire 1 kill"]);
+  });
 });
 
 test("it goes on as any swap", () => {

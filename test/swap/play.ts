@@ -81,6 +81,8 @@ export function wording(effect: Effect): string {
       return `steer ${effect.to}`;
     case "settle":
       return `settle ${effect.old} -> ${effect.next}`;
+    case "give-back":
+      return `give back ${effect.old} -> ${effect.next}`;
     case "await":
       return `await ${effect.gen}${effect.isJudged ? " judged" : ""}`;
     case "unsettle":

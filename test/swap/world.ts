@@ -191,6 +191,11 @@ export class World {
         this.#settling = effect.next;
         this.#settlingFrom = effect.old;
         break;
+      case "give-back":
+        if (!this.#actor(effect.old).over) throw new Error(`${effect.old} lives and is passed on from`);
+        this.#settling = effect.next;
+        this.#settlingFrom = effect.old;
+        break;
       case "await":
         if (!effect.isJudged && !this.#isConfirmed(effect.gen))
           throw new Error(`I9: ${effect.gen} is kept on its own and was not confirmed`);
@@ -236,7 +241,8 @@ export class World {
     if (actor.alive && gen === this.#target && !order && this.#othersCould(gen))
       throw new Error(`I3: ${gen} is retired (${how}) while clients are sent to it`);
     // Only a stop of the whole spares the old one no time: a replaced one drains, also where hupwatch is leaving.
-    if (how === "graceful" && event?.kind !== "stop") throw new Error(`${gen} is stopped and does not drain`);
+    if (how === "graceful" && event?.kind !== "stop" && !this.#ordered)
+      throw new Error(`${gen} is stopped and does not drain`);
     if (how === "drain" && !order) {
       if (!this.#settled.some(({ old }) => old === gen) && !isUnreachable(event))
         throw new Error(`I2: ${gen} was asked to stop before a successor had settled`);
@@ -279,8 +285,9 @@ export class World {
   /** After each event: what must have been asked for, and what must have ended. */
   #checkRescue(event: Event, effects: readonly Effect[], wasTarget: Gen): void {
     const { state } = this;
-    if (state.phase !== "warming" && state.phase !== "flipping-back" && this.#settling !== undefined)
-      throw new Error(`${state.phase}, and the warm-up goes on`);
+    const isGivingBack = state.phase === "rolling-back" && state.leaving?.isGone === true;
+    const settles = state.phase === "warming" || state.phase === "flipping-back" || isGivingBack;
+    if (!settles && this.#settling !== undefined) throw new Error(`${state.phase}, and the warm-up goes on`);
     if ((state.phase === "warm") !== (this.#awaiting !== undefined))
       throw new Error(`${state.phase}, and its time is ${this.#awaiting ? "not " : ""}over`);
     if (state.phase === "serving" && this.#actor(state.current).watched)
