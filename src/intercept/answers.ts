@@ -29,6 +29,8 @@ export interface Charge {
   readonly learning: Learning | undefined;
   /** What was set on sockets that are not bound yet, by the socket's number in /proc. */
   readonly options: Map<number, RecordedOption[]>;
+  /** It was bound before: by another process, or by a generation that shares it. */
+  isInUse(given: Given): boolean;
   /** Tells what was seen; `pid` is the process that did it. */
   saw(what: "bound" | "listening", given: Given, pid: number): void;
 }
@@ -135,7 +137,9 @@ function give(
   charge: Charge,
 ): Answer {
   const flags = caller.flags(number);
-  setNonblocking(given.fd, (flags & FLAGS.nonblock) !== 0);
+  const isNonblocking = (flags & FLAGS.nonblock) !== 0;
+  // All that have the listener share the flag: cleared, it would hold an event loop that has it already in its next accept(2).
+  if (isNonblocking || !charge.isInUse(given)) setNonblocking(given.fd, isNonblocking);
   for (const { level, option, value } of options) {
     if (level === V6ONLY.level) continue;
     try {

@@ -347,9 +347,11 @@ export class Keeper {
       if (binders.size < MAX_BINDERS) binders.add(pid);
       this.#tell({ event, ...about });
     };
+    const isInUse: Charge["isInUse"] = ({ inode }) =>
+      [...this.#charges.values()].some((c) => c.given.some((g) => g.inode === inode && g.isBound));
     const options = new Map<number, RecordedOption[]>();
     const others = fds.slice(handed.length);
-    const charge = { ...about, given, others, options, saw };
+    const charge = { ...about, given, others, options, isInUse, saw };
     this.#charges.set(notify, charge);
     return charge;
   }

@@ -155,6 +155,49 @@ test("options that were set before the bind, O_NONBLOCK and close-on-exec are th
   expect(/^told .*$/m.exec(hupwatch.log)?.[0]).toBe(expected);
 }, 120_000);
 
+/** Its first listener is non-blocking, a second one blocks, as each new socket does; at TERM it tells what the first one is then. */
+const BINDS_AGAIN = `
+import fcntl, os, select, signal, socket, sys, threading
+def bound():
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.bind(("127.0.0.1", int(sys.argv[1])))
+    one.listen()
+    return one
+is_first = os.environ["HUPWATCH_GENERATION"] == "1"
+listener = bound()
+if is_first: listener.setblocking(False)
+more = bound() if sys.argv[2] == "one" else None
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+def accept():
+    while True:
+        select.select([listener], [], [])
+        listener.accept()[0].close()
+threading.Thread(target=accept, daemon=True).start()
+signal.sigwait([signal.SIGTERM])
+flags = fcntl.fcntl(listener, fcntl.F_GETFL)
+if is_first: os.write(2, b"kept\\n" if flags & os.O_NONBLOCK else b"cleared\\n")
+`;
+
+// aiohttp with --cutover share: the next generation's bind cleared O_NONBLOCK of the listener that both have. The old one's event loop
+// stood still in accept(2) until another client came, for half a second and more.
+test.each([
+  ["one", "steer"],
+  ["two", "share"],
+])(
+  "a bind leaves a listener non-blocking that is in use: %s generation(s)",
+  async (generations, cutover) => {
+    using dir = tempDir();
+    const words = [PYTHON, "-c", BINDS_AGAIN, `${await freePort()}`, generations];
+    const options = ["-k", "-w", "0", "--cutover", cutover, "--handover", "intercept"];
+    await using hupwatch = await startHupwatch([...options, "--", ...words], { cwd: dir.path });
+    await hupwatch.swap(2);
+    const [told] = await hupwatch.until(/^(kept|cleared)$/m);
+    expect(told).toBe("kept");
+  },
+  120_000,
+);
+
 // netty#16240: its native transport registered before it bound, and SETFD drops the registration.
 test("a socket that is in epoll before its bind: refused at a held address, and else its own, which no swap takes away", async () => {
   using dir = tempDir();
