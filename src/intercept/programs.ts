@@ -18,21 +18,25 @@ export function startKeeper(door: string | undefined, memory: number): number {
     using standard = descriptorsFor(["ignore", "ignore", 2]);
     const fds = [...standard.fds, theirs, memory, ...(listening === undefined ? [] : [listening])];
     const where = door === undefined || listening === undefined ? ["-", "-"] : ["5", door];
-    startProgram([...ownProgram(), "keep", ...where, "3", "4"], OWN_ENVIRONMENT, fds, BLOCKED_SIGNALS);
+    const environment = [...OWN_ENVIRONMENT, ofThisHupwatch()];
+    startProgram([...ownProgram(), "keep", ...where, "3", "4"], environment, fds, BLOCKED_SIGNALS);
     return ours;
   } finally {
     for (const fd of [theirs, listening]) if (fd !== undefined) close(fd);
   }
 }
 
+/** So that it is not taken for a process that a generation has left behind. */
+const ofThisHupwatch = () => `HUPWATCH_MASTER_PID=${process.pid}`;
+
 /**
- * The relay of kept/, which is at work while requests are: with a compiler, where this hupwatch has the memory for one. It says that it is hupwatch's.
+ * The relay of kept/, which is at work while requests are: with a compiler, where this hupwatch has the memory for one.
  */
 export const relayProgram = () => ({
   words: [...ownProgram(), "relay"],
   env: [
     ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
-    `HUPWATCH_MASTER_PID=${process.pid}`,
+    ofThisHupwatch(),
     ...Object.entries(process.env).flatMap(([name, value]) =>
       name === "BUN_JSC_jitMemoryReservationSize" ? [`${name}=${value}`] : [],
     ),
