@@ -325,7 +325,10 @@ export class KeeperLink implements Disposable {
     requireRunnable(request);
     const listeners = interception.listeners.map(handed);
     const order = anonymousFile("hupwatch-order");
+    // Before the start: what fails after it has to take the command back.
+    let copies: number[] = [];
     try {
+      copies = duplicates([...interception.listeners.map((l) => l.fd), ...interception.kept]);
       writeAll(order, Buffer.from(JSON.stringify(this.#orderFor(request, listeners))));
       const standard = [0, request.stdout ?? 1, request.stderr ?? 2];
       using given = descriptorsFor(standard);
@@ -349,14 +352,19 @@ export class KeeperLink implements Disposable {
         ],
       );
       const [notify] = fds;
-      if (!("child" in reply) || notify === undefined) throw new SystemError("keeper", "EPROTO");
+      if (!("child" in reply)) throw new SystemError("keeper", "EPROTO");
+      if (notify === undefined) {
+        // The kernel leaves out a descriptor for which there is no room (unix(7)).
+        sendSignal(reply.child, "SIGKILL");
+        throw new SystemError("recvmsg", "EMFILE");
+      }
       const { generation } = interception;
       this.#charges.set(generation, {
         generation,
         notify,
         listeners,
         learns: interception.learns,
-        fds: [...interception.listeners.map((l) => l.fd), ...interception.kept].map(dup),
+        fds: copies.splice(0),
       });
       this.#binders.set(reply.child, new Set());
       this.#childOf.set(generation, reply.child);
@@ -365,7 +373,7 @@ export class KeeperLink implements Disposable {
       if (error instanceof SystemError) throw orExplain(request, error);
       throw error;
     } finally {
-      close(order);
+      for (const fd of [order, ...copies]) close(fd);
     }
   }
 
@@ -439,6 +447,18 @@ export class KeeperLink implements Disposable {
     this.#connection[Symbol.dispose]();
     for (const generation of [...this.#charges.keys()]) this.#letGo(generation);
     if (this.memory >= 0) close(this.memory);
+  }
+}
+
+/** All or none. Throws SystemError. */
+function duplicates(fds: readonly number[]): number[] {
+  const copies: number[] = [];
+  try {
+    for (const fd of fds) copies.push(dup(fd));
+    return copies;
+  } catch (error) {
+    for (const fd of copies) close(fd);
+    throw error;
   }
 }
 

@@ -98,7 +98,7 @@ export class Probe implements Disposable {
     return peerCredentials(this.#fd).pid;
   }
 
-  /** It has left the accept queue, whoever waits there behind it; false where the kernel does not say. */
+  /** It has left the accept queue, whatever waits there behind it; false where the kernel does not say. */
   isAccepted(): boolean {
     if (this.#tcpTarget) return this.#otherEnd(this.#tcpTarget)?.isAccepted === true;
     return isUnixAccepted(fstatSync(this.#fd).ino);
