@@ -352,12 +352,7 @@ export class KeeperLink implements Disposable {
         ],
       );
       const [notify] = fds;
-      if (!("child" in reply)) throw new SystemError("keeper", "EPROTO");
-      if (notify === undefined) {
-        // The kernel leaves out a descriptor for which there is no room (unix(7)).
-        sendSignal(reply.child, "SIGKILL");
-        throw new SystemError("recvmsg", "EMFILE");
-      }
+      if (!("child" in reply) || notify === undefined) throw new SystemError("keeper", "EPROTO");
       const { generation } = interception;
       this.#charges.set(generation, {
         generation,

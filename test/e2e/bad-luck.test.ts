@@ -192,6 +192,7 @@ describe("I8: the old generation serves on when, at a HUP,", () => {
     "only %i descriptors are left",
     (more) =>
       play(`only ${more} descriptors are left`, {
+        options: () => ["--ready-timeout", "15s"],
         spoil: ({ hupwatch }) => limitDescriptors(hupwatch, more),
         mend: ({ hupwatch }) => run("prlimit", `--pid=${hupwatch.pid}`, "--nofile=1024:"),
         // With enough of them it is a swap like any other.
