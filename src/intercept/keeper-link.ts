@@ -413,7 +413,8 @@ export class KeeperLink implements Disposable {
         return server?.pid === pid ? undefined : server;
       },
       kill(signal) {
-        if (isOver || !isSame({ pid, startTime })) return false;
+        // Its start time may not have been readable (EMFILE): it is the keeper's child as long as its end was not told.
+        if (isOver || (startTime > 0 && !isSame({ pid, startTime }))) return false;
         return sendSignal(pid, signal as NodeJS.Signals);
       },
     };
