@@ -116,6 +116,19 @@ export function step(state: State, event: Event, limits: Limits): Step {
   return { state: next, effects: effects.flatMap(withLooks) };
 }
 
+/** The new one is of no use, and lives. */
+const nextFailed = (s: In<"booting" | "warming" | "warm">, e: Of<"failed" | "rollback">): Step =>
+  isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s);
+
+/** Both serve clients: of either death the other one takes all of them. */
+function eitherDied(s: In<"warming" | "warm">, e: Of<"exited">, limits: Limits): Step {
+  if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
+  return isAbout(s.current, e) ? cutOver(s, limits, { died: e.failure }) : leaderGone(s, e);
+}
+
+const quitBoth = (s: In<"warming" | "warm">): Step =>
+  withEffects(endAtOnce(s, s.next, [s.current, s.next]), unsettle);
+
 const TABLE: Table = {
   starting: {
     swap: (s) => {
@@ -227,7 +240,7 @@ const TABLE: Table = {
       );
     },
     overdue: unchanged,
-    failed: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
+    failed: nextFailed,
     exited: (s, e, limits) => {
       if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
       return isAbout(s.current, e) ? promote(s, e, limits) : leaderGone(s, e);
@@ -236,7 +249,7 @@ const TABLE: Table = {
     hold: unchanged,
     resume: unchanged,
     confirm: unchanged,
-    rollback: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
+    rollback: nextFailed,
     expired: unchanged,
     gone: treeGone,
   },
@@ -253,15 +266,12 @@ const TABLE: Table = {
       return goTo({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
     },
     stop: stopBoth,
-    quit: (s) => withEffects(endAtOnce(s, s.next, [s.current, s.next]), unsettle),
+    quit: quitBoth,
     forward: passOn,
     ready: unchanged,
     overdue: unchanged,
-    failed: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
-    exited: (s, e, limits) => {
-      if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
-      return isAbout(s.current, e) ? cutOver(s, limits, { died: e.failure }) : leaderGone(s, e);
-    },
+    failed: nextFailed,
+    exited: eitherDied,
     settled: (s, e, limits) => (isAbout(s.next, e) ? settle(s, limits) : unchanged(s)),
     hold: unchanged,
     resume: unchanged,
@@ -277,15 +287,12 @@ const TABLE: Table = {
     },
     leave: (s, _, limits) => (s.isConfirmed ? cutOver(s, limits, { leaving: true }) : leaveUnconfirmed(s)),
     stop: stopBoth,
-    quit: (s) => withEffects(endAtOnce(s, s.next, [s.current, s.next]), unsettle),
+    quit: quitBoth,
     forward: (s, e) => goTo(s, forward(s.current, e.signal), forward(s.next, e.signal)),
     ready: unchanged,
     overdue: unchanged,
-    failed: (s, e) => (isAbout(s.next, e) ? rollBack(s, "abandon", e.failure) : unchanged(s)),
-    exited: (s, e, limits) => {
-      if (isAbout(s.next, e)) return rollBack(s, "sweep", e.failure);
-      return isAbout(s.current, e) ? cutOver(s, limits, { died: e.failure }) : leaderGone(s, e);
-    },
+    failed: nextFailed,
+    exited: eitherDied,
     settled: unchanged,
     hold: (s, e, limits) => {
       if (!s.isConfirmed) return unchanged(s);
