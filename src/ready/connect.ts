@@ -18,7 +18,7 @@ export const connectCheck = (): Check => ({
     const waiting = new Map<Listener, Probe | undefined>(listeners.map((l) => [l, undefined]));
     const polling = pollPatiently(clock, POLL_MS, () => {
       for (const listener of [...waiting.keys()])
-        if (isAccepted(listener, waiting, note)) waiting.delete(listener);
+        if (tryToConnect(listener, waiting, note)) waiting.delete(listener);
       if (waiting.size > 0) return "more";
       passed();
       return "enough";
@@ -33,10 +33,10 @@ export const connectCheck = (): Check => ({
 });
 
 /**
- * A connection was made there and has left the accept queue; `probes` keeps it between two looks. It is closed at once then: a server that
+ * True when a connection that it makes there has left the accept queue; `probes` keeps it between two looks. It is closed at once then: a server that
  * has one worker without a timeout waits for it to speak, and for nobody else. So the queue need not be empty: clients may wait in it.
  */
-export function isAccepted(
+export function tryToConnect(
   listener: Listener,
   probes: Map<Listener, Probe | undefined>,
   note: (obstacle: string) => void,

@@ -7,7 +7,7 @@ import { type Clock, pollPatiently } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
 import type { Probe } from "../sockets/probe.ts";
 import type { Check, CheckContext } from "./check.ts";
-import { isAccepted } from "./connect.ts";
+import { tryToConnect } from "./connect.ts";
 
 export interface Listening {
   /** Where the generation listens by now. */
@@ -81,7 +81,7 @@ function untilAccepted(
         "--handover none for a command that never listens",
       );
     for (const listener of listeners)
-      if (!done.has(listener) && isAccepted(listener, probes, note)) done.add(listener);
+      if (!done.has(listener) && tryToConnect(listener, probes, note)) done.add(listener);
     if (seen === 0 && missing.length === 0 && mayListenNowhere()) {
       accepted();
       return "enough";
