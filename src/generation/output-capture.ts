@@ -5,7 +5,7 @@
 import { type Clock, poll } from "../os/clock.ts";
 import type { NotifySocket, Trust } from "../os/notify-socket.ts";
 import type { Os } from "../os/os.ts";
-import type { Output, RelayStart, Tap } from "../os/output.ts";
+import type { Output, Tap, TeeStart } from "../os/output.ts";
 import type { CheckContext, Need } from "../ready/check.ts";
 
 /**
@@ -44,7 +44,7 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
   }
 
   /**
-   * Where both lead to one file or pipe, both go through one relay: what takes another way arrives at another time, and lines change places,
+   * Where both lead to one file or pipe, both go through one tee: what takes another way arrives at another time, and lines change places,
    * or are torn where a line and its end are two writes.
    */
   #wanted({ stderr, needs }: Wants, os: Os): (readonly Output[])[] {
@@ -65,9 +65,9 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
   }
 
   /** The command has its descriptors. */
-  begin(relay: RelayStart): void {
+  begin(tee: TeeStart): void {
     for (const { outputs, tap } of this.#taps)
-      tap.begin(relay, (line) => this.#hear(outputs.includes(2), line));
+      tap.begin(tee, (line) => this.#hear(outputs.includes(2), line));
   }
 
   /** Nothing more will come. */

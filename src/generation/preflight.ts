@@ -6,7 +6,7 @@ import { formatDuration } from "../duration.ts";
 import { EXIT } from "../error.ts";
 import type { Failure } from "../events/service-event.ts";
 import type { Os } from "../os/os.ts";
-import type { RelayStart } from "../os/output.ts";
+import type { TeeStart } from "../os/output.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { describeExit, failureBy } from "./failure.ts";
@@ -65,8 +65,8 @@ export class Preflight implements Disposable {
     this.#capture = capture;
     // stdout belongs to the server.
     this.#running = runLine(os, plan, line, { env, output: capture.descriptor(2) ?? 2 });
-    const relay: RelayStart = { account: plan, env, keptOpen: [] };
-    capture.begin(relay);
+    const tee: TeeStart = { account: plan, env, keptOpen: [] };
+    capture.begin(tee);
     void this.#running.exited.then((status) => this.#isOver || ended(status));
   }
 

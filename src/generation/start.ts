@@ -227,7 +227,7 @@ export class Start implements Disposable {
     return !this.boot.isFirst && this.#capture !== undefined;
   }
 
-  /** Its leader has ended. Calls `then` once its last lines are there: they are on their way through the relay. */
+  /** Its leader has ended. Calls `then` once its last lines are there: they are on their way through the tee. */
   end(failure: Failure, then: (failure: Failure) => void): void {
     this.giveUp();
     const capture = this.#capture;

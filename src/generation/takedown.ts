@@ -25,7 +25,7 @@ const KEEP_MS = 10_000;
 const LEFTOVER_GRACE_MS = 1500;
 const ASK_AGAIN_MS = 100;
 const SWEEP_POLL_MS = 50;
-/** Most often only the relay of its output is left, which ends with the last writer. */
+/** Most often only the tee of its output is left, which ends with the last writer. */
 const SWEEP_FIRST_MS = 3;
 
 export interface Target {

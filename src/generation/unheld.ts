@@ -33,7 +33,7 @@ export const unheldBy = (processes: Processes, listeners: Listeners, os: Os): Un
   orWithout(OWN_ADDRESSES, () => lookForUnheld(processes, listeners, os), []);
 
 function lookForUnheld(processes: Processes, listeners: Listeners, os: Os): Unheld[] {
-  // Its relay keeps the listeners of whole groups open.
+  // Its tee keeps the listeners of whole groups open.
   const given = new Set([...listeners.inodes, ...listeners.groupInodes]);
   const paths = new Set(listeners.privatePaths);
   const isGiven = ({ inode, at }: OwnListener) => given.has(inode) || ("name" in at && paths.has(at.name));

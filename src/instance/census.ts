@@ -10,7 +10,7 @@ import {
 } from "../generation/record.ts";
 import type { Look } from "../os/look.ts";
 import type { Os } from "../os/os.ts";
-import { RELAY } from "../os/output.ts";
+import { TEE } from "../os/process-names.ts";
 import type { Identity, Process } from "../os/procfs.ts";
 import { listeningAt } from "../sockets/listening.ts";
 import type { RecordedState } from "./state-file.ts";
@@ -21,11 +21,11 @@ export interface Survivor extends StartedGeneration {
   isRecorded: boolean;
   /** Its leader runs. */
   isLed: boolean;
-  /** One of its processes, not merely the relay of its output, has a listener of its open. */
+  /** One of its processes, not merely the tee of its output, has a listener of its open. */
   mayAccept: boolean;
   /** A public Unix path is a name of a listener of its: that is what clients reach, whatever the state file says. */
   isPublic: boolean;
-  /** Sockets that its processes have open, by their numbers in /proc. A relay counts: it keeps a listener in its group. */
+  /** Sockets that its processes have open, by their numbers in /proc. A tee counts: it keeps a listener in its group. */
   sockets: ReadonlySet<number>;
 }
 
@@ -74,7 +74,7 @@ function survivorOf(
   const tree = os.tree(treeQueryOf(g), look);
   const held = tree.map((process) => ({ process, inodes: inodesOf(process, os) }));
   const sockets = new Set(held.flatMap(({ inodes }) => inodes));
-  const ofServer = new Set(held.flatMap(({ process, inodes }) => (process.command === RELAY ? [] : inodes)));
+  const ofServer = new Set(held.flatMap(({ process, inodes }) => (process.command === TEE ? [] : inodes)));
   const listeners = g.listeners.length > 0 ? g.listeners : foundAt(addresses, ofServer);
   const hasOne = (inodes: readonly number[]) =>
     listeners.some(({ inode }) => inode !== undefined && inodes.includes(inode));

@@ -31,7 +31,7 @@ export function choose({ survivors }: Census): Choice {
 }
 
 /**
- * What a dead leader left behind may be workers that still accept, or nothing but a log's relay. Of one that is not recorded
+ * What a dead leader left behind may be workers that still accept, or nothing but the tee of a log. Of one that is not recorded
  * only what it listens on shows that clients reach it.
  */
 const isAble = ({ isRecorded, isLed, mayAccept }: Survivor): boolean => (isRecorded && isLed) || mayAccept;

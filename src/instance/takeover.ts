@@ -109,7 +109,7 @@ async function settleOthers(
 }
 
 /**
- * Members of a group whose order no record tells, and that only relays have open: with them gone the order is known. Clients are not
+ * Members of a group whose order no record tells, and that only tees have open: with them gone the order is known. Clients are not
  * steered there, so none waits in them.
  */
 function endIdle(

@@ -1,5 +1,6 @@
 /** Starts the programs of this room, each of which loads only what it needs. */
 import { writeFileSync } from "node:fs";
+import { KEEPER, RELAY } from "../os/process-names.ts";
 
 /**
  * `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. `try` says what forbids
@@ -19,12 +20,12 @@ export async function enter([word, ...rest]: readonly string[]): Promise<void> {
     return;
   }
   if (word === "relay") {
-    nameProcess("hupwatch-relay");
+    nameProcess(RELAY);
     process.chdir("/");
     new (await import("../kept/relay.ts")).Relay(Number(rest[0]), Number(rest[1])).run();
     return;
   }
-  nameProcess("hupwatch-keeper");
+  nameProcess(KEEPER);
   const { Keeper } = await import("./keeper.ts");
   const [door, path, connection, memory] = rest;
   process.chdir("/");

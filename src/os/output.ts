@@ -7,6 +7,7 @@
 import { fchmodSync, fstatSync, realpathSync } from "node:fs";
 import { type Clock, pollPatiently } from "./clock.ts";
 import { close, pipe, readAvailable } from "./libc.ts";
+import { TEE } from "./process-names.ts";
 import type { Account } from "./setpriv.ts";
 import { startAs } from "./spawn.ts";
 
@@ -27,11 +28,11 @@ export interface Tap extends Disposable {
   /** All that was written has been read: every writer has ended. */
   readonly isOver: boolean;
   /** Once the command has its descriptor. Calls back for every line until disposed of. */
-  begin(relay: RelayStart, line: (text: string) => void): void;
+  begin(tee: TeeStart, line: (text: string) => void): void;
 }
 
 /** tee is ours and acts for the command: with our environment and the generation's marks, with the command's rights. */
-export interface RelayStart {
+export interface TeeStart {
   account: Account;
   env: Record<string, string>;
   keptOpen: readonly number[];
@@ -42,7 +43,7 @@ export type Output = 1 | 2;
 
 /**
  * stdout and stderr are the same file, pipe or socket, and its reader sees the order of what is written. /dev/null has no reader, and a
- * terminal is not relayed.
+ * terminal is not copied.
  */
 export function hasOneOutput(): boolean {
   try {
@@ -53,18 +54,15 @@ export function hasOneOutput(): boolean {
   }
 }
 
-/** The relay's name as /proc has it. */
-export const RELAY = "tee";
-
 let found: string | null | undefined;
 
 /** busybox's tee has not the option that keeps it alive without us. */
-export const canTap = (): boolean => relay() !== null;
+export const canTap = (): boolean => tee() !== null;
 
 /** Its path, by our PATH: the command's PATH must not choose it. */
-function relay(): string | null {
+function tee(): string | null {
   if (found === undefined) {
-    const path = Bun.which(RELAY);
+    const path = Bun.which(TEE);
     found = path !== null && !realpathSync(path).endsWith("busybox") ? path : null;
   }
   return found;
@@ -87,7 +85,7 @@ export function openTap(target: Output, clock: Clock): Tap {
     },
     begin({ account, env, keptOpen }, line) {
       const stdio = [fromCommand.read, target, "ignore", toUs.write, ...keptOpen] as const;
-      startAs(account, [relay() ?? RELAY, "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
+      startAs(account, [tee() ?? TEE, "--output-error=warn-nopipe", "/dev/fd/3"], { stdio, env });
       for (const fd of [fromCommand.read, fromCommand.write, toUs.write]) shut(fd);
       reading = readLines(toUs.read, clock, line);
     },

@@ -97,7 +97,7 @@ export class HeldTcp implements HeldSocket {
       this.#joinSurvivors(found);
       return;
     }
-    // Alone in its group it has index 0, whatever it was before the others left; else its relay has kept the group together.
+    // Alone in its group it has index 0, whatever it was before the others left; else its tee has kept the group together.
     for (const member of known) {
       const slot = this.#group.add(member);
       if (slot.inode === inode) this.#current = slot;

@@ -2,7 +2,7 @@
 import { readlinkSync } from "node:fs";
 import { descriptorOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";
-import { RELAY } from "../os/output.ts";
+import { KEEPER, TEE } from "../os/process-names.ts";
 import { allProcesses, environmentOf, isHupwatch, type Process, processOf } from "../os/procfs.ts";
 import { socketsAt } from "../os/socket-table.ts";
 import { isName } from "../text.ts";
@@ -61,13 +61,10 @@ function living(path: string, pid: number): number | undefined {
   if (lives && !isHupwatch(pid)) return pid;
   const inodes = listenersAt(path);
   const holds = (candidate: number) => inodes.some((inode) => descriptorOf(candidate, inode) !== undefined);
-  const isAnAid = ({ command }: Process) => command === RELAY || command === KEEPER;
+  const isAnAid = ({ command }: Process) => command === TEE || command === KEEPER;
   const found = allProcesses().find((p) => p.pid !== pid && p.state !== "Z" && !isAnAid(p) && holds(p.pid));
   return found?.pid ?? (lives ? pid : undefined);
 }
-
-/** The name of a keeper (intercept/), as proc(5) has it: cut after 15 bytes. */
-const KEEPER = "hupwatch-keeper";
 
 /** `environment` is that of the process that listens, and says what it likes: no name is shown that --name would not take. */
 function wayOut(environment: readonly string[]): string {

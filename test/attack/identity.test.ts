@@ -69,9 +69,9 @@ describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the
     using place = ground();
     const { app, words } = release(place);
     await using hupwatch = await startHupwatch([...OPTIONS, ...words], { cwd: app });
-    const relay = hupwatch.tree().find(({ command }) => command.includes("--output-error"));
-    expect(lstatSync(`/proc/${relay?.pid}`).uid).toBe(APP.uid);
-    expect(readFileSync(`/proc/${relay?.pid}/status`, "utf8")).toMatch(/^CapEff:\t0+$/m);
+    const tee = hupwatch.tree().find(({ command }) => command.includes("--output-error"));
+    expect(lstatSync(`/proc/${tee?.pid}`).uid).toBe(APP.uid);
+    expect(readFileSync(`/proc/${tee?.pid}/status`, "utf8")).toMatch(/^CapEff:\t0+$/m);
   });
 
   // "Error: '/dev/stderr' isn't writable [PermissionError(13, 'Permission denied')]": benoitc/gunicorn writes its log there

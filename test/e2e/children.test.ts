@@ -133,7 +133,7 @@ test("a command that floods stderr starts, is swapped and loses no line", async 
   hupwatch.hup();
   await hupwatch.until(LOG.gone(1));
   await until(bothReady, { what: "generation 2 to have written all" });
-  // Its relay may still be passing on what it wrote.
+  // Its tee may still be passing on what it wrote.
   await until(() => (hupwatch.log.match(/^spam \d+$/gm)?.length ?? 0) >= 40_000, {
     what: "all of 40,000 lines",
   });

@@ -13,7 +13,7 @@ import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
 const LAST_VERSION = 5;
-/** hupwatch, its guard (-k), the master, two workers, the relay of what they write on stderr. */
+/** hupwatch, its guard (-k), the master, two workers, the tee of what they write on stderr. */
 const PROCESSES = 6;
 
 const whiches = Object.keys(GUNICORNS) as (keyof typeof GUNICORNS)[];

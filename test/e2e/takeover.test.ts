@@ -206,7 +206,7 @@ test.concurrent(
   TURN_TIMEOUT_MS,
 );
 
-// Over TCP the relays keep the group together: else the kernel would move the serving listener into the place of the older
+// Over TCP the tees keep the group together: else the kernel would move the serving listener into the place of the older
 // of two draining generations when that one leaves, and nobody would be there to correct the selector.
 test.concurrent.each(TRANSPORTS)(
   "I7: kill -9 of hupwatch while two generations drain: what is left of them takes no new client (%s)",

@@ -12,10 +12,10 @@ export interface Leftovers {
   files: string[];
 }
 
-/** How long nothing may change before a stock counts: a relay's zombie and its pidfd are gone sooner. */
+/** How long nothing may change before a stock counts: a tee's zombie and its pidfd are gone sooner. */
 const QUIET_MS = 500;
 
-/** The stock when it has come to rest: right after "gone" an ended relay may still be waited for. */
+/** The stock when it has come to rest: right after "gone" an ended tee may still be waited for. */
 export async function takeStock(hupwatch: Hupwatch, directory: string): Promise<Leftovers> {
   let last = "";
   let since = 0;

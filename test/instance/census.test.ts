@@ -4,7 +4,7 @@ import type { RecordedGeneration, StartedGeneration } from "../../src/generation
 import { takeCensus } from "../../src/instance/census.ts";
 import type { RecordedState } from "../../src/instance/state-file.ts";
 import { type Os, realOs } from "../../src/os/os.ts";
-import { RELAY } from "../../src/os/output.ts";
+import { TEE } from "../../src/os/process-names.ts";
 import type { Process } from "../../src/os/procfs.ts";
 import { readsIn } from "../harness/reads.ts";
 
@@ -69,11 +69,11 @@ test("a leader that runs, its workers' sockets, and what the public path leads t
   expect(last).toBe(3);
 });
 
-test("a dead leader's workers may accept, its relay does not, though both keep the socket open", () => {
+test("a dead leader's workers may accept, its tee does not, though both keep the socket open", () => {
   const workers = census(machine([{ pid: 500, of: 1, sockets: [1] }]), recorded(1));
   expect(workers.survivors).toMatchObject([{ isLed: false, mayAccept: true }]);
-  const relay = census(machine([{ pid: 500, of: 1, sockets: [1], command: RELAY }]), recorded(1));
-  expect(relay.survivors).toMatchObject([{ isLed: false, mayAccept: false, sockets: new Set([1]) }]);
+  const tee = census(machine([{ pid: 500, of: 1, sockets: [1], command: TEE }]), recorded(1));
+  expect(tee.survivors).toMatchObject([{ isLed: false, mayAccept: false, sockets: new Set([1]) }]);
 });
 
 test("nobody lives: nobody is found", () => {

@@ -20,8 +20,8 @@ const starting = { role: "starting" } as const;
 const kept = { role: "kept" } as const;
 const unconfirmed = { role: "unconfirmed" } as const;
 const isPublic = { isPublic: true };
-/** Its leader has gone, and its workers with it: only the relay of its output is left. */
-const relayOnly = { isLed: false, mayAccept: false };
+/** Its leader has gone, and its workers with it: only the tee of its output is left. */
+const teeOnly = { isLed: false, mayAccept: false };
 /** Its leader has gone, its workers still accept. */
 const workersOnly = { isLed: false, mayAccept: true };
 const unrecorded = { isRecorded: false };
@@ -60,7 +60,7 @@ describe("the current one is", () => {
     ],
     [
       "the unconfirmed one where the other has gone",
-      [survivor(1, { ...kept, ...relayOnly }), survivor(2, { ...isPublic, ...unconfirmed })],
+      [survivor(1, { ...kept, ...teeOnly }), survivor(2, { ...isPublic, ...unconfirmed })],
       2,
     ],
     ["not one that is only kept", [survivor(1, kept), survivor(2, { ...isPublic, ...serving })], 2],
@@ -68,11 +68,11 @@ describe("the current one is", () => {
     ["else the youngest that drains", [survivor(1), survivor(2)], 2],
     ["one whose workers outlived their leader", [survivor(1, { ...serving, ...workersOnly })], 1],
     [
-      "not one of which only a log's relay is left",
-      [survivor(1, { ...serving, ...relayOnly }), survivor(2)],
+      "not one of which only the tee of a log is left",
+      [survivor(1, { ...serving, ...teeOnly }), survivor(2)],
       2,
     ],
-    ["not a relay, though the public path is its", [survivor(1, { ...isPublic, ...relayOnly })], undefined],
+    ["not a tee, though the public path is its", [survivor(1, { ...isPublic, ...teeOnly })], undefined],
     // F18: anything of that user may have three variables in its environment.
     [
       "not an unrecorded one that listens nowhere",
@@ -131,7 +131,7 @@ describe("the others end", () => {
       [survivor(1, { ...serving, ...inGroup(1, [1]) }), survivor(2, { listeners: [] })],
       "before",
     ],
-    ["before, where none can be swapped from", [survivor(1, relayOnly)], "before"],
+    ["before, where none can be swapped from", [survivor(1, teeOnly)], "before"],
   ];
   test.each(table)("%s", (_, survivors, when) => {
     expect(chosen(...survivors).endOthers).toBe(when);

@@ -4,7 +4,7 @@ import { realClock } from "../../src/os/clock.ts";
 import { openTap } from "../../src/os/output.ts";
 import { until } from "../harness/until.ts";
 
-/** A tap on a shell that writes these lines at once, in one piece; the relay copies them to the tests' stderr. */
+/** A tap on a shell that writes these lines at once, in one piece; the tee copies them to the tests' stderr. */
 function tapOn(
   text: string,
   onLine: (line: string, tap: Disposable) => void,

@@ -141,7 +141,7 @@ test("taken over again and again, also from the half of a takeover", async () =>
     if (version === 4) for (const server of left.servers) server[Symbol.dispose]();
     const order = held.group();
     const inode = fstatSync(young.fd as number).ino;
-    // The others are kept open as relays do; a connection that is sent there is sent wrongly.
+    // The others are kept open as tees do; a connection that is sent there is sent wrongly.
     for (const fd of held.groupDescriptors())
       if (fd !== young.fd) {
         const keeper = answering(fd, "astray");
