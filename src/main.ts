@@ -4,13 +4,15 @@ import { COMMON_OPTIONS } from "./cli/command.ts";
 import { COMMANDS } from "./cli/commands.ts";
 import { cutAtCommand, parse } from "./cli/parse.ts";
 import { print } from "./cli/print.ts";
+import { asOptions } from "./cli/spelling.ts";
 import { isCommandName } from "./cli/summaries.ts";
 import { HupwatchError } from "./error.ts";
 import { callerWords } from "./os/caller.ts";
 import { plain, plainPage, quoted } from "./text.ts";
 import { VERSION } from "./version.ts";
 
-async function main(words: string[]): Promise<number> {
+async function main(asked: readonly string[]): Promise<number> {
+  const words = asOptions(asked);
   if (words[0] === "--version") return say(`hupwatch ${VERSION}\n`);
   const name = isCommandName(words[0]) ? words[0] : "run";
   const rest = words[0] === name ? words.slice(1) : words;

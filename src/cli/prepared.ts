@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { OwnFiles } from "../generation/own-files.ts";
 import { ownRunDirs } from "../instance/instances.ts";
 import type { PidFilePlace } from "../instance/pidfile.ts";
-import { chooseRunDir, InstanceLock, openRunDir } from "../instance/run-dir.ts";
+import { chooseRunDir, InstanceLock, openRunDir, runDirNote } from "../instance/run-dir.ts";
 import { whyNotIntercepted } from "../intercept/own-program.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { callerEnvironment } from "../os/caller.ts";
@@ -51,7 +51,9 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
   );
   const log = logFor(values, env, stderr);
   const chosen = chooseRunDir(values["run-dir"], env, uid);
+  const note = runDirNote(chosen);
   const runDir = orWithoutRunDir(chosen, log, () => openRunDir(chosen, uid));
+  if (note !== undefined) log.warn("run-dir.made", note);
   const cwd = process.cwd();
   const around = { env, cwd, pid, ppid, stderrIsTerminal: isTerminal(2), runDir, whyNotIntercepted };
   const options = readOptions(values, words, around);

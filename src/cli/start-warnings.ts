@@ -3,7 +3,7 @@
 import { HupwatchError } from "../error.ts";
 import { findInstances, ownRunDirs } from "../instance/instances.ts";
 import { findLeft } from "../instance/predecessor.ts";
-import { alreadyRunning, type RunDir, requireOwn } from "../instance/run-dir.ts";
+import { alreadyRunning, type RunDir, requireOwn, runDirNote } from "../instance/run-dir.ts";
 import { uidOf } from "../os/accounts.ts";
 import { requireRunnable } from "../os/lookup.ts";
 import { realOs } from "../os/os.ts";
@@ -38,7 +38,7 @@ export async function startWarnings(plan: RunPlan, starter: Starter): Promise<st
       }),
     ...sockets.map((spec) => () => requireFree(spec, plan.sockets, plan.socketOptions)),
   ];
-  const found: string[] = [];
+  const found = [runDirNote(starter.runDir) ?? []].flat();
   for (const step of steps)
     try {
       await step();

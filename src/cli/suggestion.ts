@@ -2,13 +2,10 @@
 import { HupwatchError } from "../error.ts";
 import { SUMMARIES } from "./summaries.ts";
 
-/** What other tools have as sub-commands. */
-const FLAGS = new Map<string, string>(Object.entries({ help: "--help", version: "--version" }));
-
 /** A sub-command that was mistyped is taken for a command to run, and not found. The same error, its hint beginning with the sub-command that `word`, the very first one, may have meant. */
 export function suggesting(error: unknown, word: string): unknown {
   if (!(error instanceof HupwatchError) || error.code !== "command.not-found") return error;
-  const meant = FLAGS.get(word) ?? nearest(word, Object.keys(SUMMARIES));
+  const meant = nearest(word, Object.keys(SUMMARIES));
   if (meant === undefined) return error;
   const { code, message, exitCode, hint, cause } = error;
   const meaning = `did you mean 'hupwatch ${meant}'?`;

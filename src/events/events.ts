@@ -162,6 +162,7 @@ export const WARNINGS: Record<string, string> = {
   "env-file.skipped": "lines of the env file are not NAME=value",
   "env-file.doubtful": "lines of the env file that systemd, docker and dotenv do not read alike",
   "kill-at-exit.weak": "-k cannot hold here if hupwatch itself is killed",
+  "run-dir.made": "the run directory that was given is below one that was not there",
   "run-dir.unusable": "the run directory cannot be used: no take-over, no control socket",
   "instance.renamed": "what a hupwatch of another name left at the same address is taken over",
   "address.dropped": "a service is taken over that has more addresses than the command line names",

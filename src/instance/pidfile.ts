@@ -1,6 +1,6 @@
 /** `--pidfile`, or the server's: hupwatch's own pid for as long as it lives, put there in one step, removed only while it is still ours. */
 import { lstatSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { HupwatchError, systemReason } from "../error.ts";
 import type { ServiceEvent } from "../events/service-event.ts";
 import { Place, readSmall } from "../os/place.ts";
@@ -33,7 +33,7 @@ export class PidFile implements Disposable {
       if (chosenBy !== undefined) requireRights(place, this.#file, chosenBy);
       // All that could stop the rename later.
       if (lstatSync(place.at(this.#file), { throwIfNoEntry: false })?.isDirectory())
-        throw new Error("it is a directory");
+        throw Object.assign(new Error("it is a directory"), { code: "EISDIR" });
       try {
         writeFileSync(place.at(this.#beside), `${pid}\n`, { flag: "wx", mode: 0o644 });
       } catch (error) {
@@ -75,7 +75,7 @@ export class PidFile implements Disposable {
     } catch (cause) {
       const why = systemReason(cause);
       throw new HupwatchError("pidfile.unwritable", `cannot write the pid file ${this.#path}: ${why}`, {
-        hint: "create its directory, or choose another path",
+        hint: wayOut(this.#path, cause),
         cause,
       });
     }
@@ -90,6 +90,23 @@ export class PidFile implements Disposable {
     } catch {
       // Gone already, or another process's: not ours to remove.
     }
+  }
+}
+
+function wayOut(path: string, cause: unknown): string {
+  switch ((cause as NodeJS.ErrnoException).code) {
+    case "EISDIR":
+      return `name a file in it, e.g. ${join(path, "hupwatch.pid")}`;
+    case "ENOENT":
+      return "create its directory, or choose another path";
+    case "ENOTDIR":
+      return "correct the path: what stands before its last '/' is not a directory";
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return "let this user write to its directory, or choose another path";
+    default:
+      return "choose another path";
   }
 }
 

@@ -88,13 +88,24 @@ export function enterRunDir(path: string, uid: number): Place {
     }
   } catch (cause) {
     if (cause instanceof HupwatchError && cause.code.startsWith("run-dir.")) throw cause;
-    const { code, message } = cause as NodeJS.ErrnoException;
+    const { code } = cause as NodeJS.ErrnoException;
     if (code === "ENOTDIR" || code === "EEXIST") requireOwn(path, uid);
-    throw new HupwatchError("run-dir.unusable", `cannot use the run directory ${path}: ${message}`, {
-      ...FIX,
-      cause,
-    });
+    throw new HupwatchError(
+      "run-dir.unusable",
+      `cannot use the run directory ${path}: ${systemReason(cause)}`,
+      {
+        hint: "make it, owned by this user and with mode 0700, or choose another one with --run-dir",
+        cause,
+      },
+    );
   }
+}
+
+/** What to say of a requested one below a directory that is not there: all of it will be made, and it may be a slip of the pen. */
+export function runDirNote({ path, isRequested }: RunDir): string | undefined {
+  const above = dirname(resolve(path));
+  if (!isRequested || statOrUndefined(above)) return undefined;
+  return `--run-dir ${path}: ${above} is not there, and is made, too; if that is a slip, correct it: 'hupwatch reload' and 'status' need the same --run-dir`;
 }
 
 /** Throws where it is there and not ours alone. */

@@ -4,6 +4,7 @@ import { delimiter, resolve } from "node:path";
 import { EXIT, HupwatchError } from "../error.ts";
 import { mayExecute, withIdentity } from "./libc.ts";
 import { type Account, fileIdentityOf, identityOptions, ownIdentity, requireSetpriv } from "./setpriv.ts";
+import { withoutShell } from "./shell-words.ts";
 
 /** A command, and what decides which program it is. */
 export interface Lookup extends Account {
@@ -49,6 +50,8 @@ export function locate(lookup: Lookup): string {
 function wayTo(word: string, cwd: string): string {
   if (word === "")
     return "name a program: the command's first word is empty, as that of a variable that is not set";
+  const instead = withoutShell(word);
+  if (instead !== undefined) return instead;
   if (word.startsWith("/")) return "correct the path";
   if (word.includes("/")) return `put it below ${cwd}, where it is looked for, or correct the path`;
   return "install it, or give its path: it is not on PATH";

@@ -176,12 +176,20 @@ function recycling(
 
 const UNITS: Record<string, number> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 
+/** Less than any process has that serves: meant was another unit. */
+const MIN_BYTES = 1024 ** 2;
+
 /** Bytes. */
 function sizeOf(text: string, option: string): number {
   const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kmgt]?)$/.exec(text.toLowerCase()) ?? [];
   const bytes = Math.round(Number(number) * (UNITS[unit] ?? 1));
-  if (bytes > 0) return bytes;
-  throw usage(`${option} '${text}' is not a size`, "give bytes, or use k, m or g: 512m, 1.5g");
+  if (bytes >= MIN_BYTES) return bytes;
+  if (!(bytes > 0))
+    throw usage(`${option} '${text}' is not a size`, "give bytes, or use k, m or g: 512m, 1.5g");
+  throw usage(
+    `${option} '${text}' is ${bytes === 1 ? "1 byte" : `${bytes} bytes`}, less than any server has: it would be replaced again and again`,
+    `write the unit: ${unit === "" ? `${number}m, ${number}g` : "512m, 1.5g"}; 1m is the least`,
+  );
 }
 
 function steering({ confirm, judge, keep }: RunValues): Pick<RunPlan, "confirmMs" | "judge" | "keepMs"> {

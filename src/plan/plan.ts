@@ -18,6 +18,7 @@ import { ownerOf, UNCHANGED } from "./owner.ts";
 import { NO_PATHS } from "./release.ts";
 import { learns, type RunPlan } from "./run-plan.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
+import { watchNote } from "./watched-path.ts";
 import { pathNote, releaseNote } from "./working-directory.ts";
 
 export interface Planned {
@@ -85,6 +86,7 @@ export function planRun(options: Options): Planned {
     directory === around.cwd ? releaseNote(directory) : undefined,
     pathNote(given.words[0] ?? "", directory, ownEnv),
     metricsNote(ownEnv),
+    watchNote(given.watchPath),
   ].filter((note) => note !== undefined);
   return { plan, traits: { ...traits, notes }, hooks: requested.hooks };
 }

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { type Copy, canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
+import { cli, home } from "../harness/cli.ts";
 import { freePort } from "../harness/free-port.ts";
 import { type StartOptions, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { tempDir } from "../harness/temp-dir.ts";
@@ -94,6 +95,17 @@ describe("options", () => {
     [["--chdir", "/no/such", ...TRUE], "no directory /no/such", "--chdir"],
     [["--env-file", "no.env", ...TRUE], "no.env", "correct the path"],
     [["--pidfile", "/no/such/pid", ...TRUE], "/no/such/pid", "directory"],
+    // "`--pidfile` hint for a directory is wrong"
+    [["--pidfile", "/tmp", ...TRUE], "/tmp: it is a directory", "name a file in it, e.g. /tmp/hupwatch.pid"],
+    [["--pidfile", "/dev/null/pid", ...TRUE], "/dev/null/pid", "is not a directory"],
+    // "`--max-memory 1` (one byte? surely meant a unit) is taken without a word"
+    [["--max-memory", "1", ...TRUE], "--max-memory '1' is 1 byte", "write the unit: 1m, 1g"],
+    [["--max-memory", "10k", ...TRUE], "--max-memory '10k' is 10240 bytes", "512m"],
+    [
+      ["--run-dir", "/proc/no/such", ...TRUE],
+      "the run directory /proc/no/such",
+      "choose another one with --run-dir",
+    ],
     [["--run-dir", "/dev/null", ...TRUE], "the run directory /dev/null is not a directory", "--run-dir"],
     [["--run-dir", "/dev/null/x", ...TRUE], "/dev/null/x", "--run-dir"],
   ];
@@ -299,14 +311,75 @@ describe("a sub-command mistyped", () => {
     [["sotp"], `did you mean 'hupwatch stop'? Else ${NOT_THERE}`],
     [["no-such-command"], NOT_THERE],
     [["rnxy"], NOT_THERE],
-    [["help"], `did you mean 'hupwatch --help'? Else ${NOT_THERE}`],
-    [["version"], `did you mean 'hupwatch --version'? Else ${NOT_THERE}`],
+    // A program of that name, where nothing else can be meant.
+    [["--", "help"], NOT_THERE],
+    [["run", "version"], NOT_THERE],
     [["--", "statsu"], NOT_THERE],
     [["-v", "statsu"], NOT_THERE],
     [["run", "statsu"], NOT_THERE],
   ];
   test.each(rows)("%j", async (words, hint) => {
     expect(await refused(words)).toMatchObject({ exitCode: 127, hint });
+  });
+});
+
+// "`hupwatch -- FOO=1 cmd` and `-- cd x`: command not found", and the shell's other words with them.
+describe("what only a shell understands", () => {
+  const rows: [word: string, hint: string][] = [
+    ["FOO=1", "hupwatch -- env FOO=1 COMMAND"],
+    ["PATH+=:/x", "put env before it"],
+    ["cd", "use --chdir DIR"],
+    ["source", "use --env-file FILE"],
+    ["export", "env NAME=value COMMAND"],
+    ["ulimit", "prlimit --nofile=65536 COMMAND"],
+    ["umask", "use --umask 0027"],
+    ["exec", "leave 'exec' out"],
+    ["while", "sh -c"],
+    ["~/bin/server", "write the whole path"],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: as a unit or a program of supervisord has it
+    ["${HOME}/server", "only a shell replaces variables"],
+    ["gunicorn app:app --bind unix:app.sock", "take off the quotes around it"],
+  ];
+  test.each(rows)("%s", async (word, hint) => {
+    const refusal = await refused(["--", word, "x"]);
+    expect(refusal).toMatchObject({ exitCode: 127, message: `command not found: '${word}'` });
+    expect(refusal.hint).toContain(hint);
+  });
+
+  test("runs where it is a program all the same", async () => {
+    using dir = tempDir();
+    writeFileSync(`${dir.path}/FOO=1`, "#!/bin/sh\necho ran\n", { mode: 0o755 });
+    await using hupwatch = spawnHupwatch(["--", "FOO=1"], {
+      ...{ cwd: dir.path, env: { PATH: `${dir.path}:${process.env.PATH}` } },
+    });
+    expect(await hupwatch.exited).toBe(0);
+    expect(hupwatch.output).toBe("ran\n");
+  });
+});
+
+// "`hupwatch help` gives 127: should print the help"
+describe("help and version as words", () => {
+  test.each([
+    [["help"], ["--help"]],
+    [
+      ["help", "reload"],
+      ["reload", "--help"],
+    ],
+    [["help", "help"], ["--help"]],
+    [["version"], ["--version"]],
+  ])("%j is %j", async (words, same) => {
+    using place = home();
+    const [said, wanted] = [await cli(words, place), await cli(same, place)];
+    expect(said).toEqual({ ...wanted, exitCode: 0 });
+    expect(said.stdout).not.toBe("");
+  });
+
+  test("help of what is no sub-command", async () => {
+    expect(await refused(["help", "relaod"])).toEqual({
+      exitCode: 2,
+      message: "no sub-command 'relaod'",
+      hint: "did you mean 'reload'? 'hupwatch help' lists them; a program's own help: hupwatch -- relaod --help",
+    });
   });
 });
 

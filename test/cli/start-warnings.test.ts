@@ -5,7 +5,7 @@ import type { Explanation } from "../../src/cli/explanation.ts";
 import { holdAll } from "../../src/sockets/open.ts";
 import { parseSpec } from "../../src/sockets/spec.ts";
 import { canBePowerless, copyForAll, makeUnwritable, powerless } from "../harness/another-user.ts";
-import { type Home, home } from "../harness/cli.ts";
+import { cli, type Home, home } from "../harness/cli.ts";
 import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
@@ -68,6 +68,25 @@ describe("in the words of the start", () => {
     expect(readdirSync(own.path)).toEqual([]);
     expect(warnings).toEqual([await refusalOf([...words, "--", "true"], place)]);
     expect(warnings[0]).toContain(said);
+  });
+
+  // "`--watch-path` and `--run-dir` with a typo are silently taken"
+  test("paths below a directory that is not there, and one that is no file", async () => {
+    using dir = tempDir();
+    using own = home();
+    const place = { cwd: dir.path, home: own };
+    const rows = [
+      [["--watch-path", "tpm/restart.txt"], `no directory ${dir.path}/tpm, so nothing can be touched there`],
+      [["--watch-path", "."], `name a file in it: --watch-path ${dir.path}/restart.txt`],
+      [["--run-dir", `${dir.path}/rnu/app`], `${dir.path}/rnu is not there, and is made, too`],
+    ] as const;
+    for (const [words, said] of rows) {
+      const warnings = await warningsOf([...words, "--", "true"], place);
+      expect(warnings).toEqual([expect.stringContaining(said)]);
+      expect((await cli([...words, "--", "true"], own, dir.path)).stderr).toContain(`warn: ${warnings[0]}`);
+    }
+    expect(await warningsOf(["--watch-path", "restart.txt", "--", "true"], place)).toEqual([]);
+    expect(await warningsOf(["--run-dir", `${dir.path}/run`, "--", "true"], place)).toEqual([]);
   });
 
   test("a port that a stranger has, also by every address and for sharing; no client comes to it", async () => {
