@@ -106,7 +106,8 @@ function connectionsOf(
 }
 
 /** As the kernel has it, for one that an earlier hupwatch started: hundredths of a second since boot (proc_pid_stat(5)). */
-function startOf({ startTime }: StartedGeneration): string {
+function startOf({ startTime }: StartedGeneration): string | undefined {
+  if (startTime === undefined) return undefined;
   return new Date(Date.now() - upMs() + startTime * TICK_MS).toISOString();
 }
 

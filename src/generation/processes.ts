@@ -7,7 +7,7 @@ import { uidOf } from "../os/accounts.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
 import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
-import type { Identity, Process } from "../os/procfs.ts";
+import type { Leader, Process } from "../os/procfs.ts";
 import type { Child, ExitStatus } from "../os/spawn.ts";
 import { treeQueryOf } from "./record.ts";
 
@@ -65,7 +65,7 @@ export class Processes implements Disposable {
   }
 
   /** Those of a running generation that the hupwatch with this pid started. */
-  adopt(leader: Identity, hupwatchPid: number): void {
+  adopt(leader: Leader, hupwatchPid: number): void {
     this.#hupwatchPid = hupwatchPid;
     this.lead(this.os.adopt(leader));
   }
@@ -94,21 +94,22 @@ export class Processes implements Disposable {
     return this.#seenAtMs;
   }
 
-  /** By what a later hupwatch finds them. */
+  /** By what a later hupwatch finds them; without a leader as long as none is started. */
   get identity() {
     const child = this.#child;
-    const common = { number: this.gen, hupwatchPid: this.#hupwatchPid };
-    if (child === undefined) return common;
-    const { pid, startTime } = child;
+    return child ? this.#identityOf(child) : { number: this.gen, hupwatchPid: this.#hupwatchPid };
+  }
+
+  #identityOf({ pid, startTime }: Child) {
     if (this.isLeaderAlive)
       this.#uid = orWithout(USER, () => this.os.uidOf({ pid, startTime }), undefined) ?? this.#uid;
-    return { ...common, pid, startTime, uid: this.#uid };
+    return { number: this.gen, hupwatchPid: this.#hupwatchPid, pid, startTime, uid: this.#uid };
   }
 
   /** The whole tree, as it is now. */
   all(): Process[] {
-    if (!this.#child) return [];
-    return this.os.tree(treeQueryOf(this.identity, [this.commandUid]));
+    const child = this.#child;
+    return child ? this.os.tree(treeQueryOf(this.#identityOf(child), [this.commandUid])) : [];
   }
 
   pids(): number[] {

@@ -1,5 +1,5 @@
 /** What a later hupwatch has to know of a generation: written by the state file, and what `status` shows. */
-import type { Identity } from "../os/procfs.ts";
+import type { Leader } from "../os/procfs.ts";
 import type { TreeQuery } from "../os/tree.ts";
 import type { GroupMember } from "../sockets/held.ts";
 
@@ -34,7 +34,7 @@ interface Recorded {
 }
 
 /** Its leader is known. */
-export interface StartedGeneration extends Recorded, Identity {}
+export interface StartedGeneration extends Recorded, Leader {}
 
 /** It is about to be started: its processes are found only by their environment. */
 export interface AwaitedGeneration extends Recorded {
@@ -52,24 +52,12 @@ export interface Snapshot {
   generations: RecordedGeneration[];
 }
 
-/** No process has this number. */
-const NO_LEADER: Identity = { pid: 0, startTime: 0 };
-
 /** By what the processes of a generation are found. `uids`: users that they may have besides that of their leader. */
 export const treeQueryOf = (
-  {
-    pid,
-    startTime,
-    uid,
-    number,
-    hupwatchPid,
-  }: Pick<Recorded, "number" | "hupwatchPid" | "uid"> & {
-    pid?: number | undefined;
-    startTime?: number | undefined;
-  },
+  { pid, startTime, uid, number, hupwatchPid }: Leader & Pick<Recorded, "number" | "hupwatchPid" | "uid">,
   uids: readonly (number | undefined)[] = [],
 ): Omit<TreeQuery, "self"> => ({
-  leader: pid === undefined || startTime === undefined ? NO_LEADER : { pid, startTime },
+  leader: { pid, startTime },
   marks: [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`],
   uids: [...uids, uid].filter((one) => one !== undefined),
 });

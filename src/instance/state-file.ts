@@ -13,13 +13,13 @@ import {
   type StartedGeneration,
 } from "../generation/record.ts";
 import { type Place, readSmall } from "../os/place.ts";
-import { type Identity, processOf } from "../os/procfs.ts";
+import { type Identity, type Leader, processOf } from "../os/procfs.ts";
 import { enterRunDir, removeOwn } from "./run-dir.ts";
 
 export interface RecordedState extends Snapshot {
   version: 1;
   name: string;
-  hupwatch: Identity;
+  hupwatch: Leader;
 }
 
 export const statePath = (runDir: string, name: string) => join(runDir, `${name}.json`);
@@ -53,7 +53,7 @@ export class StateFile {
 
   /** Records what is so now, in this process' name. */
   recorder(name: string): (snapshot: Snapshot) => void {
-    const hupwatch = { pid: process.pid, startTime: processOf(process.pid)?.startTime ?? 0 };
+    const hupwatch = { pid: process.pid, startTime: processOf(process.pid)?.startTime };
     return ({ last, generations }) => this.write({ version: 1, name, hupwatch, last, generations });
   }
 
@@ -87,7 +87,7 @@ export function readState(
     const text = readSmall(path, MAX_BYTES);
     if (text === undefined) return undefined;
     const state: unknown = JSON.parse(text);
-    if (isStored(state)) return { ...state, generations: state.generations.map(recordedOf) };
+    if (isStored(state)) return restored(state);
     throw new Error("it is not what this version of hupwatch writes");
   } catch (error) {
     onUnreadable(error instanceof Error ? error.message : String(error));
@@ -99,12 +99,29 @@ export function readState(
 const MAX_BYTES = 1024 * 1024;
 
 /** In the file, as every version writes and reads it, 0 stands for what is not known, and for an idle member of a group. */
-export type StoredState = Omit<RecordedState, "generations"> & { generations: StoredGeneration[] };
-type StoredGeneration = Omit<StartedGeneration, "listeners"> & { listeners: StoredListener[] };
+export type StoredState = Omit<RecordedState, "hupwatch" | "generations"> & {
+  hupwatch: Identity;
+  generations: StoredGeneration[];
+};
+type StoredGeneration = Omit<StartedGeneration, "listeners" | "startTime"> &
+  Identity & { listeners: StoredListener[] };
 type StoredListener = Omit<RecordedListener, "inode" | "group"> & { inode: number; group?: number[] };
 
 const textOf = (state: RecordedState): string =>
-  JSON.stringify({ ...state, generations: state.generations.map(storedOf) } satisfies StoredState);
+  JSON.stringify({
+    ...state,
+    hupwatch: storedLeader(state.hupwatch),
+    generations: state.generations.map(storedOf),
+  } satisfies StoredState);
+
+const restored = (state: StoredState): RecordedState => ({
+  ...state,
+  hupwatch: recordedLeader(state.hupwatch),
+  generations: state.generations.map(recordedOf),
+});
+
+const storedLeader = ({ pid, startTime = 0 }: Leader): Identity => ({ pid, startTime });
+const recordedLeader = ({ pid, startTime }: Identity): Leader => ({ pid, startTime: startTime || undefined });
 
 const storedOf = ({ pid = 0, startTime = 0, ...rest }: RecordedGeneration): StoredGeneration => ({
   ...{ ...rest, pid, startTime },
@@ -115,7 +132,7 @@ const storedOf = ({ pid = 0, startTime = 0, ...rest }: RecordedGeneration): Stor
 });
 
 const recordedOf = ({ pid, startTime, ...rest }: StoredGeneration): RecordedGeneration => ({
-  ...(pid === 0 ? rest : { ...rest, pid, startTime }),
+  ...(pid === 0 ? rest : { ...rest, ...recordedLeader({ pid, startTime }) }),
   listeners: rest.listeners.map(({ inode, group, ...listener }) => ({
     ...{ ...listener, inode: inode || undefined },
     group: group?.map((member) => member || "idle"),

@@ -1,11 +1,11 @@
 /** Listeners of survivors, taken out of their processes (pidfd_getfd(2)). */
-import { type RecordedGeneration, treeQueryOf } from "../generation/record.ts";
+import { type StartedGeneration, treeQueryOf } from "../generation/record.ts";
 import { close } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { GroupMember } from "../sockets/held.ts";
 
 /** A duplicate, by the number that the socket has in /proc; undefined where the kernel does not let us (another user, or Yama's ptrace_scope). */
-export function takeListener(survivor: RecordedGeneration, inode: number, os: Os): number | undefined {
+export function takeListener(survivor: StartedGeneration, inode: number, os: Os): number | undefined {
   for (const { pid } of os.tree(treeQueryOf(survivor))) {
     const fd = os.socketsOf(pid).get(String(inode));
     const taken = fd === undefined ? undefined : os.takeDescriptor(pid, fd);

@@ -49,7 +49,7 @@ export async function prepareTakeover(
   kept: Kept = () => undefined,
 ): Promise<Takeover | undefined> {
   const { current, others, endOthers } = choose(census);
-  const take = (inode: number | undefined, survivors: readonly RecordedGeneration[]) => {
+  const take = (inode: number | undefined, survivors: readonly Survivor[]) => {
     if (inode === undefined) return undefined;
     for (const survivor of survivors) {
       const fd = kept(inode) ?? takeListener(survivor, inode, os);
@@ -90,11 +90,7 @@ export async function prepareTakeover(
 }
 
 /** The hupwatch that flipped to the current one may have died right then: the others get the time that it would have given. */
-async function settleOthers(
-  current: RecordedGeneration,
-  others: readonly RecordedGeneration[],
-  os: Os,
-): Promise<void> {
+async function settleOthers(current: Survivor, others: readonly Survivor[], os: Os): Promise<void> {
   if (others.length === 0) return;
   const own = new Set(current.listeners.map((l) => l.inode));
   using queues = new DisposableStack();
@@ -129,12 +125,7 @@ function endIdle(
 }
 
 /** By a duplicate of the listener, else by the kernel's tables, of which a sandbox may hide that of Unix sockets. */
-function queueOf(
-  survivor: RecordedGeneration,
-  inode: number,
-  queues: DisposableStack,
-  os: Os,
-): () => boolean {
+function queueOf(survivor: Survivor, inode: number, queues: DisposableStack, os: Os): () => boolean {
   const fd = takeListener(survivor, inode, os);
   if (fd === undefined) return () => tcpQueue(inode) > 0 || (unixQueue(inode) ?? 0) > 0;
   queues.defer(() => close(fd));

@@ -28,7 +28,7 @@ export function findUnnoted(known: Known, os: Os): Left | undefined {
   if (!first) return undefined;
   // The generations of several lives of one service have the pids of several hupwatches.
   const pids = marks.flatMap(({ name, hupwatchPid }) => (name === first.name ? [hupwatchPid] : []));
-  const hupwatch = { pid: first.hupwatchPid, startTime: 0 };
+  const hupwatch = { pid: first.hupwatchPid, startTime: undefined };
   const state: RecordedState = { version: 1, name: first.name, hupwatch, last: 0, generations: [] };
   return { state, census: takeCensus(state, known, os, [...new Set(pids)], look) };
 }

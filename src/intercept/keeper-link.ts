@@ -393,7 +393,7 @@ export class KeeperLink implements Disposable {
   }
 
   #child(pid: number): Child {
-    const startTime = processOf(pid)?.startTime ?? 0;
+    const startTime = processOf(pid)?.startTime;
     const exit = this.#exitOf(pid);
     let isOver = false;
     void exit.promise.then(() => {
@@ -414,7 +414,7 @@ export class KeeperLink implements Disposable {
       },
       kill(signal) {
         // Its start time may not have been readable (EMFILE): it is the keeper's child as long as its end was not told.
-        if (isOver || (startTime > 0 && !isSame({ pid, startTime }))) return false;
+        if (isOver || (startTime !== undefined && !isSame({ pid, startTime }))) return false;
         return sendSignal(pid, signal as NodeJS.Signals);
       },
     };

@@ -11,7 +11,7 @@ import type { Clock } from "../os/clock.ts";
 import { connectionsOf, type FoundConnection } from "../os/connections.ts";
 import { visitSockets } from "../os/descriptors.ts";
 import type { Keeping, KeepingOwner, Kept } from "../os/keeping.ts";
-import type { Identity } from "../os/procfs.ts";
+import type { Leader } from "../os/procfs.ts";
 import { IDLE_MS } from "./joined.ts";
 import type { OwnLimit } from "./own-limit.ts";
 import type { Left } from "./protocol.ts";
@@ -42,7 +42,7 @@ const GRACE_MS = 1000;
 export interface Surroundings {
   clock: Clock;
   relay: RelayLink;
-  isRunning(process: Identity): boolean;
+  isRunning(process: Leader): boolean;
   takeDescriptor(pid: number, fd: number): number | undefined;
   isAnyPeer: boolean;
   limit: OwnLimit;

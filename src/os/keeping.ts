@@ -1,12 +1,12 @@
 /** Of connections that outlive the generation that accepted them: what the generation tells, and what becomes of them. */
 import type { Accepting } from "./connections.ts";
-import type { Identity } from "./procfs.ts";
+import type { Leader } from "./procfs.ts";
 
 export interface KeepingOwner {
   generation: number;
   processes: {
     /** Its first process. */
-    readonly leader: Identity | undefined;
+    readonly leader: Leader | undefined;
     /** They are as they are now. */
     pids(): readonly number[];
     /** SIGKILL was sent to them: nothing of what they had is kept. */

@@ -19,6 +19,7 @@ import {
   isHupwatch,
   isRunning,
   isSame,
+  type Leader,
   type Process,
   realUidOf,
   workOf,
@@ -35,7 +36,7 @@ export interface Os {
   /** Throws HupwatchError where the command cannot be started. */
   spawn(request: SpawnRequest): Child;
   /** Another process's child, watched: its exit status cannot be known. */
-  adopt(identity: Identity): Child;
+  adopt(leader: Leader): Child;
   /** A look at what a command writes; undefined where it cannot be had. */
   tap(target: Output): Tap | undefined;
   /** Its stdout and stderr would be one and the same, and their lines keep their order for its reader. */
@@ -49,9 +50,9 @@ export interface Os {
   /** Children of ours that we never started, and that say of no generation that they belong to it. */
   strays(): Process[];
   /** Its real one; undefined where that very process is gone. */
-  uidOf(identity: Identity): number | undefined;
+  uidOf(process: Leader): number | undefined;
   /** It runs, and not as a zombie. */
-  isRunning(identity: Identity): boolean;
+  isRunning(process: Leader): boolean;
   /** Processes whose environment has that line; of a mark that ends with `=`, one that begins so. */
   marked(mark: string, look: Look): Marked[];
   /** A hupwatch runs by that number, and no process that has it by chance. */
@@ -93,7 +94,7 @@ export const realOs: Os = {
   tap: (target) => (canTap() ? openTap(target, realClock) : undefined),
   hasOneOutput,
   notifySocket: (directory, isTrusted) => new NotifySocket(directory, isTrusted, realClock),
-  adopt: (identity) => watchForeign(identity, realClock),
+  adopt: (leader) => watchForeign(leader, realClock),
   look: () => new Look(),
   tree: (query, look) => treeOf({ ...query, self: process.pid }, look),
   strays: () => strayChildren(process.pid),

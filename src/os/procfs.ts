@@ -12,6 +12,12 @@ export interface Identity {
   startTime: number;
 }
 
+/** The first process of several, by its pid; `startTime` is undefined where /proc could not be read when it began (EMFILE). */
+export interface Leader {
+  pid: number;
+  startTime: number | undefined;
+}
+
 export interface Process extends Identity {
   ppid: number;
   session: number;
@@ -108,22 +114,24 @@ export function expects(pid: number, signal: number): boolean {
   }
 }
 
-export const isSame = (a: Identity): boolean => withSpare(() => processOf(a.pid)?.startTime === a.startTime);
+/** Not where the start time is not known: whatever has its pid could be meant. */
+export const isSame = (a: Leader): boolean =>
+  a.startTime !== undefined && withSpare(() => processOf(a.pid)?.startTime === a.startTime);
 
 /** Not even as a zombie: init may take its time. */
-export function isRunning(a: Identity): boolean {
+export function isRunning(a: Leader): boolean {
   const process = withSpare(() => processOf(a.pid));
-  return process?.startTime === a.startTime && process.state !== "Z";
+  return process !== undefined && process.startTime === a.startTime && process.state !== "Z";
 }
 
 /**
  * The real uid; undefined where that very process is gone. Not the effective one: a program with the set-user-ID bit has its
  * owner's, and the environment of the user that started it.
  */
-export function realUidOf(a: Identity): number | undefined {
+export function realUidOf(a: Leader): number | undefined {
   try {
     const [, uid] = /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${a.pid}/status`, "latin1")) ?? [];
-    const isThat = processOf(a.pid)?.startTime === a.startTime;
+    const isThat = a.startTime !== undefined && processOf(a.pid)?.startTime === a.startTime;
     return isThat && uid !== undefined ? Number(uid) : undefined;
   } catch {
     return undefined;

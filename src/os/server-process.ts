@@ -3,10 +3,10 @@
  * of the same program (a master whose workers bind by themselves). What stands above that is a wrapper: npm, sh, timeout.
  */
 import { readlinkSync } from "node:fs";
-import { type Identity, type Process, processOf } from "./procfs.ts";
+import { type Leader, type Process, processOf } from "./procfs.ts";
 
 /** Undefined where none of those that have bound is below `leader` any more. */
-export function serverBelow(leader: Identity, binders: Iterable<number>): Process | undefined {
+export function serverBelow(leader: Leader, binders: Iterable<number>): Process | undefined {
   const ways = [...binders].flatMap((pid) => wayUp(pid, leader.pid) ?? []);
   const [first, ...others] = ways;
   // From the leader down: the last step that all ways have in common.

@@ -8,7 +8,7 @@ import type { Subprocess } from "bun";
 import { EXIT, HupwatchError } from "../error.ts";
 import { close, pipe, readAvailable } from "./libc.ts";
 import { type Lookup, requireRunnable } from "./lookup.ts";
-import { birthOf, type Identity, processOf } from "./procfs.ts";
+import { birthOf, type Identity, type Leader, processOf } from "./procfs.ts";
 import { sendSignal } from "./send-signal.ts";
 import type { Account } from "./setpriv.ts";
 import { trampoline } from "./trampoline.ts";
@@ -55,9 +55,7 @@ export interface ExitStatus {
   signal: string | undefined;
 }
 
-export interface Child {
-  readonly pid: number;
-  readonly startTime: number;
+export interface Child extends Readonly<Leader> {
   readonly exited: Promise<ExitStatus>;
   /** False where it is gone already. */
   kill(signal: string): boolean;
@@ -137,7 +135,7 @@ export function spawn(request: SpawnRequest): Child {
   const child = orExplain(request, () => startOwn(words, { cwd: request.cwd, env, stdio }));
   return {
     pid: child.pid,
-    startTime: processOf(child.pid)?.startTime ?? 0,
+    startTime: processOf(child.pid)?.startTime,
     exited: child.exited.then(
       (): ExitStatus => ({
         code: child.exitCode ?? undefined,

@@ -5,10 +5,10 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { Look, type Skip } from "./look.ts";
-import { type Identity, isOneOf, type Process, processOf, withSpare } from "./procfs.ts";
+import { isOneOf, type Leader, type Process, processOf, withSpare } from "./procfs.ts";
 
 export interface TreeQuery {
-  leader: Identity;
+  leader: Leader;
   /** Lines that mark the environment of every process in the tree, e.g. `HUPWATCH_GENERATION=3`. All must be there. */
   marks: readonly string[];
   /** The users whose marks count, besides root. */
@@ -25,7 +25,7 @@ function lookForTree(query: TreeQuery, look: Look): Process[] {
   const strangers = strangersTo(query);
   const isStranger: Skip = (pid, inode) => strangers.get(pid) === inode;
   // A tree has nothing that is older than its leader.
-  const listed = look.since(query.leader.startTime, isStranger);
+  const listed = look.since(query.leader.startTime ?? 0, isStranger);
   const candidates = listed.map(({ process }) => process);
   const isBelow = belowOf(query.self, look);
   const members = membersAmong(query, candidates, look, isBelow);
@@ -81,7 +81,7 @@ function membersAmong(
   const isVouchedFor = (p: Process) => isBelow(p.pid) || isOneOf(uids, p);
   const belongs = (p: Process) => {
     if (isLeader(p)) return true;
-    if (p.startTime < leader.startTime) return false;
+    if (leader.startTime !== undefined && p.startTime < leader.startTime) return false;
     const isInSession = p.session === leader.pid;
     if (isInSession && isThere) return true;
     return (isInSession || isMarked(p)) && isVouchedFor(p);
