@@ -7,10 +7,12 @@
  * what is idle and finishes what is not.
  */
 import { close, isNonblocking } from "../os/libc.ts";
-import { lowWater, setLowWater, tcpState, unreadBytes } from "../os/libc-kept.ts";
+import { lowWater, setLowWater, tcpState, unreadBytes, withoutNewData } from "../os/libc-kept.ts";
 
 /** More than half of any receive buffer. */
 const NEVER = 0x7fffffff;
+/** No server wants to wait for so much: it is what a hupwatch left that was killed meanwhile. */
+const NO_SERVERS_MARK = 256 * 1024;
 /** An answer is over when so long nothing more was sent: it is told from one whose server closes right behind it. */
 const QUIET_MS = 20;
 /** Longer than most requests take. */
@@ -58,22 +60,29 @@ export class Taken {
     return { read: bytesReceived - unread, unread, sent: bytesSent, isAnswered, isTie };
   }
 
-  /** Its server is not woken any more by what comes; not where something has come already, which is its own. */
+  /**
+   * Its server is not woken any more by what comes; not where something has come already, which is its own.
+   *
+   * A read(2) that waits in the kernel itself waits for as many bytes as the mark says, keeps what it has until then, and does not hear
+   * of a lower mark. So the mark is set only where none can begin: the server does not wait so, and there is nothing that it was woken
+   * for. gunicorn's gthread is told by poll(2) of a request, and only then reads it in a thread, waiting: what came just before the
+   * mark was set was read by it and never answered.
+   */
   hold(): void {
     if (!this.isTcp || this.#heldFrom !== undefined) return;
-    // A read that waits in the kernel itself would wait for as many bytes (tcp(7), recv(2)), and keep what it has until then.
-    if (isNonblocking(this.fd)) {
+    const isDone = withoutNewData(this.fd, () => {
+      this.#mark = this.#look();
+      if (this.#mark?.unread !== 0 || !isNonblocking(this.fd)) return;
       this.#heldFrom = lowWater(this.fd);
       setLowWater(this.fd, NEVER);
-    }
-    this.#mark = this.#look();
-    if (this.#mark?.unread !== 0 || !isNonblocking(this.fd)) this.letGo();
+    });
+    if (!isDone) this.#mark = this.#look();
   }
 
   /** It is, also by what has come meanwhile. */
   letGo(): void {
     if (this.#heldFrom === undefined) return;
-    setLowWater(this.fd, Math.max(1, this.#heldFrom));
+    setLowWater(this.fd, this.#heldFrom >= NO_SERVERS_MARK ? 1 : Math.max(1, this.#heldFrom));
     this.#heldFrom = undefined;
   }
 

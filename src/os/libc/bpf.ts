@@ -1,12 +1,16 @@
-/** Classic BPF programs, and what the kernel is given them for: the selector of a SO_REUSEPORT group (socket(7)). */
+/** Classic BPF programs, and what the kernel is given them for: the selector of a SO_REUSEPORT group, a filter of one socket (socket(7)). */
 import { ptr } from "bun:ffi";
 import { check, openLibc } from "./library.ts";
 import { SOL_SOCKET } from "./numbers.ts";
 
 const C = openLibc({
+  getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
   setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
 });
 
+/** Also SO_GET_FILTER. */
+const SO_ATTACH_FILTER = 26;
+const SO_DETACH_FILTER = 27;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 
 /** One classic-BPF instruction: [code, jump if true, jump if false, k] (struct sock_filter). */
@@ -36,4 +40,26 @@ export function attachReuseportSelector(fd: number, program: readonly BpfInstruc
     "setsockopt(SO_ATTACH_REUSEPORT_CBPF)",
     C.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, ptr(fprog), FPROG_BYTES),
   );
+}
+
+/** SO_ATTACH_FILTER: `program` says of each packet how much of it the socket takes. Throws SystemError where the socket has one that is locked. */
+export function attachFilter(fd: number, program: readonly BpfInstruction[]): void {
+  const fprog = programOf(program);
+  check(
+    "setsockopt(SO_ATTACH_FILTER)",
+    C.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, ptr(fprog), FPROG_BYTES),
+  );
+}
+
+export const detachFilter = (fd: number): void =>
+  void check(
+    "setsockopt(SO_DETACH_FILTER)",
+    C.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, ptr(new Int32Array(1)), 4),
+  );
+
+/** Whether it has one, of whatever kind. */
+export function hasFilter(fd: number): boolean {
+  const instructions = new Uint32Array(1);
+  const none = ptr(new Uint8Array(8));
+  return C.getsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, none, ptr(instructions)) < 0 || instructions[0] !== 0;
 }

@@ -1,5 +1,6 @@
 /** Connections that another process has, or had: what the kernel knows of them (tcp(7), unix(7)), and others in their place. */
 import { ptr } from "bun:ffi";
+import { attachFilter, type BpfInstruction, detachFilter, hasFilter } from "./bpf.ts";
 import { check, errno, openLibc, SystemError } from "./library.ts";
 import { IPPROTO_TCP, SOL_SOCKET } from "./numbers.ts";
 
@@ -69,6 +70,39 @@ export function lowWater(fd: number): number {
   const length = new Uint32Array([4]);
   check("getsockopt(SO_RCVLOWAT)", C.getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, ptr(value), ptr(length)));
   return value[0] ?? 0;
+}
+
+/** Of a segment that a TCP socket gets, from its TCP header on: none of one that has data, all of any other. */
+const NO_DATA: readonly BpfInstruction[] = [
+  [0x30, 0, 0, 12], // ldb [12]: its header's length, as words in the upper half
+  [0x54, 0, 0, 0xf0], // and #0xf0
+  [0x74, 0, 0, 2], // rsh #2
+  [0x07, 0, 0, 0], // tax
+  [0x80, 0, 0, 0], // ld #len
+  [0x1c, 0, 0, 0], // sub x
+  [0x15, 0, 1, 0], // jeq #0
+  [0x06, 0, 0, 0xffffffff], // ret #-1
+  [0x06, 0, 0, 0], // ret #0
+];
+
+/**
+ * Calls `act` while no data comes to that TCP connection: its client sends once more what comes meanwhile (after 200 ms most often), so
+ * `act` must be short. Returns whether it was called: not where the connection has a filter of its server's, or can have none.
+ */
+export function withoutNewData(fd: number, act: () => void): boolean {
+  if (hasFilter(fd)) return false;
+  try {
+    attachFilter(fd, NO_DATA);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return false;
+  }
+  try {
+    act();
+  } finally {
+    detachFilter(fd);
+  }
+  return true;
 }
 
 /** The other end's address, raw. */
