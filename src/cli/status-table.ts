@@ -156,7 +156,7 @@ function renderMute({ instance, problem }: Shown): string {
     return [name, ...known, plain(problem ?? "runs without a control socket")].join("   ");
   const pids = left.map((g) => `generation ${g.number} (pid ${g.pid})`).join(", ");
   const [serve, them] = left.length === 1 ? ["serves", "it"] : ["serve", "them"];
-  return `${name}   ${pids} ${serve} on without hupwatch; the next start of the same command takes ${them} over`;
+  return `${name}   ${pids} ${serve} on without hupwatch; the next start of the same command takes ${them} over, 'hupwatch stop ${name}' ends ${them}`;
 }
 
 /** One line without ages and memory, so that equal states are equal lines. */

@@ -3,11 +3,14 @@ import { setTimeout as after } from "node:timers/promises";
 import { ask } from "../control/client.ts";
 import type { StopAnswer } from "../control/protocol.ts";
 import { ANSWER, HupwatchError } from "../error.ts";
+import type { Instance } from "../instance/instances.ts";
+import { stopLeft } from "../instance/stop-left.ts";
+import { realOs } from "../os/os.ts";
 import { processOf } from "../os/procfs.ts";
 import { plain } from "../text.ts";
 import { command } from "./command.ts";
 import { print, printJson } from "./print.ts";
-import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
+import { leftOver, TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
 export const STOP_OPTIONS = {
@@ -25,6 +28,8 @@ EXIT CODES
   3  not gone in time: it goes on stopping; a second 'stop' hurries it; or it refused
   4  no such hupwatch
 
+  A service whose hupwatch is gone is stopped by its NAME, too.
+
   A supervisor may start it again: stop it there where one runs.`;
 
 export default command({
@@ -38,6 +43,13 @@ export default command({
   async run({ values, positionals }) {
     const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
     const endAt = performance.now() + timeoutMs;
+    const left = leftOver(positionals, values["run-dir"]);
+    if (left) {
+      const answer = await stopped(left, timeoutMs);
+      if (values.json) await printJson(answer);
+      else await print(`${plain(left.name)}: stopped; its hupwatch was gone\n`);
+      return ANSWER.yes;
+    }
     const { socket, pid } = targetOf(positionals, values["run-dir"]);
     const identity = pid ? processOf(pid) : undefined;
     const answer = await ask<StopAnswer>(socket, "hupwatch-stop/1", {
@@ -56,6 +68,27 @@ export default command({
     return ANSWER.yes;
   },
 });
+
+/** Its hupwatch is gone: this process ends it in that one's place. */
+async function stopped({ name, runDir, left }: Instance, timeoutMs: number): Promise<StopAnswer> {
+  const pids = left.map(({ pid }) => pid).join(", ");
+  const { promise: inTime, reject } = Promise.withResolvers<never>();
+  const limit = setTimeout(() => reject(unended(name, pids, "did not end in time")), timeoutMs);
+  try {
+    const leftBehind = await Promise.race([stopLeft({ runDir, name }, realOs, () => {}), inTime]);
+    if (leftBehind.length > 0)
+      throw unended(name, leftBehind.map(({ pid }) => pid).join(", "), "outlived SIGKILL");
+    return { schema: "hupwatch-stop/1", name, outcome: "stopped" };
+  } finally {
+    clearTimeout(limit);
+  }
+}
+
+const unended = (name: string, pids: string, why: string) =>
+  new HupwatchError("stop.late", `${name}: what its hupwatch had left (pid ${pids}) ${why}`, {
+    exitCode: ANSWER.timeout,
+    hint: `'hupwatch stop ${name}' asks once more; --timeout waits for longer`,
+  });
 
 const late = (name: string, pid: number) =>
   new HupwatchError("stop.late", `${name}: the service has ended, hupwatch (pid ${pid}) has not`, {

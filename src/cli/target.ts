@@ -71,6 +71,14 @@ export function targetOf(positionals: readonly string[], runDir: string | undefi
   return { name: one.name, socket: one.socket, pid: one.pid };
 }
 
+/** A service of that name whose hupwatch is gone; only by its name, since ending it is for good. */
+export function leftOver([name]: readonly string[], runDir: string | undefined): Instance | undefined {
+  if (name === undefined || name === "" || name.includes("/")) return undefined;
+  const uid = process.getuid?.() ?? 0;
+  const found = findInstances(runDirsOf(runDir, process.env, uid), uid).filter((one) => one.name === name);
+  return found.every(({ pid }) => pid === undefined) ? found[0] : undefined;
+}
+
 /** Its name and pid are what the run directory says, if it is in one that we know. */
 function atPath(socket: string, all: readonly Instance[]): Instance {
   const known = all.find((one) => one.socket === socket);
@@ -87,7 +95,7 @@ function noInstance(message: string, all: readonly Instance[]): HupwatchError {
     living.length > 0
       ? `there are: ${listed(living)}`
       : left.length > 0
-        ? `${listed(left)} ${left.length === 1 ? "serves" : "serve"} on without hupwatch: start the same command line again to take over`
+        ? `${listed(left)} ${left.length === 1 ? "serves" : "serve"} on without hupwatch: start the same command line again to take over, or end ${left.length === 1 ? "it" : "one"}: hupwatch stop ${left[0]?.name}`
         : "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own";
   return new HupwatchError("instance.none", message, { exitCode: ANSWER.none, hint });
 }

@@ -9,6 +9,7 @@ import type { Os } from "../os/os.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 import { generationEnvironment } from "../plan/environment.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
+import { formatStopSequence } from "../plan/stop-sequence.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { describeExit, describeKill, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
@@ -92,7 +93,8 @@ export class Generation {
   /** What a later hupwatch has to know of it, from before it runs until it is gone. */
   record(role: Role): RecordedGeneration | undefined {
     if (this.#gone) return undefined;
-    return { ...this.processes.identity, role, listeners: this.listeners.record() };
+    const stop = formatStopSequence(this.plan.stopSequence);
+    return { ...this.processes.identity, role, stop, listeners: this.listeners.record() };
   }
 
   /** Opens its listeners, or inherits those of a dead generation. Throws HupwatchError and SystemError. */

@@ -30,6 +30,8 @@ interface Recorded {
   /** Of its leader, as last seen; 0.1.0 did not write it. */
   uid?: number | undefined;
   role: Role;
+  /** Its stop sequence, as --stop-signal has it; 0.1.0 did not write it. */
+  stop?: string | undefined;
   listeners: RecordedListener[];
 }
 

@@ -52,7 +52,8 @@ export function findInstances(runDirs: readonly string[], uid: number): Instance
  * no hupwatch has that number, or we may not look.
  */
 export function instanceOf(pid: number): Instance | undefined {
-  if (!processOf(pid) || !isHupwatch(pid)) return undefined;
+  const process = processOf(pid);
+  if (!process || process.state === "Z" || !isHupwatch(pid)) return undefined;
   const [, dir, name] = openFilesOf(pid).flatMap((file) => LOCKED.exec(file) ?? []);
   if (dir === undefined || name === undefined)
     return { name: `${pid}`, runDir: "", pid, socket: undefined, left: [] };
@@ -88,9 +89,10 @@ function instanceIn(runDir: string, name: string): Instance | undefined {
   const state = readState(runDir, name);
   const socket = join(runDir, `${name}.sock`);
   const pid = lockedBy(join(runDir, `${name}.lock`));
-  // The number may be a stranger's by now; the state file knows the start time.
-  const alive =
-    pid !== undefined && processOf(pid) && (state?.hupwatch.pid !== pid || isSame(state.hupwatch));
+  // The number may be a stranger's by now; the state file knows the start time. One that was killed is a zombie until its starter looks.
+  const process = pid === undefined ? undefined : processOf(pid);
+  const isNoted = state !== undefined && state.hupwatch.pid === pid;
+  const alive = process && process.state !== "Z" && (!isNoted || isSame(state.hupwatch));
   if (alive) return { name, runDir, pid, socket: existsSync(socket) ? socket : undefined, left: [] };
   const left = (state?.generations ?? []).filter(isStarted).filter(isSame);
   return left.length > 0 ? { name, runDir, pid: undefined, socket: undefined, left } : undefined;

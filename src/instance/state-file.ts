@@ -153,6 +153,7 @@ const isGeneration = (value: unknown): value is StoredGeneration =>
   isCount(value.hupwatchPid) &&
   (value.uid === undefined || isCount(value.uid)) &&
   ROLES.includes(value.role as Role) &&
+  ["string", "undefined"].includes(typeof value.stop) &&
   isListOf(value.listeners, isListener);
 
 const isListener = (value: unknown): value is StoredListener =>

@@ -133,7 +133,10 @@ function queueOf(survivor: Survivor, inode: number, queues: DisposableStack, os:
 }
 
 /** A successor may have the very listeners of a dead generation: by their names it is still reached. */
-function removeDeadNames({ generations }: RecordedState, current: RecordedGeneration | undefined): void {
+export function removeDeadNames(
+  { generations }: RecordedState,
+  current: RecordedGeneration | undefined,
+): void {
   const inUse = new Set(current?.listeners.map((l) => l.privatePath));
   for (const { address, privatePath } of generations.flatMap((g) => g.listeners))
     if (privatePath && !inUse.has(privatePath)) removeNames(address, privatePath);

@@ -99,12 +99,12 @@ test("one that cannot be asked, and one that is only left over", () => {
   const left = { ...instance, pid: undefined, socket: undefined, left: [{ ...generation, listeners: [] }] };
   expect(renderStatus([{ instance: { ...instance, socket: undefined } }, { instance: left }], NOW)).toBe(
     "shop   pid 4711   runs without a control socket\n\n" +
-      "shop   generation 3 (pid 99) serves on without hupwatch; the next start of the same command takes it over",
+      "shop   generation 3 (pid 99) serves on without hupwatch; the next start of the same command takes it over, 'hupwatch stop shop' ends it",
   );
   const two = { ...left, left: [...left.left, { ...generation, number: 4, pid: 100, listeners: [] }] };
   expect(renderStatus([{ instance: two }], NOW)).toBe(
     "shop   generation 3 (pid 99), generation 4 (pid 100) serve on without hupwatch; " +
-      "the next start of the same command takes them over",
+      "the next start of the same command takes them over, 'hupwatch stop shop' ends them",
   );
 });
 
