@@ -1,10 +1,7 @@
-/**
- * How a sub-command's words are read. `node:util` parses by its table of options: citty keeps only the last of a repeated
- * flag and lets unknown ones pass.
- */
-import { parseArgs } from "node:util";
+/** How a sub-command's words are read: citty keeps only the last of a repeated flag and lets unknown ones pass. */
 import { COMMON_OPTIONS, type Command, type OptionTable, type Parsed, type Values } from "./command.ts";
 import { misread, rejectEmpty } from "./usage-error.ts";
+import { optionOf, readWords, type Word } from "./words.ts";
 
 export interface CutLine {
   head: string[];
@@ -16,18 +13,11 @@ export interface CutLine {
 
 /** Cuts a wrapping command's words where the wrapped command line starts: at `--`, else at the first word that is not an option. */
 export function cutAtCommand(words: readonly string[], options: OptionTable): CutLine {
-  const { tokens } = parseArgs({
-    args: [...words],
-    options: nodeOptions(options),
-    strict: false,
-    tokens: true,
-    allowPositionals: true,
-  });
-  for (const token of tokens) {
-    if (token.kind === "option-terminator")
-      return { head: words.slice(0, token.index), wrapped: words.slice(token.index + 1), atDashes: true };
-    if (token.kind === "positional")
-      return { head: words.slice(0, token.index), wrapped: words.slice(token.index) };
+  for (const word of readWords(words, options)) {
+    if (word.kind === "option") continue;
+    const { index, kind } = word;
+    if (kind === "other") return { head: words.slice(0, index), wrapped: words.slice(index) };
+    return { head: words.slice(0, index), wrapped: words.slice(index + 1), atDashes: true };
   }
   return { head: [...words], wrapped: undefined };
 }
@@ -47,24 +37,38 @@ export function parse<T extends OptionTable>(cmd: Command<T>, words: readonly st
   };
 }
 
-function strictly(args: string[], cmd: Pick<Command, "name" | "usageExitCode">, options: OptionTable) {
-  try {
-    return parseArgs({
-      args,
-      options: nodeOptions(options),
-      strict: true,
-      allowNegative: true,
-      allowPositionals: true,
-    });
-  } catch (cause) {
-    throw misread(cause, cmd, options);
+type Given = Record<string, string | boolean | (string | boolean)[]>;
+
+function strictly(words: string[], cmd: Pick<Command, "name" | "usageExitCode">, options: OptionTable) {
+  const values: Given = {};
+  const positionals: string[] = [];
+  for (const word of readWords(words, options)) {
+    if (word.kind === "other") positionals.push(word.text);
+    if (word.kind !== "option") continue;
+    const { name, value } = understood(word, cmd, options);
+    const before = values[name];
+    if (!options[name]?.multiple) values[name] = value;
+    else values[name] = Array.isArray(before) ? [...before, value] : [value];
   }
+  return { values, positionals };
 }
 
-const nodeOptions = (table: OptionTable) =>
-  Object.fromEntries(
-    Object.entries(table).map(([name, o]) => [
-      name,
-      { type: o.type, ...(o.short ? { short: o.short } : {}), ...(o.multiple ? { multiple: true } : {}) },
-    ]),
-  );
+/** Throws a usage error where the table does not have it like that. */
+function understood(
+  { name, flag, value, isInline }: Extract<Word, { kind: "option" }>,
+  cmd: Pick<Command, "name" | "usageExitCode">,
+  options: OptionTable,
+): { name: string; value: string | boolean } {
+  const option = optionOf(name, options);
+  const off = !option && flag.startsWith("--no-") && value === undefined ? name.slice(3) : undefined;
+  if (off !== undefined && optionOf(off, options)?.type === "boolean") return { name: off, value: false };
+  if (!option) throw misread({ is: "unknown", flag }, cmd, options);
+  if (option.type === "boolean") {
+    if (value !== undefined) throw misread({ is: "valued", flag: `--${name}` }, cmd, options);
+    return { name, value: true };
+  }
+  if (value === undefined) throw misread({ is: "bare", flag: `--${name}` }, cmd, options);
+  if (!isInline && value.length > 1 && value.startsWith("-"))
+    throw misread({ is: "dashed", flag }, cmd, options);
+  return { name, value };
+}

@@ -1,5 +1,4 @@
 /** The design's table of signals: each becomes an event for the one queue. */
-import { setTimeout as after } from "node:timers/promises";
 import { formatDuration } from "../duration.ts";
 import type { Log } from "../log.ts";
 import { hearOfBugs } from "../os/aid.ts";
@@ -161,9 +160,22 @@ export function untilInterrupted({
   }
   return {
     signal: abort.signal,
-    pause: (ms) => after(ms, undefined, { signal: abort.signal }).catch(() => {}),
+    pause: (ms) => pauseUnless(abort.signal, ms),
     [Symbol.dispose]: () => {
       for (const signal of signals) process.off(signal, stop);
     },
   };
+}
+
+/** As setTimeout of node:timers/promises, which a start would load for it. */
+function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const over = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", over);
+      resolve();
+    };
+    const timer = setTimeout(over, signal.aborted ? 0 : ms);
+    signal.addEventListener("abort", over);
+  });
 }

@@ -1,13 +1,19 @@
-/** What node:util's parser refuses, in one sentence that names the option, and the way out. */
+/** Why an option is refused, in one sentence that names it, and the way out. */
 import { HupwatchError } from "../error.ts";
 import type { Command, OptionTable } from "./command.ts";
 import { nearest } from "./suggestion.ts";
 
 type Named = Pick<Command, "name" | "usageExitCode">;
 
-/** `cause` is what parseArgs has thrown. */
-export function misread(cause: unknown, cmd: Named, options: OptionTable): HupwatchError {
-  const [message, hint] = explained(cause instanceof Error ? cause.message : String(cause), options);
+/** `flag`: as it was written, or as the table has it. */
+export interface Misread {
+  /** `valued`: takes no value and has one. `bare`: has none. `dashed`: the next word could be another option. */
+  is: "unknown" | "valued" | "bare" | "dashed";
+  flag: string;
+}
+
+export function misread(what: Misread, cmd: Named, options: OptionTable): HupwatchError {
+  const [message, hint] = explained(what, options);
   const help = `'hupwatch ${cmd.name === "run" ? "" : `${cmd.name} `}--help'`;
   return usageError(cmd, message, hint ? `${hint} Else see ${help}` : `see ${help}`);
 }
@@ -26,28 +32,23 @@ export function rejectEmpty(values: Record<string, unknown>, cmd: Named): void {
 const usageError = ({ usageExitCode: exitCode }: Named, message: string, hint: string) =>
   new HupwatchError("usage", message, { exitCode, hint });
 
-/** Its texts are right but long-winded: their first sentence names the option. */
-function explained(text: string, options: OptionTable): [message: string, hint?: string | undefined] {
-  const quoted = /^[^']*'(?:-\w, )?(--?[\w-]+)/.exec(text)?.[1] ?? "";
-  if (text.includes("argument is ambiguous")) {
-    const written = quoted.startsWith("--") ? `${quoted}=VALUE` : `${quoted}VALUE`;
+function explained(
+  { is, flag }: Misread,
+  options: OptionTable,
+): [message: string, hint?: string | undefined] {
+  if (is === "dashed") {
+    const written = flag.startsWith("--") ? `${flag}=VALUE` : `${flag}VALUE`;
     return [
-      `option ${quoted} does not have a value, or has one that begins with a dash: that is written ${written}`,
+      `option ${flag} does not have a value, or has one that begins with a dash: that is written ${written}`,
     ];
   }
-  if (text.includes("argument missing")) return [`option ${quoted} does not have a value`];
+  if (is === "bare") return [`option ${flag} does not have a value`];
   const known = flagsOf(options);
-  // `--no-wait=1`: the parser knows it without the value only.
-  if (text.includes("does not take an argument") || known.includes(quoted))
-    return [`option ${quoted} takes no value`];
-  const first = text.split("\n")[0]?.split(". To specify")[0] ?? text;
-  const meant = quoted.startsWith("--")
-    ? nearest(
-        quoted.slice(2),
-        known.map((flag) => flag.slice(2)),
-      )
-    : undefined;
-  return [`${first.charAt(0).toLowerCase()}${first.slice(1)}`, meant && `did you mean --${meant}?`];
+  // `--no-wait=1`: known without the value only.
+  if (is === "valued" || known.includes(flag)) return [`option ${flag} takes no value`];
+  const names = known.map((one) => one.slice(2));
+  const meant = flag.startsWith("--") ? nearest(flag.slice(2), names) : undefined;
+  return [`unknown option '${flag}'`, meant && `did you mean --${meant}?`];
 }
 
 const flagsOf = (options: OptionTable): string[] =>

@@ -65,13 +65,15 @@ export function findLeft(looker: Looker): RecordedState | undefined {
   return unnoted(looker)?.state;
 }
 
-/** Directory and name of all but the starter's own. */
-const others = ({ runDir, name, otherRunDirs }: Looker): [dir: string, name: string][] =>
-  [runDir, ...otherRunDirs].flatMap((dir) =>
+/** Directory and name of all but the starter's own. What has no address of its own finds none of its addresses there. */
+function others({ runDir, name, otherRunDirs, addresses }: Looker): [dir: string, name: string][] {
+  const dirs = namedAmong(addresses).length > 0 ? new Set([runDir, ...otherRunDirs]) : [];
+  return [...dirs].flatMap((dir) =>
     namesIn(dir).flatMap((other): [string, string][] =>
       dir === runDir && other === name ? [] : [[dir, other]],
     ),
   );
+}
 
 function claim(starter: Starter, dir: string, other: string): Left | undefined {
   if (!isOurs(readState(dir, other), starter)) return undefined;
@@ -95,8 +97,10 @@ function claimable(state: RecordedState | undefined, looker: Looker): Left | und
   return left && hasSurvivors(left) ? left : undefined;
 }
 
+const namedAmong = (addresses: readonly string[]) => addresses.filter((address) => !isAnyPort(address));
+
 const isOurs = (state: RecordedState | undefined, { addresses }: Looker) => {
-  const named = addresses.filter((address) => !isAnyPort(address));
+  const named = namedAmong(addresses);
   return state?.generations.some((g) => g.listeners.some((l) => named.includes(l.address))) === true;
 };
 
