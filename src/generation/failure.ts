@@ -4,6 +4,8 @@ import { EXIT, HupwatchError, wayOut } from "../error.ts";
 import type { Failure } from "../events/service-event.ts";
 import { tellBug } from "../os/aid.ts";
 import type { ExitStatus } from "../os/spawn.ts";
+import type { RunPlan } from "../plan/run-plan.ts";
+import { servedByHupwatch } from "../sockets/occupant.ts";
 
 export function describeExit({ code, signal }: ExitStatus, ageMs: number): string {
   const how = signal ? `was killed by ${signal}` : code === undefined ? "ended" : `exited with code ${code}`;
@@ -20,11 +22,28 @@ export function describeKill(exit: ExitStatus, beside: boolean): string {
 
 const KILLED_BELOW_A_SHELL = 128 + 9;
 
-/** A program that binds by itself an address that hupwatch holds says no more than that it is taken. `held`: as `--bind` has them. */
-export function describeTaken(lines: readonly string[], held: readonly string[]): string {
-  if (held.length === 0 || !lines.some((line) => TAKEN.test(line))) return "";
+/**
+ * What is meant by "address already in use". A program that binds by itself an address that hupwatch holds says no more than that it is taken.
+ * `held`: as `--bind` has them; Its `words` may name the port where its error does not.
+ */
+export function describeTaken(
+  lines: readonly string[],
+  held: readonly string[],
+  { name, words }: Pick<RunPlan, "name" | "words">,
+): string {
+  const told = lines.filter((line) => TAKEN.test(line));
+  if (told.length === 0) return "";
+  for (const port of portsIn([...told, ...words])) {
+    const other = servedByHupwatch(port, name);
+    if (other !== undefined) return `; ${other}`;
+  }
+  if (held.length === 0) return "";
   return `; hupwatch itself holds ${held.join(", ")}${wayOut("--handover intercept gives it the listener, or it takes a descriptor ({fd}, LISTEN_FDS)")}`;
 }
+
+/** What may be a port in them, each once. */
+const portsIn = (texts: readonly string[]): Set<number> =>
+  new Set(texts.flatMap((text) => text.match(/(?<![\w.])\d{2,5}(?!\w|\.\d)/g) ?? []).map(Number));
 
 /** strerror(3) of EADDRINUSE, and its name, which Node and others write. */
 const TAKEN = /address already in use|EADDRINUSE|port is already allocated/i;

@@ -218,7 +218,7 @@ export class Start implements Disposable {
   withLines(failure: Failure): Failure {
     const stderr = this.#capture?.lastLines;
     if (stderr === undefined || stderr.length === 0) return failure;
-    const reason = `${failure.reason}${describeTaken(stderr, this.of.listeners.addresses)}`;
+    const reason = `${failure.reason}${describeTaken(stderr, this.of.listeners.addresses, this.of.plan)}`;
     return { ...failure, reason, stderr };
   }
 

@@ -1,10 +1,10 @@
 /** Which process listens at a Unix socket's path, and how a start gets past it. */
 import { readlinkSync } from "node:fs";
-import { descriptorOf } from "../os/descriptors.ts";
+import { descriptorOf, holdersOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";
 import { KEEPER, TEE } from "../os/process-names.ts";
 import { allProcesses, environmentOf, isHupwatch, type Process, processOf } from "../os/procfs.ts";
-import { socketsAt } from "../os/socket-table.ts";
+import { socketsAt, tcpListeners } from "../os/socket-table.ts";
 import { isName } from "../text.ts";
 import { Probe } from "./probe.ts";
 
@@ -66,15 +66,31 @@ function living(path: string, pid: number): number | undefined {
   return found?.pid ?? (lives ? pid : undefined);
 }
 
+/** What to say of a port that a process of a hupwatch's service has, but of `ownName`'s; undefined where none is to be seen. Looks through all of /proc. */
+export function servedByHupwatch(port: number, ownName?: string): string | undefined {
+  const inodes = (["inet", "inet6"] as const).flatMap((family) => tcpListeners(family, port) ?? []);
+  if (inodes.length === 0) return undefined;
+  for (const { pid, command } of holdersOf(inodes.map(({ inode }) => inode))) {
+    const environment = environmentOf(pid);
+    const isOwn = environment.includes(`HUPWATCH_NAME=${ownName}`);
+    const way = isOwn ? undefined : wayPast(environment, "port");
+    if (way !== undefined) return `process ${pid} (${command}) listens on port ${port}: ${way}`;
+  }
+  return undefined;
+}
+
+const wayOut = (environment: readonly string[]): string =>
+  wayPast(environment, "path") ??
+  "end that process or choose another path; hupwatch never takes a live socket away from another process";
+
 /** `environment` is that of the process that listens, and says what it likes: no name is shown that --name would not take. */
-function wayOut(environment: readonly string[]): string {
+function wayPast(environment: readonly string[], what: "path" | "port"): string | undefined {
   const variable = (name: string) =>
     environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
   const name = variable("HUPWATCH_NAME");
-  if (!name || !isName(name))
-    return "end that process or choose another path; hupwatch never takes a live socket away from another process";
+  if (!name || !isName(name)) return undefined;
   const pid = Number(variable("HUPWATCH_PID"));
   if (isHupwatch(pid))
-    return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch reload ${pid}' swaps it, 'hupwatch stop ${pid}' ends both, or choose another path`;
+    return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch reload ${pid}' swaps it, 'hupwatch stop ${pid}' ends both, or choose another ${what}`;
   return `it serves for hupwatch '${name}', which is gone: the user that had started that one takes it over by the same command line, and so does root`;
 }

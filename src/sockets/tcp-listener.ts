@@ -2,6 +2,7 @@
 import { HupwatchError } from "../error.ts";
 import { bind, close, listen, SystemError, setFlag, setIPv6Only, setNoDelay, socket } from "../os/libc.ts";
 import type { SocketOptions } from "./held.ts";
+import { servedByHupwatch } from "./occupant.ts";
 import { encode, format, type InetAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 
@@ -70,7 +71,8 @@ function cannotBind(spec: SocketSpec, address: InetAddress, cause: SystemError):
   const hints: Record<string, [string, string]> = {
     EADDRINUSE: [
       "the port is taken",
-      `end what listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
+      (cause.errno === "EADDRINUSE" ? servedByHupwatch(address.port) : undefined) ??
+        `end what listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
     ],
     EACCES: [
       "ports below 1024 require CAP_NET_BIND_SERVICE, which this process does not have",

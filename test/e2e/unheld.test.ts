@@ -12,7 +12,7 @@ import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { GUNICORNS, ROOT } from "../setup/places.ts";
+import { GUNICORNS, PYTHON, ROOT } from "../setup/places.ts";
 
 const SECCOMP = process.arch === "arm64" ? 277 : 317;
 
@@ -52,6 +52,24 @@ test("a command that binds a held port by itself is told of who holds it", async
   expect(await hupwatch.exited).not.toBe(0);
   expect(hupwatch.log).toContain(`hupwatch itself holds 127.0.0.1:${port}; to fix: --handover intercept`);
 });
+
+// "an unknown server's second instance on a port held by another hupwatch: the error names the other hupwatch"
+test.each(["learned", "held"])(
+  "a second one on the port of another hupwatch is told of it: %s",
+  async (how) => {
+    using place = home();
+    const port = await freePort();
+    const command = ["--", PYTHON, "-m", "http.server", `${port}`, "--bind", "127.0.0.1"];
+    const start = { env: place.env };
+    await using first = await startHupwatch(["-k", "--name", "one", ...command], start);
+    const bound = how === "held" ? ["-b", `127.0.0.1:${port}`] : [];
+    await using second = spawnHupwatch(["-k", "--name", "two", ...bound, ...command], start);
+    expect(await second.exited).not.toBe(0);
+    expect(second.log).toContain(
+      `listens on port ${port}: it serves for hupwatch 'one', which runs as process ${first.pid}: 'hupwatch reload ${first.pid}' swaps it`,
+    );
+  },
+);
 
 // https://github.com/oven-sh/bun/pull/33578: Bun's node:http ignores listen({ fd }), and nothing told that it listens elsewhere.
 test("a server that ignores its listener is told where it listens instead", async () => {
