@@ -4,9 +4,10 @@
  * It is asked one thing: whether no message is under way, so that the next request may go to another server. What it does not
  * understand, or what two servers could read differently, makes it `opaque` for good: such a connection is passed on and never moved.
  */
-import { FramingError } from "../http/bytes.ts";
+import { CR, FramingError, LF } from "../http/bytes.ts";
 import { ChunkedDecoder } from "../http/chunked.ts";
 import { type Framing, ResponseHead } from "../http/head.ts";
+import { type Request, readRequest } from "./request-head.ts";
 
 /** More than any server takes. */
 const HEAD_BYTES_MAX = 64 * 1024;
@@ -18,16 +19,25 @@ interface Body {
   bytes: number;
 }
 const NO_BODY: Body = { framing: "none", bytes: 0 };
+const NOTHING = new Uint8Array();
+
+/** Where the head ends that begins at `from` or before; negative where it does not yet. */
+function headEnd(bytes: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(CR, from); at >= 0; at = bytes.indexOf(CR, at + 1))
+    if (bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF) return at + 4;
+  return -1;
+}
 
 /** The messages of one direction, cut out of bytes that come in any pieces. Throws FramingError. */
 class Messages {
-  #head: Uint8Array = new Uint8Array();
+  /** What has come of it, while its end has not. */
+  #head: Uint8Array = NOTHING;
   #state: Framing = "none";
   #left = 0;
   #chunks: ChunkedDecoder | undefined;
 
   constructor(
-    private readonly onHead: (head: Uint8Array) => Body,
+    private readonly onHead: (bytes: Uint8Array, from: number, to: number) => Body,
     private readonly onEnd: () => void,
   ) {}
 
@@ -63,19 +73,24 @@ class Messages {
 
   #takeHead(bytes: Uint8Array, from: number): number {
     const known = this.#head.length;
-    const all = known === 0 ? bytes.subarray(from) : Buffer.concat([this.#head, bytes.subarray(from)]);
-    const end = Buffer.from(all.buffer, all.byteOffset, all.length).indexOf(
-      "\r\n\r\n",
-      Math.max(0, known - 3),
-    );
-    if (end < 0) {
-      if (all.length > HEAD_BYTES_MAX) throw new FramingError("a head without an end");
-      this.#head = all.slice();
-      return bytes.length;
+    if (known === 0) {
+      const to = headEnd(bytes, from);
+      if (to < 0) return this.#keep(bytes.slice(from), bytes.length);
+      this.#begin(this.onHead(bytes, from, to));
+      return to;
     }
-    this.#head = new Uint8Array();
-    this.#begin(this.onHead(all.subarray(0, end + 4)));
-    return from + end + 4 - known;
+    const all = Buffer.concat([this.#head, bytes.subarray(from)]);
+    const to = headEnd(all, Math.max(0, known - 3));
+    if (to < 0) return this.#keep(all, bytes.length);
+    this.#head = NOTHING;
+    this.#begin(this.onHead(all, 0, to));
+    return from + to - known;
+  }
+
+  #keep(head: Uint8Array, at: number): number {
+    if (head.length > HEAD_BYTES_MAX) throw new FramingError("a head without an end");
+    this.#head = head;
+    return at;
   }
 
   #begin({ framing, bytes }: Body): void {
@@ -103,11 +118,11 @@ export class Exchange {
   #isLast = false;
   #isInterim = false;
   readonly #requests = new Messages(
-    (head) => this.#onRequest(head),
+    (bytes, from, to) => this.#onRequest(bytes, from, to),
     () => {},
   );
   readonly #responses = new Messages(
-    (head) => this.#onResponse(head),
+    (bytes, from, to) => this.#onResponse(bytes, from, to),
     () => this.#onAnswer(),
   );
 
@@ -146,20 +161,19 @@ export class Exchange {
     }
   }
 
-  #onRequest(head: Uint8Array): Body {
-    const request = readRequest(head);
+  #onRequest(bytes: Uint8Array, from: number, to: number): Body {
+    const request = readRequest(bytes, from, to);
     if (this.#unanswered.length === PIPELINED_MAX) throw new FramingError("too many unanswered requests");
     this.#unanswered.push(request);
-    return request.body;
+    return request;
   }
 
-  #onResponse(head: Uint8Array): Body {
+  #onResponse(bytes: Uint8Array, from: number, to: number): Body {
     const [request] = this.#unanswered;
     if (!request) throw new FramingError("an answer that was not asked for");
-    const { method } = request;
-    RESPONSE.parse(head, 0, head.length, method === "HEAD");
+    RESPONSE.parse(bytes, from, to, request.isHead);
     const { status, framing, contentLength, keepAlive } = RESPONSE;
-    if (status === 101 || (method === "CONNECT" && status < 300)) throw new FramingError("another protocol");
+    if (status === 101 || (request.isConnect && status < 300)) throw new FramingError("another protocol");
     this.#isInterim = status < 200;
     if (this.#isInterim) return NO_BODY;
     // What comes behind it is for no server.
@@ -174,48 +188,6 @@ export class Exchange {
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) [\\x21-\\x7e\\x80-\\xff]+ HTTP/1\\.([01])$`);
-const FIELD_LINE = new RegExp(`^(${TOKEN}):[ \\t]*([\\t\\x20-\\x7e\\x80-\\xff]*?)[ \\t]*$`);
-
-interface Request {
-  method: string;
-  body: Body;
-  /** Its client wants the connection to be closed behind the answer. */
-  isLast: boolean;
-}
-
-/** RFC 9112, 3 to 6 and 9.3. Throws FramingError. */
-function readRequest(head: Uint8Array): Request {
-  const text = Buffer.from(head.buffer, head.byteOffset, head.length - 4).toString("latin1");
-  const [line = "", ...fields] = text.split("\r\n");
-  const [, method, minor] = REQUEST_LINE.exec(line) ?? [];
-  if (method === undefined) throw new FramingError("no request line");
-  let length: string | undefined;
-  let isChunked = false;
-  const options: string[] = [];
-  for (const field of fields) {
-    const [, name = "", value = ""] = FIELD_LINE.exec(field) ?? [];
-    switch (name.toLowerCase()) {
-      case "":
-        throw new FramingError("a field line without a proper name");
-      case "content-length":
-        if (!/^\d{1,15}$/.test(value) || (length ?? value) !== value)
-          throw new FramingError("Content-Length");
-        length = value;
-        break;
-      case "transfer-encoding":
-        if (isChunked || value.toLowerCase() !== "chunked") throw new FramingError("Transfer-Encoding");
-        isChunked = true;
-        break;
-      case "connection":
-        options.push(...value.toLowerCase().split(/[ \t]*,[ \t]*/));
-    }
-  }
-  if (isChunked && (length !== undefined || minor === "0")) throw new FramingError("Transfer-Encoding");
-  const isLast = options.includes("close") || (minor === "0" && !options.includes("keep-alive"));
-  const bytes = Number(length ?? 0);
-  const framing = isChunked ? "chunked" : bytes === 0 ? "none" : "length";
-  return { method, isLast, body: { framing, bytes } };
-}
 
 /** What the bytes that come next on a kept connection are: `more` where that cannot be said yet. */
 export function beginning(bytes: Uint8Array): "request" | "other" | "more" {

@@ -37,11 +37,17 @@ const CONNECT_AGAIN_MS = 5;
 const CONNECT_MS = 10_000;
 /** As long as clients keep a connection that they do not use: nginx 60 s, most others less. */
 export const IDLE_MS = 75_000;
+/** Those of which the time is up are found by a look at all: ten times a second at most. */
+const DEADLINE_STEP_MS = 100;
+
+const deadlineIn = (ms: number, host: Host): number =>
+  Math.ceil((host.now() + ms) / DEADLINE_STEP_MS) * DEADLINE_STEP_MS;
 
 export class Joined {
   #server: number | undefined;
   #isConnected = false;
-  #exchange = new Exchange();
+  /** With the server that it has; what is idle has none. */
+  #exchange: Exchange | undefined;
   #toServer: Uint8Array = NOTHING;
   #toClient: Uint8Array = NOTHING;
   /** Neither side has sent a byte: it may speak anything. */
@@ -60,7 +66,7 @@ export class Joined {
     private readonly left: Left,
     private readonly host: Host,
   ) {
-    this.#deadlineMs = host.now() + left.patienceMs;
+    this.#deadlineMs = deadlineIn(left.patienceMs, host);
     this.#isFresh = left.isFresh;
     if (left.isFresh) this.#connect();
     else this.#settle();
@@ -68,10 +74,6 @@ export class Joined {
 
   get isOver(): boolean {
     return this.#isOver;
-  }
-
-  get isWaiting(): boolean {
-    return this.#server === undefined;
   }
 
   /** A generation was replaced: the next request goes to its successor. */
@@ -148,7 +150,7 @@ export class Joined {
     }
     const bytes = BUFFER.subarray(0, n);
     this.#isFresh = false;
-    this.#exchange.answered(bytes);
+    this.#exchange?.answered(bytes);
     this.#toClient = this.#write(this.client, bytes);
   }
 
@@ -159,7 +161,7 @@ export class Joined {
   #send(bytes: Uint8Array): void {
     if (this.#server === undefined) return;
     this.#isFresh = false;
-    this.#exchange.sent(bytes);
+    this.#exchange?.sent(bytes);
     this.#toServer = this.#write(this.#server, bytes);
   }
 
@@ -171,7 +173,8 @@ export class Joined {
 
   get #readsClient(): boolean {
     if (this.#hasClientEnded) return false;
-    if (this.#isConnected) return this.#toServer.length === 0 && !(this.#isMoving && this.#exchange.mayPause);
+    if (this.#isConnected)
+      return this.#toServer.length === 0 && !(this.#isMoving && this.#exchange?.mayPause);
     return this.#toServer.length < HELD_BYTES_MAX;
   }
 
@@ -190,7 +193,7 @@ export class Joined {
   /** An idle connection that an old server closes is what a move is about, too. */
   get #isLeaving(): boolean {
     const isFlushed = this.#toClient.length === 0 && this.#toServer.length === 0;
-    return this.#isMoving && isFlushed && this.#exchange.isBetween;
+    return this.#isMoving && isFlushed && this.#exchange?.isBetween === true;
   }
 
   #passEnd(): void {
@@ -214,7 +217,7 @@ export class Joined {
   }
 
   #connect(): void {
-    this.#deadlineMs = this.host.now() + CONNECT_MS;
+    this.#deadlineMs = deadlineIn(CONNECT_MS, this.host);
     const begun = beginConnect(this.client, this.left);
     if ("why" in begun) {
       this.#close(begun.why);
@@ -250,6 +253,7 @@ export class Joined {
     this.#wasJoined = true;
     this.#isConnected = true;
     this.#isInProgress = false;
+    this.#exchange = new Exchange();
     this.#deadlineMs = undefined;
     if (this.#toServer.length > 0) this.#send(this.#toServer);
   }
@@ -261,8 +265,8 @@ export class Joined {
     this.#closeServer(server);
     this.#server = undefined;
     this.#isConnected = this.#isMoving = this.#hasServerEnded = this.#isEndPassed = false;
-    this.#exchange = new Exchange();
-    this.#deadlineMs = this.host.now() + IDLE_MS;
+    this.#exchange = undefined;
+    this.#deadlineMs = deadlineIn(IDLE_MS, this.host);
     if (this.#isFresh) this.#connect();
   }
 

@@ -168,8 +168,9 @@ export class Relay implements Host {
 
   #tellCounts(): void {
     if (!this.#isChanged || this.now() < this.#toldMs + TELL_MS) return;
-    const waiting = [...this.#all].filter((joined) => joined.isWaiting).length;
-    const counts = { ...this.#counts, waiting, relayed: this.#all.size - waiting };
+    // Each has its client's descriptor, and one more where it has a server: idle ones are many, and are not looked at.
+    const relayed = this.#ofFd.size - this.#all.size;
+    const counts = { ...this.#counts, waiting: this.#all.size - relayed, relayed };
     this.#isChanged = !this.#tell({ counts });
     this.#toldMs = this.now();
   }
