@@ -46,8 +46,13 @@ class Messages {
     return this.#state === "none" && this.#head.length === 0;
   }
 
-  push(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) at = this.#take(bytes, at);
+  /** Returns where it stopped: behind all, or where `stopsAtEnd` behind the first message that is whole. */
+  push(bytes: Uint8Array, stopsAtEnd = false): number {
+    for (let at = 0; at < bytes.length; ) {
+      at = this.#take(bytes, at);
+      if (stopsAtEnd && this.isBetween) return at;
+    }
+    return bytes.length;
   }
 
   /** Returns where it stopped. */
@@ -133,7 +138,12 @@ export class Exchange {
 
   /** No request is half sent: the next one may wait. */
   get mayPause(): boolean {
-    return !this.#isOpaque && !this.#isLast && this.#requests.isBetween;
+    return !this.isStuck && this.#requests.isBetween;
+  }
+
+  /** It stays with its server for good. */
+  get isStuck(): boolean {
+    return this.#isOpaque || this.#isLast;
   }
 
   /** It speaks no HTTP/1, or in a way that could be read differently. */
@@ -143,21 +153,27 @@ export class Exchange {
 
   /** From the client. */
   sent(bytes: Uint8Array): void {
-    this.#read(this.#requests, bytes);
+    this.#read(this.#requests, bytes, false);
+  }
+
+  /** From the client, up to the end of the request that is under way: returns how many of them that is. */
+  sentToEnd(bytes: Uint8Array): number {
+    return this.#read(this.#requests, bytes, true);
   }
 
   /** From the server. */
   answered(bytes: Uint8Array): void {
-    this.#read(this.#responses, bytes);
+    this.#read(this.#responses, bytes, false);
   }
 
-  #read(messages: Messages, bytes: Uint8Array): void {
-    if (this.#isOpaque) return;
+  #read(messages: Messages, bytes: Uint8Array, stopsAtEnd: boolean): number {
+    if (this.#isOpaque) return bytes.length;
     try {
-      messages.push(bytes);
+      return messages.push(bytes, stopsAtEnd && !this.isStuck);
     } catch (error) {
       if (!(error instanceof FramingError)) throw error;
       this.#isOpaque = true;
+      return bytes.length;
     }
   }
 

@@ -49,6 +49,8 @@ export class Joined {
   /** With the server that it has; what is idle has none. */
   #exchange: Exchange | undefined;
   #toServer: Uint8Array = NOTHING;
+  /** Behind the request that an old server has: it is for the next one. */
+  #toNext: Uint8Array = NOTHING;
   #toClient: Uint8Array = NOTHING;
   /** Neither side has sent a byte: it may speak anything. */
   #isFresh: boolean;
@@ -78,7 +80,8 @@ export class Joined {
 
   /** A generation was replaced: the next request goes to its successor. */
   move(): void {
-    if (!this.#isConnected) return;
+    // One that is being connected may get the server that is replaced.
+    if (!this.#isConnected && !this.#isInProgress) return;
     this.#isMoving = true;
     this.#settle();
   }
@@ -127,7 +130,11 @@ export class Joined {
       return;
     }
     this.#toServer = Buffer.concat([this.#toServer, bytes]);
-    if (this.#server !== undefined) return;
+    if (this.#server === undefined) this.#begin();
+  }
+
+  /** By what its client has said. */
+  #begin(): void {
     const what = beginning(this.#toServer);
     if (what === "request") this.#connect();
     else if (what === "other") this.#close("not-http");
@@ -161,8 +168,11 @@ export class Joined {
   #send(bytes: Uint8Array): void {
     if (this.#server === undefined) return;
     this.#isFresh = false;
-    this.#exchange?.sent(bytes);
-    this.#toServer = this.#write(this.#server, bytes);
+    let end = bytes.length;
+    if (this.#isMoving) end = this.#exchange?.sentToEnd(bytes) ?? end;
+    else this.#exchange?.sent(bytes);
+    this.#toNext = bytes.slice(end);
+    this.#toServer = this.#write(this.#server, bytes.subarray(0, end));
   }
 
   /** Returns what it did not take, in memory of its own. */
@@ -173,8 +183,10 @@ export class Joined {
 
   get #readsClient(): boolean {
     if (this.#hasClientEnded) return false;
-    if (this.#isConnected)
-      return this.#toServer.length === 0 && !(this.#isMoving && this.#exchange?.mayPause);
+    if (this.#isConnected) {
+      const isFlushed = this.#toServer.length === 0 && this.#toNext.length === 0;
+      return isFlushed && !(this.#isMoving && this.#exchange?.mayPause);
+    }
     return this.#toServer.length < HELD_BYTES_MAX;
   }
 
@@ -186,7 +198,8 @@ export class Joined {
     if (this.#isOver) return;
     if (this.#hasClientEnded && this.#server === undefined) this.#close("left");
     if (this.#isOver) return;
-    if (this.#hasClientEnded && this.#isConnected && this.#toServer.length === 0) this.#passEnd();
+    if (this.#toNext.length > 0 && this.#exchange?.isStuck) this.#sendNext();
+    if (this.#hasClientEnded && this.#isConnected) this.#passEnd();
     this.#wait();
   }
 
@@ -196,8 +209,17 @@ export class Joined {
     return this.#isMoving && isFlushed && this.#exchange?.isBetween === true;
   }
 
+  /** There will be no other server. */
+  #sendNext(): void {
+    if (this.#toServer.length > 0) return;
+    const bytes = this.#toNext;
+    this.#toNext = NOTHING;
+    this.#send(bytes);
+  }
+
   #passEnd(): void {
     if (this.#isEndPassed || this.#server === undefined) return;
+    if (this.#toServer.length > 0 || this.#toNext.length > 0) return;
     this.#isEndPassed = true;
     shutdownWrite(this.#server);
   }
@@ -267,7 +289,10 @@ export class Joined {
     this.#isConnected = this.#isMoving = this.#hasServerEnded = this.#isEndPassed = false;
     this.#exchange = undefined;
     this.#deadlineMs = deadlineIn(IDLE_MS, this.host);
+    this.#toServer = this.#toNext;
+    this.#toNext = NOTHING;
     if (this.#isFresh) this.#connect();
+    else if (this.#toServer.length > 0) this.#begin();
   }
 
   /** One side is broken: so is the other. */

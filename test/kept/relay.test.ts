@@ -3,7 +3,7 @@
  * gets is compared with what the other sent.
  */
 import { afterAll, describe, expect, test } from "bun:test";
-import { createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { relayProgram } from "../../src/intercept/programs.ts";
 import type { Left } from "../../src/kept/protocol.ts";
 import { RelayLink } from "../../src/kept/relay-link.ts";
@@ -45,8 +45,21 @@ class Stage implements AsyncDisposable {
 
   async client(how: Partial<Left> = {}): Promise<Connection> {
     const client = await Connection.open(`unix:${this.place.path}/left.sock`, 10_000);
-    relay.join([{ fd: accept(this.#listener), left: { ...KEPT, path: this.path, ...how } }]);
+    this.#join(how);
     return client;
+  }
+
+  /** One that may write whatever it wants. */
+  async rawClient(): Promise<Socket> {
+    const client = connect(`${this.place.path}/left.sock`);
+    client.on("error", () => {});
+    await new Promise<void>((done) => client.once("connect", done));
+    this.#join({});
+    return client;
+  }
+
+  #join(how: Partial<Left>): void {
+    relay.join([{ fd: accept(this.#listener), left: { ...KEPT, path: this.path, ...how } }]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -80,6 +93,20 @@ function counting(stage: () => Stage | undefined) {
     socket.on("end", () => socket.end());
   };
 }
+
+interface Heard {
+  socket: Socket;
+  got: string;
+}
+
+/** Says nothing, and notes what it gets on each of its connections. */
+const hearing = (held: Heard[]) => (socket: Socket) => {
+  const heard: Heard = { socket, got: "" };
+  held.push(heard);
+  socket.on("data", (bytes) => {
+    heard.got += bytes.toString();
+  });
+};
 
 describe("a connection that waits", () => {
   test("is joined at its first request, and gets another server at a move, between two of them", async () => {
@@ -137,6 +164,42 @@ test("a move waits for the answer that is under way, and a request behind it goe
   held[1]?.write(answer("second"));
   expect((await second).body).toBe("second");
   await client.close(0);
+}, 30_000);
+
+// A random run (seed 1719082767): the next request went to the server that was about to stop, with the last bytes of the one before.
+test("what comes in one piece with the end of a request goes to the next server at a move", async () => {
+  const held: Heard[] = [];
+  await using stage = await Stage.open(hearing(held));
+  const client = await stage.client();
+  const [first, second] = [post("early"), post("next")];
+  // Answered before its body has come.
+  const early = client.exchange(first.subarray(0, -2), 20_000);
+  await until(() => held.length === 1, { what: "the first request" });
+  await moved();
+  held[0]?.socket.write(answer("1"));
+  expect((await early).body).toBe("1");
+  const next = client.exchange(Buffer.concat([first.subarray(-2), second]), 20_000);
+  await until(() => held.length === 2 && held[1]?.got === `${second}`, { what: "the next server" });
+  held[1]?.socket.write(answer("2"));
+  expect((await next).body).toBe("2");
+  expect(held[0]?.got).toBe(`${first}`);
+  await client.close(0);
+}, 30_000);
+
+test("and stays behind it where there will be no next server", async () => {
+  const held: Heard[] = [];
+  await using stage = await Stage.open(hearing(held));
+  const client = await stage.rawClient();
+  const upgrade = Buffer.from("GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+  client.write(upgrade.subarray(0, -2));
+  await until(() => held.length === 1, { what: "a server" });
+  await moved();
+  client.write(Buffer.concat([upgrade.subarray(-2), Buffer.from("early words")]));
+  await until(() => held[0]?.got === `${upgrade}`, { what: "the whole request" });
+  held[0]?.socket.write("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+  await until(() => held[0]?.got === `${upgrade}early words`, { what: "what came behind it" });
+  expect(held.length).toBe(1);
+  client.destroy();
 }, 30_000);
 
 test("the end of the server is the client's, where it is no move", async () => {
