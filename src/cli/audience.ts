@@ -107,7 +107,7 @@ export class Audience implements Disposable {
 
   /** What is in the run directory is made anew from now on when something removes it. */
   keepUp(supervisor: Supervisor): void {
-    const { ownDir, lock, log } = this.prepared;
+    const { ownDir, lock, log, plan } = this.prepared;
     if (ownDir === undefined || !lock) return;
     const restore = () => {
       const wasMissing = [lock.renew(process.pid), this.#control.renew()].includes(true);
@@ -115,7 +115,7 @@ export class Audience implements Disposable {
       if (wasMissing) log.warn("run-dir.restored", `something emptied ${ownDir}: made anew`);
       return wasMissing;
     };
-    this.#upkeep = this.#owned.use(new Upkeep(ownDir, realOs.clock, restore));
+    this.#upkeep = this.#owned.use(new Upkeep(ownDir, plan.name, realOs.clock, restore));
   }
 
   /** The last answers, the last hooks; then there is nothing to guard and, unless the service goes on, nothing to remember. */

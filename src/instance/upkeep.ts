@@ -3,11 +3,14 @@
  * cleans /tmp. Else nobody could ask a service that runs, and a second start would not find its lock.
  */
 import { type FSWatcher, statSync, watch } from "node:fs";
+import { basename } from "node:path";
 import { type Aid, lacks, orWithout } from "../os/aid.ts";
 import type { Clock } from "../os/clock.ts";
 
 /** What removes a directory removes one thing after the other, and our own writes wake us, too. */
 const LOOK_MS = 200;
+/** Of one instance, below its name. */
+const FILE_OF_ONE = /\.(?:lock|sock|keeper|json|json\.new)$/;
 
 export class Upkeep implements Disposable {
   #watcher: FSWatcher | undefined;
@@ -18,6 +21,7 @@ export class Upkeep implements Disposable {
   /** `restore` makes what is missing; true where something was. It may throw. */
   constructor(
     private readonly runDir: string,
+    private readonly name: string,
     private readonly clock: Clock,
     private readonly restore: () => boolean,
   ) {
@@ -41,12 +45,18 @@ export class Upkeep implements Disposable {
     });
   };
 
+  /** Of hundreds of instances in one directory each would be woken by what all others write there. */
+  readonly #hear = (_: string, file: string | null): void => {
+    const isOurs = !file || file.startsWith(`${this.name}.`) || file === basename(this.runDir);
+    if (isOurs || !FILE_OF_ONE.test(file)) this.look();
+  };
+
   #watch(): void {
     const inode = statSync(this.runDir, { throwIfNoEntry: false })?.ino;
     if (inode === this.#watched || inode === undefined) return;
     this.#watcher?.close();
     this.#watched = inode;
-    const begin = () => watch(this.runDir, { persistent: false }, this.look);
+    const begin = () => watch(this.runDir, { persistent: false }, this.#hear);
     this.#watcher = orWithout(this.#aid, begin, undefined);
     this.#watcher?.on("error", (error) => lacks(this.#aid, error));
   }

@@ -15,15 +15,16 @@ export async function cpuMsIn(pid: number, use: () => Promise<unknown>): Promise
   return cpuMsOf(pid) - before;
 }
 
-/** In KB. `shared`: pages of the runtime's file, once for all on a machine. */
-export function memoryOf(pid: number): { privateKb: number; sharedKb: number } {
+/** In KB. `shared`: pages of the runtime's file, once for all on a machine. `pss`: each page divided by those that have it (proc(5)). */
+export function memoryOf(pid: number): { privateKb: number; sharedKb: number; pssKb: number } {
   const text = textOf(`/proc/${pid}/smaps_rollup`);
   const sum = (kind: string) =>
     [...text.matchAll(new RegExp(`^${kind}_(?:Clean|Dirty):\\s+(\\d+)`, "gm"))].reduce(
       (kb, [, n]) => kb + Number(n),
       0,
     );
-  return { privateKb: sum("Private"), sharedKb: sum("Shared") };
+  const pssKb = Number(/^Pss:\s+(\d+)/m.exec(text)?.[1] ?? 0);
+  return { privateKb: sum("Private"), sharedKb: sum("Shared"), pssKb };
 }
 
 function textOf(path: string): string {
