@@ -2,7 +2,7 @@
  * An address that the command line does not name: the keeper makes the socket in the place of the command's own, with no more rights
  * than the command has, and listens when the command does. hupwatch takes it over from there, as it does a survivor's.
  *
- * Not learned: what has no fixed address (port 0, UDP), and sockets below a directory that the generation has made itself,
+ * Not learned: what has no fixed address (port 0, UDP, an abstract name that cannot be written), and sockets below a directory that the generation has made itself,
  * which the next one makes anew (multiprocessing, agents).
  */
 import { linkSync, readFileSync, readlinkSync, realpathSync, statSync, unlinkSync } from "node:fs";
@@ -28,8 +28,11 @@ const CAP_NET_BIND_SERVICE = 10;
 /** It has a fixed address, of a kind that can be held. */
 export function isLearnable(address: SocketAddress, protocol: string): boolean {
   if ("port" in address) return /^(MP)?TCP/.test(protocol) && address.port !== 0;
-  return address.family === "unix" && protocol === "UNIX-STREAM";
+  return protocol === "UNIX-STREAM" && (address.family === "unix" || WRITABLE_NAME.test(address.name));
 }
+
+/** An abstract name is any bytes; one that cannot be written as a word would not come back from a state file or `--bind` as it was. */
+const WRITABLE_NAME = /^[!-~]+$/;
 
 /** The listener-to-be, bound; undefined where it is not ours to learn. Throws SystemError as the command's own bind would. */
 export function learn(
@@ -45,8 +48,8 @@ export function learn(
       return learnPort(address, options, caller);
     case "unix":
       return learnPath(address.path, caller, learning);
-    default:
-      return undefined;
+    case "abstract":
+      return learnName(address);
   }
 }
 
@@ -110,6 +113,18 @@ function learnPath(written: string, caller: Caller, learning: Learning): Given |
       throw error;
     }
   });
+}
+
+/** Abstract names belong to nobody: the first bind has one. It is shared by all generations, for no other can take its place. */
+function learnName(address: SocketAddress): Given {
+  const fd = socket("unix");
+  try {
+    bind(fd, encode(address));
+    return given(address, fd, false);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
 }
 
 const given = (address: SocketAddress, fd: number, ipv6Only: boolean): Given => ({

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { chownSync, existsSync, statSync, writeFileSync } from "node:fs";
 import { asUser, launcherWithoutPtrace, NOBODY } from "../harness/another-user.ts";
+import { Connection } from "../harness/connection.ts";
 import { placeIn } from "../harness/contract.ts";
 import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
@@ -64,6 +65,44 @@ test.each(CASES)(
   },
   120_000,
 );
+
+// "abstract names shared": each swap was rolled back by EADDRINUSE, since the old generation had the name.
+test.skipIf(!isThere(BUILT.go))(
+  "an abstract name: learned, shared by generations, taken over (needs Go)",
+  async () => {
+    using dir = tempDir();
+    const place = await placeIn(dir.path, "unix");
+    const name = `hupwatch-test-${crypto.randomUUID()}`;
+    await using lives = new Lives([...INTERCEPT, "--", BUILT.go, `@${name}`], { cwd: place.directory });
+    const version = async () => {
+      const connection = await Connection.open(`unix:\0${name}`, 30_000);
+      const answer = await connection.exchange(Buffer.from(ASKS), 30_000);
+      await connection.close(0);
+      return answer.body;
+    };
+    const first = await lives.start();
+    expect(first.log).toContain(`generation 1 listens at unix:@${name}: held from now on`);
+    expect(await version()).toBe("1");
+    await first.swap(2);
+    // Until then either may have the next connection.
+    await first.until(LOG.gone(1));
+    expect(await version()).toBe("2");
+    first.signal("SIGKILL");
+    await first.exited;
+    expect(await version()).toBe("2");
+    const second = await lives.start();
+    expect(second.log).toContain("took over generation 2, which serves");
+    await second.until(LOG.gone(2));
+    expect(await version()).toBe("3");
+    second.signal("SIGQUIT");
+    await second.exited;
+    await second.assertTreeGone();
+    expect(await version().catch((error) => error.phase)).toBe("connect");
+  },
+  120_000,
+);
+
+const ASKS = "GET /version HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
 
 /** Each address has a listener, and `stop` of the file's words closes none. */
 const LISTENS = `
