@@ -27,6 +27,8 @@ const MEASURES: Record<string, Measure> = {
   flip: async () => (await import("./ready-to-flip.ts")).readyToFlip(times(20)),
   start: async () => (await import("./start-up.ts")).startUp(times(30)),
   footprint: async () => (await import("./footprint.ts")).footprint(times(100)),
+  interception: async () =>
+    (await import("./interception.ts")).interception(times(20), times(7), values.quick ? 1 : 3),
   load: async () => (await import("./load-rate.ts")).loadRate(times(5)),
 };
 

@@ -48,7 +48,7 @@ const kept: Kept =
   (values["go-on"] || values.print) && existsSync(KEPT) ? await Bun.file(KEPT).json() : { turns: [] };
 
 await makeVirtualenv();
-installServers();
+installServers({ forTable: false });
 installAll();
 const wanted = RIVALS.filter((rival) => new RegExp(values.only, "i").test(keyOf(rival)));
 

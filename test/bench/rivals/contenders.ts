@@ -2,7 +2,8 @@
  * The rows of the table. Each has its server at the pool that the others have it at, and does what its own manual says of a
  * reload that drops nothing: what is compared is the best that it offers.
  */
-import { SERVERS, type ServerRow } from "../../setup/servers.ts";
+import type { ServerRow } from "../../setup/server-row.ts";
+import { SERVERS } from "../../setup/servers.ts";
 import { EINHORN, PM2, PYPI, START_SERVER } from "./installed.ts";
 import type { NotHere, Rival, Site } from "./rival.ts";
 

@@ -1,5 +1,5 @@
 /** What one row of the rivals' table is made from: something that serves, how it is asked to reload, and what it runs in. */
-import type { Place, Transport } from "../../setup/servers.ts";
+import type { Place, Transport } from "../../setup/server-row.ts";
 
 export interface Site extends Place {
   /** The hupwatch that is compared. */
