@@ -26,7 +26,7 @@ try {
     // The first of them waits for PyPI, the others for a package mirror and for compilers.
     const virtualenv = makeVirtualenv();
     virtualenv.catch(() => {});
-    installServers();
+    installServers({ forTable: false });
     installFirst();
     await Promise.all([virtualenv, buildServers({ forTable: false })]);
   }

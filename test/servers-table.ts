@@ -2,18 +2,24 @@
  * The tables of what clients see, in src/servers/README.md: every installed server of the contract suite under as many fresh connections as
  * it answers, kept ones, uploads and slow requests, swapped a few times.
  *
- *     bun test/servers-table.ts [--go-on] [REGEX]     measures the rows whose names match, all by default, and prints the tables
+ *     bun test/servers-table.ts [--any-command] [--go-on] [REGEX]
  *
- * All rows measured, they are written there between their markers. It takes about half an hour, and two
- * minutes more to build Caddy for the first time. TERM ends it, and `--go-on` keeps what an unfinished run has measured.
+ * measures the rows whose names match, all by default, and prints the tables. `--any-command`: commands as a user types them, with no
+ * option, in place of the servers that an adapter knows. All rows measured, they are written there between their markers. It takes
+ * about half an hour, and some minutes more to install and build what is new. TERM ends it, and `--go-on` keeps what an unfinished
+ * run has measured.
  */
 import { existsSync } from "node:fs";
 import { release } from "node:os";
+import { parseArgs } from "node:util";
 import { measure, type Seen } from "./harness/contract.ts";
 import { SERVERS_README, withPart } from "./readme.ts";
+import { ANY_COMMAND } from "./setup/any-command.ts";
 import { buildServers } from "./setup/build-servers.ts";
+import { installServers } from "./setup/install-servers.ts";
 import { CACHE } from "./setup/places.ts";
-import { isInstalled, SERVERS, type ServerRow, type Transport, versionOf } from "./setup/servers.ts";
+import type { ServerRow, Transport } from "./setup/server-row.ts";
+import { isInstalled, KNOWN, versionOf } from "./setup/servers.ts";
 
 const SWAPS = 6;
 /** Most of a swap's time is waiting. */
@@ -29,23 +35,31 @@ shared Unix socket down at its exit. *Closes each*: no keep-alive in the first p
 
 type Cell = Seen | { reason: string };
 type Column = `${"steer" | "share"} ${Transport}` | `steer ${Transport} 0`;
-const COLUMNS: readonly Column[] = ["steer unix", "steer tcp", "share unix", "share tcp"];
+const STEERED: readonly Column[] = ["steer unix", "steer tcp"];
 /** How a server stops has nothing to do with where it listens: one transport is enough. */
 const withoutDrain = (server: ServerRow): Column => `steer ${server.transports.at(-1) ?? "unix"} 0`;
 
 const isSeen = (cell: Cell | undefined): cell is Seen => cell !== undefined && "sent" in cell;
 
-const words = process.argv.slice(2);
-const goesOn = words.includes("--go-on");
-const filter = words.find((word) => word !== "--go-on");
+const { values: wanted, positionals } = parseArgs({
+  options: {
+    "any-command": { type: "boolean", default: false },
+    "go-on": { type: "boolean", default: false },
+  },
+  allowPositionals: true,
+});
+const isAny = wanted["any-command"];
+const COLUMNS: readonly Column[] = isAny ? STEERED : [...STEERED, "share unix", "share tcp"];
+const [filter] = positionals;
+installServers({ forTable: true });
 await buildServers({ forTable: true });
-const rows = SERVERS.filter(({ name }) => new RegExp(filter ?? "", "i").test(name));
+const rows = (isAny ? ANY_COMMAND : KNOWN).filter(({ name }) => new RegExp(filter ?? "", "i").test(name));
 const installed = rows.filter(isInstalled);
 
-const KEPT = `${CACHE}/servers-table.json`;
+const KEPT = `${CACHE}/${isAny ? "any-command" : "servers"}-table.json`;
 /** What could not be measured is tried again. */
 const results: Record<string, Cell> = Object.fromEntries(
-  goesOn && existsSync(KEPT)
+  wanted["go-on"] && existsSync(KEPT)
     ? Object.entries((await Bun.file(KEPT).json()) as Record<string, Cell>).filter(([, cell]) => isSeen(cell))
     : [],
 );
@@ -53,7 +67,7 @@ const key = (server: ServerRow, column: Column) => `${server.name}, ${column}`;
 const cellOf = (server: ServerRow, column: Column): Cell | undefined => results[key(server, column)];
 
 const jobs = installed.flatMap((server) =>
-  [...COLUMNS, withoutDrain(server)]
+  [...COLUMNS, ...(isAny ? [] : [withoutDrain(server)])]
     .filter((column) => server.transports.includes(column.split(" ")[1] as Transport))
     .filter((column) => cellOf(server, column) === undefined)
     .map((column) => ({ server, column })),
@@ -118,14 +132,19 @@ const droppedLine = (server: ServerRow): string =>
 
 function drainLine(server: ServerRow): string {
   const seen = (columns: readonly Column[]) => columns.map((column) => cellOf(server, column)).filter(isSeen);
-  const [waited, not] = [seen(COLUMNS.slice(0, 2)), seen([withoutDrain(server)])];
+  const [waited, not] = [seen(STEERED), seen([withoutDrain(server)])];
   return rowOf([server.name, slow(waited), slow(not), kept(server, waited), kept(server, not)]);
 }
 
-const wanted = jobs.length;
+function anyLine(server: ServerRow): string {
+  const cells = STEERED.map((column) => cellOf(server, column));
+  return rowOf([server.name, versionOf(server), ...cells.map(dropped), slow(cells.filter(isSeen))]);
+}
+
+const count = jobs.length;
 const before = Object.keys(results).length;
 await Promise.all(Array.from({ length: AT_ONCE }, work));
-const unfinished = wanted + before - Object.keys(results).length;
+const unfinished = count + before - Object.keys(results).length;
 if (unfinished > 0) {
   console.error(`${unfinished} cells are not measured: go on with --go-on`);
   process.exit(1);
@@ -142,7 +161,7 @@ function wentBack(cutover: "steer" | "share"): string {
 }
 
 const missing = rows.filter((row) => !isInstalled(row)).map(({ name }) => name);
-const table = [
+const known = () => [
   rowOf(["server", "version", "dropped, Unix", "dropped, TCP", "shared, Unix", "shared, TCP"]),
   rowOf(Array(6).fill("---")),
   ...installed.map(droppedLine),
@@ -152,15 +171,25 @@ const table = [
   ...installed.map(drainLine),
   "",
   `Older answers after newer ones: ${wentBack("steer")} steered, ${wentBack("share")} shared.`,
-  `${SWAPS} swaps in each cell; Linux ${/^\d+\.\d+/.exec(release())?.[0]}, ${navigator.hardwareConcurrency} cores.`,
+];
+const any = () => [
+  rowOf(["behind `hupwatch --`", "version", "dropped, Unix", "dropped, TCP", "slow cut"]),
+  rowOf(Array(5).fill("---")),
+  ...installed.map(anyLine),
   "",
-  NOTES,
+  `Older answers after newer ones: ${wentBack("steer")}.`,
+];
+const table = [
+  ...(isAny ? any() : known()),
+  `${SWAPS} swaps in each cell; Linux ${/^\d+\.\d+/.exec(release())?.[0]}, ${navigator.hardwareConcurrency} cores.`,
+  ...(isAny ? [] : ["", NOTES]),
   ...(missing.length > 0 ? [`Not installed here and so not measured: ${missing.join(", ")}.`] : []),
 ].join("\n");
 console.log(table);
 
 if (filter === undefined) {
   const text = await Bun.file(SERVERS_README).text();
-  await Bun.write(SERVERS_README, withPart(text, "servers", `\n\n${table}\n\n`));
+  const part = isAny ? "any-command" : "servers";
+  await Bun.write(SERVERS_README, withPart(text, part, `\n\n${table}\n\n`));
 }
 process.exit(0);

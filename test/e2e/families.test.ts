@@ -7,7 +7,7 @@ import { startPlain } from "../harness/plain.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { until } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
-import { newest } from "../setup/servers.ts";
+import { newest } from "../setup/server-row.ts";
 
 /** A name with an address of each family, as a stock Debian has it; the file is put over /etc/hosts in a namespace. */
 const HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n";

@@ -11,7 +11,7 @@ import { Posts } from "../harness/posts.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { until } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
-import { newest } from "../setup/servers.ts";
+import { newest } from "../setup/server-row.ts";
 
 const SWAPS = 2;
 /** Busy ones, and one that is idle for most of the time. */

@@ -11,7 +11,7 @@ import { Posts } from "../harness/posts.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
-import { newest } from "../setup/servers.ts";
+import { newest } from "../setup/server-row.ts";
 
 const SWAPS = 3;
 const CLIENTS = 12;

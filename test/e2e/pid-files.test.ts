@@ -9,7 +9,8 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { until } from "../harness/until.ts";
-import { newest, SERVERS } from "../setup/servers.ts";
+import { newest } from "../setup/server-row.ts";
+import { SERVERS } from "../setup/servers.ts";
 
 const RACK = `run lambda { |e| [200, {"content-type" => "text/plain"}, ["ok"]] }\n`;
 const BROKEN_RACK = 'raise "a broken release"\n';

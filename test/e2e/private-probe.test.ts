@@ -8,7 +8,8 @@ import { placeIn } from "../harness/contract.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { isInstalled, SERVERS, type ServerRow, type Transport } from "../setup/servers.ts";
+import type { ServerRow, Transport } from "../setup/server-row.ts";
+import { isInstalled, SERVERS } from "../setup/servers.ts";
 
 const BOOT_MS = 1500;
 

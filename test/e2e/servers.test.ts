@@ -9,7 +9,8 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
-import { isInstalled, SERVERS, type ServerRow, TESTED } from "../setup/servers.ts";
+import type { ServerRow } from "../setup/server-row.ts";
+import { isInstalled, SERVERS, TESTED } from "../setup/servers.ts";
 
 const SWAPS = 3;
 

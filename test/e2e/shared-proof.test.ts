@@ -11,7 +11,7 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
-import { newest } from "../setup/servers.ts";
+import { newest } from "../setup/server-row.ts";
 
 const APP = `
 import os, time

@@ -8,7 +8,8 @@ import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { until } from "../harness/until.ts";
 import { BUILT, GUNICORNS, isThere, PYTHON, ROOT } from "../setup/places.ts";
-import { newest, SERVERS } from "../setup/servers.ts";
+import { newest } from "../setup/server-row.ts";
+import { SERVERS } from "../setup/servers.ts";
 
 const IS_ROOT = process.getuid?.() === 0;
 /** Debian's www-data, as which nginx connects. */

