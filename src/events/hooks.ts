@@ -5,6 +5,7 @@
 
 import { existsSync } from "node:fs";
 import { systemReason } from "../error.ts";
+import { HOOK_OF } from "../os/marks.ts";
 import type { Account } from "../os/setpriv.ts";
 import { startAs } from "../os/spawn.ts";
 import type { Hook, HookEvent } from "../plan/hook.ts";
@@ -112,7 +113,7 @@ function hookEnvironment(event: HookEvent, { text, facts }: Told): Record<string
   return {
     HUPWATCH_EVENT: event,
     HUPWATCH_MESSAGE: variableOf(text),
-    HUPWATCH_MASTER_PID: String(process.pid),
+    [HOOK_OF]: String(process.pid),
     ...factVariables(facts),
   };
 }

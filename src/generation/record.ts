@@ -1,4 +1,5 @@
 /** What a later hupwatch has to know of a generation: written by the state file, and what `status` shows. */
+import { lineOf } from "../os/marks.ts";
 import type { Leader } from "../os/procfs.ts";
 import type { TreeQuery } from "../os/tree.ts";
 import type { GroupMember } from "../sockets/held.ts";
@@ -60,6 +61,6 @@ export const treeQueryOf = (
   uids: readonly (number | undefined)[] = [],
 ): Omit<TreeQuery, "self"> => ({
   leader: { pid, startTime },
-  marks: [`HUPWATCH_PID=${hupwatchPid}`, `HUPWATCH_GENERATION=${number}`],
+  marks: [lineOf("hupwatchPid", hupwatchPid), lineOf("generation", number)],
   uids: [...uids, uid].filter((one) => one !== undefined),
 });

@@ -4,6 +4,7 @@
  */
 import { unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
+import { marksIn } from "../os/marks.ts";
 import { Place, readSmall } from "../os/place.ts";
 import { environmentOf, processOf } from "../os/procfs.ts";
 
@@ -37,8 +38,6 @@ function mayBe(pid: number, generation: number): boolean {
   // gunicorn's title, where setproctitle is installed, is written over it, and the rest is zeros.
   const variables = environmentOf(pid).filter((entry) => entry.includes("="));
   if (variables.length === 0) return true;
-  return (
-    variables.includes(`HUPWATCH_GENERATION=${generation}`) &&
-    variables.some((entry) => entry.startsWith("HUPWATCH_PID="))
-  );
+  const marks = marksIn(variables);
+  return marks.generation === generation && marks.hupwatchPid !== undefined;
 }

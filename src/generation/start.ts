@@ -6,9 +6,9 @@ import { wayOut } from "../error.ts";
 import type { Failure, Gen, Tell } from "../events/service-event.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
 import { pollPatiently } from "../os/clock.ts";
+import { variablesOf } from "../os/marks.ts";
 import type { Os } from "../os/os.ts";
 import type { Interception } from "../os/spawn.ts";
-import { marksOf } from "../plan/environment.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
 import type { Check } from "../ready/check.ts";
@@ -82,7 +82,7 @@ export class Start implements Disposable {
     // If hupwatch dies, no listener may leave its group before this generation does: the others would be renumbered.
     capture.begin({
       account: plan,
-      env: { ...plan.environment, ...marksOf(plan, gen, os.pid) },
+      env: { ...plan.environment, ...variablesOf({ generation: gen, name: plan.name, hupwatchPid: os.pid }) },
       // Of an intercepted one the keeper has them.
       keptOpen: plan.handover === "intercept" ? [] : listeners.groupDescriptors,
     });

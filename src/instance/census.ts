@@ -9,6 +9,7 @@ import {
   treeQueryOf,
 } from "../generation/record.ts";
 import type { Look } from "../os/look.ts";
+import { lineOf, marksIn } from "../os/marks.ts";
 import type { Os } from "../os/os.ts";
 import { TEE } from "../os/process-names.ts";
 import type { Identity, Process } from "../os/procfs.ts";
@@ -139,21 +140,15 @@ function unrecorded(
   const uids = state.generations.map((g) => g.uid);
   const started = new Set(state.generations.filter(isStarted).map((g) => g.number));
   const found = new Map<number, StartedGeneration>();
-  for (const { process, environment } of os.marked(`HUPWATCH_PID=${hupwatchPid}`, look)) {
-    const number = generationOf(environment, state.name);
+  for (const { process, environment } of os.marked(lineOf("hupwatchPid", hupwatchPid), look)) {
+    const { generation: number, name } = marksIn(environment);
     const uid = os.uidOf(process);
-    if (number === undefined || started.has(number) || !isTrusted(process, known, os, uids)) continue;
+    if (number === undefined || name !== state.name || started.has(number)) continue;
+    if (!isTrusted(process, known, os, uids)) continue;
     const { pid, startTime } = process;
     if ((found.get(number)?.startTime ?? Number.POSITIVE_INFINITY) <= startTime) continue;
     const { role = "starting", listeners = [] } = state.generations.find((g) => g.number === number) ?? {};
     found.set(number, { pid, startTime, uid, number, role, listeners, hupwatchPid });
   }
   return [...found.values()];
-}
-
-function generationOf(environment: readonly string[], name: string): number | undefined {
-  if (!environment.includes(`HUPWATCH_NAME=${name}`)) return undefined;
-  const mark = "HUPWATCH_GENERATION=";
-  const number = Number(environment.find((line) => line.startsWith(mark))?.slice(mark.length));
-  return Number.isSafeInteger(number) && number > 0 ? number : undefined;
 }

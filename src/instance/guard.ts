@@ -6,6 +6,7 @@
 import { writeSync } from "node:fs";
 import { isStarted, type Snapshot } from "../generation/record.ts";
 import { close, pipe, setNonblocking } from "../os/libc.ts";
+import { lineOf } from "../os/marks.ts";
 import { startOwn } from "../os/spawn.ts";
 
 /**
@@ -21,7 +22,7 @@ for round in 1 2 3 4 5 6 7 8 9; do
   for leader in $leaders; do kill -9 "-$leader"; done
   found=
   for entry in /proc/[0-9]*; do
-    marks=$(tr '\\0' '\\n' <"$entry/environ" | grep -cx -e "HUPWATCH_PID=$1" -e "HUPWATCH_NAME=$2")
+    marks=$(tr '\\0' '\\n' <"$entry/environ" | grep -cx -e "$1" -e "$2")
     [ "$marks" = 2 ] && kill -9 "\${entry#/proc/}" && found=yes
   done
   [ "$found" ] || break
@@ -38,7 +39,14 @@ export interface Guard {
 export function startGuard(name: string, pid: number, env: Record<string, string>): Guard {
   const { read, write } = pipe();
   try {
-    const words = ["/bin/sh", "-c", SCRIPT, "hupwatch-guard", String(pid), name];
+    const words = [
+      "/bin/sh",
+      "-c",
+      SCRIPT,
+      "hupwatch-guard",
+      lineOf("hupwatchPid", pid),
+      lineOf("name", name),
+    ];
     const shell = startOwn(words, { env, stdio: [read, "ignore", "ignore"] });
     setNonblocking(write, true);
     let told = "";

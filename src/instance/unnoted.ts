@@ -3,10 +3,10 @@
  * logind, or never could be written. What listens at an address of the start's own, has a user that the start trusts and carries the
  * marks of a hupwatch that is gone, is one: anything less any process could say of itself.
  */
+import { ANY_HUPWATCH, marksIn } from "../os/marks.ts";
 import type { Os } from "../os/os.ts";
 import type { Process } from "../os/procfs.ts";
 import { listeningAt } from "../sockets/listening.ts";
-import { isName } from "../text.ts";
 import { isTrusted, type Known, takeCensus } from "./census.ts";
 import type { RecordedState } from "./state-file.ts";
 import type { Left } from "./takeover.ts";
@@ -20,24 +20,16 @@ export function findUnnoted(known: Known, os: Os): Left | undefined {
     const sockets = os.socketsOf(pid);
     return inodes.some((inode) => sockets.has(String(inode)));
   };
-  const marks = os.marked("HUPWATCH_PID=", look).flatMap(({ process, environment }) => {
-    const marks = holds(process) ? marksIn(environment) : undefined;
-    return marks && isTrusted(process, known, os) && !os.isHupwatch(marks.hupwatchPid) ? [marks] : [];
+  const found = os.marked(ANY_HUPWATCH, look).flatMap(({ process, environment }) => {
+    const { hupwatchPid, name } = holds(process) ? marksIn(environment) : {};
+    if (hupwatchPid === undefined || name === undefined || os.isHupwatch(hupwatchPid)) return [];
+    return isTrusted(process, known, os) ? [{ hupwatchPid, name }] : [];
   });
-  const [first] = marks;
+  const [first] = found;
   if (!first) return undefined;
   // The generations of several lives of one service have the pids of several hupwatches.
-  const pids = marks.flatMap(({ name, hupwatchPid }) => (name === first.name ? [hupwatchPid] : []));
+  const pids = found.flatMap(({ name, hupwatchPid }) => (name === first.name ? [hupwatchPid] : []));
   const hupwatch = { pid: first.hupwatchPid, startTime: undefined };
   const state: RecordedState = { version: 1, name: first.name, hupwatch, last: 0, generations: [] };
   return { state, census: takeCensus(state, known, os, [...new Set(pids)], look) };
-}
-
-function marksIn(environment: readonly string[]): { hupwatchPid: number; name: string } | undefined {
-  const variable = (name: string) =>
-    environment.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1);
-  const [hupwatchPid, name = ""] = [Number(variable("HUPWATCH_PID")), variable("HUPWATCH_NAME")];
-  return Number.isSafeInteger(hupwatchPid) && hupwatchPid > 0 && isName(name)
-    ? { hupwatchPid, name }
-    : undefined;
 }

@@ -3,6 +3,7 @@
  * process whose parent has ended becomes our child, also one that has left its session and cleaned its environment
  * (su -, env -i, start-stop-daemon). By then the kernel no longer tells which generation it came from.
  */
+import { HOOK_OF, lineOf } from "./marks.ts";
 import { allProcesses, environmentOf, type Process, processOf } from "./procfs.ts";
 import { isOwnChild } from "./spawn.ts";
 import { childrenOf } from "./tree.ts";
@@ -19,5 +20,5 @@ const children = (self: number): Process[] =>
 
 function isClaimed(pid: number, self: number): boolean {
   const environment = environmentOf(pid);
-  return ["HUPWATCH_PID", "HUPWATCH_MASTER_PID"].some((name) => environment.includes(`${name}=${self}`));
+  return environment.includes(lineOf("hupwatchPid", self)) || environment.includes(`${HOOK_OF}=${self}`);
 }

@@ -1,6 +1,7 @@
 /** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
 
 import { userRow } from "../os/accounts.ts";
+import { variablesOf } from "../os/marks.ts";
 import { readEnvFile } from "./env-file.ts";
 import { METRICS, metricsDirectory } from "./metrics.ts";
 import { physical, pinnedSearchPaths } from "./release.ts";
@@ -75,13 +76,6 @@ export function generationEnvironment(
   return {
     ...given,
     ...(metrics === undefined ? {} : { [METRICS]: metrics }),
-    ...marksOf(plan, generation, hupwatchPid),
+    ...variablesOf({ generation, name: plan.name, hupwatchPid }),
   };
 }
-
-/** A process that has them belongs to that generation. */
-export const marksOf = ({ name }: Pick<RunPlan, "name">, generation: number, hupwatchPid: number) => ({
-  HUPWATCH_GENERATION: String(generation),
-  HUPWATCH_NAME: name,
-  HUPWATCH_PID: String(hupwatchPid),
-});

@@ -2,10 +2,10 @@
 import { readlinkSync } from "node:fs";
 import { descriptorOf, holdersOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";
+import { marksIn } from "../os/marks.ts";
 import { KEEPER, TEE } from "../os/process-names.ts";
 import { allProcesses, environmentOf, isHupwatch, type Process, processOf } from "../os/procfs.ts";
 import { socketsAt, tcpListeners } from "../os/socket-table.ts";
-import { isName } from "../text.ts";
 import { Probe } from "./probe.ts";
 
 export interface Occupant {
@@ -72,7 +72,7 @@ export function servedByHupwatch(port: number, ownName?: string): string | undef
   if (inodes.length === 0) return undefined;
   for (const { pid, command } of holdersOf(inodes.map(({ inode }) => inode))) {
     const environment = environmentOf(pid);
-    const isOwn = environment.includes(`HUPWATCH_NAME=${ownName}`);
+    const isOwn = marksIn(environment).name === ownName;
     const way = isOwn ? undefined : wayPast(environment, "port");
     if (way !== undefined) return `process ${pid} (${command}) listens on port ${port}: ${way}`;
   }
@@ -85,12 +85,9 @@ const wayOut = (environment: readonly string[]): string =>
 
 /** `environment` is that of the process that listens, and says what it likes: no name is shown that --name would not take. */
 function wayPast(environment: readonly string[], what: "path" | "port"): string | undefined {
-  const variable = (name: string) =>
-    environment.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
-  const name = variable("HUPWATCH_NAME");
-  if (!name || !isName(name)) return undefined;
-  const pid = Number(variable("HUPWATCH_PID"));
-  if (isHupwatch(pid))
+  const { name, hupwatchPid: pid } = marksIn(environment);
+  if (name === undefined) return undefined;
+  if (pid !== undefined && isHupwatch(pid))
     return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch reload ${pid}' swaps it, 'hupwatch stop ${pid}' ends both, or choose another ${what}`;
   return `it serves for hupwatch '${name}', which is gone: the user that had started that one takes it over by the same command line, and so does root`;
 }
