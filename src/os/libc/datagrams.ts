@@ -3,6 +3,7 @@ import { ptr } from "bun:ffi";
 import { unixAddress } from "../unix-address.ts";
 import { close } from "./descriptors.ts";
 import { check, errno, openLibc, SystemError } from "./library.ts";
+import { flagsOf, messageHeader } from "./message-header.ts";
 import { AF, MSG_NOSIGNAL, SOCK, SOL_SOCKET } from "./numbers.ts";
 import { bindPrivately, setFlag } from "./sockets.ts";
 
@@ -68,20 +69,15 @@ const CREDENTIALS_BYTES = 32;
  * the buffer nothing is told: its last line could be half a one.
  */
 export function recvDatagram(fd: number, buffer: Uint8Array): Datagram | undefined {
-  const control = new DataView(new ArrayBuffer(CREDENTIALS_BYTES));
-  const vector = new BigUint64Array([BigInt(ptr(buffer)), BigInt(buffer.length)]);
-  const message = new DataView(new ArrayBuffer(56)); // struct msghdr
-  message.setBigUint64(16, BigInt(ptr(vector)), true);
-  message.setBigUint64(24, 1n, true);
-  message.setBigUint64(32, BigInt(ptr(control)), true);
-  message.setBigUint64(40, BigInt(CREDENTIALS_BYTES), true);
-  const n = Number(C.recvmsg(fd, ptr(message), 0));
+  const message = messageHeader(buffer, CREDENTIALS_BYTES);
+  const n = Number(C.recvmsg(fd, ptr(message.header), 0));
   if (n < 0) {
     const name = errno();
     if (name === "EAGAIN") return undefined;
     throw new SystemError("recvmsg", name);
   }
-  const isWhole = (message.getInt32(48, true) & MSG_TRUNC) === 0;
+  const isWhole = (flagsOf(message) & MSG_TRUNC) === 0;
+  const { control } = message;
   const isSaid = control.getInt32(8, true) === SOL_SOCKET && control.getInt32(12, true) === SCM_CREDENTIALS;
   const sender = isSaid ? { pid: control.getInt32(16, true), uid: control.getUint32(20, true) } : undefined;
   return { bytes: isWhole ? buffer.subarray(0, n) : buffer.subarray(0, 0), sender };

@@ -2,6 +2,7 @@
 import { ptr } from "bun:ffi";
 import { close } from "./descriptors.ts";
 import { check, errno, openLibc, SystemError } from "./library.ts";
+import { controlLengthOf, flagsOf, messageHeader } from "./message-header.ts";
 import { AF, MSG_NOSIGNAL, SOCK, SOL_SOCKET } from "./numbers.ts";
 
 const C = openLibc({
@@ -42,36 +43,13 @@ export function setSendBuffer(fd: number, bytes: number): void {
   C.setsockopt(fd, SOL_SOCKET, 32, ptr(value), 4); // SO_SNDBUFFORCE: for root
 }
 
-interface Message {
-  header: Uint8Array;
-  /** Everything the header points to. */
-  kept: Uint8Array[];
-  control: Uint8Array;
-}
-
-function message(bytes: Uint8Array, controlBytes: number): Message {
-  // With a buffer of its own from the start: the runtime moves a small array when `.buffer` is asked of it.
-  const control = new Uint8Array(new ArrayBuffer(controlBytes));
-  const vector = new DataView(new ArrayBuffer(16));
-  vector.setBigUint64(0, BigInt(ptr(bytes)), true);
-  vector.setBigUint64(8, BigInt(bytes.length), true);
-  const header = new DataView(new ArrayBuffer(56));
-  header.setBigUint64(16, BigInt(ptr(vector)), true);
-  header.setBigUint64(24, 1n, true);
-  if (controlBytes > 0) {
-    header.setBigUint64(32, BigInt(ptr(control)), true);
-    header.setBigUint64(40, BigInt(controlBytes), true);
-  }
-  return { header: new Uint8Array(header.buffer), kept: [bytes, new Uint8Array(vector.buffer)], control };
-}
-
 /** One message with descriptors beside it. Waits where the peer's buffer is full. Throws SystemError. */
 export function sendWithDescriptors(socket: number, bytes: Uint8Array, fds: readonly number[] = []): void {
   if (fds.length > MAX_DESCRIPTORS) throw new SystemError("sendmsg", "EINVAL");
   const length = 16 + 4 * fds.length;
-  const sent = message(bytes, fds.length === 0 ? 0 : Math.ceil(length / 8) * 8);
+  const sent = messageHeader(bytes, fds.length === 0 ? 0 : Math.ceil(length / 8) * 8);
   if (fds.length > 0) {
-    const view = new DataView(sent.control.buffer);
+    const view = sent.control;
     view.setBigUint64(0, BigInt(length), true);
     view.setInt32(8, SOL_SOCKET, true);
     view.setInt32(12, SCM_RIGHTS, true);
@@ -98,22 +76,22 @@ export interface Received {
  */
 export function receiveWithDescriptors(socket: number, maxBytes: number): Received {
   const buffer = new Uint8Array(maxBytes);
-  const got = message(buffer, 16 + 4 * MAX_DESCRIPTORS + 4);
+  const got = messageHeader(buffer, 16 + 4 * MAX_DESCRIPTORS + 4);
   let n: number;
   do n = Number(C.recvmsg(socket, ptr(got.header), MSG_CMSG_CLOEXEC));
   while (n < 0 && errno() === "EINTR");
   check("recvmsg", n);
-  const header = new DataView(got.header.buffer);
-  const control = new DataView(got.control.buffer, 0, Number(header.getBigUint64(40, true)));
+  const { control } = got;
+  const controlBytes = controlLengthOf(got);
   const fds: number[] = [];
-  for (let at = 0; at + 16 <= control.byteLength; ) {
+  for (let at = 0; at + 16 <= controlBytes; ) {
     const length = Number(control.getBigUint64(at, true));
     if (length < 16) break;
     if (control.getInt32(at + 8, true) === SOL_SOCKET && control.getInt32(at + 12, true) === SCM_RIGHTS)
       for (let i = at + 16; i + 4 <= at + length; i += 4) fds.push(control.getInt32(i, true));
     at += Math.ceil(length / 8) * 8;
   }
-  const isWhole = (header.getInt32(48, true) & MSG_CTRUNC) === 0;
+  const isWhole = (flagsOf(got) & MSG_CTRUNC) === 0;
   if (!isWhole) for (const fd of fds.splice(0)) close(fd);
   return { bytes: buffer.subarray(0, n), fds, isWhole };
 }
