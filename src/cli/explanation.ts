@@ -96,7 +96,7 @@ export function explain(
     preflights: plan.preflights,
     checks: [
       ...(learns(plan) ? [LISTENS] : []),
-      ...plan.checks.map((check) => judged(check, unproven, plan.extraListener)),
+      ...plan.checks.map((check) => judged(check, { isShared: unproven, hasPrivate: plan.extraListener })),
     ],
     swap: {
       readyTimeoutMs: plan.readyTimeoutMs,
@@ -166,14 +166,17 @@ function changed(
   return { set, removed };
 }
 
-function judged({ label, needs }: Check, shared: boolean, extra: boolean): Explanation["checks"][number] {
+function judged(
+  { label, needs }: Check,
+  { isShared, hasPrivate }: { isShared: boolean; hasPrivate: boolean },
+): Explanation["checks"][number] {
   const told = { check: label };
   if (!needs.includes("socket"))
     return needs.length > 0
       ? { ...told, proof: false, why: "the server's own word; no client has been answered" }
       : { ...told, proof: false, why: "no check connects to it" };
-  if (!shared) return { ...told, proof: true, why: "probed where only the new generation can answer" };
-  return extra
+  if (!isShared) return { ...told, proof: true, why: "probed where only the new generation can answer" };
+  return hasPrivate
     ? { ...told, proof: true, why: "probed on a private listener that only the new generation has" }
     : { ...told, proof: false, why: "the listener is shared, and the old generation may answer" };
 }

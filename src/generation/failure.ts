@@ -12,12 +12,12 @@ export function describeExit({ code, signal }: ExitStatus, ageMs: number): strin
   return `${how} after ${formatDuration(ageMs)}`;
 }
 
-/** Of one that hupwatch did not send it: most often the kernel did, for want of memory. `beside`: another generation ran, too. */
-export function describeKill(exit: ExitStatus, beside: boolean): string {
+/** Of one that hupwatch did not send it: most often the kernel did, for want of memory. */
+export function describeKill(exit: ExitStatus, { isBesideAnother }: { isBesideAnother: boolean }): string {
   // What a shell makes of it that stands between us and the server.
   const isKill = exit.signal === "SIGKILL" || exit.code === KILLED_BELOW_A_SHELL;
   if (!isKill) return "";
-  return beside ? " (out of memory? A swap needs memory for two generations)" : " (out of memory?)";
+  return isBesideAnother ? " (out of memory? A swap needs memory for two generations)" : " (out of memory?)";
 }
 
 const KILLED_BELOW_A_SHELL = 128 + 9;

@@ -104,7 +104,7 @@ export class Generation {
       extraListener && runDir ? join(runDir, `probe-${this.os.pid}-${this.number}`) : undefined;
     this.#mayBeProbed = predecessor === undefined;
     if (predecessor) this.listeners.succeed(predecessor.listeners);
-    else this.listeners.open(probePath, nonblocking);
+    else this.listeners.open({ probePath, nonblocking });
   }
 
   /** Takes charge of a survivor: a running generation that this process did not start. */
@@ -190,7 +190,9 @@ export class Generation {
     const { processes, number: gen } = this;
     const isUnasked = processes.endedByItself(exit);
     this.#keeping?.ended(isUnasked);
-    const killed = isUnasked ? describeKill(exit, this.#start?.isBesideAnother === true) : "";
+    const killed = isUnasked
+      ? describeKill(exit, { isBesideAnother: this.#start?.isBesideAnother === true })
+      : "";
     const reason = `${describeExit(exit, processes.ageMs)}${killed}`;
     const post = (failure: Failure) => {
       const wasBegun = this.#takedown.begun;

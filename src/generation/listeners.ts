@@ -5,7 +5,7 @@
 import { fstatSync } from "node:fs";
 import type { Gen } from "../events/service-event.ts";
 import type { Accepting } from "../os/connections.ts";
-import { setNonblocking } from "../os/libc.ts";
+import { setBlocking } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import { unixQueue } from "../os/socket-table.ts";
 import type { Interception } from "../os/spawn.ts";
@@ -36,9 +36,9 @@ export class Listeners {
   ) {}
 
   /** `probePath`: where one more is bound, of this generation alone. Throws HupwatchError and SystemError. */
-  open(probePath: string | undefined, nonblocking: boolean): void {
+  open({ probePath, nonblocking }: { probePath: string | undefined; nonblocking: boolean }): void {
     for (const socket of this.held) this.#public.set(socket, socket.listenFor(this.gen));
-    if (nonblocking) for (const fd of ownDescriptors(this.#public.values())) setNonblocking(fd, true);
+    if (nonblocking) for (const fd of ownDescriptors(this.#public.values())) setBlocking(fd, "nonblocking");
     if (probePath !== undefined) this.#probe = privateListener(probePath);
   }
 

@@ -55,11 +55,13 @@ export function takeCensus(
 ): Census {
   const started = state.generations.filter(isStarted).filter((g) => !isAnotherUsers(g, os));
   const recorded = started
-    .map((g) => survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? known.commandUid }, true, os, look))
+    .map((g) =>
+      survivorOf({ ...g, uid: os.uidOf(g) ?? g.uid ?? known.commandUid }, { isRecorded: true }, os, look),
+    )
     .filter(({ isLed, tree }) => isLed || tree.length > 0);
   const found = hupwatchPids
     .flatMap((pid) => unrecorded(state, pid, known, os, look))
-    .map((g) => survivorOf(g, false, os, look, known.addresses));
+    .map((g) => survivorOf(g, { isRecorded: false, addresses: known.addresses }, os, look));
   const survivors = [...recorded, ...found].map(({ tree: _, ...survivor }) => survivor);
   return { survivors, last: Math.max(state.last, ...survivors.map((g) => g.number)) };
 }
@@ -67,10 +69,9 @@ export function takeCensus(
 /** `addresses`: where a listener of its is looked for, if none is recorded. */
 function survivorOf(
   g: StartedGeneration,
-  isRecorded: boolean,
+  { isRecorded, addresses = [] }: { isRecorded: boolean; addresses?: readonly string[] },
   os: Os,
   look: Look,
-  addresses: readonly string[] = [],
 ): Survivor & { tree: Process[] } {
   const tree = os.tree(treeQueryOf(g), look);
   const held = tree.map((process) => ({ process, inodes: inodesOf(process, os) }));

@@ -5,7 +5,7 @@
  */
 import { writeSync } from "node:fs";
 import { isStarted, type Snapshot } from "../generation/record.ts";
-import { close, pipe, setNonblocking } from "../os/libc.ts";
+import { close, pipe, setBlocking } from "../os/libc.ts";
 import { lineOf } from "../os/marks.ts";
 import { startOwn } from "../os/spawn.ts";
 
@@ -48,7 +48,7 @@ export function startGuard(name: string, pid: number, env: Record<string, string
       lineOf("name", name),
     ];
     const shell = startOwn(words, { env, stdio: [read, "ignore", "ignore"] });
-    setNonblocking(write, true);
+    setBlocking(write, "nonblocking");
     let told = "";
     return {
       record({ generations }) {

@@ -6,7 +6,7 @@
  */
 import { chmodSync, chownSync, closeSync, constants, fstatSync, openSync } from "node:fs";
 import { constants as numbers } from "node:os";
-import { listen, SystemError, setNonblocking } from "../os/libc.ts";
+import { listen, SystemError, setBlocking } from "../os/libc.ts";
 import {
   type Answer,
   FLAGS,
@@ -139,7 +139,8 @@ function give(
   const flags = caller.flags(number);
   const isNonblocking = (flags & FLAGS.nonblock) !== 0;
   // All that have the listener share the flag: cleared, it would hold an event loop that has it already in its next accept(2).
-  if (isNonblocking || !charge.isInUse(given)) setNonblocking(given.fd, isNonblocking);
+  if (isNonblocking || !charge.isInUse(given))
+    setBlocking(given.fd, isNonblocking ? "nonblocking" : "blocking");
   for (const { level, option, value } of options) {
     if (level === V6ONLY.level) continue;
     try {
@@ -149,7 +150,8 @@ function give(
       if (!(error instanceof SystemError)) throw error;
     }
   }
-  placeDescriptor(charge.notify, notification.id, given.fd, number, (flags & FLAGS.cloexec) !== 0);
+  const cloexec = (flags & FLAGS.cloexec) !== 0;
+  placeDescriptor(charge.notify, notification.id, given.fd, { number, cloexec });
   given.isBound = true;
   charge.saw("bound", given, caller.pid);
   // It listens from before: HAProxy asks (SO_ACCEPTCONN), and calls listen(2) only where it has to.

@@ -9,11 +9,12 @@ import { readFileSync } from "node:fs";
 import type { BpfInstruction } from "../os/libc.ts";
 import { close, SystemError } from "../os/libc.ts";
 import {
+  closeOnExec,
   execute,
   exitNow,
   installFilter,
+  keepOnExec,
   sendWithDescriptors,
-  setCloseOnExec,
   tryTrappedCall,
 } from "../os/libc-intercept.ts";
 import { FIRST_DESCRIPTOR } from "../sockets/handover.ts";
@@ -44,9 +45,9 @@ export function becomeCommand(orderFd: number, answerFd: number): never {
     sendWithDescriptors(answerFd, Buffer.from(JSON.stringify(answer)), fds);
   try {
     // What the keeper gave is for this program; the command keeps what is below.
-    setCloseOnExec(answerFd, true);
+    closeOnExec(answerFd);
     // The runtime has marked all from 4 on, at its start.
-    for (let fd = FIRST_DESCRIPTOR; fd < orderFd; fd++) setCloseOnExec(fd, false);
+    for (let fd = FIRST_DESCRIPTOR; fd < orderFd; fd++) keepOnExec(fd);
     const order = JSON.parse(readFileSync(`/proc/self/fd/${orderFd}`, "utf8")) as ExecOrder;
     close(orderFd);
     process.chdir(order.directory);

@@ -7,7 +7,7 @@
  * of a process.
  */
 import { fstatSync, lstatSync, unlinkSync } from "node:fs";
-import { becomeSubreaper, close, peerCredentials, SystemError, send, setNonblocking } from "../os/libc.ts";
+import { becomeSubreaper, close, peerCredentials, SystemError, send, setBlocking } from "../os/libc.ts";
 import {
   accept,
   answerNotification,
@@ -224,7 +224,7 @@ export class Keeper {
   #attach([events]: readonly number[]): { reply: KeeperReply; fds: number[] } {
     if (this.#events !== undefined) close(this.#events);
     this.#events = events;
-    if (events !== undefined) setNonblocking(events, true);
+    if (events !== undefined) setBlocking(events, "nonblocking");
     const children = [...this.#children].map(([pid, binders]) => ({ pid, binders: [...binders] }));
     const kept = [...this.#charges.values()];
     const charges = kept.map(({ generation, given, others, learning }) => ({

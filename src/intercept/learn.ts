@@ -74,7 +74,7 @@ function learnPort(address: InetAddress, options: readonly RecordedOption[], cal
     // Without SO_REUSEPORT, so that the kernel refuses what a stranger listens on; with it from then on, for the next generation.
     bind(fd, encode(address));
     setFlag(fd, "reuseport");
-    return given(address, fd, address.family === "inet6" && isIPv6Only(fd));
+    return given(address, fd, { ipv6Only: address.family === "inet6" && isIPv6Only(fd) });
   } catch (error) {
     close(fd);
     throw error;
@@ -107,7 +107,7 @@ function learnPath(written: string, caller: Caller, learning: Learning): Given |
         unlinkSync(privatePath);
         throw (error as NodeJS.ErrnoException).code === "EEXIST" ? refused("EADDRINUSE") : error;
       }
-      return { ...given({ family: "unix", path }, fd, false), alsoAt: [], privatePath };
+      return { ...given({ family: "unix", path }, fd), alsoAt: [], privatePath };
     } catch (error) {
       close(fd);
       throw error;
@@ -120,14 +120,14 @@ function learnName(address: SocketAddress): Given {
   const fd = socket("unix");
   try {
     bind(fd, encode(address));
-    return given(address, fd, false);
+    return given(address, fd);
   } catch (error) {
     close(fd);
     throw error;
   }
 }
 
-const given = (address: SocketAddress, fd: number, ipv6Only: boolean): Given => ({
+const given = (address: SocketAddress, fd: number, { ipv6Only } = { ipv6Only: false }): Given => ({
   address,
   alsoAt: [],
   fd,

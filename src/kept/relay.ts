@@ -4,7 +4,7 @@
  */
 
 import type { LetGo, RelayCounts } from "../os/keeping.ts";
-import { close, SystemError, send, setNonblocking } from "../os/libc.ts";
+import { close, SystemError, send, setBlocking } from "../os/libc.ts";
 import { Epoll, EVENT, limitDescriptors, receiveWithDescriptors } from "../os/libc-kept.ts";
 import { type Host, Joined } from "./joined.ts";
 import { LEFT_MAX, type Left, PACKET_BYTES_MAX, type RelayNews, type RelayOrder } from "./protocol.ts";
@@ -35,7 +35,7 @@ export class Relay implements Host {
   ) {
     // It starts nothing that would inherit it.
     limitDescriptors(undefined);
-    setNonblocking(news, true);
+    setBlocking(news, "nonblocking");
     this.watch(orders, EVENT.in);
   }
 
@@ -107,7 +107,7 @@ export class Relay implements Host {
       close(fd);
       return;
     }
-    setNonblocking(fd, true);
+    setBlocking(fd, "nonblocking");
     const joined = new Joined(fd, left, this);
     // It may be over already, e.g. where its peer is elsewhere.
     if (joined.isOver) return;

@@ -26,7 +26,7 @@ export interface ConnectionOwner {
   answered(connection: Connection): void;
   failed(connection: Connection, failure: Failure): void;
   /** An idle connection ended, or got bytes that were not requested (`unasked`) and was closed. No request is involved. */
-  idleEnded(connection: Connection, unasked: boolean): void;
+  idleEnded(connection: Connection, by: "bytes" | "close"): void;
   /** A client that was silent begins to speak: its wait counts from now. */
   speaks(exchange: Exchange): void;
   /** The kernel's errno behind a connect that the runtime calls ECONNREFUSED. */
@@ -245,7 +245,7 @@ export class Connection {
   received(socket: Socket<Connection>, chunk: Uint8Array): void {
     if (socket !== this.#socket) return;
     if (this.state === "idle") {
-      this.#endIdle(true);
+      this.#endIdle("bytes");
       return;
     }
     if (this.state === "silent") {
@@ -278,7 +278,7 @@ export class Connection {
   ended(socket: Socket<Connection>, error: Error | undefined): void {
     if (socket !== this.#socket) return;
     if (this.state === "idle") {
-      this.#endIdle(false);
+      this.#endIdle("close");
       return;
     }
     const cut = error || this.#talk ? undefined : this.reader.end();
@@ -298,9 +298,9 @@ export class Connection {
     return cutFailure(this.#talk ? "before-byte" : this.reader.cut, errno);
   }
 
-  #endIdle(unasked: boolean): void {
+  #endIdle(by: "bytes" | "close"): void {
     this.close();
-    this.owner.idleEnded(this, unasked);
+    this.owner.idleEnded(this, by);
   }
 }
 

@@ -88,7 +88,7 @@ class Engine implements LoadRun, ConnectionOwner {
     const now = this.#clock();
     this.#bursts += requests;
     this.#extra += requests;
-    for (let i = 0; i < requests; i++) this.#start(now, true);
+    for (let i = 0; i < requests; i++) this.#start(now, "extra");
   }
 
   release(percent: number): void {
@@ -136,8 +136,8 @@ class Engine implements LoadRun, ConnectionOwner {
     this.#release(connection);
   }
 
-  idleEnded(_connection: Connection, unasked: boolean): void {
-    if (unasked) this.#unaskedBytes++;
+  idleEnded(_connection: Connection, by: "bytes" | "close"): void {
+    if (by === "bytes") this.#unaskedBytes++;
     else this.#idleCloses++;
   }
 
@@ -162,19 +162,20 @@ class Engine implements LoadRun, ConnectionOwner {
       const intended = this.#schedule.take(this.#now);
       if (intended === undefined) break;
       this.#active++;
-      this.#start(intended, false);
+      this.#start(intended, "due");
     }
     this.#pumping = false;
     if (!this.#schedule.finished) this.#planWake();
     else if (this.#active + this.#extra + this.#pausing === 0) this.#finish();
   }
 
-  #start(intendedMs: number, extra: boolean): void {
+  #start(intendedMs: number, why: "due" | "extra"): void {
     const requests = this.#requests;
     const n = this.#tally.started;
     const kind = requests.kindOf(n);
     const manner = MANNERS[kind];
-    const connection = this.#pool.take(manner.reuses === true && !extra);
+    const isExtra = why === "extra";
+    const connection = manner.reuses && !isExtra ? this.#pool.idle() : this.#pool.closed();
     if (connection.state === "closed") this.#opened++;
     const { exchange } = connection;
     exchange.n = n;
@@ -184,7 +185,7 @@ class Engine implements LoadRun, ConnectionOwner {
     exchange.lingerMs = lingers(manner) ? this.plan.lingerMs : 0;
     exchange.intendedMs = intendedMs;
     exchange.startedMs = this.#now;
-    exchange.extra = extra;
+    exchange.extra = isExtra;
     exchange.segment = this.#tally.currentSegment;
     this.#tally.start(kind);
     connection.send();

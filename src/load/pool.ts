@@ -18,13 +18,16 @@ export class Pool {
     private readonly owner: ConnectionOwner,
   ) {}
 
-  /** An open connection if one is idle and `reuse` allows it, else a closed one. */
-  take(reuse: boolean): Connection {
-    if (reuse)
-      for (let next = this.#shift(); next; next = this.#shift()) {
-        if (next.state === "idle") return next;
-        this.#spare.push(next);
-      }
+  /** An open connection if one is idle, else a closed one. */
+  idle(): Connection {
+    for (let next = this.#shift(); next; next = this.#shift()) {
+      if (next.state === "idle") return next;
+      this.#spare.push(next);
+    }
+    return this.closed();
+  }
+
+  closed(): Connection {
     return this.#spare.pop() ?? this.#create();
   }
 

@@ -4,7 +4,7 @@
  * with it; what it had not accepted is saved. Rare, so node:net is loaded only then.
  */
 import type { Server, Socket } from "node:net";
-import { dup, isReadable, setNonblocking } from "../os/libc.ts";
+import { type Blocking, dup, isReadable, setBlocking } from "../os/libc.ts";
 import { reachable, type SocketAddress } from "./sockaddr.ts";
 
 const CLOSE_POLL_MS = 5;
@@ -13,7 +13,7 @@ const CLOSE_LOOKS_MAX = 2000;
 
 export class Rescue {
   #server: Server | undefined;
-  #wasNonblocking = true;
+  #was: Blocking = "nonblocking";
   #saved = 0;
 
   private constructor(private readonly fd: number) {}
@@ -23,7 +23,7 @@ export class Rescue {
     const { createServer, connect } = await import("node:net");
     const rescue = new Rescue(fd);
     // The listener may get a new generation later, whose accept(2) is a blocking one.
-    rescue.#wasNonblocking = setNonblocking(fd, true);
+    rescue.#was = setBlocking(fd, "nonblocking");
     const target = connectOptions(to);
     rescue.#server = createServer({ allowHalfOpen: true }, (client) => {
       rescue.#saved += 1;
@@ -40,7 +40,7 @@ export class Rescue {
   async finish(): Promise<number> {
     for (let look = 0; look < CLOSE_LOOKS_MAX && isReadable(this.fd); look++) await Bun.sleep(CLOSE_POLL_MS);
     this.#server?.close();
-    setNonblocking(this.fd, this.#wasNonblocking);
+    setBlocking(this.fd, this.#was);
     return this.#saved;
   }
 }

@@ -55,7 +55,11 @@ const isLeaving = (state: State): boolean => "leaving" in state && state.leaving
  * The new one lives, and the old one gets its clients back in one step. It drains as any that is replaced, once what was on its way
  * to it has arrived.
  */
-export function flipBack(state: In<"warming"> | In<"warm">, failure: Failure, leaving: boolean): Step {
+export function flipBack(
+  state: In<"warming"> | In<"warm">,
+  failure: Failure,
+  { leaving = isLeaving(state) } = {},
+): Step {
   const { current, next, again } = state;
   return goTo(
     { phase: "flipping-back", current, failed: next, again, leaving, ...common(state) },
@@ -67,7 +71,7 @@ export function flipBack(state: In<"warming"> | In<"warm">, failure: Failure, le
 }
 
 /** The old one serves again, and the one that was flipped back from drains, or is swept where it has died. */
-export function flippedBack(state: In<"flipping-back">, limits: Limits, died = false): Step {
+export function flippedBack(state: In<"flipping-back">, limits: Limits, { died = false } = {}): Step {
   const { current, failed, again } = state;
   const { base, effects } = drain(state, failed, died ? "sweep" : "drain", limits);
   const done = [unsettle, ...effects, ...(died ? rescue(state, failed) : [])];
@@ -148,7 +152,10 @@ const UNCONFIRMED: Failure = { reason: "was not confirmed, and hupwatch was told
 
 /** I9: TERM without -k gives the clients back first. */
 export const leaveUnconfirmed = (state: In<"warming"> | In<"warm">): Step =>
-  withEffects(flipBack({ ...state, again: false }, UNCONFIRMED, true), ...(state.again ? [tooLate()] : []));
+  withEffects(
+    flipBack({ ...state, again: false }, UNCONFIRMED, { leaving: true }),
+    ...(state.again ? [tooLate()] : []),
+  );
 
 /** TERM with -k while both live: what is not confirmed has no clients at the end. */
 export function stopBoth(state: In<"warming"> | In<"warm">): Step {

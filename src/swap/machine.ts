@@ -275,7 +275,7 @@ const TABLE: Table = {
     hold: unchanged,
     resume: unchanged,
     confirm: (s, e) => (isAbout(s.next, e) ? goTo({ ...s, isConfirmed: true }) : unchanged(s)),
-    rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure, s.leaving) : unchanged(s)),
+    rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure) : unchanged(s)),
     expired: unchanged,
     gone: treeGone,
   },
@@ -300,10 +300,10 @@ const TABLE: Table = {
     },
     resume: unchanged,
     confirm: (s, e, limits) => (isAbout(s.next, e) && !s.isConfirmed ? confirm(s, limits) : unchanged(s)),
-    rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure, false) : unchanged(s)),
+    rollback: (s, e) => (isAbout(s.next, e) ? flipBack(s, e.failure) : unchanged(s)),
     expired: (s, e, limits) => {
       if (!isAbout(s.next, e)) return unchanged(s);
-      return s.isConfirmed ? cutOver(s, limits) : flipBack(s, e.failure, false);
+      return s.isConfirmed ? cutOver(s, limits) : flipBack(s, e.failure);
     },
     gone: treeGone,
   },
@@ -377,7 +377,7 @@ const TABLE: Table = {
       return stayAfterAll(s, "drain", { event: "unreachable", gen: s.current, failure: e.failure }, limits);
     },
     exited: (s, e, limits) => {
-      if (isAbout(s.failed, e)) return flippedBack(s, limits, true);
+      if (isAbout(s.failed, e)) return flippedBack(s, limits, { died: true });
       if (!isAbout(s.current, e)) return leaderGone(s, e);
       return stayAfterAll(s, "sweep", { event: "crashed", gen: s.current, failure: e.failure }, limits);
     },

@@ -10,7 +10,7 @@ const generationsOf = (listeners: Listeners) =>
 test("a successor has the very listeners of the dead one, which releases nothing", () => {
   const held = [fake(), fake()];
   const [first, successor] = [new Listeners(1, held), new Listeners(2, held)];
-  first.open(undefined, false);
+  first.open({ probePath: undefined, nonblocking: false });
   successor.succeed(first);
   first.release();
   expect(first.hasSuccessor).toBe(true);
@@ -27,7 +27,7 @@ test("a successor that is gone before the dead one's leftover processes leaves t
     Listeners,
     Listeners,
   ];
-  first.open(undefined, false);
+  first.open({ probePath: undefined, nonblocking: false });
   second.succeed(first);
   third.succeed(second);
   second.release();

@@ -1,14 +1,14 @@
 /** Lines for a reader that hangs: none waits, those that were kept come whole and in order, and the lost ones are counted. */
 import { describe, expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
-import { isWritable, pipe, setNonblocking, write } from "../../src/os/libc.ts";
+import { isWritable, pipe, setBlocking, write } from "../../src/os/libc.ts";
 import { LineWriter } from "../../src/os/line-writer.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 
 /** Of a pipe, without waiting for more. */
 function drain(fd: number): string {
-  const was = setNonblocking(fd, true);
+  const was = setBlocking(fd, "nonblocking");
   const chunks: Buffer[] = [];
   try {
     for (;;) {
@@ -20,7 +20,7 @@ function drain(fd: number): string {
   } catch (error) {
     expect((error as NodeJS.ErrnoException).code).toBe("EAGAIN");
   }
-  setNonblocking(fd, was);
+  setBlocking(fd, was);
   return Buffer.concat(chunks).toString();
 }
 
@@ -77,7 +77,7 @@ test("the descriptor itself stays a waiting one: the command shares it", () => {
   using full = fullPipe();
   using writer = new LineWriter(full.write, new TurnedClock(), () => {});
   writer.write("line\n");
-  expect(setNonblocking(full.write, false)).toBe(false);
+  expect(setBlocking(full.write, "blocking")).toBe("blocking");
 });
 
 test("the end waits for a reader, and not for long", () => {

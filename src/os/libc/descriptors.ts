@@ -109,11 +109,14 @@ export const dupOnto = (fd: number, target: number): void => void check("dup2", 
 export const isNonblocking = (fd: number): boolean =>
   (check("fcntl(F_GETFL)", C.fcntl(fd, F_GETFL, 0)) & SOCK.nonblocking) !== 0;
 
+/** What a call does that would have to wait. */
+export type Blocking = "blocking" | "nonblocking";
+
 /** Sets or clears O_NONBLOCK on the open file, which all its duplicates share; returns what it was. */
-export function setNonblocking(fd: number, on: boolean): boolean {
+export function setBlocking(fd: number, mode: Blocking): Blocking {
   const flags = check("fcntl(F_GETFL)", C.fcntl(fd, F_GETFL, 0));
-  const was = (flags & SOCK.nonblocking) !== 0;
-  if (was !== on) check("fcntl(F_SETFL)", C.fcntl(fd, F_SETFL, flags ^ SOCK.nonblocking));
+  const was = (flags & SOCK.nonblocking) === 0 ? "blocking" : "nonblocking";
+  if (was !== mode) check("fcntl(F_SETFL)", C.fcntl(fd, F_SETFL, flags ^ SOCK.nonblocking));
   return was;
 }
 

@@ -89,6 +89,11 @@ export function exitNow(code: number): never {
   throw new SystemError("_exit", "EFAULT");
 }
 
-/** Clears or sets close-on-exec. */
-export const setCloseOnExec = (fd: number, on: boolean): void =>
-  void check("fcntl(F_SETFD)", C.fcntl(fd, 2, on ? 1 : 0));
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/** At an execve(2) it is closed. */
+export const closeOnExec = (fd: number): void =>
+  void check("fcntl(F_SETFD)", C.fcntl(fd, F_SETFD, FD_CLOEXEC));
+/** At an execve(2) the program gets it. */
+export const keepOnExec = (fd: number): void => void check("fcntl(F_SETFD)", C.fcntl(fd, F_SETFD, 0));

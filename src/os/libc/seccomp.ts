@@ -96,8 +96,7 @@ export function placeDescriptor(
   notify: number,
   id: bigint,
   fd: number,
-  number: number,
-  cloexec: boolean,
+  { number, cloexec }: { number: number; cloexec: boolean },
 ): void {
   const request = new DataView(new ArrayBuffer(24));
   request.setBigUint64(0, id, true);
