@@ -108,7 +108,7 @@ test("the machine is pure: types are all that it and its moves import", () => {
 });
 
 /** Used everywhere: they say how a value is read or shown or an error is made, and know nothing of hupwatch. */
-const LEAVES = ["error.ts", "text.ts", "duration.ts", "version.ts"];
+const LEAVES = ["error.ts", "text.ts", "duration.ts", "values.ts", "version.ts"];
 
 /**
  * What each room uses besides itself and the leaves, from the ground up: a room uses only rooms above it in this list, so that

@@ -27,7 +27,7 @@ function optionTable(options: OptionTable): string {
       .filter(Boolean)
       .join(", ");
     const repeats = o.multiple ? " (repeats)" : "";
-    return `| \`${flags}\`${repeats} | ${o.help} | ${o.default ?? ""} |`;
+    return `| \`${flags}\`${repeats} | ${o.help} | ${o.default ?? o.otherwise ?? ""} |`;
   });
   return ["| option | meaning | default |", "| --- | --- | --- |", ...rows].join("\n");
 }

@@ -12,8 +12,10 @@ export interface Option {
   value?: string;
   /** What the help and the README say; one line. */
   help: string;
-  /** Shown in the help; the code that reads the option applies it. */
+  /** The value that holds where it is left out: `withDefaults` applies it, but for those of `run`, which are the plan's. */
   default?: string;
+  /** In words what holds then, where that depends on something. */
+  otherwise?: string;
 }
 
 export type OptionTable = Record<string, Option>;
@@ -25,6 +27,19 @@ type Value<O extends Option> = O["multiple"] extends true
     : boolean;
 
 export type Values<T extends OptionTable> = { [K in keyof T]?: Value<T[K]> };
+
+type Defaulted<T extends OptionTable> = {
+  [K in keyof T as T[K] extends { default: string } ? K : never]: string;
+};
+
+/** What was given, and where it was left out the table's default. */
+export function withDefaults<T extends OptionTable>(table: T, values: Values<T>): Values<T> & Defaulted<T> {
+  const left = Object.entries(table).filter(([name]) => values[name] === undefined);
+  const defaults = left.flatMap(([name, option]) =>
+    option.default === undefined ? [] : [[name, option.default]],
+  );
+  return { ...values, ...(Object.fromEntries(defaults) as Defaulted<T>) };
+}
 
 export interface Parsed<T extends OptionTable> {
   values: Values<T>;

@@ -13,7 +13,7 @@ export default command({
     swaps: { type: "string", value: "N", help: "how often", default: "5" },
     every: { type: "string", value: "SEC", help: "time between two HUPs", default: "3" },
     seconds: { type: "string", value: "N", help: "length of the run; --swaps follows from it" },
-    rate: { type: "string", value: "N", help: "requests a second", default: "1000; gunicorn 400" },
+    rate: { type: "string", value: "N", help: "requests a second", otherwise: "1000; gunicorn 400" },
     naive: { type: "boolean", negated: true, help: "leave out the comparison" },
     json: { type: "boolean", help: "the whole result as JSON on stdout, progress on stderr" },
   },

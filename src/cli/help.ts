@@ -35,7 +35,8 @@ function renderOptions(table: OptionTable): string {
   return Object.entries(table)
     .map(([name, option]) => {
       const flags = `  ${flagsOf(name, option)}`;
-      const help = option.default ? `${option.help} (default ${option.default})` : option.help;
+      const known = option.default ?? option.otherwise;
+      const help = known ? `${option.help} (default ${known})` : option.help;
       const indent = " ".repeat(FLAGS_WIDTH);
       if (flags.length > FLAGS_WIDTH - 2) return `${flags}\n${fold(indent + help)}`;
       return fold(flags.padEnd(FLAGS_WIDTH) + help, FLAGS_WIDTH);

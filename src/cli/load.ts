@@ -9,12 +9,13 @@ import { type LoadResult, reportOf } from "../load/result.ts";
 import { progressLine, renderTable } from "../load/table.ts";
 import { parseTarget } from "../load/target.ts";
 import { verdictOf } from "../load/verdict.ts";
-import { command, type Values } from "./command.ts";
+import { durationText, sizeText } from "../values.ts";
+import { command, type Values, withDefaults } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { ProgressLine } from "./progress-line.ts";
 import { requireWritable, unwritten, writeReport } from "./report-file.ts";
 import { untilInterrupted } from "./signals.ts";
-import { duration, number, size, urlPath, usage, wholeNumber } from "./values.ts";
+import { duration, given, number, size, urlPath, usage, wholeNumber } from "./values.ts";
 
 const OPTIONS = {
   mode: { type: "string", short: "m", value: "MODE", help: MODES.join(", "), default: DEFAULTS.mode },
@@ -30,31 +31,57 @@ const OPTIONS = {
     short: "r",
     value: "N",
     help: "requests a second, whatever the server does (open loop)",
-    default: "as fast as answers come (closed loop)",
+    otherwise: "as fast as answers come (closed loop)",
   },
-  duration: { type: "string", short: "d", value: "DUR", help: "how long", default: "10s" },
+  duration: {
+    type: "string",
+    short: "d",
+    value: "DUR",
+    help: "how long",
+    default: durationText(DEFAULTS.durationMs),
+  },
   requests: { type: "string", short: "n", value: "N", help: "how many, instead of or beside --duration" },
-  timeout: { type: "string", value: "DUR", help: "for a request, connect included", default: "10s" },
+  timeout: {
+    type: "string",
+    value: "DUR",
+    help: "for a request, connect included",
+    default: durationText(DEFAULTS.timeoutMs),
+  },
   "slow-time": {
     type: "string",
     value: "DUR",
     help: "what 'slow' asks the server to take",
-    default: "500ms",
+    default: durationText(DEFAULTS.slowMs),
   },
   linger: {
     type: "string",
     value: "DUR",
     help: "how long 'late' is silent, 'slow-send' sends, 'slow-read' does not read, a stream stays",
-    default: "2s",
+    default: durationText(DEFAULTS.lingerMs),
   },
-  "read-size": { type: "string", value: "SIZE", help: "what 'slow-read' asks for", default: "8m" },
-  "websocket-url": { type: "string", value: "PATH", help: "where 'websocket' asks", default: "/ws" },
+  "read-size": {
+    type: "string",
+    value: "SIZE",
+    help: "what 'slow-read' asks for",
+    default: sizeText(DEFAULTS.readBytes),
+  },
+  "websocket-url": {
+    type: "string",
+    value: "PATH",
+    help: "where 'websocket' asks",
+    default: DEFAULTS.websocketUrl,
+  },
   seed: {
     type: "string",
     value: "N",
     help: "with --rate: each request at a random instant of its slot, the same ones for the same N",
   },
-  "upload-size": { type: "string", value: "SIZE", help: "body of an 'upload', e.g. 64k, 1m", default: "1m" },
+  "upload-size": {
+    type: "string",
+    value: "SIZE",
+    help: "body of an 'upload', e.g. 64k, 1m",
+    default: sizeText(DEFAULTS.uploadBytes),
+  },
   "any-body": { type: "boolean", help: "take every body as good (a server without the fixture contract)" },
   "fail-on-stale": { type: "boolean", help: "an older version answering after a newer one is a failure" },
   "max-missed": {
@@ -132,28 +159,32 @@ export default command({
   },
 });
 
+/** Of a body: it is made, or read, as one piece. */
+const BYTES_MAX = 1024 ** 3;
+
 function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPlan {
   const [text, second] = positionals;
   if (text === undefined) throw usage("no target", "name one: unix:/path/to.sock or host:port");
   if (second !== undefined) throw usage(`two targets: '${text}' and '${second}'`, "name one");
-  const requests = wholeNumber(values.requests, "--requests", 1, 9_999_999_999);
+  const requests = given(values.requests, wholeNumber, "--requests", 1, 9_999_999_999);
   const timed = values.duration !== undefined || requests === undefined;
+  const known = withDefaults(OPTIONS, values);
   return makePlan(parseTarget(text, process.cwd()), {
-    mode: readMode(values.mode ?? DEFAULTS.mode),
-    connections: wholeNumber(values.connections, "--connections", 1, 60_000) ?? DEFAULTS.connections,
-    rate: number(values.rate, "--rate", 0.01, 1_000_000),
+    mode: readMode(known.mode),
+    connections: wholeNumber(known.connections, "--connections", 1, 60_000),
+    rate: given(values.rate, number, "--rate", 0.01, 1_000_000),
     requests,
-    durationMs: timed ? duration(values.duration ?? "10s", "--duration", 1) : undefined,
-    timeoutMs: duration(values.timeout ?? "10s", "--timeout", 1),
-    slowMs: duration(values["slow-time"] ?? "500ms", "--slow-time", 0),
-    lingerMs: duration(values.linger ?? "2s", "--linger", 0),
-    readBytes: size(values["read-size"] ?? "8m", "--read-size"),
-    websocketUrl: urlPath(values["websocket-url"] ?? DEFAULTS.websocketUrl, "--websocket-url"),
-    jitterSeed: wholeNumber(values.seed, "--seed", 0, 0xffffffff),
-    uploadBytes: size(values["upload-size"] ?? "1m", "--upload-size"),
+    durationMs: timed ? duration(known.duration, "--duration", 1) : undefined,
+    timeoutMs: duration(known.timeout, "--timeout", 1),
+    slowMs: duration(known["slow-time"], "--slow-time", 0),
+    lingerMs: duration(known.linger, "--linger", 0),
+    readBytes: size(known["read-size"], "--read-size", BYTES_MAX),
+    websocketUrl: urlPath(known["websocket-url"], "--websocket-url"),
+    jitterSeed: given(values.seed, wholeNumber, "--seed", 0, 0xffffffff),
+    uploadBytes: size(known["upload-size"], "--upload-size", BYTES_MAX),
     checkBodies: values["any-body"] !== true,
     staleIsFailure: values["fail-on-stale"] === true,
-    missedMax: (number(values["max-missed"], "--max-missed", 0, 100) ?? DEFAULTS.missedMax * 100) / 100,
+    missedMax: number(known["max-missed"], "--max-missed", 0, 100) / 100,
   });
 }
 

@@ -5,7 +5,7 @@ import { formatDuration } from "../duration.ts";
 import { ANSWER } from "../error.ts";
 import type { FailureFacts } from "../events/words.ts";
 import { plain } from "../text.ts";
-import { command } from "./command.ts";
+import { command, withDefaults } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
@@ -57,7 +57,7 @@ export async function requestSwap(
   values: Asked,
   positionals: readonly string[],
 ): Promise<number> {
-  const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
+  const timeoutMs = duration(withDefaults(RELOAD_OPTIONS, values).timeout, "--timeout", 1);
   const { socket } = targetOf(positionals, values["run-dir"]);
   const isWaiting = !target.endsWith("?wait=0");
   const answer = await ask<ReloadAnswer>(socket, "hupwatch-reload/1", {

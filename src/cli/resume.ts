@@ -1,10 +1,10 @@
 /** `hupwatch resume`: those that wait (hold) are let in to a fresh copy of the command. */
 import { command } from "./command.ts";
-import { requestSwap } from "./reload.ts";
+import { RELOAD_OPTIONS, requestSwap } from "./reload.ts";
 import { TARGET_HELP, TARGET_OPTIONS } from "./target.ts";
 
 export const RESUME_OPTIONS = {
-  timeout: { type: "string", value: "DUR", help: "wait so long for the outcome", default: "90s" },
+  timeout: RELOAD_OPTIONS.timeout,
   ...TARGET_OPTIONS,
 } as const;
 

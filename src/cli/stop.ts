@@ -8,7 +8,7 @@ import { stopLeft } from "../instance/stop-left.ts";
 import { realOs } from "../os/os.ts";
 import { processOf } from "../os/procfs.ts";
 import { plain } from "../text.ts";
-import { command } from "./command.ts";
+import { command, withDefaults } from "./command.ts";
 import { print, printJson } from "./print.ts";
 import { leftOver, TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
@@ -41,7 +41,7 @@ export default command({
   examples: [{ command: "hupwatch stop shop", meaning: "by name" }],
   epilogue: EPILOGUE,
   async run({ values, positionals }) {
-    const timeoutMs = duration(values.timeout ?? "90s", "--timeout", 1);
+    const timeoutMs = duration(withDefaults(STOP_OPTIONS, values).timeout, "--timeout", 1);
     const endAt = performance.now() + timeoutMs;
     const left = leftOver(positionals, values["run-dir"]);
     if (left) {

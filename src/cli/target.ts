@@ -11,7 +11,7 @@ export const TARGET_OPTIONS = {
     type: "string",
     value: "DIR",
     help: "where its runtime files are",
-    default: "all usual places",
+    otherwise: "all usual places",
   },
   json: { type: "boolean", help: "print the answer as JSON" },
 } as const satisfies OptionTable;

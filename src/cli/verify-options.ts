@@ -1,5 +1,5 @@
 /** The options of `hupwatch verify`: its own, and those of `run` that it passes on. */
-import { CHAOS_KINDS, DEFAULTS } from "../verify/plan.ts";
+import { CHAOS_KINDS } from "../verify/plan.ts";
 import type { OptionTable } from "./command.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 
@@ -14,7 +14,7 @@ export const VERIFY_OPTIONS = {
     short: "n",
     value: "N",
     help: "how often to swap",
-    default: String(DEFAULTS.swaps),
+    default: "10",
   },
   every: { type: "string", value: "DUR", help: "quiet time between swaps", default: "1s" },
   mode: {
@@ -23,27 +23,27 @@ export const VERIFY_OPTIONS = {
     multiple: true,
     value: "MODES",
     help: "fresh, keepalive, post, slow, upload, mix, late, slow-send, slow-read, half-close, sse, websocket (see 'load'); several at once with commas",
-    default: "fresh,keepalive, and post if the app keeps the contract",
+    otherwise: "fresh,keepalive, and post if the app keeps the contract",
   },
   rate: {
     type: "string",
     short: "r",
     value: "N",
     help: "requests a second of each mode; half-close has 10 % of it, upload and slow-send 5 %, slow, slow-read and streams 1 %",
-    default: String(DEFAULTS.rate),
+    default: "200",
   },
   connections: {
     type: "string",
     short: "c",
     value: "N",
     help: "requests in flight at most, for each mode",
-    default: String(DEFAULTS.connections),
+    default: "50",
   },
   burst: {
     type: "string",
     value: "N",
     help: "new connections at once at the HUP, the flip, the stop and the exit; 0: none",
-    default: String(DEFAULTS.burst),
+    default: "20",
   },
   url: { type: "string", value: "PATH", help: "what the GETs ask for", default: "/" },
   "any-body": { type: "boolean", help: "take every body as good (a POST without the contract)" },
@@ -61,7 +61,7 @@ export const VERIFY_OPTIONS = {
     type: "string",
     value: "N",
     help: "of the instants at which requests are sent, and of --chaos-mix",
-    default: "random, and told",
+    otherwise: "random, and told",
   },
   "upload-size": { type: "string", value: "SIZE", help: "body of an 'upload'", default: "256k" },
   "swap-timeout": { type: "string", value: "DUR", help: "for one swap, drain included", default: "90s" },
@@ -76,7 +76,7 @@ export const VERIFY_OPTIONS = {
     type: "string",
     value: "TARGET",
     help: "where the load goes: unix:/path[:/url], host:port[/url] or http://host:port/url",
-    default: "the first socket that hupwatch holds",
+    otherwise: "the first socket that hupwatch holds",
   },
   reload: {
     type: "string",
@@ -94,7 +94,7 @@ export const VERIFY_OPTIONS = {
     type: "string",
     value: "FILE",
     help: "where the app appends the id of each POST that it executes",
-    default: "offered in $VERIFY_LEDGER",
+    otherwise: "offered in $VERIFY_LEDGER",
   },
   "allow-stale-keepalive": {
     type: "boolean",

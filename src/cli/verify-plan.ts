@@ -7,19 +7,20 @@ import {
   type Bounds,
   CHAOS_KINDS,
   type ChaosKind,
-  DEFAULTS,
   type HupwatchSubject,
   type ReloadSubject,
   type VerifyPlan,
 } from "../verify/plan.ts";
-import type { Values } from "./command.ts";
-import { duration, listOf, number, size, urlPath, usage, wholeNumber } from "./values.ts";
-import { PASSED_ON, type VERIFY_OPTIONS } from "./verify-options.ts";
+import { type Values, withDefaults } from "./command.ts";
+import { duration, given, listOf, number, oneOf, size, urlPath, usage, wholeNumber } from "./values.ts";
+import { PASSED_ON, VERIFY_OPTIONS } from "./verify-options.ts";
 
 export type VerifyValues = Values<typeof VERIFY_OPTIONS>;
 
 /** A release that hangs is only found out at the deadline: the default minute would be most of the run. */
 const HANG_READY_TIMEOUT = "15s";
+/** It is made as one piece. */
+const UPLOAD_BYTES_MAX = 1024 ** 3;
 
 /** Throws a usage error (2) that names the option and the value. */
 export function planVerify(values: VerifyValues, words: readonly string[]): VerifyPlan {
@@ -28,34 +29,27 @@ export function planVerify(values: VerifyValues, words: readonly string[]): Veri
   if (subject.kind === "reload" && chaos.length > 0)
     throw usage("--chaos is done to hupwatch's generations, and --reload has none", "leave one of them out");
   if (values.target !== undefined) parseTarget(values.target, process.cwd());
-  const ms = (
-    option: "every" | "timeout" | "slow-time" | "linger" | "swap-timeout",
-    standard: number,
-    low: number,
-  ) => (values[option] === undefined ? standard : duration(values[option], `--${option}`, low));
+  const known = withDefaults(VERIFY_OPTIONS, values);
   return {
     subject,
     target: values.target,
-    url: urlPath(values.url ?? "/", "--url"),
+    url: urlPath(known.url, "--url"),
     modes: values.mode && listOf(values.mode, "--mode", MODES),
-    rate: number(values.rate, "--rate", 0.1, 1_000_000) ?? DEFAULTS.rate,
-    connections: wholeNumber(values.connections, "--connections", 1, 60_000) ?? DEFAULTS.connections,
-    swaps: wholeNumber(values.swaps, "--swaps", 1, 1_000_000) ?? DEFAULTS.swaps,
-    everyMs: ms("every", DEFAULTS.everyMs, 1),
-    burst: wholeNumber(values.burst, "--burst", 0, 10_000) ?? DEFAULTS.burst,
-    swapTimeoutMs: ms("swap-timeout", DEFAULTS.swapTimeoutMs, 1),
-    timeoutMs: ms("timeout", DEFAULTS.timeoutMs, 1),
-    slowMs: ms("slow-time", DEFAULTS.slowMs, 0),
-    lingerMs: ms("linger", DEFAULTS.lingerMs, 0),
-    websocketUrl: urlPath(values["websocket-url"] ?? DEFAULTS.websocketUrl, "--websocket-url"),
-    front: values.front === undefined ? undefined : frontOf(values.front),
-    seed: wholeNumber(values.seed, "--seed", 0, 0xffffffff) ?? Math.floor(Math.random() * 2 ** 32),
-    uploadBytes:
-      values["upload-size"] === undefined
-        ? DEFAULTS.uploadBytes
-        : size(values["upload-size"], "--upload-size"),
+    rate: number(known.rate, "--rate", 0.1, 1_000_000),
+    connections: wholeNumber(known.connections, "--connections", 1, 60_000),
+    swaps: wholeNumber(known.swaps, "--swaps", 1, 1_000_000),
+    everyMs: duration(known.every, "--every", 1),
+    burst: wholeNumber(known.burst, "--burst", 0, 10_000),
+    swapTimeoutMs: duration(known["swap-timeout"], "--swap-timeout", 1),
+    timeoutMs: duration(known.timeout, "--timeout", 1),
+    slowMs: duration(known["slow-time"], "--slow-time"),
+    lingerMs: duration(known.linger, "--linger"),
+    websocketUrl: urlPath(known["websocket-url"], "--websocket-url"),
+    front: given(values.front, (text) => oneOf(text, "--front", ["nginx"])),
+    seed: given(values.seed, wholeNumber, "--seed", 0, 0xffffffff) ?? Math.floor(Math.random() * 2 ** 32),
+    uploadBytes: size(known["upload-size"], "--upload-size", UPLOAD_BYTES_MAX),
     checkBodies: values["any-body"] !== true,
-    missedMax: (number(values["max-missed"], "--max-missed", 0, 100) ?? DEFAULTS.missedMax * 100) / 100,
+    missedMax: number(known["max-missed"], "--max-missed", 0, 100) / 100,
     chaos,
     mix: mixOf(values, chaos),
     compareWith: compareWith(values),
@@ -107,7 +101,7 @@ function reloadSubject(values: VerifyValues): ReloadSubject {
     kind: "reload",
     reload: values.reload,
     ready: values["ready-cmd"],
-    settleMs: values.settle === undefined ? DEFAULTS.settleMs : duration(values.settle, "--settle", 0),
+    settleMs: duration(values.settle ?? VERIFY_OPTIONS.settle.default, "--settle"),
   };
 }
 
@@ -128,7 +122,7 @@ function chaosOf(values: VerifyValues): ChaosKind[] {
 }
 
 function mixOf(values: VerifyValues, chaos: readonly ChaosKind[]): number {
-  const mix = wholeNumber(values["chaos-mix"], "--chaos-mix", 1, 1_000_000) ?? 0;
+  const mix = given(values["chaos-mix"], wholeNumber, "--chaos-mix", 1, 1_000_000) ?? 0;
   if (mix > 0 && chaos.length === 0)
     throw usage("--chaos-mix mixes nothing", "name what: --chaos, or --chaos-with KINDS");
   return mix;
@@ -159,23 +153,18 @@ function jsonIn(file: string): unknown {
   }
 }
 
-function frontOf(text: string): "nginx" {
-  if (text === "nginx") return text;
-  throw usage(`--front '${text}' is not known`, "use nginx");
-}
-
 function boundsOf(values: VerifyValues): Bounds {
   const ms = (option: "max-gap" | "max-mixed" | "max-ready") =>
-    values[option] === undefined ? undefined : duration(values[option], `--${option}`, 0);
+    given(values[option], duration, `--${option}`);
   return {
-    maxP99Ratio: number(values["max-p99-ratio"], "--max-p99-ratio", 0.01, 1e6),
-    maxP999Ratio: number(values["max-p999-ratio"], "--max-p999-ratio", 0.01, 1e6),
+    maxP99Ratio: given(values["max-p99-ratio"], number, "--max-p99-ratio", 0.01, 1e6),
+    maxP999Ratio: given(values["max-p999-ratio"], number, "--max-p999-ratio", 0.01, 1e6),
     maxGapMs: ms("max-gap"),
     maxMixedMs: ms("max-mixed"),
     maxReadyMs: ms("max-ready"),
-    maxRssSlopeKb: number(values["max-rss-slope"], "--max-rss-slope", 0, 1e9),
-    maxWorse: number(values["max-worse"], "--max-worse", 0.01, 1e6),
-    maxCutStreams: wholeNumber(values["max-cut-streams"], "--max-cut-streams", 0, 1e9),
-    maxFdGrowth: wholeNumber(values["max-fd-growth"], "--max-fd-growth", 0, 1e6),
+    maxRssSlopeKb: given(values["max-rss-slope"], number, "--max-rss-slope", 0, 1e9),
+    maxWorse: given(values["max-worse"], number, "--max-worse", 0.01, 1e6),
+    maxCutStreams: given(values["max-cut-streams"], wholeNumber, "--max-cut-streams", 0, 1e9),
+    maxFdGrowth: given(values["max-fd-growth"], wholeNumber, "--max-fd-growth", 0, 1e6),
   };
 }

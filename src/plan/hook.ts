@@ -1,5 +1,5 @@
 /** `--hook EVENT=CMD`: a shell line of the user's, and what it is run at. Parsing only. */
-import { HupwatchError } from "../error.ts";
+import { usage } from "./values.ts";
 
 export const HOOK_EVENTS = ["ready", "unconfirmed", "swapped", "rolled-back", "crashed", "stopped"] as const;
 export type HookEvent = (typeof HOOK_EVENTS)[number];
@@ -16,7 +16,8 @@ export function parseHook(text: string): Hook {
   const line = rest.join("=").trim();
   const event = HOOK_EVENTS.find((known) => known === name);
   if (event !== undefined && line !== "") return { event, line };
-  throw new HupwatchError("usage", `--hook '${text}' is not a hook`, {
-    hint: `write EVENT=CMD, where EVENT is one of ${HOOK_EVENTS.join(", ")}`,
-  });
+  throw usage(
+    `--hook '${text}' is not a hook`,
+    `write EVENT=CMD, where EVENT is one of ${HOOK_EVENTS.join(", ")}`,
+  );
 }

@@ -1,7 +1,5 @@
 /** What the options say, each value checked, before anything is asked, touched or started. */
 import { basename, resolve } from "node:path";
-import { parseDuration } from "../duration.ts";
-import { HupwatchError } from "../error.ts";
 import type { LogFormat } from "../log.ts";
 import type { Check } from "../ready/check.ts";
 import { parseCheck } from "../ready/parse.ts";
@@ -16,8 +14,9 @@ import { commandEnvironment } from "./environment.ts";
 import { type Hook, parseHook } from "./hook.ts";
 import { groupOf, ownerOf } from "./owner.ts";
 import type { RunPlan } from "./run-plan.ts";
-import type { RunValues } from "./run-values.ts";
+import { RUN_DEFAULTS, type RunValues } from "./run-values.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
+import { duration, given, oneOf, size, usage, wholeNumber } from "./values.ts";
 import { logicalDirectory } from "./working-directory.ts";
 
 export interface Surroundings {
@@ -81,9 +80,10 @@ export function readOptions(values: RunValues, words: readonly string[], around:
       "put it behind --, e.g. hupwatch -- gunicorn app:app --bind unix:/tmp/app.sock",
     );
   logFormatOf(values);
+  const known = { ...RUN_DEFAULTS, ...values };
   const here = logicalDirectory(around.cwd, around.env.PWD);
   const directory = resolve(here, values.chdir ?? ".");
-  const limit = respawnLimit(values["respawn-limit"] ?? "5/60s");
+  const limit = respawnLimit(known["respawn-limit"]);
   return {
     around,
     here,
@@ -96,25 +96,18 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     envFile: values["env-file"] === undefined ? undefined : resolve(here, values["env-file"]),
     isHandoverRefused: values.handover === "none",
     isInterceptionRequested: values.handover === "intercept",
-    cutover: oneOf("--cutover", values.cutover ?? "steer", ["steer", "share"]),
+    cutover: oneOf(known.cutover, "--cutover", ["steer", "share"]),
     // A server on a terminal keeps its terminal: its user has read the lines anyway.
     watchStderr: !around.stderrIsTerminal,
-    readyTimeoutMs: parseDuration(values["ready-timeout"] ?? "60s", "--ready-timeout"),
+    readyTimeoutMs: duration(known["ready-timeout"], "--ready-timeout"),
     isReadyTimeoutGiven: values["ready-timeout"] !== undefined,
     isReadinessGiven: values.ready !== undefined,
     preflights: values.preflight ?? [],
-    warmupMs: parseDuration(values["warmup-time"] ?? "1", "--warmup-time"),
-    drainUntilIdleMs: parseDuration(values["drain-until-idle"] ?? "5s", "--drain-until-idle"),
-    keptConnections: oneOf("--kept-connections", values["kept-connections"] ?? "close", [
-      "adopt",
-      "adopt=any",
-      "close",
-    ]),
-    maxDraining: wholeNumber("--max-draining", values["max-draining"] ?? "4", 1, 1000),
-    respawn:
-      oneOf("--on-crash", values["on-crash"] ?? "exit", ["exit", "respawn"]) === "respawn"
-        ? limit
-        : undefined,
+    warmupMs: duration(known["warmup-time"], "--warmup-time"),
+    drainUntilIdleMs: duration(known["drain-until-idle"], "--drain-until-idle"),
+    keptConnections: oneOf(known["kept-connections"], "--kept-connections", ["adopt", "adopt=any", "close"]),
+    maxDraining: wholeNumber(known["max-draining"], "--max-draining", 1, 1000),
+    respawn: oneOf(known["on-crash"], "--on-crash", ["exit", "respawn"]) === "respawn" ? limit : undefined,
     ...steering(values),
     ...recycling(values, directory),
     ...leaving(values, around),
@@ -129,27 +122,21 @@ function leaving(
   const delay = values["stop-delay"];
   if (delay !== undefined && !killAtExit)
     throw usage("--stop-delay without -k", "add -k: without it TERM leaves the service running");
-  return { killAtExit, stopDelayMs: parseDuration(delay ?? "0", "--stop-delay") };
+  return { killAtExit, stopDelayMs: duration(delay ?? RUN_DEFAULTS["stop-delay"], "--stop-delay") };
 }
 
 function requestedOf(values: RunValues, { env, pid }: Surroundings, here: string): Options["requested"] {
   const { bind, backlog } = values;
+  const known = { ...RUN_DEFAULTS, ...values };
   const [mode, owner] = [values["socket-mode"], values["socket-owner"]];
   return {
     // Of those that the starter has opened several may have one name: systemd names them after their unit.
     sockets: bind ? parseSpecs(bind, here) : activatedSpecs(env, pid),
     bindsGiven: bind !== undefined,
-    handover: oneOf("--handover", values.handover ?? "auto", [
-      "auto",
-      "intercept",
-      "systemd",
-      "argv",
-      "path",
-      "none",
-    ]),
+    handover: oneOf(known.handover, "--handover", ["auto", "intercept", "systemd", "argv", "path", "none"]),
     checks: values.ready?.map(parseCheck),
     stopSequence: values["stop-signal"] === undefined ? undefined : parseStopSequence(values["stop-signal"]),
-    backlog: backlog === undefined ? maxBacklog() : wholeNumber("--backlog", backlog, 1, 1_000_000),
+    backlog: backlog === undefined ? maxBacklog() : wholeNumber(backlog, "--backlog", 1, 1_000_000),
     socketMode: mode === undefined ? undefined : octal("--socket-mode", mode, "0660"),
     socketOwner: owner === undefined ? undefined : ownerOf(owner, "--socket-owner"),
     asksByLine:
@@ -158,7 +145,7 @@ function requestedOf(values: RunValues, { env, pid }: Surroundings, here: string
       values.ready?.some((check) => check.startsWith("exec:")) === true,
     hooks: {
       hooks: (values.hook ?? []).map(parseHook),
-      timeoutMs: parseDuration(values["hook-timeout"] ?? "30s", "--hook-timeout"),
+      timeoutMs: duration(known["hook-timeout"], "--hook-timeout"),
     },
   };
 }
@@ -168,27 +155,21 @@ function recycling(
   directory: string,
 ): Pick<RunPlan, "maxAgeMs" | "maxMemoryBytes" | "watchPath"> {
   return {
-    maxAgeMs: age === undefined ? undefined : parseDuration(age, "--max-age"),
-    maxMemoryBytes: memory === undefined ? undefined : sizeOf(memory, "--max-memory"),
+    maxAgeMs: given(age, duration, "--max-age"),
+    maxMemoryBytes: given(memory, memoryOf),
     watchPath: path === undefined ? undefined : resolve(directory, path),
   };
 }
 
-const UNITS: Record<string, number> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
-
 /** Less than any process has that serves: meant was another unit. */
 const MIN_BYTES = 1024 ** 2;
 
-/** Bytes. */
-function sizeOf(text: string, option: string): number {
-  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)([kmgt]?)$/.exec(text.toLowerCase()) ?? [];
-  const bytes = Math.round(Number(number) * (UNITS[unit] ?? 1));
+function memoryOf(text: string): number {
+  const bytes = size(text, "--max-memory");
   if (bytes >= MIN_BYTES) return bytes;
-  if (!(bytes > 0))
-    throw usage(`${option} '${text}' is not a size`, "give bytes, or use k, m or g: 512m, 1.5g");
   throw usage(
-    `${option} '${text}' is ${bytes === 1 ? "1 byte" : `${bytes} bytes`}, less than any server has: it would be replaced again and again`,
-    `write the unit: ${unit === "" ? `${number}m, ${number}g` : "512m, 1.5g"}; 1m is the least`,
+    `--max-memory '${text}' is ${bytes === 1 ? "1 byte" : `${bytes} bytes`}, less than any server has: it would be replaced again and again`,
+    `write the unit: ${/\d$/.test(text) ? `${text}m, ${text}g` : "512m, 1.5g"}; 1m is the least`,
   );
 }
 
@@ -198,17 +179,15 @@ function steering({ confirm, judge, keep }: RunValues): Pick<RunPlan, "confirmMs
   if (judge !== undefined && confirm === undefined)
     throw usage("--judge without --confirm", "say how long it is to judge: --confirm 2m");
   return {
-    confirmMs: confirm === undefined ? undefined : parseDuration(confirm, "--confirm"),
+    confirmMs: given(confirm, duration, "--confirm"),
     judge: judge?.slice("exec:".length),
-    keepMs: keep === undefined ? undefined : parseDuration(keep, "--keep"),
+    keepMs: given(keep, duration, "--keep"),
   };
 }
 
 /** By itself, too: a run logs before it plans. */
 export const logFormatOf = (values: RunValues): LogFormat =>
-  oneOf("--log-format", values["log-format"] ?? "text", ["text", "json"]);
-
-export const usage = (message: string, hint: string) => new HupwatchError("usage", message, { hint });
+  oneOf(values["log-format"] ?? RUN_DEFAULTS["log-format"], "--log-format", ["text", "json"]);
 
 function identity({ user, group, umask }: RunValues): Pick<RunPlan, "user" | "group" | "umask"> {
   if (user !== undefined) ownerOf(user, "--user");
@@ -230,21 +209,6 @@ function nameOf(given: string | undefined, directory: string, words: readonly st
   return `${readable.replace(/^[^A-Za-z0-9_]+/, "").slice(0, 48)}-${hash}`;
 }
 
-export function oneOf<const T extends string>(option: string, value: string, allowed: readonly T[]): T {
-  const found = allowed.find((a) => a === value);
-  if (found === undefined) throw usage(`${option} '${value}' is not known`, `use ${allowed.join(", ")}`);
-  return found;
-}
-
-export function wholeNumber(option: string, text: string, min: number, max: number): number {
-  const n = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (n >= min && n <= max) return n;
-  throw usage(
-    `${option} '${text}' is not a number from ${min} to ${max}`,
-    "give a whole number in that range",
-  );
-}
-
 function respawnLimit(text: string): { times: number; withinMs: number } {
   const [times, within] = text.split("/");
   if (!times || !within)
@@ -253,8 +217,8 @@ function respawnLimit(text: string): { times: number; withinMs: number } {
       "write it like 5/60s: five deaths within a minute",
     );
   return {
-    times: wholeNumber("--respawn-limit", times, 1, 100_000),
-    withinMs: parseDuration(within, `--respawn-limit ${text}`),
+    times: wholeNumber(times, "--respawn-limit", 1, 100_000),
+    withinMs: duration(within, `--respawn-limit ${text}`),
   };
 }
 

@@ -13,11 +13,12 @@ import { probePortsFor } from "../sockets/probe-ports.ts";
 import { PROBE, parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import { metricsNote } from "./metrics.ts";
-import { type Options, usage } from "./options.ts";
+import type { Options } from "./options.ts";
 import { ownerOf, UNCHANGED } from "./owner.ts";
 import { NO_PATHS } from "./release.ts";
 import { learns, type RunPlan } from "./run-plan.ts";
 import { parseStopSequence } from "./stop-sequence.ts";
+import { usage } from "./values.ts";
 import { watchNote } from "./watched-path.ts";
 import { pathNote, releaseNote } from "./working-directory.ts";
 

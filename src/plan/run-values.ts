@@ -1,3 +1,19 @@
+/** What holds where an option is left out. For one without it that depends on the surroundings, or on the server. */
+export const RUN_DEFAULTS = {
+  "warmup-time": "1",
+  handover: "auto",
+  cutover: "steer",
+  "ready-timeout": "60s",
+  "drain-until-idle": "5s",
+  "kept-connections": "close",
+  "stop-delay": "0",
+  "max-draining": "4",
+  "on-crash": "exit",
+  "respawn-limit": "5/60s",
+  "hook-timeout": "30s",
+  "log-format": "text",
+} as const satisfies Partial<RunValues>;
+
 /** What the options of `run` said, as text: each is read where its meaning is. cli/run-options.ts has the table that makes them. */
 export interface RunValues {
   "warmup-time"?: string;

@@ -83,19 +83,3 @@ export interface VerifyPlan {
   /** Of an earlier run. */
   compareWith: KeyFigures | undefined;
 }
-
-export const DEFAULTS = {
-  rate: 200,
-  connections: 50,
-  swaps: 10,
-  everyMs: 1000,
-  burst: 20,
-  swapTimeoutMs: 90_000,
-  timeoutMs: 10_000,
-  slowMs: 500,
-  lingerMs: 2000,
-  websocketUrl: "/ws",
-  uploadBytes: 256 * 1024,
-  settleMs: 2000,
-  missedMax: 0.01,
-} as const;
