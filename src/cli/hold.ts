@@ -6,7 +6,7 @@ export const HOLD_OPTIONS = {
   for: {
     type: "string",
     value: "DUR",
-    help: "(needed) they wait so long at most; then a fresh copy gets them",
+    help: "(needed) wait so long for the word; then a fresh copy is started, and gets them",
   },
 } as const;
 

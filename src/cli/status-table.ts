@@ -111,11 +111,17 @@ function generationTable(generations: readonly GenerationStatus[], now: number):
   ]);
 }
 
-const socketTable = (sockets: readonly SocketStatus[]): string =>
-  columns([
-    ["SOCKET", "NAME", "CUTOVER", "QUEUE"],
-    ...sockets.map((s) => [s.address, s.name, s.cutover, queueIn(s)]),
+/** What was dropped matters where connections are held, and wherever there was any. */
+function socketTable(sockets: readonly SocketStatus[]): string {
+  const isTold = sockets.some(({ dropped = 0, limit }) => dropped > 0 || limit !== undefined);
+  return columns([
+    ["SOCKET", "NAME", "CUTOVER", "QUEUE", ...(isTold ? ["DROPPED"] : [])],
+    ...sockets.map((s) => [
+      ...[s.address, s.name, s.cutover, queueIn(s)],
+      ...(isTold ? [`${s.dropped ?? "-"}`] : []),
+    ]),
   ]);
+}
 
 /** How many can wait matters where nobody accepts. */
 const queueIn = ({ queued, limit }: SocketStatus): string =>

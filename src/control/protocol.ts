@@ -46,6 +46,8 @@ export interface SocketStatus {
   cutover: "steer" | "share";
   /** Connections that have not been accepted yet, over all generations; absent where the kernel does not say. */
   queued?: number | undefined;
+  /** Over TCP: tries to connect that the kernel dropped since that queue was full; clients try again. Of the listeners that are open now. */
+  dropped?: number | undefined;
   /** As many can wait, while connections are held. */
   limit?: number | undefined;
   /** Why clients do not reach it; absent while they do. */

@@ -132,21 +132,28 @@ function residentBytesOf({ pid }: Process): number {
 function socketStatus(held: HeldSocket, generations: readonly RecordedGeneration[]): SocketStatus {
   const { spec, cutover, trouble } = held;
   const address = format(held.address);
-  const queued = queueOf(held, address, generations);
-  return { name: spec.name, address, cutover: cutover.mode, queued, trouble };
+  return { name: spec.name, address, cutover: cutover.mode, ...queueOf(held, address, generations), trouble };
 }
 
 function queueOf(
   { address }: HeldSocket,
   text: string,
   generations: readonly RecordedGeneration[],
-): number | undefined {
+): Pick<SocketStatus, "queued" | "dropped"> {
   if (address.family === "inet" || address.family === "inet6") {
-    const listening = listeningOn(hostBytes(address), address.port);
-    return listening?.reduce((sum, { queued }) => sum + queued, 0);
+    const listening = listeningOn(hostBytes(address), address.port) ?? [];
+    return {
+      queued: sumOf(listening.map(({ queued }) => queued)),
+      dropped: sumOf(listening.map(({ dropped }) => dropped)),
+    };
   }
   const listeners = generations.flatMap((g) => g.listeners).filter((l) => l.address === text);
   const inodes = [...new Set(listeners.flatMap((l) => l.inode ?? []))];
-  const queues = inodes.map(unixQueue).filter((queue) => queue !== undefined);
-  return queues.length === 0 ? undefined : queues.reduce((a, b) => a + b, 0);
+  return { queued: sumOf(inodes.map(unixQueue)) };
+}
+
+/** Undefined where none is known. */
+function sumOf(numbers: readonly (number | undefined)[]): number | undefined {
+  const known = numbers.filter((n) => n !== undefined);
+  return known.length === 0 ? undefined : known.reduce((a, b) => a + b, 0);
 }

@@ -6,6 +6,8 @@ export interface ListeningSocket {
   inode: number;
   /** Connections that wait in the accept queue. */
   queued: number;
+  /** Tries to connect that found it full, since the socket was opened; absent where the kernel does not say. */
+  dropped?: number | undefined;
 }
 
 /** The kernel's LISTEN state in hexadecimal. */
@@ -18,7 +20,10 @@ const TCP_LISTEN = "0A";
 export function listeningOn(hostBytes: Uint8Array, port: number): ListeningSocket[] | undefined {
   const listeners = tcpListeners(hostBytes.length === 4 ? "inet" : "inet6", port);
   const there = listeners?.filter(({ host }) => host.every((byte, i) => byte === hostBytes[i]));
-  return there?.map(({ inode, waiting }) => ({ inode, queued: waiting })) ?? listedOn(hostBytes, port);
+  return (
+    there?.map(({ inode, waiting, dropped }) => ({ inode, queued: waiting, dropped })) ??
+    listedOn(hostBytes, port)
+  );
 }
 
 /** Where sock_diag(7) does not say: as slow as the machine has connections. */

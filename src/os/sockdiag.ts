@@ -27,6 +27,11 @@ type Attribute = keyof typeof ATTRIBUTE;
 const HEADER_BYTES = 16;
 /** struct unix_diag_msg; no message is shorter. */
 const UNIX_MESSAGE_BYTES = 16;
+/**
+ * INET_DIAG_SKMEMINFO: numbers of 32 bits, of which the ninth (SK_MEMINFO_DROPS, since Linux 4.6) counts what the socket has dropped. Of a
+ * listener that is what came while its accept queue was full, each try of a client by itself.
+ */
+const MEMORY = { show: 0x40, type: 7, dropsAt: 32, bytes: 36 } as const;
 /** struct inet_diag_msg: four bytes, struct inet_diag_sockid, then five numbers. */
 const INET = { endsAt: 4, endsBytes: 36, waitingAt: 56, inodeAt: 68, messageBytes: 72 } as const;
 const SLICE_BYTES = 64 * 1024;
@@ -137,18 +142,22 @@ export class UnixSocket {
   }
 
   #attribute(name: Attribute, bytes = 0): DataView | undefined {
-    const { message } = this;
-    for (let at = UNIX_MESSAGE_BYTES; at + 4 <= message.byteLength; ) {
-      const length = message.getUint16(at, true);
-      if (length < 4 || at + length > message.byteLength) return undefined;
-      if (message.getUint16(at + 2, true) === ATTRIBUTE[name].type)
-        return length < 4 + bytes
-          ? undefined
-          : new DataView(message.buffer, message.byteOffset + at + 4, length - 4);
-      at += (length + 3) & ~3;
-    }
-    return undefined;
+    return attributeOf(this.message, UNIX_MESSAGE_BYTES, ATTRIBUTE[name].type, bytes);
   }
+}
+
+/** The one of that type among those from `at` on (struct nlattr); undefined where there is none of at least so many bytes. */
+function attributeOf(message: DataView, from: number, type: number, bytes: number): DataView | undefined {
+  for (let at = from; at + 4 <= message.byteLength; ) {
+    const length = message.getUint16(at, true);
+    if (length < 4 || at + length > message.byteLength) return undefined;
+    if (message.getUint16(at + 2, true) === type)
+      return length < 4 + bytes
+        ? undefined
+        : new DataView(message.buffer, message.byteOffset + at + 4, length - 4);
+    at += (length + 3) & ~3;
+  }
+  return undefined;
 }
 
 /** struct inet_diag_msg. */
@@ -180,6 +189,12 @@ export class TcpSocket {
   get waiting(): number {
     return this.message.getUint32(INET.waitingAt, true);
   }
+
+  /** Of a listener: tries to connect that found its accept queue full, since it was opened. Undefined where the kernel does not say. */
+  get dropped(): number | undefined {
+    const memory = attributeOf(this.message, INET.messageBytes, MEMORY.type, MEMORY.bytes);
+    return memory?.getUint32(MEMORY.dropsAt, true);
+  }
 }
 
 /** struct nlmsghdr, and the family that each request begins with. */
@@ -208,6 +223,7 @@ function unixQuestion(flags: number, states: number, wanted: readonly Attribute[
 function tcpQuestion(flags: number, family: "inet" | "inet6", states: number): DataView {
   const view = questionOf(56, flags, AF[family]);
   view.setUint8(17, IPPROTO_TCP);
+  view.setUint8(18, states === bitsOf(["listen"]) ? MEMORY.show : 0);
   view.setUint32(20, states, true);
   return view;
 }

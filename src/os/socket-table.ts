@@ -99,12 +99,16 @@ export interface TcpListener extends Endpoint {
   inode: number;
   /** Connections that have not been accepted yet. */
   waiting: number;
+  /** Tries to connect that found the queue full, since it was opened; undefined where the kernel does not say. */
+  dropped: number | undefined;
 }
 
 /** Those of a port of IPv4 or of IPv6, all for port 0; undefined where the kernel does not say. */
 export const tcpListeners = (family: "inet" | "inet6", port: number): TcpListener[] | undefined =>
   collect((keep: (row: TcpListener) => void) =>
-    visitTcp(family, port, ["listen"], ({ inode, waiting, local }) => keep({ inode, waiting, ...local })),
+    visitTcp(family, port, ["listen"], ({ inode, waiting, dropped, local }) =>
+      keep({ inode, waiting, dropped, ...local }),
+    ),
   );
 
 function tcpSockets(port: number): SocketRow[] | undefined {

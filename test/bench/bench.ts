@@ -25,6 +25,7 @@ const MEASURES: Record<string, Measure> = {
   latency: async () => (await import("./swap-latency.ts")).swapLatency(times(15)),
   exec: async () => (await import("./hup-to-exec.ts")).hupToExec(times(30)),
   flip: async () => (await import("./ready-to-flip.ts")).readyToFlip(times(20)),
+  rollback: async () => (await import("./rollback-to-flip.ts")).rollbackToFlip(times(20)),
   start: async () => (await import("./start-up.ts")).startUp(times(30)),
   footprint: async () => (await import("./footprint.ts")).footprint(times(100)),
   interception: async () =>

@@ -1,14 +1,17 @@
 /** hold, migrate, reload with a real gunicorn under counting load: nothing is dropped, and nothing reaches the old code meanwhile. */
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import type { StatusAnswer } from "../../src/control/protocol.ts";
+import { connect } from "node:net";
+import type { SocketStatus, StatusAnswer } from "../../src/control/protocol.ts";
 import { cli, home, shell } from "../harness/cli.ts";
 import { Client } from "../harness/client.ts";
+import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { bindFor, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
 import { until } from "../harness/until.ts";
+import { PYTHON } from "../setup/places.ts";
 
 /** On a machine that does much else. */
 const TIMEOUT_MS = 180_000;
@@ -127,3 +130,28 @@ test.each(ENDS)(
   },
   TIMEOUT_MS,
 );
+
+// "in a hold, a column of TCP drops (SK_MEMINFO drops by sock_diag)"
+test("over TCP the status counts the tries that a full queue has dropped", async () => {
+  using place = home();
+  const port = await freePort();
+  const words = ["-k", "--name", "shop", "--backlog", "1", "--", PYTHON, "-m", "http.server", `${port}`];
+  await using _hupwatch = await startHupwatch([...words, "--bind", "127.0.0.1"], { env: place.env });
+  const socket = async (): Promise<SocketStatus | undefined> =>
+    (JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[])[0]?.sockets[0];
+  expect(await socket()).toMatchObject({ dropped: expect.any(Number) });
+  expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
+  using clients = new DisposableStack();
+  // listen(2): one more than the backlog is taken.
+  for (let i = 0; i < 4; i++) {
+    const client = connect(port, "127.0.0.1").on("error", () => {});
+    clients.defer(() => client.destroy());
+  }
+  const hasDropped = async () => {
+    const now = await socket();
+    return (now?.dropped ?? 0) > 0 && now;
+  };
+  const seen = await until(hasDropped, { what: "a try that was dropped" });
+  expect(seen).toMatchObject({ queued: 2, limit: 1 });
+  expect((await cli(["status", "shop"], place)).stdout).toMatch(/QUEUE +DROPPED\n.* 2 of 1 +[1-9]/);
+});

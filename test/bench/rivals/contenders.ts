@@ -26,6 +26,7 @@ function withThreads(server: ServerRow): ServerRow {
 
 /** It closes a kept connection that is idle for two seconds, which under load is a race of its own and no reload's. */
 const GUNICORN = withWords(serverNamed("gunicorn (newest), gthread"), "--keep-alive", "75");
+const SYNC = serverNamed("gunicorn (newest), sync");
 const UWSGI = serverNamed("uWSGI, threads");
 const UVICORN = serverNamed("uvicorn (newest), 2 workers");
 /** A kept connection has a thread for 0.2 s after each answer (puma 5.6): with five of them new ones starve, reload or not. */
@@ -43,13 +44,26 @@ function modesOf(server: ServerRow): Pick<Rival, "modes"> {
 
 const HUP = "kill -HUP $ROOT";
 
-/** As it comes: no option but what the server needs. */
-const hupwatch = (server: ServerRow, transport: Rival["transport"]): Rival => ({
-  ...{ name: "hupwatch", server: server.name, isHupwatch: true, transport, wraps: true },
+/** As it comes: no option but what the server needs, and those that the row is about. */
+const hupwatch = (server: ServerRow, transport: Rival["transport"], ...options: string[]): Rival => ({
+  ...{
+    name: ["hupwatch", ...options].join(" "),
+    server: server.name,
+    isHupwatch: true,
+    transport,
+    wraps: true,
+  },
   ...{ needs: [server.program], ...modesOf(server) },
   prepare: (site) => server.deploy?.(site, "0"),
   command: (site) => [
-    ...[site.launcher, "--run-dir", `${site.directory}/run`, ...(server.options?.(site) ?? []), "--"],
+    ...[
+      site.launcher,
+      "--run-dir",
+      `${site.directory}/run`,
+      ...options,
+      ...(server.options?.(site) ?? []),
+      "--",
+    ],
     ...server.command(site),
   ],
   reload: (site) => `${server === NGINX ? NGINX_VERSION(site) : ":"} && ${HUP}`,
@@ -112,6 +126,61 @@ port = ${port}
     ),
   command: ({ directory }) => [PYPI.circusd, "--log-level", "error", `${directory}/circus.ini`],
   reload: ({ directory }) => `${PYPI.circusctl} --endpoint ipc://${directory}/ctl reload web`,
+};
+
+/** What systemd runs as the first process, in namespaces and a cgroup of its own. docs.gunicorn.org, "Deploying Gunicorn", has the units. */
+const SYSTEMD = "/lib/systemd/systemd";
+const UNITS: Record<string, (site: Site) => string> = {
+  // Nothing else is started: no login, no journal.
+  "rival.target": () => "[Unit]\nAllowIsolate=yes\nRequires=app.service\n",
+  "app.socket": ({ at }) => `[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=${at}\nBacklog=4096\n`,
+  "app.service": ({ directory }) => `[Unit]
+DefaultDependencies=no
+Requires=app.socket
+After=app.socket
+[Service]
+Type=notify
+ExecStart=${gunicornOn("").replace(" --bind ", "")}
+WorkingDirectory=${directory}
+Environment=VERIFY_LEDGER=${directory}/ledger
+StandardOutput=file:${directory}/app.log
+StandardError=inherit
+KillMode=mixed
+TimeoutStopSec=30
+`,
+};
+const BOOT = ({ directory }: Site) => `set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /etc/systemd/system
+mkdir -p /run/systemd/system
+cp ${directory}/app.* ${directory}/rival.target /run/systemd/system/
+exec env -i container=rival PATH="$PATH" ${SYSTEMD} --system --unit=rival.target --show-status=no --log-target=null
+`;
+const CGROUP = "hupwatch-rival";
+const START = ({ directory }: Site) => `
+for root in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+  [ -w $root/cgroup.procs ] || continue
+  find $root/${CGROUP} -depth -type d -exec rmdir {} + 2>/dev/null
+  mkdir -p $root/${CGROUP} && echo $$ > $root/${CGROUP}/cgroup.procs
+done
+unshare --pid --mount --cgroup --uts --ipc --fork --kill-child --mount-proc sh ${directory}/boot.sh &
+parent=$!
+until child=$(cat /proc/$parent/task/$parent/children) && [ -n "$child" ]; do sleep 0.05; done
+echo $child > systemd.pid
+wait`;
+const systemctl: Rival = {
+  ...{ name: "systemctl restart with a socket unit", server: GUNICORN.name, transport: "tcp" },
+  needs: [GUNICORN.program, SYSTEMD, "unshare", "nsenter"],
+  async prepare(site) {
+    for (const [name, unit] of Object.entries(UNITS))
+      await Bun.write(`${site.directory}/${name}`, unit(site));
+    await Bun.write(`${site.directory}/boot.sh`, BOOT(site));
+    await Bun.write(`${site.directory}/start.sh`, START(site));
+  },
+  command: () => ["sh", "start.sh"],
+  rootFile: ({ directory }) => `${directory}/systemd.pid`,
+  reload: () => "nsenter --target $ROOT --mount --pid --cgroup systemctl restart app.service",
 };
 
 const gunicornHup = alone("its own HUP", GUNICORN, "tcp", [], HUP);
@@ -180,6 +249,8 @@ const pumaPhased: Rival = {
   command: (site) => [PUMA.program, "-C", "phased.rb", ...PUMA.command(site).slice(1)],
 };
 
+const uvicornHup = alone("its own HUP", UVICORN, "tcp", [], HUP);
+
 const granianHup: Rival = {
   ...alone("its own HUP", GRANIAN, "unix", ["--workers", "2"], HUP),
 };
@@ -246,37 +317,59 @@ kill -TERM $(cat copy.pid)`,
   over: () => "[ ! -e copy.pid ]",
 };
 
+/** Connections that clients keep live on. */
+const ADOPT = ["--kept-connections", "adopt"];
+
 export const RIVALS: readonly Rival[] = [
   hupwatch(GUNICORN, "unix"),
   hupwatch(GUNICORN, "tcp"),
-  first(FIRST, "unix"),
+  hupwatch(GUNICORN, "tcp", ...ADOPT),
+  { ...first(FIRST, "unix"), quoted: "the hupwatch of 2016" },
   first(`${FIRST}, --reuse-port`, "tcp", "--reuse-port"),
-  serverStarter,
-  circus,
-  gunicornHup,
+  { ...serverStarter, quoted: "Server::Starter" },
+  { ...circus, quoted: "circus" },
+  { ...systemctl, quoted: "systemd's socket unit" },
+  { ...gunicornHup, quoted: "gunicorn's own HUP" },
   gunicornUsr2,
   rollout,
   nothing,
   copyBoots,
   hupwatch(UVICORN, "tcp"),
-  alone("its own HUP", UVICORN, "tcp", [], HUP),
+  hupwatch(UVICORN, "tcp", ...ADOPT),
+  { ...uvicornHup, quoted: "uvicorn's own HUP" },
   hupwatch(UWSGI, "tcp"),
-  uwsgiChain,
+  { ...uwsgiChain, quoted: "uWSGI's chain reload" },
   hupwatch(PUMA, "tcp"),
-  pumaPhased,
+  hupwatch(PUMA, "tcp", ...ADOPT),
+  { ...pumaPhased, quoted: "puma's phased restart" },
   hupwatch(GRANIAN, "unix"),
-  granianHup,
+  { ...granianHup, quoted: "granian's own HUP" },
   hupwatch(NODE, "tcp"),
-  pm2,
+  hupwatch(NODE, "tcp", ...ADOPT),
+  { ...pm2, quoted: "pm2 reload" },
   hupwatch(NGINX, "tcp"),
-  nginxHup,
+  { ...nginxHup, quoted: "nginx's own HUP" },
   hupwatch(HAPROXY, "tcp"),
-  haproxyUsr2,
+  { ...haproxyUsr2, quoted: "HAProxy's own USR2" },
+];
+
+/** Of late.ts. */
+export interface LateRow {
+  server: ServerRow;
+  /** Its own reload. */
+  rival?: Rival;
+}
+
+export const LATE_ROWS: readonly LateRow[] = [
+  { server: UVICORN, rival: uvicornHup },
+  { server: GUNICORN, rival: gunicornHup },
+  { server: SYNC, rival: alone("its own HUP", SYNC, "tcp", [], HUP) },
+  { server: PUMA, rival: pumaPhased },
+  { server: NODE, rival: pm2 },
 ];
 
 /** Whatever is installed. */
 export const ELSEWHERE: readonly NotHere[] = [
-  { name: "`systemctl restart` with a socket unit", why: "needs systemd as the first process" },
   ...(Bun.which(EINHORN) === null
     ? [{ name: "einhorn", why: "is at RubyGems alone, which was not to be reached" }]
     : [{ name: "einhorn", why: "is installed, and no row is written for it" }]),

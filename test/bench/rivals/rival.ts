@@ -13,6 +13,8 @@ export interface Rival {
   /** What serves; rows of one server stand together. */
   server: string;
   isHupwatch?: boolean;
+  /** As the first document calls it; those that have no such name are not quoted there. */
+  quoted?: string;
   transport: Transport;
   /** What must be there: programs and files. */
   needs: readonly string[];

@@ -10,6 +10,10 @@ export interface Seen {
   keptDropped: Record<string, number>;
   /** Answers of an older version on new connections, after a newer one had answered. */
   older: number;
+  /** Clients that were silent until the stop signal, where there were any. */
+  late: { started: number; lost: number };
+  /** Of all others, on new and on kept connections. */
+  othersLost: number;
   mixedMs: number;
   /** p99.9 of requests that touched a swap over the steady one; null where one of them was not measured. */
   ratio: number | null;
@@ -30,12 +34,21 @@ export function seenIn(report: VerifyReport, wrapperKb?: number): Seen {
   const [stage] = report.stages;
   const lost = report.losses.filter(({ loss }) => LOST.has(loss));
   const fresh = stage?.runs.filter(({ mode }) => mode === "fresh" || mode === "burst") ?? [];
+  const late = stage?.runs.filter(({ mode }) => mode === "late") ?? [];
   const [all] = report.latency;
   const isMeasured = all && all.steady.count > 0 && all.swap.count > 0;
   return {
     started: report.requests.started,
     dropped: byClass(lost.filter(({ reused }) => !reused)),
     keptDropped: byClass(lost.filter(({ reused }) => reused)),
+    late: {
+      started: late.reduce((sum, { load }) => sum + load.started, 0),
+      lost: late.reduce((sum, { load }) => sum + load.failed, 0),
+    },
+    othersLost: (stage?.runs ?? []).reduce(
+      (sum, { mode, load }) => sum + (mode === "late" ? 0 : load.failed),
+      0,
+    ),
     older: fresh.reduce((sum, { load }) => sum + load.versionRegressions, 0),
     mixedMs: Math.max(0, ...report.versions.mixedMsOnNewConnections),
     ratio: isMeasured ? all.swap.p999Us / Math.max(1, all.steady.p999Us) : null,

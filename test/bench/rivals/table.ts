@@ -38,8 +38,31 @@ export function renderRivals(rivals: readonly Rival[], { turns }: Kept, { swaps,
     `${rounds === 1 ? "A turn" : `${rounds} turns`} of ${swaps} swaps each; fresh connections, kept ones and POSTs at ${rate} requests a second each; ${places};`,
     `load average before a turn: ${median(busy).toFixed(1)} (median), ${Math.max(0, ...busy).toFixed(1)} at most.`,
     "†: the machine was so busy that the load could not keep its pace; its times are noise.",
-    ...notHere(rivals).map(({ name, why }) => `Not measured: ${name}, which ${why}.`),
+    ...notHere(rivals, turns).map(({ name, why }) => `Not measured: ${name}, which ${why}.`),
     ...[...new Set(failed.map(({ key, why }) => `Not judged in a turn: ${key}: ${why?.split("\n")[0]}.`))],
+  ].join("\n");
+}
+
+/** What the first document quotes of it: what each of the well-known lost, and today's hupwatch. */
+export function quoteOf(rivals: readonly Rival[], { turns }: Kept): string {
+  const seenOf = (keys: readonly string[]) =>
+    turns.filter(({ key }) => keys.includes(key)).flatMap((turn) => turn.seen ?? []);
+  const lossOf = (seen: readonly Seen[]) => ({
+    lost: seen.reduce((sum, { dropped }) => sum + totalOf(dropped), 0),
+    of: count(seen.reduce((sum, { started }) => sum + started, 0)),
+  });
+  const others = rivals.flatMap((rival) => {
+    const seen = seenOf([keyOf(rival)]);
+    return rival.quoted && seen.length > 0 ? [{ name: rival.quoted, ...lossOf(seen) }] : [];
+  });
+  const ours = rivals.filter(({ isHupwatch }) => isHupwatch);
+  const { lost, of } = lossOf(seenOf(ours.map(keyOf)));
+  const servers = new Set(ours.map(({ server }) => server.replace(/[ ,].*/, ""))).size;
+  const losers = others.filter((other) => other.lost > 0);
+  const none = others.filter((other) => other.lost === 0).map(({ name }) => name);
+  return [
+    `Requests on new connections that were lost: ${losers.map((o) => `${o.name} ${count(o.lost)} of ${o.of}`).join(", ")},`,
+    `today's ${count(lost)} of ${of} below ${servers} servers. ${none.length > 0 ? `None were lost there by ${none.join(", ")}.` : ""}`,
   ].join("\n");
 }
 
@@ -56,11 +79,14 @@ function sumOf(rivals: readonly Rival[], turns: Kept["turns"]): string[] {
   ];
 }
 
-function notHere(rivals: readonly Rival[]): { name: string; why: string }[] {
+function notHere(rivals: readonly Rival[], turns: Kept["turns"]): { name: string; why: string }[] {
+  const unturned = rivals
+    .filter((rival) => isHere(rival) && turns.every(({ key }) => key !== keyOf(rival)))
+    .map((rival) => ({ name: keyOf(rival), why: "had no turn in that time" }));
   const missing = rivals
     .filter((rival) => !isHere(rival))
     .map((rival) => ({ name: keyOf(rival), why: `needs ${missingOf(rival).join(", ")}` }));
-  return [...missing, ...ELSEWHERE];
+  return [...unturned, ...missing, ...ELSEWHERE];
 }
 
 function cellsOf(rival: Rival, seen: readonly Seen[]): string[] {
