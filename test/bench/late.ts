@@ -9,7 +9,7 @@ import { Place } from "../../fixtures/demo/place.ts";
 import { placeIn } from "../harness/contract.ts";
 import { VERIFY_README, withPart } from "../readme.ts";
 import { installServers } from "../setup/install-servers.ts";
-import type { ServerRow } from "../setup/servers.ts";
+import type { ServerRow } from "../setup/server-row.ts";
 import { makeVirtualenv } from "../setup/virtualenv.ts";
 import { install } from "./installed.ts";
 import { LATE_ROWS, type LateRow } from "./rivals/contenders.ts";
@@ -91,7 +91,7 @@ async function rowOf({ server, rival }: LateRow, launcher: string): Promise<stri
 }
 
 await makeVirtualenv();
-installServers();
+installServers({ forTable: false });
 installAll();
 using hupwatch = await install("package");
 const head = ["server", "with its own reload", ...Object.keys(WAYS)];
