@@ -80,6 +80,12 @@ const BUILDS: readonly Build[] = [
     env: { CGO_ENABLED: "0" },
   },
   {
+    name: "the client in Go",
+    tool: go,
+    command: ["build", "-C", `${ROOT}/fixtures/clients/go`, "-trimpath", "-o", BUILT.goClient, "."],
+    env: { CGO_ENABLED: "0" },
+  },
+  {
     name: "the Rust fixture",
     tool: () => Bun.which("cargo") ?? undefined,
     command: ["build", "--quiet", "--release", "--manifest-path", `${RUST}/Cargo.toml`],

@@ -14,6 +14,7 @@ const FURTHER: readonly Wanted[] = [
   { program: "npx", packages: ["npm"] },
   { program: "rails", packages: ["ruby-railties"] },
   { program: "chromium", packages: ["chromium"] },
+  { program: "wrk", packages: ["wrk"] },
   // A fleet: hosts in namespaces, which Ansible deploys to by ssh. The daemon starts there alone.
   { program: "ansible-playbook", packages: ["ansible-core", "ansible"] },
   { program: "/usr/sbin/sshd", packages: ["openssh-server"] },
@@ -32,8 +33,8 @@ const wanted = (servers: readonly ServerRow[]): Wanted[] => [
   ...servers.flatMap(({ program, packages }) => (packages ? [{ program, packages }] : [])),
   ...FURTHER,
 ];
-/** It has Kubernetes' own schemas, for a machine without a cluster. */
-const FURTHER_OF_PYPI = ["kubernetes-validate"];
+/** The first has Kubernetes' own schemas, for a machine without a cluster; the second keeps its connections. */
+const FURTHER_OF_PYPI = ["kubernetes-validate", "requests"];
 const distributions = (servers: readonly ServerRow[]): string[] => [
   ...new Set(servers.flatMap(({ pypi }) => pypi ?? [])),
   ...FURTHER_OF_PYPI,

@@ -47,6 +47,7 @@ export const GUNICORNS = {
 export const BUILT = {
   deno: `${CACHE}/deno/node_modules/@deno/linux-${process.arch}-glibc/deno`,
   go: `${CACHE}/go/server`,
+  goClient: `${CACHE}/go/client`,
   rust: `${CACHE}/rust/target/release/server`,
   caddy: `${CACHE}/caddy/caddy`,
   next: `${CACHE}/next/node_modules/.bin/next`,
