@@ -31,6 +31,7 @@ const MEASURES: Record<string, Measure> = {
   interception: async () =>
     (await import("./interception.ts")).interception(times(20), times(7), values.quick ? 1 : 3),
   load: async () => (await import("./load-rate.ts")).loadRate(times(5)),
+  relayed: async () => (await import("./relayed.ts")).relayed(times(5), times(50_000)),
 };
 
 const measures: Record<string, Measure> = values.scale

@@ -1,7 +1,7 @@
 /** Real clients that post on kept connections, all at once, while their server is replaced again and again. */
 import { chmodSync, copyFileSync } from "node:fs";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
-import { newest } from "../setup/servers.ts";
+import { newest } from "../setup/server-row.ts";
 import { freePort } from "./free-port.ts";
 import { startHupwatch } from "./hupwatch.ts";
 import { LOG } from "./log-lines.ts";
