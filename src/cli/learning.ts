@@ -3,7 +3,6 @@
  * then on. What the keeper tells is the command's word: it is held only where the socket itself says the same.
  */
 import { systemReason } from "../error.ts";
-import type { Tell } from "../events/service-event.ts";
 import type { KeeperLink, Learned } from "../intercept/keeper-link.ts";
 import type { Log } from "../log.ts";
 import { close, getsockname, isListening } from "../os/libc.ts";
@@ -20,20 +19,32 @@ export interface Learner {
   keeper: KeeperLink;
   supervisor: Supervisor;
   held: readonly HeldSocket[];
-  tell: Tell;
 }
 
 export function learnFrom(learner: Learner): Disposable {
-  const { keeper, log } = learner;
+  const { keeper, log, plan } = learner;
+  /** When each generation began to listen. */
+  const since = new Map<number, number>();
   return keeper.subscribe((heard) => {
-    if (heard.event !== "listening" || !heard.learned) return;
-    learn(learner, heard).catch((error) => {
+    if (heard.event === "released") since.delete(heard.generation);
+    if (heard.event !== "listening") return;
+    const now = performance.now();
+    const began = since.get(heard.generation) ?? now;
+    since.set(heard.generation, began);
+    if (!heard.learned) return;
+    // What belongs to a start comes in the time that a start may take.
+    const isPassing = now - began > plan.readyTimeoutMs;
+    learn(learner, heard, isPassing).catch((error) => {
       log.warn("socket.unlearned", `cannot hold ${heard.address}: ${systemReason(error)}`);
     });
   });
 }
 
-async function learn({ plan, keeper, supervisor, held, tell }: Learner, learned: Learned): Promise<void> {
+async function learn(
+  { plan, keeper, supervisor, held }: Learner,
+  learned: Learned,
+  isPassing: boolean,
+): Promise<void> {
   const { address, generation, privatePath } = learned;
   if (held.some((socket) => format(socket.address) === address)) return;
   const names = held.map(({ spec }) => spec.text);
@@ -48,13 +59,12 @@ async function learn({ plan, keeper, supervisor, held, tell }: Learner, learned:
     throw new Error("its socket says something else");
   }
   const [socket] = await holdAll({
-    specs: [spec],
+    specs: [{ ...spec, isPassing }],
     options: plan.socketOptions,
     cutover: plan.cutover,
     isLearned: true,
     adopt: () => ({ fd, privatePath }),
   });
   if (!socket) return;
-  if (supervisor.learned(generation, socket)) tell({ event: "socket.learned", address, generation });
-  else socket.leave();
+  if (!supervisor.learned(generation, socket)) socket.leave();
 }

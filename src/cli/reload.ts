@@ -3,6 +3,7 @@ import { ask } from "../control/client.ts";
 import type { ReloadAnswer, StatusAnswer } from "../control/protocol.ts";
 import { formatDuration } from "../duration.ts";
 import { ANSWER } from "../error.ts";
+import type { Doubt } from "../events/service-event.ts";
 import type { FailureFacts } from "../events/words.ts";
 import { plain } from "../text.ts";
 import { command, withDefaults } from "./command.ts";
@@ -92,10 +93,7 @@ export function inWords(answer: ReloadAnswer): string {
       return `${name}: generation ${generation} serves${ready}${took}`;
     }
     case "unproven":
-      return [
-        `${name}: generation ${generation} took over, unproven: the listener is shared, and nothing shows that it accepts`,
-        "To fix: give a check that only the new generation passes, e.g. --ready 'line:startup complete', or --ready delay:10s",
-      ].join("\n");
+      return `${name}: generation ${generation} took over, unproven: ${UNPROVEN[answer.doubt ?? "shared"]}`;
     case "rolled-back":
       return [
         `${name}: rolled back, generation ${serving} goes on`,
@@ -113,6 +111,17 @@ export function inWords(answer: ReloadAnswer): string {
       ].join("\n");
   }
 }
+
+const UNPROVEN: Record<Doubt, string> = {
+  shared: [
+    "the listener is shared, and nothing shows that it accepts",
+    "To fix: give a check that only the new generation passes, e.g. --ready 'line:startup complete', or --ready delay:10s",
+  ].join("\n"),
+  nowhere: [
+    "it has come to rest and listens nowhere, so nothing shows that it serves",
+    "To fix: where it only begins to listen later, or never does, give a check that shows that it works, e.g. --ready 'line:worker ready', or --handover none",
+  ].join("\n"),
+};
 
 function lastLines(failure: FailureFacts | undefined): string[] {
   const lines = shortened(failure?.stderr ?? []);

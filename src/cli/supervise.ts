@@ -37,7 +37,7 @@ export async function supervise(
   using kept = keptConnections(plan);
   const os = kept.over((keeper ?? adoption.keeper)?.over(realOs) ?? realOs);
   const supervisor = new Supervisor(plan, held, os, audience, adoption.survivors);
-  using _learning = keeper && learnFrom({ plan, log, keeper, supervisor, held, tell: audience.tell });
+  using _learning = keeper && learnFrom({ plan, log, keeper, supervisor, held });
   using recycling = recycles(plan) ? new Recycling(plan, realOs, supervisor, audience.tell) : undefined;
   if (recycling) audience.join(recycling.consume);
   becomeSubreaper();
@@ -70,7 +70,7 @@ function tellBegin(
   const isLearning = learns(plan);
   tell({ event: "run.plan", name, server });
   for (const { address, cutover } of held) tell({ event: "socket.held", address: format(address), cutover });
-  if (held.length === 0 && !isLearning) tell({ event: "socket.none" });
+  if (held.length === 0 && !isLearning) tell({ event: "socket.none", learns: false });
 }
 
 function conclusion(

@@ -35,10 +35,9 @@ export class Outcomes {
     switch (event.event) {
       case "swap.done":
       case "generation.serves": {
-        const { generation, readyMs, ageMs: durationMs } = event;
-        const isUnproven = event.event === "swap.done" && event.isUnproven;
-        const outcome = isUnproven ? "unproven" : "swapped";
-        this.#settle(generation, { outcome, serving: generation, readyMs, durationMs });
+        const { generation, readyMs, doubt, ageMs: durationMs } = event;
+        const outcome = doubt ? "unproven" : "swapped";
+        this.#settle(generation, { outcome, doubt, serving: generation, readyMs, durationMs });
         break;
       }
       case "swap.rolled-back": {

@@ -12,6 +12,7 @@
  */
 
 import type { Counts, SwapRecord } from "../events/history.ts";
+import type { Doubt } from "../events/service-event.ts";
 import type { FailureFacts } from "../events/words.ts";
 import type { Role, StartedGeneration } from "../generation/record.ts";
 import type { RelayCounts } from "../os/keeping.ts";
@@ -92,13 +93,15 @@ export interface ReloadAnswer {
   name: string;
   /**
    * `swapped`: a generation that started after the request serves. `rolled-back`: it failed, and the one before goes on.
-   * `unproven`: it serves, but nothing shows that it accepts: the old one may have answered for it. `ended`: hupwatch ended, or was already
+   * `unproven`: nothing shows that it accepts, and `doubt` says why: the old one may have answered for it, or it listens nowhere. `ended`: hupwatch ended, or was already
    * about to, before that swap did. `asked`: the client did not want to wait. `unconfirmed`: no swap was requested, since the last one waits
    * for `confirm` or `rollback`. `not-held`: no connections wait, and there is nothing to resume.
    */
   outcome: "swapped" | "unproven" | "rolled-back" | "ended" | "asked" | "unconfirmed" | "not-held";
   /** The one that was started for this request; where it is only requested, at least this number. */
   generation: number;
+  /** With `unproven`. */
+  doubt?: Doubt | undefined;
   /** The generation that serves now. */
   serving?: number | undefined;
   readyMs?: number | undefined;

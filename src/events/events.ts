@@ -50,11 +50,15 @@ export const EVENTS = {
   },
   "generation.ready": {
     meaning: "it passed its readiness checks",
-    facts: ["generation", "readyMs", "proven", "socket"],
+    facts: ["generation", "readyMs", "proven", "doubt", "socket"],
   },
   "generation.serves": {
     meaning: "the first generation, or one after a crash, serves",
-    facts: ["generation"],
+    facts: ["generation", "unproven", "doubt"],
+  },
+  "generation.proven": {
+    meaning: "it was ready without listening anywhere, and accepts now",
+    facts: ["generation", "readyMs", "addresses"],
   },
   "generation.taken-over": { meaning: "a survivor of an earlier hupwatch serves", facts: ["generation"] },
   "generation.unheld": {
@@ -136,7 +140,7 @@ export const EVENTS = {
   },
   "swap.done": {
     meaning: "a new generation serves and the old one retires, after keptMs where it is kept",
-    facts: ["generation", "retired", "keptMs", "durationMs", "socket", "unproven"],
+    facts: ["generation", "retired", "keptMs", "durationMs", "socket", "unproven", "doubt"],
   },
   "swap.rolled-back": {
     meaning: "the new generation failed, the old one goes on",

@@ -59,7 +59,14 @@ export class History {
         this.#note(event.generation, { startedAt: new Date().toISOString() });
         break;
       case "generation.ready":
-        this.#note(event.generation, { readyMs: event.readyMs, proven: event.proven, waitingFor: undefined });
+        this.#note(event.generation, {
+          readyMs: event.readyMs,
+          proven: event.doubt === undefined,
+          waitingFor: undefined,
+        });
+        break;
+      case "generation.proven":
+        this.#note(event.generation, { readyMs: event.readyMs, proven: true });
         break;
       case "generation.waiting":
         this.#note(event.generation, { waitingFor: event.obstacle });
@@ -81,7 +88,7 @@ export class History {
         this.#noteUntil([event.generation], undefined);
         this.#noteUntil([event.retired], event.keptMs);
         this.counts.swapped++;
-        this.#keep(event, { from: event.retired, outcome: event.isUnproven ? "unproven" : "swapped" });
+        this.#keep(event, { from: event.retired, outcome: event.doubt ? "unproven" : "swapped" });
         break;
       case "swap.rolled-back": {
         this.counts.rolledBack++;

@@ -29,6 +29,12 @@ export interface Leftover {
   listeners?: readonly string[];
 }
 
+/**
+ * Why nothing shows that a generation serves: its listeners are shared, and another one may have answered; or it came to rest and was not seen to
+ * listen anywhere: a worker, or a server that begins to listen only later.
+ */
+export type Doubt = "shared" | "nowhere";
+
 /** How old a generation is, and after how long it was ready; whole milliseconds since its start. */
 interface Age {
   ageMs: number;
@@ -43,7 +49,8 @@ interface Way {
 export type ServiceEvent =
   | { event: "run.plan"; name: string; server: string }
   | { event: "socket.held"; address: string; cutover: Cutover }
-  | { event: "socket.none" }
+  /** `learns`: where the command listens later is held from then on. */
+  | { event: "socket.none"; learns: boolean }
   | { event: "socket.learned"; address: string; generation: Gen }
   | { event: "socket.released"; address: string }
   /** What has become of its public Unix path. */
@@ -54,9 +61,10 @@ export type ServiceEvent =
   | { event: "socket.renewed"; path: string }
   | { event: "generation.started"; generation: Gen; pid: number }
   | { event: "generation.preflight"; generation: Gen; command: string; tookMs: number }
-  /** `proven`: its checks were answered by this generation for sure. */
-  | ({ event: "generation.ready"; generation: Gen; readyMs: number; proven: boolean } & Way)
-  | ({ event: "generation.serves"; generation: Gen } & Age)
+  | ({ event: "generation.ready"; generation: Gen; readyMs: number; doubt?: Doubt | undefined } & Way)
+  | ({ event: "generation.serves"; generation: Gen; doubt?: Doubt | undefined } & Age)
+  /** It was ready without having listened anywhere, and accepts now. */
+  | { event: "generation.proven"; generation: Gen; readyMs: number; addresses: readonly string[] }
   | { event: "generation.taken-over"; generation: Gen }
   /** It listens there by itself: a second copy cannot. */
   | { event: "generation.unheld"; generation: Gen; unheld: readonly { address: string; pid: number }[] }
@@ -102,15 +110,12 @@ export type ServiceEvent =
   | { event: "hold.ended"; generation: Gen; why: "reload" | "request" | "deadline" }
   /** It has the clients, and so long the generation before is kept as it is: the user says which of them remains. */
   | ({ event: "swap.unconfirmed"; generation: Gen; kept: Gen; forMs: number } & Age & Way)
-  /**
-   * `isUnproven`: nothing shows that the new generation accepts, and the user did not ask for less. `keptMs`: so long the old one
-   * can have the clients back before it retires.
-   */
+  /** `doubt`: none where the user asked for less. `keptMs`: so long the old one can have the clients back before it retires. */
   | ({
       event: "swap.done";
       generation: Gen;
       retired: Gen;
-      isUnproven: boolean;
+      doubt?: Doubt | undefined;
       keptMs?: number | undefined;
     } & Age &
       Way)

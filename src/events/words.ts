@@ -3,7 +3,7 @@
 import { formatDuration } from "../duration.ts";
 import { wayOut } from "../error.ts";
 import type { EventName, Facts, Level, Told } from "./events.ts";
-import type { Failure, Leftover, Of, ServiceEvent } from "./service-event.ts";
+import type { Doubt, Failure, Leftover, Of, ServiceEvent } from "./service-event.ts";
 
 interface Words {
   level: Level;
@@ -60,9 +60,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `${path} was removed with all names of its listener: clients wait at a new one until a new generation serves`,
     facts: { path },
   }),
-  "socket.none": () => ({
-    level: "info",
-    text: "no socket is held: generations are swapped, connections are not (see --bind)",
+  "socket.none": ({ learns }) => ({
+    level: learns ? "notice" : "info",
+    text: learns
+      ? "no socket is held: the command has come to rest and listens nowhere. Where it listens later is held from then on, and until then no swap is proven"
+      : "no socket is held: generations are swapped, connections are not (see --bind)",
   }),
   "generation.started": ({ generation, pid }) => ({
     level: "info",
@@ -99,20 +101,25 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `${kept === 1 ? "1 connection" : `${kept} connections`} of generation ${generation} live${kept === 1 ? "s" : ""} on${closed > 0 ? `, ${closed} closed` : ""}`,
     facts: { generation, kept, closed },
   }),
-  "generation.ready": ({ generation, readyMs, proven, socket }) => ({
+  "generation.ready": ({ generation, readyMs, doubt, socket }) => ({
     level: "info",
-    text: `generation ${generation} ready in ${formatDuration(readyMs)}${proven ? "" : UNPROVEN}`,
-    facts: { generation, readyMs, proven, socket },
+    text: `generation ${generation} ready in ${formatDuration(readyMs)}${doubted(doubt)}`,
+    facts: { generation, readyMs, proven: doubt === undefined, doubt, socket },
   }),
   "generation.taken-over": ({ generation }) => ({
     level: "info",
     text: `took over generation ${generation}, which serves: swapping from it`,
     facts: { generation },
   }),
-  "generation.serves": ({ generation }) => ({
+  "generation.serves": ({ generation, doubt }) => ({
     level: "info",
-    text: `generation ${generation} serves`,
-    facts: { generation },
+    text: `generation ${generation} serves${doubted(doubt)}`,
+    facts: { generation, ...unproven(doubt) },
+  }),
+  "generation.proven": ({ generation, readyMs, addresses }) => ({
+    level: "info",
+    text: `generation ${generation} accepts at ${addresses.join(", ")}, ${formatDuration(readyMs)} after its start: proven`,
+    facts: { generation, readyMs, addresses },
   }),
   "hold.began": ({ forMs }) => ({
     level: "notice",
@@ -139,12 +146,12 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `generation ${generation} has the clients and waits for 'hupwatch confirm': without it generation ${kept} gets them back in ${formatDuration(forMs)}`,
     facts: { generation, kept, forMs, durationMs: ageMs, socket },
   }),
-  "swap.done": ({ generation, retired, ageMs, isUnproven, keptMs, socket }) => ({
-    level: isUnproven ? "warn" : "info",
-    text: `generation ${generation} serves${isUnproven ? UNPROVEN : ""}, generation ${retired} ${keptMs === undefined ? "retired" : `kept for ${formatDuration(keptMs)}: 'hupwatch rollback' gives it the clients back`}`,
+  "swap.done": ({ generation, retired, ageMs, doubt, keptMs, socket }) => ({
+    level: doubt === undefined ? "info" : "warn",
+    text: `generation ${generation} serves${doubted(doubt)}, generation ${retired} ${keptMs === undefined ? "retired" : `kept for ${formatDuration(keptMs)}: 'hupwatch rollback' gives it the clients back`}`,
     facts: {
       ...{ generation, retired, keptMs, durationMs: ageMs, socket },
-      ...(isUnproven ? { unproven: true } : {}),
+      ...unproven(doubt),
     },
   }),
   "swap.rolled-back": ({ generation, serving, failure, ageMs }) => ({
@@ -248,7 +255,13 @@ const HOLD_ENDS = {
   deadline: "a fresh copy, since their time is over",
 } as const;
 
-const UNPROVEN = " (no proof: the listener is shared, and the old generation may have answered)";
+const DOUBTS: Record<Doubt, string> = {
+  shared: " (no proof: the listener is shared, and the old generation may have answered)",
+  nowhere: " (no proof: it came to rest, and was not seen to listen anywhere)",
+};
+
+const doubted = (doubt: Doubt | undefined): string => (doubt === undefined ? "" : DOUBTS[doubt]);
+const unproven = (doubt: Doubt | undefined): Facts => (doubt === undefined ? {} : { unproven: true, doubt });
 
 function died({ generation, failure }: { generation: number; failure: Failure }): Words {
   return {

@@ -3,7 +3,7 @@
  * posts `gone`, and only ever posts events; what they mean is the machine's business.
  */
 import { join } from "node:path";
-import type { Failure, Gen, Tell } from "../events/service-event.ts";
+import type { Doubt, Failure, Gen, Tell } from "../events/service-event.ts";
 import type { Keeping } from "../os/keeping.ts";
 import type { Os } from "../os/os.ts";
 import type { ExitStatus } from "../os/spawn.ts";
@@ -11,6 +11,7 @@ import { generationEnvironment } from "../plan/environment.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { formatStopSequence } from "../plan/stop-sequence.ts";
 import type { HeldSocket } from "../sockets/held.ts";
+import { format } from "../sockets/sockaddr.ts";
 import { describeExit, describeKill, failureBy } from "./failure.ts";
 import { Listeners } from "./listeners.ts";
 import { OwnFiles } from "./own-files.ts";
@@ -75,9 +76,11 @@ export class Generation {
     return this.#readyMs;
   }
 
-  /** Its checks were answered by this generation for sure, or it was seen to accept. */
-  get isProven(): boolean {
-    return this.listeners.proof || this.#start?.isSeenAccepting === true;
+  /** None where its checks were answered by this generation for sure, or it was seen to accept. */
+  get doubt(): Doubt | undefined {
+    if (this.#start?.isSeenAccepting) return undefined;
+    if (this.#start?.isNowhere) return "nowhere";
+    return this.listeners.proof ? undefined : "shared";
   }
 
   /** Where only it answers, beside a Unix path. */
@@ -85,9 +88,9 @@ export class Generation {
     return this.listeners.probed[0]?.privatePath;
   }
 
-  /** It is not proven, and nothing that the user asked for says that it is ready. */
-  get isUnproven(): boolean {
-    return !this.isProven && !this.plan.isReadinessGiven;
+  /** None, too, where something that the user asked for says that it is ready. */
+  get ownDoubt(): Doubt | undefined {
+    return this.plan.isReadinessGiven ? undefined : this.doubt;
   }
 
   /** What a later hupwatch has to know of it, from before it runs until it is gone. */
@@ -157,6 +160,11 @@ export class Generation {
       },
       failed: (failure) => this.#fail(failure),
       overdue: () => this.post({ kind: "overdue", gen }),
+      proven: () => {
+        this.#readyMs = processes.ageMs;
+        const { addresses } = listeners;
+        tell({ event: "generation.proven", generation: gen, readyMs: this.#readyMs, addresses });
+      },
     });
     this.#start.begin();
     if (this.#mayBeProbed) this.#start.probe();
@@ -177,6 +185,16 @@ export class Generation {
   /** It listens at an address that was unknown so far: from now on that is held. */
   learn(socket: HeldSocket): void {
     this.listeners.learn(socket);
+    this.#start?.listens();
+  }
+
+  /** An older one listens there, which was unknown when this one was started. Throws HupwatchError and SystemError. */
+  offer(socket: HeldSocket): void {
+    this.processes.leader?.give?.(this.listeners.offer(socket));
+  }
+
+  listensAt(socket: HeldSocket): boolean {
+    return this.processes.leader?.listening?.().has(format(socket.address)) === true;
   }
 
   #fail(failure: Failure): void {

@@ -8,7 +8,7 @@ import type { Accepting } from "../os/connections.ts";
 import { setBlocking } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import { unixQueue } from "../os/socket-table.ts";
-import type { Interception } from "../os/spawn.ts";
+import type { InterceptingListener, Interception } from "../os/spawn.ts";
 import type { HandoverSocket } from "../sockets/handover.ts";
 import type { HeldSocket, Listener } from "../sockets/held.ts";
 import { privateListener } from "../sockets/private-listener.ts";
@@ -127,17 +127,17 @@ export class Listeners {
     return ownDescriptors(this.#public.values()).map((fd) => fstatSync(fd).ino);
   }
 
+  /** One more, for an address that was unknown at its start. Throws HupwatchError and SystemError. */
+  offer(socket: HeldSocket): Interception {
+    const listener = socket.listenFor(this.gen);
+    this.#public.set(socket, listener);
+    const listeners = intercepting([[socket, listener]]);
+    return { generation: this.gen, listeners, kept: socket.groupDescriptors?.() ?? [] };
+  }
+
   /** How they take the place of what the generation binds by itself. */
   get interception(): Interception {
-    const listeners = [...this.#public].flatMap(([{ address, spec }, listener]) =>
-      ownDescriptors([listener]).map((fd) => ({
-        fd,
-        sockaddr: encode(address),
-        alsoAt: spec.address.kind === "unix" ? [spec.address.path] : [],
-        privatePath: listener.privatePath,
-      })),
-    );
-    return { generation: this.gen, listeners, kept: this.groupDescriptors };
+    return { generation: this.gen, listeners: intercepting(this.#public), kept: this.groupDescriptors };
   }
 
   /** As `--bind` has them. */
@@ -250,6 +250,16 @@ export class Listeners {
 
 const ownDescriptors = (listeners: Iterable<Listener>): number[] =>
   [...listeners].flatMap((listener) => (listener.heldBy === "hupwatch" ? listener.fd : []));
+
+const intercepting = (listeners: Iterable<[HeldSocket, Listener]>): InterceptingListener[] =>
+  [...listeners].flatMap(([{ address, spec }, listener]) =>
+    ownDescriptors([listener]).map((fd) => ({
+      fd,
+      sockaddr: encode(address),
+      alsoAt: spec.address.kind === "unix" ? [spec.address.path] : [],
+      privatePath: listener.privatePath,
+    })),
+  );
 
 /** Of the members of its group that are in use. */
 const numbersOf = (socket: HeldSocket): number[] =>

@@ -11,7 +11,7 @@ import type { Os } from "../os/os.ts";
 import type { Interception } from "../os/spawn.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
-import type { Check } from "../ready/check.ts";
+import type { Check, CheckContext } from "../ready/check.ts";
 import { type Listening, listeningCheck } from "../ready/listening.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
@@ -45,6 +45,8 @@ export interface Starting {
 
 export interface Outcome {
   ready(): void;
+  /** It was ready without listening anywhere, and accepts now. */
+  proven(): void;
   failed(failure: Failure): void;
   overdue(): void;
 }
@@ -55,6 +57,9 @@ export class Start implements Disposable {
   #acceptance: Disposable | undefined;
   #lastLines: Disposable | undefined;
   #isSeenAccepting = false;
+  #isNowhere = false;
+  #context: CheckContext | undefined;
+  #late: Disposable | undefined;
 
   constructor(
     private readonly of: Starting,
@@ -105,7 +110,9 @@ export class Start implements Disposable {
     const { gen: generation, plan, tell, processes } = this.of;
     const goesOn = this.boot.isFirst && !plan.isReadyTimeoutGiven;
     const patience = { timeoutMs: plan.readyTimeoutMs, goesOn };
-    return new Readiness(this.#checks, this.#checkContext(capture, request.ownEnvironment), patience, {
+    const context = this.#checkContext(capture, request.ownEnvironment);
+    this.#context = { ...context, note() {}, extend() {} };
+    return new Readiness(this.#checks, context, patience, {
       ready: () => this.#passed(),
       failed: ({ reason }) => this.outcome.failed({ reason: `${reason}${this.#elsewhere()}` }),
       overdue: () => this.outcome.overdue(),
@@ -159,10 +166,26 @@ export class Start implements Disposable {
     const listening = processes.leader?.listening?.();
     if (learns(plan) && listening) {
       const dropped = listeners.keepOnly(({ address }) => listening.has(format(address)));
-      if (this.boot.isFirst && listening.size === 0) tell({ event: "socket.none" });
+      if (this.boot.isFirst && listening.size === 0) tell({ event: "socket.none", learns: true });
       if (dropped.length > 0) orWithout(FORGETTING, () => processes.leader?.forget?.(dropped), undefined);
     }
+    this.#isNowhere = listeners.probed.length === 0 && !plan.isHandoverRefused;
     this.outcome.ready();
+  }
+
+  /** It listens at an address that is new. Where it was ready without any, it is seen now whether it accepts. */
+  listens(): void {
+    if (!this.#isNowhere || this.#late || !this.#context) return;
+    const there = { ...this.#listening(false), nowhere: "never" } as const;
+    this.#late = listeningCheck(there, []).start(this.#context, () => {
+      this.#isNowhere = false;
+      this.outcome.proven();
+    });
+  }
+
+  /** It was ready without having been seen to listen anywhere, and has not been seen to accept since. */
+  get isNowhere(): boolean {
+    return this.#isNowhere;
   }
 
   /** It was seen to accept from its listeners, each of them. */
@@ -193,9 +216,14 @@ export class Start implements Disposable {
     const isListening = (socket: HeldSocket) =>
       processes.leader?.listening?.().has(format(socket.address)) === true;
     const all = () => [...listeners];
+    // A first one has nobody to protect.
+    const isRequired = ({ spec }: HeldSocket) => !this.boot.isFirst && spec.isPassing !== true;
     return {
       listeners: () => all().flatMap(([socket, listener]) => (isListening(socket) ? [listener] : [])),
-      missing: () => all().flatMap(([socket]) => (isListening(socket) ? [] : [format(socket.address)])),
+      missing: () =>
+        all().flatMap(([socket]) =>
+          isListening(socket) ? [] : [{ address: format(socket.address), isRequired: isRequired(socket) }],
+        ),
       nowhere: mustListen ? "never" : plan.isReadinessGiven ? "at once" : "at rest",
       work: () => os.workOf(processes.pids()),
     };
@@ -249,6 +277,7 @@ export class Start implements Disposable {
   giveUp(): void {
     this.#readiness?.[Symbol.dispose]();
     this.#acceptance?.[Symbol.dispose]();
+    this.#late?.[Symbol.dispose]();
     this.#lastLines?.[Symbol.dispose]();
   }
 

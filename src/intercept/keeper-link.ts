@@ -246,6 +246,20 @@ export class KeeperLink implements Disposable {
     return [...this.#childOf].find(([, child]) => child === pid)?.[0] ?? 0;
   }
 
+  #give({ generation, listeners, kept }: Interception): void {
+    const charge = this.#charges.get(generation);
+    if (!charge) return;
+    const fds = [...listeners.map(({ fd }) => fd), ...kept];
+    const more = listeners.map(handed);
+    this.#ask({ do: "give", generation, listeners: more }, fds);
+    const copies = duplicates(fds);
+    this.#charges.set(generation, {
+      ...charge,
+      listeners: [...more, ...charge.listeners],
+      fds: [...copies.slice(0, more.length), ...charge.fds, ...copies.slice(more.length)],
+    });
+  }
+
   #forget(generation: number, inodes: readonly number[]): void {
     const charge = this.#charges.get(generation);
     if (!charge) return;
@@ -407,6 +421,7 @@ export class KeeperLink implements Disposable {
       startTime,
       exited: exit.promise,
       listening: () => this.#listening.get(this.#generationOf(pid)) ?? new Set(),
+      give: (more) => this.#give(more),
       forget: (inodes) => this.#forget(this.#generationOf(pid), inodes),
       server: () => {
         const server = serverBelow({ pid, startTime }, this.#binders.get(pid) ?? []);

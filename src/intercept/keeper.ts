@@ -212,6 +212,8 @@ export class Keeper {
         return this.#attach(fds);
       case "adopt":
         return this.#adopt(request, fds);
+      case "give":
+        return { reply: this.#give(request, fds) };
       case "forget":
         return { reply: this.#forget(request) };
       case "take":
@@ -260,6 +262,18 @@ export class Keeper {
       this.#inHand.getUint32(NOTIFICATION_BYTES, true) === generation;
     if (isInHand) this.#answerInHand(charge);
     return { reply: { ok: true } };
+  }
+
+  /** Of a generation that is gone they are of no use. */
+  #give(
+    { generation, listeners }: Extract<KeeperRequest, { do: "give" }>,
+    fds: readonly number[],
+  ): KeeperReply {
+    const charge = [...this.#charges.values()].find((c) => c.generation === generation);
+    charge?.given.push(...givenOf(listeners, fds));
+    charge?.others.push(...fds.slice(listeners.length));
+    if (!charge) for (const fd of fds) close(fd);
+    return { ok: true };
   }
 
   #forget({ generation, inodes }: Extract<KeeperRequest, { do: "forget" }>): KeeperReply {
@@ -325,17 +339,7 @@ export class Keeper {
     binders: Set<number>,
   ): Kept {
     const { generation, notify, handed } = about;
-    const given = handed.map((listener, i): Given => {
-      const fd = fds[i] as number;
-      return {
-        ...listener,
-        fd,
-        inode: fstatSync(fd).ino,
-        isBound: false,
-        isListening: false,
-        isLearned: false,
-      };
-    });
+    const given = givenOf(handed, fds);
     const saw: Charge["saw"] = (event, { address, inode, isLearned, privatePath }, pid) => {
       const about = { generation, pid, address: format(address) };
       if (event === "listening") {
@@ -377,6 +381,13 @@ export class Keeper {
     }
   }
 }
+
+const givenOf = (handed: readonly HandedListener[], fds: readonly number[]): Given[] =>
+  handed.map((listener, i): Given => {
+    const fd = fds[i] as number;
+    const inode = fstatSync(fd).ino;
+    return { ...listener, fd, inode, isBound: false, isListening: false, isLearned: false };
+  });
 
 /** Of a socket that was bound and never listened, of which hupwatch knows nothing. */
 function removeFiles({ address, privatePath }: Given): void {

@@ -48,6 +48,8 @@ export type KeeperRequest =
       listeners: readonly HandedListener[];
       learns: { backlog: number } | undefined;
     }
+  /** What the generation binds at these, too, is to be replaced. Beside it: a listener for each, and what else is to stay open. */
+  | { do: "give"; generation: number; listeners: readonly HandedListener[] }
   /** The generation does not listen at these and will not: by their sockets' numbers in /proc. */
   | { do: "forget"; generation: number; inodes: readonly number[] }
   /** A listener that is kept, by its socket's number in /proc. */

@@ -63,6 +63,8 @@ export interface Child extends Readonly<Leader> {
   listening?(): ReadonlySet<string>;
   /** These sockets, by their numbers in /proc, are not its own: it does not listen there, and will not. */
   forget?(inodes: readonly number[]): void;
+  /** What it binds at these addresses, too, is to be replaced from now on. Throws SystemError. */
+  give?(more: Interception): void;
   /** The server below it, where it is known to be no more than a wrapper of one. */
   server?(): Identity | undefined;
 }

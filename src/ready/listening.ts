@@ -1,7 +1,7 @@
 /**
- * For a command whose addresses are learned: it listens, and accepts wherever it listens. How many addresses a new version has
- * cannot be known: where the last one had more, it is given some time without anything new. One that listens nowhere, where the last one
- * did, is not ready, however long its start takes. Where none ever did (a worker), it is ready when its start is over: it has come to rest.
+ * For a command whose addresses are learned: it listens, and accepts wherever it listens. Where the serving one listens its successor has to,
+ * too, however long its start takes: clients come there, as to what --bind names. Without other addresses it is given up after some time in which
+ * nothing new came. Where none ever listened (a worker), it is ready when its start is over: it has come to rest.
  */
 import { type Clock, pollPatiently } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
@@ -12,8 +12,8 @@ import { tryToConnect } from "./connect.ts";
 export interface Listening {
   /** Where the generation listens by now. */
   listeners(): readonly Listener[];
-  /** Addresses where an earlier one listens and this one does not. */
-  missing(): readonly string[];
+  /** Addresses where an earlier one listens and this one does not; without one that `isRequired` it is not ready. */
+  missing(): readonly { address: string; isRequired: boolean }[];
   /** When a generation may listen nowhere: never, as soon as its other checks have passed, or when it has come to rest. */
   nowhere: "never" | "at once" | "at rest";
   work(): Work;
@@ -75,19 +75,16 @@ function untilAccepted(
     const missing = listening.missing();
     if (listeners.length !== seen) quietFrom = clock.now();
     seen = listeners.length;
-    if (seen === 0)
-      note(
-        missing.length > 0 ? `it does not listen at ${missing.join(", ")}` : "it does not listen",
-        "--handover none for a command that never listens",
-      );
     for (const listener of listeners)
       if (!done.has(listener) && tryToConnect(listener, probes, note)) done.add(listener);
+    if (missing.length > 0) noteMissing(missing, note);
+    else if (seen === 0) note("it does not listen", "--handover none for a command that never listens");
     if (seen === 0 && missing.length === 0 && mayListenNowhere()) {
       accepted();
       return "enough";
     }
     const isQuiet = clock.now() - quietFrom >= QUIET_MS;
-    const isComplete = missing.length === 0 || isQuiet;
+    const isComplete = !missing.some(({ isRequired }) => isRequired) && (missing.length === 0 || isQuiet);
     if (seen === 0 || done.size < seen || !isComplete) return "more";
     accepted();
     return "enough";
@@ -98,6 +95,18 @@ function untilAccepted(
       for (const probe of probes.values()) probe?.[Symbol.dispose]();
     },
   };
+}
+
+function noteMissing(missing: ReturnType<Listening["missing"]>, note: CheckContext["note"]): void {
+  const required = missing.filter(({ isRequired }) => isRequired);
+  const [wanted, hint] =
+    required.length > 0
+      ? [
+          required,
+          "let it listen where the serving one does, or start hupwatch anew with --bind for where it is to",
+        ]
+      : [missing, undefined];
+  note(`it does not listen at ${wanted.map(({ address }) => address).join(", ")}`, hint);
 }
 
 /** Whether one that listens nowhere counts as ready by now. */

@@ -1,14 +1,15 @@
 /** A report of the table, completed by what only the generation knows: when it was ready, how old it is, whether that is proof. */
-import type { ServiceEvent } from "../events/service-event.ts";
+import type { Doubt, ServiceEvent } from "../events/service-event.ts";
 import type { Gen, Report } from "./machine.ts";
 
 export interface GenerationFacts {
   /** Whole milliseconds since its start. */
   ageMs: number;
   readyMs: number | undefined;
-  isProven: boolean;
-  /** It is not proven, and nothing that the user asked for says that it is ready. */
-  isUnproven: boolean;
+  /** Why nothing shows that it serves; undefined where it is proven. */
+  doubt: Doubt | undefined;
+  /** The same; undefined also where something that the user asked for says that it is ready. */
+  ownDoubt: Doubt | undefined;
   /** Where only it answers, beside a Unix path. */
   privatePath: string | undefined;
 }
@@ -25,12 +26,16 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
     case "hold-ended":
       return { event: "hold.ended", generation: report.gen, why: report.why };
     case "ready": {
-      const { readyMs = 0, isProven: proven = true } = look(report.gen) ?? {};
-      const { privatePath: socket } = look(report.gen) ?? {};
-      return { event: "generation.ready", generation: report.gen, readyMs, proven, socket };
+      const { readyMs = 0, doubt, privatePath: socket } = look(report.gen) ?? {};
+      return { event: "generation.ready", generation: report.gen, readyMs, doubt, socket };
     }
     case "serving":
-      return { event: "generation.serves", generation: report.gen, ...age(report.gen) };
+      return {
+        event: "generation.serves",
+        generation: report.gen,
+        doubt: look(report.gen)?.ownDoubt,
+        ...age(report.gen),
+      };
     case "taken-over":
       return { event: "generation.taken-over", generation: report.gen };
     case "unconfirmed": {
@@ -45,7 +50,7 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
         retired: report.from,
         keptMs: report.keptMs,
         socket: look(report.gen)?.privatePath,
-        isUnproven: look(report.gen)?.isUnproven ?? false,
+        doubt: look(report.gen)?.ownDoubt,
         ...age(report.gen),
       };
     case "rolled-back": {

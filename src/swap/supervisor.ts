@@ -5,6 +5,7 @@
 
 import type { Socket } from "node:net";
 import { formatDuration } from "../duration.ts";
+import { HupwatchError } from "../error.ts";
 import type { ServiceEvent, Tell } from "../events/service-event.ts";
 import { Escaped } from "../generation/escaped.ts";
 import { failureBy } from "../generation/failure.ts";
@@ -247,9 +248,40 @@ export class Supervisor {
     if (!generation || this.#state.phase === "over") return false;
     this.held.push(socket);
     this.#keep(socket);
+    this.outside.tell({ event: "socket.learned", address: format(socket.address), generation: gen });
     generation.learn(socket);
+    this.#offerTo(this.#newest(), gen, socket);
     this.outside.record(this.snapshot());
     return true;
+  }
+
+  /** That has the clients, or is to have them. */
+  #newest(): Generation | undefined {
+    const state = this.#state;
+    const newest = "next" in state ? state.next : "current" in state ? state.current : undefined;
+    return newest === undefined ? undefined : this.#generations.get(newest);
+  }
+
+  /**
+   * An older one has begun to listen there, and only now. One that boots has to, too; of one that was ready without, the flip is taken
+   * back; and where the older one is on its way out, its clients wait for this one.
+   */
+  #offerTo(younger: Generation | undefined, older: Gen, socket: HeldSocket): void {
+    if (!younger || younger.number <= older) return;
+    const { phase } = this.#state;
+    const address = format(socket.address);
+    try {
+      younger.offer(socket);
+      if (phase === "warming" || phase === "warm")
+        throw new HupwatchError(
+          "swap.late-listener",
+          `does not listen at ${address}, where generation ${older} has just begun to`,
+        );
+      const listener = younger.listeners.of(socket);
+      if (listener && this.#public === younger.number) socket.steerTo(listener);
+    } catch (error) {
+      this.#failed(younger.number, error);
+    }
   }
 
   /** A learned address where no generation listens any more is let go of. */

@@ -1,7 +1,7 @@
 /** I4: a client that asks for a swap gets the outcome of one that began afterwards, whatever is under way. */
 import { expect, test } from "bun:test";
 import { type Outcome, Outcomes } from "../../src/control/outcomes.ts";
-import type { ServiceEvent } from "../../src/events/service-event.ts";
+import type { Doubt, ServiceEvent } from "../../src/events/service-event.ts";
 
 const failure = { reason: "exited with code 3" };
 const age = { ageMs: 5, readyMs: 3 };
@@ -17,9 +17,9 @@ function asking(from: number) {
   return { outcomes, answers, waiting, play };
 }
 
-const swapped = (generation: number, isUnproven = false): ServiceEvent => ({
+const swapped = (generation: number, doubt?: Doubt): ServiceEvent => ({
   event: "swap.done",
-  isUnproven,
+  doubt,
   generation,
   retired: generation - 1,
   ...age,
@@ -82,5 +82,5 @@ test("a client that has gone away is not answered", () => {
 // https://github.com/circus-tent/circus/issues/821: a check that the old one can pass was taken as passed, exit 0.
 test("a swap of which nothing shows that the new one accepts is no success", () => {
   const { play } = asking(2);
-  expect(play(swapped(2, true))).toEqual(["unproven 2"]);
+  expect(play(swapped(2, "shared"))).toEqual(["unproven 2"]);
 });

@@ -49,7 +49,7 @@ test("the age begins anew with each generation, whatever started it", async () =
   const { one, turn, swaps } = recycling({ maxAgeMs: 600_000 });
   one.consume(SERVES);
   await turn(500_000);
-  one.consume({ event: "swap.done", generation: 2, retired: 1, isUnproven: false, ...age });
+  one.consume({ event: "swap.done", generation: 2, retired: 1, ...age });
   await turn(500_000);
   expect(swaps()).toBe(0);
   await turn(100_000);

@@ -144,7 +144,7 @@ function line(event: ServiceEvent): string {
     case "generation.rescued":
       return `rescued ${event.generation}: ${event.connections}`;
     case "generation.ready":
-      return `ready ${event.generation}${event.proven ? "" : ", not proven"}`;
+      return `ready ${event.generation}${event.doubt ? ", not proven" : ""}`;
     case "generation.serves":
       return `serving ${event.generation}`;
     case "swap.done":

@@ -1,0 +1,141 @@
+/**
+ * What listens only long after its start, or never. Until it was seen to accept nothing is called proven, and no generation is replaced by one
+ * that does not listen where it does.
+ */
+import { expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import type { StatusAnswer } from "../../src/control/protocol.ts";
+import { cli } from "../harness/cli.ts";
+import { freePort } from "../harness/free-port.ts";
+import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
+import { tempDir } from "../harness/temp-dir.ts";
+
+const SERVES = `
+require("http").createServer((request, response) => {
+  response.setHeader("X-Version", process.env.HUPWATCH_GENERATION);
+  response.setHeader("X-Request-Id", request.headers["x-request-id"] ?? "");
+  response.end("hello");
+}).listen(process.argv[2], "127.0.0.1");
+`;
+
+/** Behind a shell that stays. The first one rests until it is told to go on, and then listens; so do the later ones, or they are busy until then. */
+async function waitingServer(
+  dir: string,
+  port: number,
+  { later = "rest", warmup = "0.2" }: { later?: "rest" | "busy"; warmup?: string } = {},
+): Promise<Hupwatch> {
+  for (const generation of [1, 2]) spawnSync("mkfifo", [`${dir}/go${generation}`]);
+  writeFileSync(`${dir}/server.js`, SERVES);
+  const rest = "read go < go$HUPWATCH_GENERATION";
+  const waits =
+    later === "rest"
+      ? rest
+      : `if [ $HUPWATCH_GENERATION = 1 ]; then ${rest}; else while [ ! -e now ]; do :; done; fi`;
+  const words = ["sh", "-c", `${waits}; node server.js ${port}; exit $?`];
+  return await startHupwatch(["-k", "-w", warmup, "--name", "late", "--", ...words], { cwd: dir });
+}
+
+const goOn = (dir: string, generation: number): void => {
+  // A child's, since the open of a fifo waits for the other end.
+  expect(spawnSync("sh", ["-c", `echo go > ${dir}/go${generation}`], { timeout: 30_000 }).status).toBe(0);
+};
+
+async function provenOf(hupwatch: Hupwatch): Promise<(boolean | undefined)[]> {
+  const { stdout } = await cli(["status", "late", "--json"], hupwatch as never);
+  const [status] = JSON.parse(stdout) as StatusAnswer[];
+  return status?.generations.map(({ proven }) => proven) ?? [];
+}
+
+const reload = (hupwatch: Hupwatch) => cli(["reload", "late"], hupwatch as never);
+
+// `sh -c 'sleep 3; exec python3 -m http.server 8000'`: ready at rest after a second, and `reload` said "serves", exit 0, of one that served nobody.
+test("a first generation that listens late is not proven before, and is afterwards; its successor is waited for", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using hupwatch = await waitingServer(dir.path, port);
+  expect(hupwatch.log).toMatch(/generation 1 serves \(no proof: .*not seen to listen anywhere/);
+  expect(await provenOf(hupwatch)).toEqual([false]);
+
+  goOn(dir.path, 1);
+  await hupwatch.until(new RegExp(`generation 1 accepts at 127.0.0.1:${port}, .*: proven`));
+  expect(await provenOf(hupwatch)).toEqual([true]);
+
+  await using load = await startLoad({ target: `127.0.0.1:${port}`, rate: 100, afterFirstOk: true });
+  const reloaded = reload(hupwatch);
+  await hupwatch.until(LOG.started(2));
+  // Longer than one that listens nowhere has to rest.
+  await load.more(150);
+  expect(hupwatch.log).not.toMatch(LOG.ready(2));
+  goOn(dir.path, 2);
+  expect(await reloaded).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringContaining("generation 2 serves"),
+  });
+  await load.version("2");
+  expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
+}, 120_000);
+
+test("one that is replaced before it ever listened is followed by what nothing shows to serve, which reload says", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using hupwatch = await waitingServer(dir.path, port);
+  const said = await reload(hupwatch);
+  expect(said.stderr).toContain("generation 2 took over, unproven: it has come to rest and listens nowhere");
+  expect(said.stderr).toContain("To fix: ");
+  expect(said.exitCode).toBe(3);
+  goOn(dir.path, 2);
+  await hupwatch.until(new RegExp(`generation 2 accepts at 127.0.0.1:${port}, .*: proven`));
+}, 120_000);
+
+// Both would bind: the second one was refused (EADDRINUSE), or took the path away.
+test("a generation that boots when the serving one begins to listen is given that address, and has to listen there", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using hupwatch = await waitingServer(dir.path, port, { later: "busy" });
+  const reloaded = reload(hupwatch);
+  await hupwatch.until(LOG.started(2));
+  goOn(dir.path, 1);
+  await hupwatch.until(new RegExp(`generation 1 listens at 127.0.0.1:${port}: held from now on`));
+  await using load = await startLoad({ target: `127.0.0.1:${port}`, rate: 100, afterFirstOk: true });
+  writeFileSync(`${dir.path}/now`, "");
+  expect(await reloaded).toMatchObject({ exitCode: 0 });
+  await load.version("2");
+  expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
+}, 120_000);
+
+test("where the serving one begins to listen after the flip, the flip to one that does not is taken back", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using hupwatch = await waitingServer(dir.path, port, { warmup: "60" });
+  const reloaded = reload(hupwatch);
+  await hupwatch.until(LOG.ready(2));
+  goOn(dir.path, 1);
+  const { exitCode, stderr } = await reloaded;
+  expect(stderr).toContain(
+    `generation 2 does not listen at 127.0.0.1:${port}, where generation 1 has just begun to`,
+  );
+  expect(exitCode).toBe(1);
+  expect(await (await fetch(`http://127.0.0.1:${port}/`)).headers.get("x-version")).toBe("1");
+}, 120_000);
+
+test("a worker: reload says that nothing shows that it serves, unless a check of the user's does", async () => {
+  using dir = tempDir();
+  const worker = ["sh", "-c", "echo at work >&2; exec sleep 1000"];
+  const words = ["-k", "-w", "0", "--name", "late"];
+  {
+    await using hupwatch = await startHupwatch([...words, "--", ...worker], { cwd: dir.path });
+    const { exitCode, stdout } = await cli(["reload", "late", "--json"], hupwatch as never);
+    expect(JSON.parse(stdout)).toMatchObject({ outcome: "unproven", doubt: "nowhere", generation: 2 });
+    expect(exitCode).toBe(3);
+  }
+  for (const asked of [
+    ["--ready", "line:at work"],
+    ["--handover", "none"],
+  ]) {
+    await using hupwatch = await startHupwatch([...words, ...asked, "--", ...worker], { cwd: dir.path });
+    expect(await reload(hupwatch)).toMatchObject({ exitCode: 0 });
+  }
+}, 120_000);
