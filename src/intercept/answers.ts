@@ -44,9 +44,12 @@ export class LetBe extends Error {}
 
 /** Sockets whose options are remembered at a time: a bind forgets them, and those that never bind are few. */
 const MAX_OPTION_SOCKETS = 1000;
+/** More than any server has; each costs hupwatch, the keeper and every generation a descriptor. */
+const MAX_LEARNED = 64;
 const AT_FDCWD = -100;
 const AT_REMOVEDIR = 0x200;
 const CAP_CHOWN = 0;
+const CAP_FOWNER = 3;
 const SOCKADDR_MAX_BYTES = 128;
 
 export function answerTo(call: Call, notification: Notification, charge: Charge): Answer {
@@ -94,6 +97,13 @@ function learnt(
   { learning, given }: Charge,
 ): Given | { errno: keyof typeof numbers.errno } | undefined {
   if (!learning) return undefined;
+  if (given.filter(({ isLearned }) => isLearned).length >= MAX_LEARNED) {
+    if (learning.isFull) return undefined;
+    learning.isFull = true;
+    throw new LetBe(
+      `the service listens at more than ${MAX_LEARNED} addresses: ${format(address)} and further ones are its own, and no swap can hand them over`,
+    );
+  }
   try {
     const found = learn(address, options, caller, learning);
     if (found) given.push(found);
@@ -153,6 +163,7 @@ function give(
   const cloexec = (flags & FLAGS.cloexec) !== 0;
   placeDescriptor(charge.notify, notification.id, given.fd, { number, cloexec });
   given.isBound = true;
+  given.boundBy ??= caller.identity.uid;
   charge.saw("bound", given, caller.pid);
   // It listens from before: HAProxy asks (SO_ACCEPTCONN), and calls listen(2) only where it has to.
   if (!given.isLearned) listens(given, caller, charge);
@@ -212,17 +223,22 @@ function answerPath(call: Call, notification: Notification, caller: Caller, char
     return removesDirectory ? "continue" : { value: 0 };
   }
   const value = notification.int(call.value ?? 0);
-  if (kind === "chmod")
-    return onOwnSocket(given, (own, had) => chmodSync(own, (value & 0o777) | (had & 0o1000)));
+  if (kind === "chmod") {
+    const mayChange = (owner: number) => isItsOwn(given, owner, caller) || caller.isCapable(CAP_FOWNER);
+    return onOwnSocket(given, mayChange, (own, had) => chmodSync(own, (value & 0o777) | (had & 0o1000)));
+  }
   const gid = notification.int((call.value ?? 0) + 1);
-  if (!mayGiveTo(caller, value, gid)) return { errno: "EPERM" };
-  return onOwnSocket(given, (own) => chownSync(own, value, gid));
+  const mayGive = (owner: number) =>
+    caller.isCapable(CAP_CHOWN) || (isItsOwn(given, owner, caller) && mayGiveTo(caller, value, gid));
+  return onOwnSocket(given, mayGive, (own) => chownSync(own, value, gid));
 }
 
-/** As chown(2): any owner for a process with CAP_CHOWN, else only its own user and groups; -1 changes nothing. */
-function mayGiveTo(caller: Caller, uid: number, gid: number): boolean {
-  if (caller.isCapable(CAP_CHOWN)) return true;
-  const { identity } = caller;
+/** The listener was made by hupwatch, so its file's owner is not always the user that bound it. */
+const isItsOwn = ({ boundBy }: Given, owner: number, { identity }: Caller): boolean =>
+  identity.uid === owner || identity.uid === boundBy;
+
+/** As chown(2) without CAP_CHOWN: only to its own user and groups; -1 changes nothing. */
+function mayGiveTo({ identity }: Caller, uid: number, gid: number): boolean {
   return (
     (uid === -1 || uid === identity.uid) &&
     (gid === -1 || gid === identity.gid || identity.groups.includes(gid))
@@ -230,12 +246,16 @@ function mayGiveTo(caller: Caller, uid: number, gid: number): boolean {
 }
 
 /** By a descriptor of the very socket: its name stands in a directory that others may write to. `had`: its mode until now. */
-function onOwnSocket({ privatePath }: Given, act: (path: string, had: number) => void): Answer {
+function onOwnSocket(
+  { privatePath }: Given,
+  may: (owner: number) => boolean,
+  act: (path: string, had: number) => void,
+): Answer {
   if (privatePath === undefined) return { value: 0 };
   const fd = openSync(privatePath, O_PATH | constants.O_NOFOLLOW);
   try {
     const stat = fstatSync(fd);
-    if (!stat.isSocket()) return { errno: "EPERM" };
+    if (!stat.isSocket() || !may(stat.uid)) return { errno: "EPERM" };
     act(`/proc/self/fd/${fd}`, stat.mode);
     return { value: 0 };
   } finally {
@@ -249,11 +269,11 @@ const O_PATH = 0o10000000;
 function addressOf(notification: Notification, caller: Caller): SocketAddress | undefined {
   const length = notification.int(2);
   if (length < 3 || length > SOCKADDR_MAX_BYTES) return undefined;
-  const bytes = caller.memory(notification.address(1), length);
   try {
-    return decode(bytes);
+    return decode(caller.memory(notification.address(1), length));
   } catch (error) {
     if (error instanceof RangeError) return undefined; // another family, or too short for its own
+    if ((error as NodeJS.ErrnoException).code === "EIO") return undefined; // no such memory: EFAULT, as the kernel says itself
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /** hupwatch's connection to one keeper: requests, each of which is answered at once, and the stream of what the keeper sees by itself. */
 import { close, SystemError } from "../os/libc.ts";
 import { receiveWithDescriptors, sendWithDescriptors, setSendBuffer, waitFor } from "../os/libc-intercept.ts";
+import { isKeepersChild } from "./kept-process.ts";
 import {
   type KeeperEvent,
   type KeeperReply,
@@ -11,6 +12,9 @@ import {
 
 /** Longer than the keeper waits for its helper (HELPER_MS): a machine that is this slow serves nobody, and all else is worth waiting for. */
 export const REPLY_MS = 45_000;
+
+/** Of characters: longer than any event. */
+const LINE_MAX = 8192;
 
 export interface Told {
   reply: Extract<KeeperReply, { ok: true }>;
@@ -45,7 +49,7 @@ export class KeeperConnection implements Disposable {
     const reply = JSON.parse(Buffer.from(bytes).toString()) as KeeperReply;
     if (!isWhole) {
       // Without the descriptor of its filter we could not go on for its keeper.
-      if ("child" in reply) process.kill(reply.child, "SIGKILL");
+      if ("child" in reply && isKeepersChild(reply.child)) process.kill(reply.child, "SIGKILL");
       throw new SystemError("recvmsg", "EMFILE");
     }
     if (reply.ok) return { reply, fds: got };
@@ -61,7 +65,8 @@ export class KeeperConnection implements Disposable {
       socket: {
         data: (_: unknown, bytes: Buffer) => {
           const lines = (line + bytes.toString()).split("\n");
-          line = lines.pop() ?? "";
+          // What is longer is none of ours, and what follows it up to its end is none, either.
+          line = (lines.pop() ?? "").slice(0, LINE_MAX);
           for (const event of lines.map(readEvent)) if (event) heard(event);
         },
         error: () => {},

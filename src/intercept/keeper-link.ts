@@ -26,6 +26,7 @@ import { decode, encode, type SocketAddress } from "../sockets/sockaddr.ts";
 import type { ExecOrder } from "./become-command.ts";
 import { filterFor, isKnownMachine } from "./calls.ts";
 import { KeeperConnection, REPLY_MS, type Told } from "./keeper-connection.ts";
+import { isKeeper, isKeepersChild } from "./kept-process.ts";
 import { OWN_ENVIRONMENT, ownProgram } from "./own-program.ts";
 import { descriptorsFor, startKeeper } from "./programs.ts";
 import {
@@ -144,7 +145,7 @@ export class KeeperLink implements Disposable {
     if (this.memory < 0) this.memory = memory;
     else close(memory);
     const { children, charges, pid = 0 } = "children" in reply ? reply : { children: [], charges: [] };
-    this.#keeper = processOf(pid);
+    this.#keeper = isKeeper(pid) ? processOf(pid) : undefined;
     for (const { pid, binders } of children) this.#binders.set(pid, new Set(binders));
     for (const { generation, listeners, others, learns } of charges) {
       const [notify = -1, ...own] = rest.splice(0, 1 + listeners.length + others);
@@ -220,6 +221,8 @@ export class KeeperLink implements Disposable {
       return;
     }
     const { code, signal } = event;
+    // It tells of those that it has started for us, and of no others.
+    if (!this.#binders.has(event.pid)) return;
     this.#exitOf(event.pid).resolve({
       code,
       signal: signal === undefined ? undefined : signalName(signal),
@@ -366,7 +369,8 @@ export class KeeperLink implements Disposable {
         ],
       );
       const [notify] = fds;
-      if (!("child" in reply) || notify === undefined) throw new SystemError("keeper", "EPROTO");
+      if (!("child" in reply) || notify === undefined || !isKeepersChild(reply.child))
+        throw new SystemError("keeper", "EPROTO");
       const { generation } = interception;
       this.#charges.set(generation, {
         generation,

@@ -5,7 +5,7 @@
  * Not learned: what has no fixed address (port 0, UDP, an abstract name that cannot be written), and sockets below a directory that the generation has made itself,
  * which the next one makes anew (multiprocessing, agents).
  */
-import { linkSync, readFileSync, readlinkSync, realpathSync, statSync, unlinkSync } from "node:fs";
+import { linkSync, lstatSync, readFileSync, readlinkSync, realpathSync, statSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { bind, close, isIPv6Only, setFlag, setIPv6Only, setNoDelay, socket } from "../os/libc.ts";
 import { setOption } from "../os/libc-intercept.ts";
@@ -21,6 +21,8 @@ export interface Learning {
   backlog: number;
   /** When the generation was started, in the time of file systems. */
   startedAtMs: number;
+  /** So many are learned that no further ones are, which has been said. */
+  isFull?: boolean;
 }
 
 const CAP_NET_BIND_SERVICE = 10;
@@ -98,6 +100,8 @@ function learnPath(written: string, caller: Caller, learning: Learning): Given |
   const path = join(directory, basename(written));
   const privatePath = privateName(path, learning.generation);
   return caller.withItsRights(() => {
+    // The kernel says so before it asks whether the caller may write there.
+    if (lstatSync(path, { throwIfNoEntry: false })) throw refused("EADDRINUSE");
     const fd = socket("unix");
     try {
       bind(fd, encode({ family: "unix", path: privatePath }));

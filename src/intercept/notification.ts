@@ -88,9 +88,14 @@ export class Caller {
 
   /** The number of the socket behind its descriptor; undefined where that is none. */
   socketInode(fd: number): number | undefined {
-    const target = this.#reading(() => readlinkSync(`/proc/${this.tid}/fd/${fd}`));
-    const found = /^socket:\[(\d+)\]$/.exec(target);
-    return found ? Number(found[1]) : undefined;
+    try {
+      const target = this.#reading(() => readlinkSync(`/proc/${this.tid}/fd/${fd}`));
+      const found = /^socket:\[(\d+)\]$/.exec(target);
+      return found ? Number(found[1]) : undefined;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // it is not open
+      throw error;
+    }
   }
 
   /** A process waits for this very socket by epoll(7) already: a registration that goes with the open file. */

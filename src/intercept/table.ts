@@ -17,6 +17,8 @@ export interface Given {
   privatePath?: string | undefined;
   /** The generation has bound it. */
   isBound: boolean;
+  /** As this user, who had made the file with it: whose it is, as far as chmod and chown go. */
+  boundBy?: number;
   /** The generation has called listen(2) on it. */
   isListening: boolean;
   /** The keeper has made it, in the place of an address that hupwatch did not know. */
