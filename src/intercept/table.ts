@@ -17,7 +17,7 @@ export interface Given {
   privatePath?: string | undefined;
   /** The generation has bound it. */
   isBound: boolean;
-  /** As this user, who had made the file with it: whose it is, as far as chmod and chown go. */
+  /** As this user: without hupwatch the file would be that user's, to chmod and chown. */
   boundBy?: number;
   /** The generation has called listen(2) on it. */
   isListening: boolean;

@@ -159,17 +159,13 @@ test.skipIf(!hasPeople)(
   120_000,
 );
 
-const OTHER_CHMODS = `
-import os, socket, sys
-if os.fork() == 0:
-    os.setuid(${STRANGER.uid})
-    try:
-        os.chmod("app.sock", 0o777)
-        print("changed", flush=True)
-    except OSError as error:
-        print("refused", error.errno, flush=True)
-    os._exit(0)
-os.wait()
+const CHMODS = `
+import os
+try:
+    os.chmod("app.sock", 0o777)
+    print("changed", flush=True)
+except OSError as error:
+    print("refused", error.errno, flush=True)
 `;
 
 // The keeper does it by the rights of root, on behalf of any process below it.
@@ -178,7 +174,8 @@ test.skipIf(!hasPeople)(
   async () => {
     using place = ground();
     const mine = place.directory("app", APP);
-    const program = `${SERVES.replace("while", `${OTHER_CHMODS}\nwhile`)}`;
+    const other = JSON.stringify(asUser(STRANGER, [PYTHON, "-c", CHMODS]));
+    const program = `${SERVES.replace("while", `import subprocess\nsubprocess.run(${other})\nwhile`)}`;
     writeFileSync(`${place.path}/serve.py`, program);
     await using hupwatch = await startHupwatch([...WORDS, "--", PYTHON, `${place.path}/serve.py`], {
       cwd: mine,
