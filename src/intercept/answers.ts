@@ -4,49 +4,18 @@
  *
  * A call that is about a held address is never let through by mistake: where something fails there, it fails for the caller, too.
  */
-import { chmodSync, chownSync, closeSync, constants, fstatSync, openSync } from "node:fs";
-import { constants as numbers } from "node:os";
-import { listen, SystemError, setBlocking } from "../os/libc.ts";
-import {
-  type Answer,
-  FLAGS,
-  isNotificationValid,
-  placeDescriptor,
-  protocolOf,
-  setOption,
-} from "../os/libc-intercept.ts";
+import { chmodSync, chownSync } from "node:fs";
+import { type Answer, isNotificationValid, protocolOf } from "../os/libc-intercept.ts";
 import { decode, format, type SocketAddress } from "../sockets/sockaddr.ts";
 import { type Call, RECORDED_OPTIONS, V6ONLY } from "./calls.ts";
-import { isLearnable, type Learning, learn, Refused } from "./learn.ts";
-import { Caller, type Notification } from "./notification.ts";
+import { type Charge, give, IN_EPOLL, LetBe, learnt, listenAt, onOwnSocket } from "./give.ts";
+import { isLearnable } from "./learn.ts";
+import { AT_FDCWD, Caller, type Notification, resolvedIn } from "./notification.ts";
+import { answerRename } from "./renames.ts";
 import { type Given, givenForPath, givenForPort, type RecordedOption } from "./table.ts";
-
-/** What the keeper knows of a generation while it answers for it. */
-export interface Charge {
-  readonly notify: number;
-  readonly given: Given[];
-  /** Addresses that are not given are learned; undefined: they are the command's own business. */
-  readonly learning: Learning | undefined;
-  /** What was set on sockets that are not bound yet, by the socket's number in /proc. */
-  readonly options: Map<number, RecordedOption[]>;
-  /** It was bound before: by another process, or by a generation that shares it. */
-  isInUse(given: Given): boolean;
-  /** Tells what was seen; `pid` is the process that did it. */
-  saw(what: "bound" | "listening", given: Given, pid: number): void;
-}
-
-/** Its registration would go with its own socket, and the server would wait for ever. */
-const IN_EPOLL =
-  "the server has put its socket into epoll before it binds it, as netty did until 2026-02, so that it cannot be given another one";
-
-/** The call goes on as it was made, and that is said: nothing is held there. */
-export class LetBe extends Error {}
 
 /** Sockets whose options are remembered at a time: a bind forgets them, and those that never bind are few. */
 const MAX_OPTION_SOCKETS = 1000;
-/** More than any server has; each costs hupwatch, the keeper and every generation a descriptor. */
-const MAX_LEARNED = 64;
-const AT_FDCWD = -100;
 const AT_REMOVEDIR = 0x200;
 const CAP_CHOWN = 0;
 const CAP_FOWNER = 3;
@@ -63,6 +32,8 @@ export function answerTo(call: Call, notification: Notification, charge: Charge)
       return recordOption(notification, caller, charge);
     case "connect":
       return answerConnect(notification, caller, charge);
+    case "rename":
+      return answerRename(call, notification, caller, charge);
     default:
       return answerPath(call, notification, caller, charge);
   }
@@ -89,34 +60,6 @@ function answerBind(notification: Notification, caller: Caller, charge: Charge):
   return give(given, number, options, notification, caller, charge);
 }
 
-/** The errno is that of the caller's own bind. */
-function learnt(
-  address: SocketAddress,
-  options: readonly RecordedOption[],
-  caller: Caller,
-  { learning, given }: Charge,
-): Given | { errno: keyof typeof numbers.errno } | undefined {
-  if (!learning) return undefined;
-  if (given.filter(({ isLearned }) => isLearned).length >= MAX_LEARNED) {
-    if (learning.isFull) return undefined;
-    learning.isFull = true;
-    throw new LetBe(
-      `the service listens at more than ${MAX_LEARNED} addresses: ${format(address)} and further ones are its own, and no swap can hand them over`,
-    );
-  }
-  try {
-    const found = learn(address, options, caller, learning);
-    if (found) given.push(found);
-    return found;
-  } catch (error) {
-    if (error instanceof Refused || error instanceof SystemError)
-      return { errno: error.errno as keyof typeof numbers.errno };
-    const { code = "" } = error as NodeJS.ErrnoException;
-    if (code in numbers.errno) return { errno: code as keyof typeof numbers.errno };
-    throw error;
-  }
-}
-
 function givenFor(
   address: SocketAddress,
   protocol: string,
@@ -137,52 +80,12 @@ function givenFor(
   return givenForPort(address, ipv6Only, given);
 }
 
-/** The held listener at the server's own number, with the flags that its socket had there. */
-function give(
-  given: Given,
-  number: number,
-  options: readonly RecordedOption[],
-  notification: Notification,
-  caller: Caller,
-  charge: Charge,
-): Answer {
-  const flags = caller.flags(number);
-  const isNonblocking = (flags & FLAGS.nonblock) !== 0;
-  // All that have the listener share the flag: cleared, it would hold an event loop that has it already in its next accept(2).
-  if (isNonblocking || !charge.isInUse(given))
-    setBlocking(given.fd, isNonblocking ? "nonblocking" : "blocking");
-  for (const { level, option, value } of options) {
-    if (level === V6ONLY.level) continue;
-    try {
-      setOption(given.fd, level, option, value);
-    } catch (error) {
-      // One that a listener no longer takes: the server goes on without it, as on a kernel that does not have it.
-      if (!(error instanceof SystemError)) throw error;
-    }
-  }
-  const cloexec = (flags & FLAGS.cloexec) !== 0;
-  placeDescriptor(charge.notify, notification.id, given.fd, { number, cloexec });
-  given.isBound = true;
-  given.boundBy ??= caller.identity.uid;
-  charge.saw("bound", given, caller.pid);
-  // It listens from before: HAProxy asks (SO_ACCEPTCONN), and calls listen(2) only where it has to.
-  if (!given.isLearned) listens(given, caller, charge);
-  return { value: 0 };
-}
-
-function listens(given: Given, caller: Caller, { saw }: Charge): void {
-  if (given.isListening) return;
-  given.isListening = true;
-  saw("listening", given, caller.pid);
-}
-
 /** It listens already, with the queue that hupwatch gave it: a server's own backlog would shorten it. */
 function answerListen(notification: Notification, caller: Caller, charge: Charge): Answer {
   const inode = caller.socketInode(notification.int(0));
   const given = charge.given.find((g) => g.inode === inode);
   if (!given) return "continue";
-  if (!given.isListening && given.isLearned && charge.learning) listen(given.fd, charge.learning.backlog);
-  listens(given, caller, charge);
+  listenAt(given, caller, charge);
   return { value: 0 };
 }
 
@@ -216,7 +119,9 @@ function answerPath(call: Call, notification: Notification, caller: Caller, char
   const path = caller.path(notification.address(where.at));
   if (path === "") return "continue";
   const directory = where.directory === undefined ? AT_FDCWD : notification.int(where.directory);
-  const given = caller.look((root) => givenForPath(path, resolvedIn(root, directory, path), charge.given));
+  // What another generation has is not to vanish, either.
+  const all = kind === "unlink" ? charge.givenToAny() : charge.given;
+  const given = caller.look((root) => givenForPath(path, resolvedIn(root, directory, path), all));
   if (!given || !isNotificationValid(charge.notify, notification.id)) return "continue";
   if (kind === "unlink") {
     const removesDirectory = call.flags !== undefined && (notification.int(call.flags) & AT_REMOVEDIR) !== 0;
@@ -245,26 +150,6 @@ function mayGiveTo({ identity }: Caller, uid: number, gid: number): boolean {
   );
 }
 
-/** By a descriptor of the very socket: its name stands in a directory that others may write to. `had`: its mode until now. */
-function onOwnSocket(
-  { privatePath }: Given,
-  may: (owner: number) => boolean,
-  act: (path: string, had: number) => void,
-): Answer {
-  if (privatePath === undefined) return { value: 0 };
-  const fd = openSync(privatePath, O_PATH | constants.O_NOFOLLOW);
-  try {
-    const stat = fstatSync(fd);
-    if (!stat.isSocket() || !may(stat.uid)) return { errno: "EPERM" };
-    act(`/proc/self/fd/${fd}`, stat.mode);
-    return { value: 0 };
-  } finally {
-    closeSync(fd);
-  }
-}
-
-const O_PATH = 0o10000000;
-
 /** Undefined where it is none that we know, or the caller has gone. */
 function addressOf(notification: Notification, caller: Caller): SocketAddress | undefined {
   const length = notification.int(2);
@@ -276,10 +161,4 @@ function addressOf(notification: Notification, caller: Caller): SocketAddress | 
     if ((error as NodeJS.ErrnoException).code === "EIO") return undefined; // no such memory: EFAULT, as the kernel says itself
     throw error;
   }
-}
-
-/** The caller's path as we can open it, where `root` is its directory in /proc. */
-function resolvedIn(root: string, directory: number, path: string): string {
-  if (path.startsWith("/")) return `${root}/root${path}`;
-  return directory === AT_FDCWD ? `${root}/cwd/${path}` : `${root}/fd/${directory}/${path}`;
 }

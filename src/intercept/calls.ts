@@ -5,17 +5,24 @@
 import type { BpfInstruction } from "../os/libc.ts";
 
 /** What a trapped call does; several calls do the same thing in different ways. */
-export type CallKind = "bind" | "listen" | "connect" | "setsockopt" | "unlink" | "chmod" | "chown";
+export type CallKind = "bind" | "listen" | "connect" | "setsockopt" | "unlink" | "rename" | "chmod" | "chown";
+
+export interface PathArgument {
+  directory?: number;
+  at: number;
+}
 
 export interface Call {
   kind: CallKind;
   /** Its number, by machine; undefined where that machine has no such call. */
   number: { x64: number; arm64?: number };
   /** Of calls on paths: which argument is the directory's descriptor, if any, and which is the path. */
-  path?: { directory?: number; at: number };
+  path?: PathArgument;
+  /** rename: the new path. */
+  to?: PathArgument;
   /** chmod: the mode. chown: the uid, and the gid behind it. */
   value?: number;
-  /** unlinkat(2), fchownat(2): where its flags are. */
+  /** unlinkat(2), renameat2(2): where its flags are. */
   flags?: number;
 }
 
@@ -26,6 +33,20 @@ export const CALLS = {
   setsockopt: { kind: "setsockopt", number: { x64: 54, arm64: 208 } },
   unlink: { kind: "unlink", number: { x64: 87 }, path: { at: 0 } },
   unlinkat: { kind: "unlink", number: { x64: 263, arm64: 35 }, path: { directory: 0, at: 1 }, flags: 2 },
+  rename: { kind: "rename", number: { x64: 82 }, path: { at: 0 }, to: { at: 1 } },
+  renameat: {
+    kind: "rename",
+    number: { x64: 264, arm64: 38 },
+    path: { directory: 0, at: 1 },
+    to: { directory: 2, at: 3 },
+  },
+  renameat2: {
+    kind: "rename",
+    number: { x64: 316, arm64: 276 },
+    path: { directory: 0, at: 1 },
+    to: { directory: 2, at: 3 },
+    flags: 4,
+  },
   chmod: { kind: "chmod", number: { x64: 90 }, path: { at: 0 }, value: 1 },
   fchmodat: { kind: "chmod", number: { x64: 268, arm64: 53 }, path: { directory: 0, at: 1 }, value: 2 },
   fchmodat2: { kind: "chmod", number: { x64: 452, arm64: 452 }, path: { directory: 0, at: 1 }, value: 2 },

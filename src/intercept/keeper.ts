@@ -27,8 +27,9 @@ import {
 } from "../os/libc-intercept.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { removeNames } from "../sockets/unix-path.ts";
-import { answerTo, type Charge, LetBe } from "./answers.ts";
+import { answerTo } from "./answers.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
+import { type Charge, LetBe } from "./give.ts";
 import { awaitFilter } from "./installed-filter.ts";
 import { Notification } from "./notification.ts";
 import {
@@ -355,7 +356,13 @@ export class Keeper {
       [...this.#charges.values()].some((c) => c.given.some((g) => g.inode === inode && g.isBound));
     const options = new Map<number, RecordedOption[]>();
     const others = fds.slice(handed.length);
-    const charge = { ...about, given, others, options, isInUse, saw };
+    const givenToAny = () => [...this.#charges.values()].flatMap((c) => c.given);
+    const letGo: Charge["letGo"] = (one) => {
+      given.splice(given.indexOf(one), 1);
+      removeFiles(one);
+      close(one.fd);
+    };
+    const charge = { ...about, given, others, options, isInUse, givenToAny, letGo, saw };
     this.#charges.set(notify, charge);
     return charge;
   }

@@ -2,8 +2,8 @@
  * An address that the command line does not name: the keeper makes the socket in the place of the command's own, with no more rights
  * than the command has, and listens when the command does. hupwatch takes it over from there, as it does a survivor's.
  *
- * Not learned: what has no fixed address (port 0, UDP, an abstract name that cannot be written), and sockets below a directory that the generation has made itself,
- * which the next one makes anew (multiprocessing, agents).
+ * Not learned: what has no fixed address (port 0, UDP, an abstract name that cannot be written), and what the next generation makes anew: sockets below a directory that the generation has
+ * made itself (multiprocessing, agents), names with the process's own number.
  */
 import { linkSync, lstatSync, readFileSync, readlinkSync, realpathSync, statSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -97,6 +97,7 @@ function learnPath(written: string, caller: Caller, learning: Learning): Given |
     realpathSync(written.startsWith("/") ? dirname(written) : join(`${root}/cwd`, dirname(written))),
   );
   if (statSync(directory).birthtimeMs >= learning.startedAtMs) return undefined;
+  if (isOfOneProcess(basename(written), caller.pid)) return undefined;
   const path = join(directory, basename(written));
   const privatePath = privateName(path, learning.generation);
   return caller.withItsRights(() => {
@@ -130,6 +131,9 @@ function learnName(address: SocketAddress): Given {
     throw error;
   }
 }
+
+/** It has the process's own number in it: the next one makes another name (HAProxy: PATH.PID.tmp, Java: .java_pidPID). */
+const isOfOneProcess = (name: string, pid: number): boolean => name.split(/\D+/).includes(`${pid}`);
 
 const given = (address: SocketAddress, fd: number, { ipv6Only } = { ipv6Only: false }): Given => ({
   address,

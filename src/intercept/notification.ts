@@ -37,6 +37,14 @@ const MAX_PATH_BYTES = 4096;
 const MOST_PATHS_BYTES = 256;
 const BUFFER = Buffer.alloc(MAX_PATH_BYTES);
 
+export const AT_FDCWD = -100;
+
+/** The caller's path as we can open it, where `root` is its directory in /proc. */
+export function resolvedIn(root: string, directory: number, path: string): string {
+  if (path.startsWith("/")) return `${root}/root${path}`;
+  return directory === AT_FDCWD ? `${root}/cwd/${path}` : `${root}/fd/${directory}/${path}`;
+}
+
 /** Our own rights, to go back to. */
 const OWN: FileIdentity = {
   uid: process.geteuid?.() ?? 0,
@@ -96,6 +104,12 @@ export class Caller {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined; // it is not open
       throw error;
     }
+  }
+
+  /** Its descriptors of that socket. */
+  numbersOf(inode: number): number[] {
+    const names = this.#reading(() => readdirSync(`/proc/${this.tid}/fd`));
+    return names.map(Number).filter((fd) => this.socketInode(fd) === inode);
   }
 
   /** A process waits for this very socket by epoll(7) already: a registration that goes with the open file. */

@@ -38,7 +38,7 @@ describe.each(["x64", "arm64"] as const)("%s", (machine) => {
 
   test("binds and listens are held, calls on paths only where they matter, and reads never", () => {
     for (const name of ["bind", "listen"] as const) expect(run("ports", name)).toBe("trapped");
-    for (const name of ["unlinkat", "fchmodat", "fchownat"] as const) {
+    for (const name of ["unlinkat", "renameat", "renameat2", "fchmodat", "fchownat"] as const) {
       expect(run("ports", name)).toBe("allowed");
       expect(run("ports and paths", name)).toBe("trapped");
     }
