@@ -8,7 +8,7 @@ const INDENT = 13;
 
 export function renderExplanation(e: Explanation, label: (text: string) => string): string {
   const rows: [label: string, lines: string[]][] = [
-    ["Server", [serverLine(e.server), ...(e.asked ? [`(${e.asked})`] : [])]],
+    ["Server", [serverLine(e.server), ...(e.ran ? [`(${e.ran})`] : [])]],
     ["Directory", [e.directory]],
     ["Runs as", [identityLine(e.identity)]],
     ["Sockets", e.sockets.length > 0 ? e.sockets.flatMap(socketLines) : [noSocket(e)]],

@@ -21,7 +21,7 @@ export interface Explanation {
   name: string;
   server: string;
   /** What was run to know this; nothing else ever is. */
-  asked?: string;
+  ran?: string;
   directory: string;
   identity: Identity;
   sockets: { name: string; bind: string; cutover: Cutover; descriptor?: number; own?: string }[];
@@ -80,7 +80,7 @@ export function explain(
     schema: "hupwatch-explain/1",
     name: plan.name,
     server: traits.server,
-    ...(traits.ran === undefined ? {} : { asked: traits.ran }),
+    ...(traits.ran === undefined ? {} : { ran: traits.ran }),
     directory: plan.directory,
     identity: identityOf(plan),
     sockets: sockets.map(({ spec, cutover }, i) => ({

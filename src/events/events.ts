@@ -61,6 +61,10 @@ export const EVENTS = {
     facts: ["generation", "readyMs", "addresses"],
   },
   "generation.taken-over": { meaning: "a survivor of an earlier hupwatch serves", facts: ["generation"] },
+  "generation.not-taken-over": {
+    meaning: "another survivor of an earlier hupwatch is stopped: clients go to one alone",
+    facts: ["generation", "left", "instead"],
+  },
   "generation.unheld": {
     meaning: "it listens on addresses that are not held, which a second copy cannot have",
     facts: ["generation", "addresses", "pids"],

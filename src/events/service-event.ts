@@ -35,6 +35,9 @@ export interface Leftover {
  */
 export type Doubt = "shared" | "nowhere";
 
+/** What an earlier hupwatch had a generation for when it ended. */
+export type LeftAs = "serving" | "unfinished" | "unconfirmed" | "in reserve" | "draining";
+
 /** How old a generation is, and after how long it was ready; whole milliseconds since its start. */
 interface Age {
   ageMs: number;
@@ -66,6 +69,8 @@ export type ServiceEvent =
   /** It was ready without having listened anywhere, and accepts now. */
   | { event: "generation.proven"; generation: Gen; readyMs: number; addresses: readonly string[] }
   | { event: "generation.taken-over"; generation: Gen }
+  /** `left`: what an earlier hupwatch had it for. `instead`: the one that is taken over; undefined where none can be. */
+  | { event: "generation.not-taken-over"; generation: Gen; left: LeftAs; instead: Gen | undefined }
   /** It listens there by itself: a second copy cannot. */
   | { event: "generation.unheld"; generation: Gen; unheld: readonly { address: string; pid: number }[] }
   /** The one before it listened there, and it does not. */

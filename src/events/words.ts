@@ -111,6 +111,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     text: `took over generation ${generation}, which serves: swapping from it`,
     facts: { generation },
   }),
+  "generation.not-taken-over": ({ generation, left, instead }) => ({
+    level: "info",
+    text: `stops generation ${generation}, which an earlier hupwatch has left ${left}${instead === undefined ? "" : `: generation ${instead} has the clients`}`,
+    facts: { generation, left, instead },
+  }),
   "generation.serves": ({ generation, doubt }) => ({
     level: "info",
     text: `generation ${generation} serves${doubted(doubt)}`,

@@ -5,9 +5,9 @@
  *
  * The state file may be a step ahead of the truth, since it is written before a flip is done: the generation it names is ready.
  */
-import type { Tell } from "../events/service-event.ts";
+import type { LeftAs, ServiceEvent, Tell } from "../events/service-event.ts";
 import { Generation } from "../generation/generation.ts";
-import type { RecordedGeneration, StartedGeneration } from "../generation/record.ts";
+import type { RecordedGeneration, Role, StartedGeneration } from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
 import { close, isReadable, stopListening } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
@@ -58,7 +58,12 @@ export async function prepareTakeover(
     return undefined;
   };
   const end = async () => {
-    await Promise.all(others.splice(0).map((survivor) => endOne(survivor, plan, os, tell)));
+    await Promise.all(
+      others.splice(0).map((survivor) => {
+        tell(notTakenOver(survivor, current));
+        return endOne(survivor, plan, os, tell);
+      }),
+    );
     removeDeadNames(state, current);
   };
   if (endOthers === "before") await end();
@@ -141,6 +146,21 @@ export function removeDeadNames(
   for (const { address, privatePath } of generations.flatMap((g) => g.listeners))
     if (privatePath && !inUse.has(privatePath)) removeNames(address, privatePath);
 }
+
+const notTakenOver = ({ number, role }: Survivor, current: Survivor | undefined): ServiceEvent => ({
+  event: "generation.not-taken-over",
+  generation: number,
+  left: LEFT_AS[role],
+  instead: current?.number,
+});
+
+const LEFT_AS: Record<Role, LeftAs> = {
+  serving: "serving",
+  starting: "unfinished",
+  unconfirmed: "unconfirmed",
+  kept: "in reserve",
+  retiring: "draining",
+};
 
 function endOne(survivor: StartedGeneration, plan: RunPlan, os: Os, tell: Tell): Promise<void> {
   const gone = Promise.withResolvers<void>();

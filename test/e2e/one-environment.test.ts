@@ -207,7 +207,7 @@ describe("a program of the user's is run after the lock, and never by a look", (
     const e = explained(["--", GUNICORNS.debian, "wsgi:app"], dir.path, { PROMETHEUS_MULTIPROC_DIR: "prom" });
     expect(readdirSync(`${dir.path}/prom`)).toEqual(["counter_1.db"]);
     expect(binds(e)).toEqual([`unix:${dir.path}/c.sock`]);
-    expect(e.asked).toBe("gunicorn was asked for its configuration");
+    expect(e.ran).toBe("gunicorn was asked for its configuration");
   });
 
   test("what a config file makes for the generation that is asked is gone again", async () => {

@@ -12,6 +12,7 @@ import { assertHealthy, filesOf, servedBy, socketFiles } from "../harness/health
 import type { Hupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { type Load, startLoad } from "../harness/load.ts";
+import { LOG } from "../harness/log-lines.ts";
 import { bindFor, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
 import { CLEAN } from "../harness/tally.ts";
@@ -84,6 +85,8 @@ test.concurrent.each(disagreements)(
     await load.version("2");
     await assertHealthy(lives, second, site.path, transport);
     const [report, slowReport] = [await load.stop(), await slow.stop()];
+    // "a takeover after a kill in a swap does not log the other generation"
+    expect(second.log).toMatch(LOG.stoppedAnother);
     record(`kill -9 at the flip: ${what} (${transport})`, report, second.log, /took over/);
     expect(report).toMatchObject(CLEAN);
     expect(slowReport).toMatchObject(CLEAN);

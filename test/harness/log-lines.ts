@@ -7,6 +7,8 @@ export const LOG = {
   readyAny: /generation (\d+) ready/,
   goneAny: /generation (\d+) gone/,
   servesAny: /generation (\d+) serves/,
+  stoppedAnother:
+    /stops generation (\d+), which an earlier hupwatch has left [a-z ]+: generation (?!\1\b)\d+ has the clients/,
   tookOver: (generation: number) => new RegExp(`took over generation ${generation}, which serves`),
   retired: (generation: number) => new RegExp(`generation ${generation} retired`),
   gone: (generation: number) => new RegExp(`generation ${generation} gone`),
