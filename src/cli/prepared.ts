@@ -78,7 +78,7 @@ export function prepare(values: RunValues, words: readonly string[]): Prepared {
     ownDir: lock && runDir,
     lock,
     otherRunDirs: chosen.isRequested ? [] : ownRunDirs(env, uid),
-    pidfile: pidfileOf(values.pidfile, traits.pidfile, plan),
+    pidfile: pidfileOf(values.pidfile, traits.pidfile?.path, plan),
     control: values.control !== false,
     [Symbol.dispose]: () => kept.dispose(),
   };

@@ -53,7 +53,7 @@ export function planRun(options: Options): Planned {
   if (given.confirmMs !== undefined || given.keepMs !== undefined)
     requireSteered(given.confirmMs === undefined ? "--keep" : "--confirm", handover, sockets, given.cutover);
   if (handover === "path") requireOwnPaths(handed.words, sockets, given.cutover);
-  const besides = handover === "intercept" && sockets.length > 0 && traits.besides === "systemd";
+  const besides = handover === "intercept" && sockets.length > 0 && besidesOf(traits) !== undefined;
   rejectStranded({ mode: handover, besides, ...handed }, handover === "none" ? [] : handedSockets);
   const plan: RunPlan = {
     ...given,
@@ -71,10 +71,10 @@ export function planRun(options: Options): Planned {
     checks: isListenedTo
       ? (requested.checks ?? [])
       : chooseChecks(requested.checks, traits, handover === "none" ? [] : sockets),
-    generationPidfile: traits.generationPidfile,
+    generationPidfile: traits.pidfile?.ofGeneration,
     runDir: around.runDir,
     extraListener,
-    nonblocking: traits.nonblocking ?? false,
+    nonblocking: traits.handover.by !== "intercept" && traits.handover.nonblocking === true,
     stopSequence: requested.stopSequence ?? parseStopSequence(traits.stop),
   };
   const ownEnv = givenEnvironment(plan);
@@ -120,8 +120,8 @@ function chooseHandover(
   const isHeld = sockets.length > 0;
   if (isHeld && hasPlaceholder(traits.words, "fd")) return { handover: "argv" };
   if (isHeld && hasPlaceholder(traits.words, "socket")) return { handover: "path" };
-  const wanted = isHeld ? traits.handover : "intercept";
-  const other = isHeld ? traits.besides : "none";
+  const wanted = isHeld ? traits.handover.by : "intercept";
+  const other = isHeld ? besidesOf(traits) : "none";
   // One that has no other way says at its start why it cannot be.
   if (wanted !== "intercept" || other === undefined) return { handover: wanted };
   const unintercepted = whyNot();
@@ -133,16 +133,18 @@ const unseen = (why: string): string =>
 
 /** The server's own dialect, unless the user speaks for it: by another mode, or by placeholders in its words. */
 function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly SocketSpec[]): Handed {
-  const { words, take } = traits;
-  return take && sockets.length > 0 && speaksItself(traits, mode) ? take(sockets) : { words };
+  const take = sockets.length > 0 ? dialectOf(traits, mode)?.take : undefined;
+  return take?.(sockets) ?? { words: traits.words };
 }
 
-/** What is intercepted binds as it was told. */
-const speaksItself = ({ words, handover }: ServerTraits, mode: Handover): boolean =>
-  mode === handover &&
-  mode !== "intercept" &&
-  !hasPlaceholder(words, "fd") &&
-  !hasPlaceholder(words, "socket");
+/** What it speaks itself in this mode; undefined where the user speaks for it. What is intercepted binds as it was told. */
+function dialectOf({ words, handover }: ServerTraits, mode: Handover) {
+  if (handover.by === "intercept" || mode !== handover.by) return undefined;
+  return hasPlaceholder(words, "fd") || hasPlaceholder(words, "socket") ? undefined : handover;
+}
+
+const besidesOf = ({ handover }: ServerTraits) =>
+  handover.by === "intercept" ? handover.besides : undefined;
 
 /** Where generations share a listener, one that they do not share tells which of them answers; it needs a server that serves both. */
 function wantsExtra(
@@ -153,8 +155,7 @@ function wantsExtra(
 ): boolean {
   if (wantsProbe(traits.words)) return true;
   const shares = sockets.some(({ address }) => cutoverOf(address, cutover).mode === "share");
-  const takesIt = speaksItself(traits, mode) && traits.takesExtraListener?.(sockets) === true;
-  return shares && takesIt;
+  return shares && dialectOf(traits, mode)?.takesExtra?.(sockets) === true;
 }
 
 /** Filled for each generation; whether they can be is known now. */
@@ -241,8 +242,8 @@ function socketOptions(
 ): SocketOptions {
   const users = user === undefined ? [] : [ownerOf(user, "--user").uid];
   const ipv6Only = !bindsGiven && traits.ipv6Only === true;
-  const owner = socketOwner ?? serversOwner(traits.socketOwner);
-  return { backlog, mode: socketMode ?? traits.socketMode, owner, users, ipv6Only };
+  const owner = socketOwner ?? serversOwner(traits.rights?.owner);
+  return { backlog, mode: socketMode ?? traits.rights?.mode, owner, users, ipv6Only };
 }
 
 const portsOf = (sockets: readonly SocketSpec[]): number[] =>
@@ -251,18 +252,18 @@ const portsOf = (sockets: readonly SocketSpec[]): number[] =>
 /** What the user says of all sockets comes before what the server does to one. */
 const withRights = (
   sockets: readonly SocketSpec[],
-  { rightsOf = {} }: ServerTraits,
+  { rights }: ServerTraits,
   { socketMode, socketOwner }: Options["requested"],
 ): SocketSpec[] =>
   sockets.map((spec) => {
-    const { mode, owner } = rightsOf[spec.text] ?? {};
+    const { mode, owner } = rights?.of?.[spec.text] ?? {};
     const own = socketOwner === undefined ? serversOwner(owner) : undefined;
     if ((mode === undefined || socketMode !== undefined) && own === undefined) return spec;
-    const rights = {
+    const wanted = {
       ...(mode !== undefined && socketMode === undefined ? { mode } : {}),
       ...(own ? { owner: own } : {}),
     };
-    return { ...spec, rights };
+    return { ...spec, rights: wanted };
   });
 
 /** As its server says it: a user brings no group of its own. */

@@ -7,7 +7,6 @@
  * in test/setup/servers.ts (the real thing: what is installed, run and measured). The tables come from these.
  */
 import type { Account } from "../os/setpriv.ts";
-import type { Handover } from "../sockets/handover.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
 
 export interface CommandLine {
@@ -52,6 +51,28 @@ export interface SocketRights {
   owner?: SocketOwner | undefined;
 }
 
+/** How it gets the sockets that hupwatch holds. */
+export type Dialect =
+  /** Its own bind is seen. `besides`: beside that, or in its place where it cannot be: whether its program takes descriptors only it knows. */
+  | { by: "intercept"; besides?: "systemd" }
+  /** LISTEN_FDS, words with a descriptor's number, or a path of its own. */
+  | {
+      by: "systemd" | "argv" | "path";
+      /** The words and variables by which it takes these sockets; left out: its words as they are. Throws HupwatchError. */
+      take?(sockets: readonly SocketSpec[]): Handed;
+      /** It would serve one more descriptor beside these, a Unix socket. Left out: it would not. */
+      takesExtra?(sockets: readonly SocketSpec[]): boolean;
+      /** It polls its sockets without making them non-blocking, as if its starter had. */
+      nonblocking?: boolean;
+    };
+
+export interface Pidfile {
+  /** Absolute: the one it was told to write. What reads it finds the process that stays, hupwatch. */
+  path: string;
+  /** Absolute, with `{gen}`: where generations write instead, if it is hupwatch that has chosen the name. */
+  ofGeneration?: string;
+}
+
 /** Long options, as the words have them. */
 export interface ReleasePaths {
   /** Of a directory, relative to where the command starts. */
@@ -69,11 +90,7 @@ export interface ServerTraits {
   binds: readonly string[];
   /** Its IPv6 sockets leave IPv4 alone (IPV6_V6ONLY), whatever else it binds. */
   ipv6Only?: boolean;
-  handover: Handover;
-  /** Beside interception, or in its place where that cannot be: whether its program takes descriptors only it knows. */
-  besides?: "systemd";
-  /** It would serve one more descriptor beside these, a Unix socket, by LISTEN_FDS or by `take`. Left out: it would not. */
-  takesExtraListener?(sockets: readonly SocketSpec[]): boolean;
+  handover: Dialect;
   /** What it is asked where the user asks for nothing. */
   ready: "http" | "connect";
   /** As `--stop-signal` has it. */
@@ -82,24 +99,11 @@ export interface ServerTraits {
   drain: string;
   /** The words to run instead of the given ones. */
   words: readonly string[];
-  /** The words and variables by which it takes these sockets, where LISTEN_FDS is not its dialect. Throws HupwatchError. */
-  take?(sockets: readonly SocketSpec[]): Handed;
   /** Why generations of it cannot share a Unix socket. */
   keepsUnixToItself?: string;
-  /** It polls its sockets without making them non-blocking, as if its starter had. */
-  nonblocking?: boolean;
-  /** What the server does to the Unix sockets it binds, where that is not the umask's business. */
-  socketMode?: number;
-  socketOwner?: SocketOwner;
-  /** The same, for single ones of `binds`. */
-  rightsOf?: Readonly<Record<string, SocketRights>>;
-  /**
-   * Absolute: the pid file it was told to write. Its generations write elsewhere, so that what reads this one finds the
-   * process that stays, hupwatch.
-   */
-  pidfile?: string;
-  /** Absolute, with `{gen}`: where they write instead, if it is hupwatch that has chosen the name. */
-  generationPidfile?: string;
+  /** What the server does to the Unix sockets it binds, where that is not the umask's business; `of`: to single ones of `binds`. */
+  rights?: SocketRights & { of?: Readonly<Record<string, SocketRights>> };
+  pidfile?: Pidfile;
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];

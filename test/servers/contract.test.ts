@@ -15,16 +15,18 @@ import { SERVERS } from "../setup/servers.ts";
 const read = (words: string, env: Record<string, string> = {}, directory = "/srv"): ServerTraits =>
   traitsOf({ words: words.split(" "), env, directory });
 
+const takeOf = ({ handover }: ServerTraits) => (handover.by === "intercept" ? undefined : handover.take);
+
 /** As generation 7 gets it; a Unix socket's own path is its public one with `.7`. */
 function handed(traits: ServerTraits, binds: readonly string[]): { words: string; env: object } {
   const specs = binds.map((text) => parseSpec(text, "/srv"));
-  const { words, env = {} }: Handed = traits.take?.(specs) ?? { words: traits.words };
+  const { words, env = {} }: Handed = takeOf(traits)?.(specs) ?? { words: traits.words };
   const sockets = specs.map(({ name, address, text }) => ({
     name,
     socket: address.kind === "unix" ? `${address.path}.7` : text,
   }));
-  const besides = traits.besides !== undefined;
-  const filled = handOver({ mode: traits.handover, words, env, sockets, besides, generation: 7 });
+  const besides = traits.handover.by === "intercept" && traits.handover.besides !== undefined;
+  const filled = handOver({ mode: traits.handover.by, words, env, sockets, besides, generation: 7 });
   return { words: filled.words.join(" "), env: filled.env };
 }
 
@@ -291,8 +293,8 @@ describe("waitress is called from Python, since its command takes no descriptor"
     expect(traits.stop).toBe("INT/30s/KILL");
   });
   test("the mode of its Unix socket is its own", () => {
-    expect(read("waitress-serve --unix-socket=/a.sock a:b").socketMode).toBe(0o600);
-    expect(read("waitress-serve --unix-socket=/a.sock --unix-socket-perms=660 a:b").socketMode).toBe(0o660);
+    expect(read("waitress-serve --unix-socket=/a.sock a:b").rights?.mode).toBe(0o600);
+    expect(read("waitress-serve --unix-socket=/a.sock --unix-socket-perms=660 a:b").rights?.mode).toBe(0o660);
   });
 });
 
@@ -373,9 +375,9 @@ describe("addresses in unicorn's config file", () => {
     const traits = readFile(text);
     expect(traits).toMatchObject({ binds, ran: "unicorn was asked for its config file" });
     if (text.includes("umask"))
-      expect(traits.rightsOf).toMatchObject({ "unix:/run/a.sock": { mode: 0o770 } });
+      expect(traits.rights?.of).toMatchObject({ "unix:/run/a.sock": { mode: 0o770 } });
     // The file's own lines are passed over, and all that it is handed is served.
-    expect(traits.take?.([]).words[1]).toBe("-e");
+    expect(takeOf(traits)?.([]).words[1]).toBe("-e");
   });
   test.skipIf(!existsSync(UNICORN))("where it cannot be asked, that is told (needs unicorn)", () => {
     expect(readFile("listen '/run/a.sock'\nraise 'no'\n").unknownBinds).toContain(
@@ -438,7 +440,7 @@ describe("what the user is told", () => {
     using dir = tempDir();
     writeFileSync(`${dir.path}/${words.replace(/^-\S+ |:app$/g, "")}`, text);
     expect(read(`uwsgi ${words}`, {}, dir.path)).toMatchObject({
-      ...{ binds: [":80"], handover: "intercept", ready: "http" },
+      ...{ binds: [":80"], handover: { by: "intercept" }, ready: "http" },
     });
   });
 
@@ -453,21 +455,21 @@ describe("what the user is told", () => {
 
   // https://uwsgi-docs.readthedocs.io/en/latest/WSGIquickstart.html has such files.
   test.each<[text: string, traits: object]>([
-    ["[uwsgi]\nhttp-socket = 127.0.0.1:80\n", { binds: ["127.0.0.1:80"], handover: "intercept" }],
+    ["[uwsgi]\nhttp-socket = 127.0.0.1:80\n", { binds: ["127.0.0.1:80"], handover: { by: "intercept" } }],
     [
       "[uwsgi]\nsocket = %d%n.sock\n",
-      { binds: ["unix:DIR/a.sock"], handover: "intercept", ready: "connect" },
+      { binds: ["unix:DIR/a.sock"], handover: { by: "intercept" }, ready: "connect" },
     ],
-    ["[uwsgi]\nhttp11-socket = :80\n", { binds: [":80"], handover: "intercept" }],
-    ["[uwsgi]\nfastcgi-socket = /f.sock\n", { binds: ["unix:/f.sock"], handover: "intercept" }],
+    ["[uwsgi]\nhttp11-socket = :80\n", { binds: [":80"], handover: { by: "intercept" } }],
+    ["[uwsgi]\nfastcgi-socket = /f.sock\n", { binds: ["unix:/f.sock"], handover: { by: "intercept" } }],
     ["[uwsgi]\nbase = /srv\nsocket = %(base)/a.sock\n", { binds: ["unix:/srv/a.sock"] }],
     ["[uwsgi]\nsocket = $(SOCK)\n", { binds: ["unix:/env.sock"] }],
-    ["[uwsgi]\ninclude = b.ini\n", { binds: [":81"], handover: "intercept" }],
+    ["[uwsgi]\ninclude = b.ini\n", { binds: [":81"], handover: { by: "intercept" } }],
     ["[uwsgi]\nsocket = %h.sock\n", { binds: [], unknownBinds: expect.stringContaining("a.ini has") }],
     ["[uwsgi]\nif-env = X\nsocket = :80\n", { unknownBinds: expect.stringContaining("'if-env'") }],
     [
       "[uwsgi]\nsocket = /a.sock\nchmod-socket = 660\nchown-socket = www-data:\n",
-      { socketMode: 0o660, socketOwner: { user: "www-data" } },
+      { rights: { mode: 0o660, owner: { user: "www-data" } } },
     ],
   ])("what an ini file of uWSGI says: %j", (text, traits) => {
     using dir = tempDir();

@@ -44,7 +44,7 @@ describe("addresses", () => {
     const traits = read(words, env);
     expect(traits.binds).toEqual(binds);
     expect(traits.server).toStartWith("gunicorn");
-    expect(traits.handover).toBe("systemd");
+    expect(traits.handover.by).toBe("systemd");
     // With LISTEN_FDS gunicorn ignores its own binds: the words stay.
     expect(traits.words).toEqual(words.split(" "));
   });
@@ -67,7 +67,7 @@ test.each([
   ["-m 0x3f", 0o700],
   ["-m 18", 0o755],
 ])("umask '%s' makes sockets of mode %o", (umask, mode) => {
-  expect(read(`gunicorn app:app ${umask}`.trim()).socketMode).toBe(mode);
+  expect(read(`gunicorn app:app ${umask}`.trim()).rights?.mode).toBe(mode);
 });
 
 describe("how it is asked, checked and stopped", () => {
@@ -80,12 +80,12 @@ describe("how it is asked, checked and stopped", () => {
     expect(read("gunicorn app:app --graceful-timeout 90").stop).toBe("TERM/120s/KILL");
   });
   test("the socket's owner is the one that it would have without hupwatch", () => {
-    expect(read("gunicorn app:app")).not.toHaveProperty("socketOwner");
-    expect(read("gunicorn app:app -u www-data -g www").socketOwner).toEqual({
+    expect(read("gunicorn app:app").rights).not.toHaveProperty("owner");
+    expect(read("gunicorn app:app -u www-data -g www").rights?.owner).toEqual({
       user: "www-data",
       group: "www",
     });
-    expect(read("gunicorn app:app --group www").socketOwner).toEqual({ group: "www" });
+    expect(read("gunicorn app:app --group www").rights?.owner).toEqual({ group: "www" });
   });
 });
 
@@ -131,7 +131,7 @@ pidfile = "g.pid"
 `;
     const traits = read(`${G} app:app`, env, config(dir.path, text));
     expect(traits.binds).toEqual([`unix:${dir.path}/app.sock`, "127.0.0.1:9001"]);
-    expect(traits).toMatchObject({ socketMode: 0o750, stop: "TERM/35s/KILL", ready: "http" });
+    expect(traits).toMatchObject({ rights: { mode: 0o750 }, stop: "TERM/35s/KILL", ready: "http" });
     expect(traits.notes.join()).toContain("g.pid");
   });
 
@@ -169,8 +169,8 @@ pidfile = os.getcwd() + "/pids/g.pid"
     const traits = read(`${G} app:app`, env, `${dir.path}/current`);
     expect(traits.binds).toEqual([`unix:${dir.path}/current/app.sock`]);
     expect(traits.words.at(-1)).toBe(`--pid=${dir.path}/current/pids/g.pid.{gen}`);
-    expect(traits.pidfile).toBe(`${dir.path}/current/pids/g.pid`);
-    expect(traits.generationPidfile).toBe(`${dir.path}/current/pids/g.pid.{gen}`);
+    expect(traits.pidfile?.path).toBe(`${dir.path}/current/pids/g.pid`);
+    expect(traits.pidfile?.ofGeneration).toBe(`${dir.path}/current/pids/g.pid.{gen}`);
   });
 
   test("a pid file that an upgrade has left is told: hooks like to signal the process in it", () => {

@@ -14,7 +14,7 @@ export const caddy: ServerAdapter = {
     return {
       server: found.title,
       binds: [],
-      handover: "argv",
+      handover: { by: "argv" },
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "for ever unless grace_period says less, so hupwatch's 60 s",

@@ -27,22 +27,24 @@ export const cheroot: ServerAdapter = {
     return {
       server: title,
       binds: [specOf(lastValueOf(args, "--bind") ?? "[::1]:8000", found.directory)],
-      handover: "systemd",
+      handover: {
+        by: "systemd",
+        take(sockets) {
+          if (sockets.length > 1)
+            throw new HupwatchError(
+              "cheroot.one-socket",
+              `cheroot takes one socket, and ${sockets.length} are held`,
+              {
+                hint: "give one --bind",
+              },
+            );
+          return { words };
+        },
+      },
       ready: "http",
       stop: `INT/${limit + 30}s/KILL`,
       drain: `${limit} s (--shutdown-timeout)`,
       words,
-      take(sockets) {
-        if (sockets.length > 1)
-          throw new HupwatchError(
-            "cheroot.one-socket",
-            `cheroot takes one socket, and ${sockets.length} are held`,
-            {
-              hint: "give one --bind",
-            },
-          );
-        return { words };
-      },
       quirks: QUIRKS,
       notes: runnerNotes(found),
     };

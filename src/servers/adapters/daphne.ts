@@ -35,16 +35,14 @@ export const daphne: ServerAdapter = {
     return {
       server: title,
       binds: endpoints.length > 0 ? [] : [bindOf(found)],
-      handover: "systemd",
-      takesExtraListener: () => true,
+      handover: { by: "systemd", takesExtra: () => true, take: (sockets) => take(found, sockets) },
       keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all processes that have it",
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "none: it cancels every running request at TERM and INT",
       words,
-      take: (sockets) => take(found, sockets),
       // twisted/internet/unix.py, Port: mode=0o666.
-      socketMode: 0o666,
+      rights: { mode: 0o666 },
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),

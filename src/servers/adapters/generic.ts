@@ -23,8 +23,7 @@ export const generic: ServerAdapter = {
   read: ({ words }) => ({
     server: basename(words[0] ?? ""),
     binds: [],
-    handover: "intercept",
-    besides: "systemd",
+    handover: { by: "intercept", besides: "systemd" },
     ready: "connect",
     stop: "TERM/60s/KILL",
     drain: "whatever it does at TERM; killed after 60 s",

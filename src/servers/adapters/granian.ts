@@ -25,7 +25,20 @@ export const granian: ServerAdapter = {
     return {
       server: title,
       binds: path === undefined ? [] : [unixSpec(path, found.directory)],
-      handover: "path",
+      handover: {
+        by: "path",
+        take(sockets) {
+          if (sockets.length !== 1 || sockets[0]?.address.kind !== "unix")
+            throw new HupwatchError(
+              "granian.no-descriptor",
+              "granian takes no descriptor, only the path of one Unix socket",
+              {
+                hint: "give it --uds /path (or hupwatch --bind unix:/path), and let a proxy listen on the port",
+              },
+            );
+          return { words: [...front, ...withMore(without(args, ["--uds"]), ["--uds", "{socket}"])] };
+        },
+      },
       ready:
         (lastValueOf(args, "--ssl-certificate") ?? env.GRANIAN_SSL_CERTIFICATE) === undefined
           ? "http"
@@ -34,17 +47,6 @@ export const granian: ServerAdapter = {
       drain: "for ever unless --workers-kill-timeout says less, so hupwatch's 60 s",
       words,
       releasePaths: { directories: ["--working-dir"] },
-      take(sockets) {
-        if (sockets.length !== 1 || sockets[0]?.address.kind !== "unix")
-          throw new HupwatchError(
-            "granian.no-descriptor",
-            "granian takes no descriptor, only the path of one Unix socket",
-            {
-              hint: "give it --uds /path (or hupwatch --bind unix:/path), and let a proxy listen on the port",
-            },
-          );
-        return { words: [...front, ...withMore(without(args, ["--uds"]), ["--uds", "{socket}"])] };
-      },
       quirks: QUIRKS,
       notesUnbound: [
         "granian takes no descriptor: on a port both copies listen with SO_REUSEPORT, and a swap may drop what waits for the old one; use --uds",

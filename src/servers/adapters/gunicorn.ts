@@ -127,8 +127,7 @@ function traits(command: Recognised, program: Program, settings: GunicornSetting
   return {
     server: command.title,
     binds: settings.bind.map((b) => asSpec(b, base)),
-    handover: "systemd",
-    takesExtraListener: () => true,
+    handover: { by: "systemd", takesExtra: () => true },
     // Its READY=1 and "Booting worker" both come before the app is imported: only an answer is proof. A TLS port
     // answers no plain HTTP.
     ready: settings.tls ? "connect" : "http",
@@ -138,9 +137,11 @@ function traits(command: Recognised, program: Program, settings: GunicornSetting
     words: ownWords(command, program, settings),
     releasePaths: { directories: ["--chdir"], lists: ["--pythonpath"] },
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
-    socketMode: 0o777 & ~settings.umask,
-    ...(user === undefined && group === undefined ? {} : { socketOwner: { user, group } }),
-    ...(pidfile ? { pidfile, generationPidfile: `${pidfile}.{gen}` } : {}),
+    rights: {
+      mode: 0o777 & ~settings.umask,
+      ...(user === undefined && group === undefined ? {} : { owner: { user, group } }),
+    },
+    ...(pidfile ? { pidfile: { path: pidfile, ofGeneration: `${pidfile}.{gen}` } } : {}),
     quirks: settings.controlSocket === "default" ? [...QUIRKS, NO_CONTROL_SOCKET] : QUIRKS,
     notes: [...runnerNotes(command), ...notes(settings, pidfile)],
   };

@@ -22,7 +22,7 @@ export const haproxy: ServerAdapter = {
     return {
       server: title,
       binds: [],
-      handover: "argv",
+      handover: { by: "argv" },
       ready: "connect",
       stop: "USR1/60s/KILL",
       drain: "for ever unless hard-stop-after says less, so hupwatch's 60 s",

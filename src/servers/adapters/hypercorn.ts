@@ -51,19 +51,23 @@ export const hypercorn: ServerAdapter = {
     return {
       server: title,
       binds: binds.map((bind) => specOf(bind, found.directory)),
-      handover: "argv",
-      takesExtraListener: () => true,
+      handover: {
+        by: "argv",
+        takesExtra: () => true,
+        take: (sockets) => take({ ...found, args: ownArgs }, sockets),
+      },
       ready: lastValueOf(args, "--certfile") === undefined && !settings?.tls ? "http" : "connect",
       stop: `TERM/${limit + 30}s/KILL`,
       drain: `${limit} s (--graceful-timeout), then it cuts requests`,
       words: [...front, ...ownArgs],
-      take: (sockets) => take({ ...found, args: ownArgs }, sockets),
       ...pid.traits,
-      ...(umask === undefined ? {} : { socketMode: 0o777 & ~Number(umask) }),
-      // config.py: one alone changes nothing.
-      ...(user === undefined || group === undefined
-        ? {}
-        : { socketOwner: { user: `${user}`, group: `${group}` } }),
+      rights: {
+        ...(umask === undefined ? {} : { mode: 0o777 & ~Number(umask) }),
+        // config.py: one alone changes nothing.
+        ...(user === undefined || group === undefined
+          ? {}
+          : { owner: { user: `${user}`, group: `${group}` } }),
+      },
       quirks: QUIRKS,
       notes: [...notes(found, settings?.others ?? []), ...pid.notes],
       ...(told && "unasked" in told && given.length === 0

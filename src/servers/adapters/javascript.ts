@@ -16,8 +16,7 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
     return {
       server: found.title,
       binds: [],
-      handover: "intercept",
-      besides: "systemd",
+      handover: { by: "intercept", besides: "systemd" },
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "whatever the program does at TERM: without a handler it ends at once",

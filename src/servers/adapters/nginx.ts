@@ -32,14 +32,16 @@ export const nginx: ServerAdapter = {
       server: title,
       // Its addresses stand in nginx.conf, which only nginx can read.
       binds: [],
-      handover: "argv",
+      handover: {
+        by: "argv",
+        nonblocking: true,
+        take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
+      },
       ready: "http",
       stop: "QUIT/60s/KILL",
       drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
       words: inForeground(found),
-      nonblocking: true,
-      ...(pidfile === undefined ? {} : { pidfile }),
-      take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
+      ...(pidfile === undefined ? {} : { pidfile: { path: pidfile } }),
       quirks: QUIRKS,
       notes: [...runnerNotes(found), ...(pidfile === undefined ? [] : [sharedPidfileNote(pidfile)])],
       notesUnbound: [

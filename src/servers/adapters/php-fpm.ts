@@ -9,7 +9,7 @@ import type { SocketSpec } from "../../sockets/spec.ts";
 import type { Handed, ServerAdapter, ServerTraits } from "../adapter.ts";
 import { sharedPidfileNote } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf } from "../reading/options.ts";
-import { recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
+import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
 import { runnerNotes } from "../reading/runner-notes.ts";
 import { ASKED_SOCKET, askPhpFpm, type Pool } from "./php-fpm-settings.ts";
 
@@ -34,14 +34,13 @@ export const phpFpm: ServerAdapter = {
     const pidfile = configured === undefined ? undefined : resolve(directory, configured);
     return {
       server: title,
-      ...addressesOf(settings?.pools ?? [], directory),
-      ...(pidfile === undefined ? {} : { pidfile }),
+      ...addressesOf(settings?.pools ?? [], found),
+      ...(pidfile === undefined ? {} : { pidfile: { path: pidfile } }),
       // It speaks FastCGI.
       ready: "connect",
       stop: "QUIT/60s/KILL",
       drain: "none unless process_control_timeout is set: then so long",
       words,
-      take: (sockets) => take(words, sockets),
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),
@@ -58,23 +57,25 @@ export const phpFpm: ServerAdapter = {
 /** Pools that bind by themselves are intercepted; those that have HUPWATCH_SOCKET take what `--bind` holds. */
 function addressesOf(
   pools: readonly Pool[],
-  directory: string,
-): Pick<ServerTraits, "binds" | "handover" | "socketMode" | "socketOwner" | "rightsOf"> {
+  { directory, words }: Recognised,
+): Pick<ServerTraits, "binds" | "handover" | "rights"> {
   const rights = ({ mode, owner, group }: Pool) => ({
     mode: Number.parseInt(mode, 8),
     owner: { user: owner, group },
   });
   const [handed] = pools.filter(({ listen }) => listen === ASKED_SOCKET);
-  if (handed || pools.length === 0) {
-    const { mode, owner } = handed ? rights(handed) : {};
+  if (handed || pools.length === 0)
     return {
-      ...{ binds: [], handover: "argv" },
-      ...(mode === undefined ? {} : { socketMode: mode }),
-      ...(owner === undefined ? {} : { socketOwner: owner }),
+      binds: [],
+      handover: { by: "argv", take: (sockets) => take(words, sockets) },
+      ...(handed ? { rights: rights(handed) } : {}),
     };
-  }
   const binds = pools.map((pool) => [specOf(pool.listen, directory), rights(pool)] as const);
-  return { binds: binds.map(([bind]) => bind), handover: "intercept", rightsOf: Object.fromEntries(binds) };
+  return {
+    binds: binds.map(([bind]) => bind),
+    handover: { by: "intercept" },
+    rights: { of: Object.fromEntries(binds) },
+  };
 }
 
 /** fpm_sockets.c: a bare port is both families, and so is `*`. */

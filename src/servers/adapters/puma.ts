@@ -36,28 +36,32 @@ export const puma: ServerAdapter = {
     return {
       server: title,
       binds: binds.flatMap((bind) => specsOf(bind, found.directory)),
-      handover: "systemd",
-      takesExtraListener: () => true,
+      handover: {
+        by: "systemd",
+        takesExtra: () => true,
+        take: () => ({
+          // The URIs of TLS carry the certificates: those binds must stay to be matched by address.
+          words: [
+            ...front,
+            ...withMore(
+              binds.some((b) => b.startsWith("ssl:"))
+                ? args
+                : without(args, ["--bind", "-b"], ["--port", "-p"]),
+              ["--bind-to-activated-sockets=only"],
+            ),
+          ],
+        }),
+      },
       ready: binds.some((b) => b.startsWith("ssl:")) ? "connect" : "http",
       stop: "TERM/60s/KILL",
       drain: "for ever (force_shutdown_after), so hupwatch's 60 s",
       words: [...front, ...args],
       ...own.traits,
-      take: () => ({
-        // The URIs of TLS carry the certificates: those binds must stay to be matched by address.
-        words: [
-          ...front,
-          ...withMore(
-            binds.some((b) => b.startsWith("ssl:"))
-              ? args
-              : without(args, ["--bind", "-b"], ["--port", "-p"]),
-            ["--bind-to-activated-sockets=only"],
-          ),
-        ],
-      }),
-      rightsOf: Object.fromEntries(
-        binds.flatMap((bind) => specsOf(bind, found.directory).map((spec) => [spec, rightsOf(bind)])),
-      ),
+      rights: {
+        of: Object.fromEntries(
+          binds.flatMap((bind) => specsOf(bind, found.directory).map((spec) => [spec, rightsOf(bind)])),
+        ),
+      },
       ...(unknown === undefined ? {} : { unknownBinds: unknown }),
       quirks: QUIRKS,
       notes: [

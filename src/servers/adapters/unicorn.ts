@@ -41,24 +41,28 @@ export const unicorn: ServerAdapter = {
     return {
       server: title,
       binds: bindsOf(found, config),
-      handover: "systemd",
-      takesExtraListener: () => true,
+      handover: {
+        by: "systemd",
+        takesExtra: () => true,
+        take: () => ({
+          words: [...front, ...without(own, ["--listen", "-l"], ["--port", "-p"], ["--host", "-o"])],
+        }),
+      },
       ready: "http",
       stop: `QUIT/${TIMEOUT + 30}s/KILL`,
       drain: `${TIMEOUT} s for a request (timeout), then its worker is killed`,
       words: [...front, ...own],
-      take: () => ({
-        words: [...front, ...without(own, ["--listen", "-l"], ["--port", "-p"], ["--host", "-o"])],
-      }),
       ...pid.traits,
       // socket_helper.rb bind_listen: umask 0, unless the config file has another one for a listen.
-      socketMode: 0o777,
-      rightsOf: Object.fromEntries(
-        (config.settings?.listens ?? []).map(({ address, umask }) => [
-          specOf(address, directory),
-          { mode: 0o777 & ~umask },
-        ]),
-      ),
+      rights: {
+        mode: 0o777,
+        of: Object.fromEntries(
+          (config.settings?.listens ?? []).map(({ address, umask }) => [
+            specOf(address, directory),
+            { mode: 0o777 & ~umask },
+          ]),
+        ),
+      },
       ...(config.unknown === undefined ? {} : { unknownBinds: config.unknown }),
       quirks: QUIRKS,
       notes: [...runnerNotes(found), ...pid.notes, ...notes(found)],

@@ -42,7 +42,7 @@ export const uvicorn: ServerAdapter = {
       server: title,
       binds: own ? [] : bindsOf(found),
       ipv6Only: !bindsOne(found),
-      handover: "argv",
+      handover: { by: "argv", ...(own ? {} : { take: (sockets) => take(found, sockets.length) }) },
       ready: configured(found, "ssl-certfile") === undefined ? "http" : "connect",
       // It ends by the very signal that asked it (server.py capture_signals): success, not a crash.
       stop: `TERM/${limit === undefined ? 60 : Number(limit) + 30}s/KILL`,
@@ -50,9 +50,8 @@ export const uvicorn: ServerAdapter = {
         limit === undefined ? "for ever, so hupwatch's 60 s" : `${limit} s (--timeout-graceful-shutdown)`,
       words: [...words, ...appDirectory(found)],
       releasePaths: { directories: ["--app-dir"] },
-      ...(own ? {} : { take: (sockets) => take(found, sockets.length) }),
       // Config.bind_socket does chmod 0666 whatever the umask.
-      socketMode: 0o666,
+      rights: { mode: 0o666 },
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),

@@ -74,21 +74,24 @@ export const uwsgi: ServerAdapter = {
       server: title,
       binds: [...new Set(bound.map((s) => specOf(s.address, directory)))],
       // The options of a config file add up with those of the words: what it binds it will bind.
-      handover: configured.length > 0 ? "intercept" : "argv",
-      takesExtraListener: () => !prepared && configured.length === 0,
+      handover:
+        configured.length > 0
+          ? { by: "intercept" }
+          : {
+              by: "argv",
+              takesExtra: () => !prepared,
+              take: (sockets) =>
+                take(
+                  found,
+                  prepared ? [] : sockets.map((_, i) => (own[i] ?? own[0])?.option ?? "--http-socket"),
+                  more,
+                ),
+            },
       ready: bound.every((s) => s.protocol === "http") && !speaksOther(config) ? "http" : "connect",
       stop: `HUP/${mercy + 30}s/KILL`,
       drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
       words: [...front, ...args, ...more],
       releasePaths: { directories: ["--chdir"], lists: PATHS },
-      take: (sockets) =>
-        take(
-          found,
-          prepared || configured.length > 0
-            ? []
-            : sockets.map((_, i) => (own[i] ?? own[0])?.option ?? "--http-socket"),
-          more,
-        ),
       ...pid.traits,
       ...rightsOf(all),
       ...(config.unknown === undefined
@@ -198,17 +201,19 @@ function notes(all: readonly string[]): string[] {
 }
 
 /** core/socket.c, core/uwsgi.c: a mode of its own beats the umask, an owner of its own the user that it becomes before it binds. */
-function rightsOf(args: readonly string[]): Pick<ServerTraits, "socketMode" | "socketOwner"> {
+function rightsOf(args: readonly string[]): Pick<ServerTraits, "rights"> {
   const chmod = valueOrFlag(args, "--chmod-socket", "-C");
   const umask = lastValueOf(args, "--umask");
   const chown = lastValueOf(args, "--chown-socket")?.split(":");
   const [user, group] = chown ?? [lastValueOf(args, "--uid"), lastValueOf(args, "--gid")];
   const mode = chmod === "" ? 0o666 : chmod;
   return {
-    ...(mode !== undefined || umask !== undefined
-      ? { socketMode: mode ?? 0o777 & ~Number.parseInt(umask as string, 8) }
-      : {}),
-    ...(user || group ? { socketOwner: { user: user || undefined, group: group || undefined } } : {}),
+    rights: {
+      ...(mode !== undefined || umask !== undefined
+        ? { mode: mode ?? 0o777 & ~Number.parseInt(umask as string, 8) }
+        : {}),
+      ...(user || group ? { owner: { user: user || undefined, group: group || undefined } } : {}),
+    },
   };
 }
 

@@ -4,7 +4,7 @@
  * running tasks five seconds (task.py shutdown), whose threads send what the socket takes, and cancels those that wait for one.
  */
 import { descriptorOf } from "../../sockets/handover.ts";
-import type { Handed, ServerAdapter } from "../adapter.ts";
+import type { Handed, ServerAdapter, ServerTraits } from "../adapter.ts";
 import { everyAddress } from "../reading/addresses.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";
@@ -46,14 +46,16 @@ export const waitress: ServerAdapter = {
       server: found.title,
       binds: bindsOf(found),
       ipv6Only: true,
-      handover: "argv",
-      // "INET and UNIX sockets cannot be mixed" (adjustments.py), and the private one is a Unix socket.
-      takesExtraListener: (sockets) => sockets.every(({ address }) => address.kind === "unix"),
+      handover: {
+        by: "argv",
+        // "INET and UNIX sockets cannot be mixed" (adjustments.py), and the private one is a Unix socket.
+        takesExtra: (sockets) => sockets.every(({ address }) => address.kind === "unix"),
+        take: (sockets) => take(found, sockets),
+      },
       ready: "http",
       stop: "INT/30s/KILL",
       drain: "5 s for running requests; those that wait for a thread are cancelled",
       words: found.words,
-      take: (sockets) => take(found, sockets),
       ...modeOf(found),
       quirks: QUIRKS,
       notes: runnerNotes(found),
@@ -77,9 +79,9 @@ function bindsOf({ args, directory }: Recognised): string[] {
 }
 
 /** adjustments.py: unix_socket_perms is octal, 0600 unless told. */
-function modeOf({ args }: Recognised): { socketMode?: number } {
+function modeOf({ args }: Recognised): Pick<ServerTraits, "rights"> {
   if (lastValueOf(args, "--unix-socket") === undefined) return {};
-  return { socketMode: Number.parseInt(lastValueOf(args, "--unix-socket-perms") ?? "600", 8) };
+  return { rights: { mode: Number.parseInt(lastValueOf(args, "--unix-socket-perms") ?? "600", 8) } };
 }
 
 function take(found: Recognised, sockets: readonly unknown[]): Handed {

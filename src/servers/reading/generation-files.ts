@@ -8,16 +8,16 @@ import type { ServerTraits } from "../adapter.ts";
 export interface GenerationPidfile {
   /** What the server is told instead, with `{gen}`; undefined where nothing has to be. */
   own?: string;
-  traits: Pick<ServerTraits, "pidfile" | "generationPidfile">;
+  traits: Pick<ServerTraits, "pidfile">;
   notes: string[];
 }
 
 /** `file` is as the server was told, by its words or by its configuration. With `{gen}` in it the user has chosen. */
 export function generationPidfile(file: string | undefined, directory: string): GenerationPidfile {
   if (file === undefined || file === "" || isOwn(file)) return { traits: {}, notes: [] };
-  const pidfile = resolve(directory, file);
-  const own = `${pidfile}.{gen}`;
-  return { own, traits: { pidfile, generationPidfile: own }, notes: [pidfileNote(pidfile)] };
+  const path = resolve(directory, file);
+  const own = `${path}.{gen}`;
+  return { own, traits: { pidfile: { path, ofGeneration: own } }, notes: [pidfileNote(path)] };
 }
 
 /** The user has given each generation a name of its own. */
