@@ -77,6 +77,6 @@ function wayOut(handover: RunPlan["handover"], unintercepted: string | undefined
   if (unintercepted !== undefined)
     return `hold it by --bind and let the command take it (LISTEN_FDS, {fd}, {socket}), since its own bind cannot be seen here: ${unintercepted}`;
   if (handover === "intercept")
-    return "'hupwatch stop', and start it again: its bind was not seen, and is seen from then on";
+    return "where the log has no reason, 'hupwatch stop' and start it again: its bind was not seen, and is seen from then on";
   return "start hupwatch with --handover intercept, which takes no change of the command";
 }
