@@ -46,3 +46,23 @@ export const COLUMNS: readonly Column[] = [
     workers: 2,
   },
 ];
+
+/** Commands that no adapter knows: their own bind is seen, and where they listen is learned. */
+export const WRAPPED_UNIX: Column = {
+  ...GUNICORN_UNIX,
+  name: "newrelic-admin Unix",
+  words: ["newrelic-admin", "run-program", ...GUNICORN_UNIX.words],
+};
+
+export const WRAPPED_TCP: Column = {
+  ...GUNICORN_TCP,
+  name: "newrelic-admin TCP",
+  words: ["newrelic-admin", "run-program", ...GUNICORN_TCP.words],
+};
+
+/** One that stays in front. */
+export const TIMED: readonly Column[] = [GUNICORN_UNIX, GUNICORN_TCP].map((column) => ({
+  ...column,
+  name: column.name.replace("gunicorn", "timeout"),
+  words: ["timeout", "9d", ...column.words],
+}));

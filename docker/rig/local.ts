@@ -20,11 +20,16 @@ const LAUNCHER = `${ROOT}/src/launcher.sh`;
 const INIT = ["tini", "docker-init"].find((name) => Bun.which(name));
 const wantsInit = (row: Row) => row.options?.includes("--init") === true;
 
+/** Of `docker run`: there is nothing like it here. */
+const RIGHTS = ["--cap-drop", "--read-only", "--user", "--security-opt"];
+
 /** Why a cell cannot be tried here; undefined where it can. */
 export function whyNotHere(row: Row, server: Column): string | undefined {
   if (process.getuid?.() !== 0) return "needs root for a PID namespace";
   if (row.image === "systemd")
     return "needs Docker: systemd must be the machine's only one, or in a container";
+  const rights = row.options?.find((word) => RIGHTS.includes(word));
+  if (rights !== undefined) return `needs Docker: it is about ${rights}`;
   if (wantsInit(row) && !INIT) return "tini is not installed here";
   const programs = [...row.programs, server.words[0] ?? ""];
   const missing = programs.find((program) => !Bun.which(program));

@@ -1,5 +1,13 @@
 /** The rows of the grid: what starts hupwatch in the container, and how a deploy is asked for there. */
-import { COLUMNS, type Column, GUNICORN_TCP, GUNICORN_UNIX } from "./columns.ts";
+import {
+  COLUMNS,
+  type Column,
+  GUNICORN_TCP,
+  GUNICORN_UNIX,
+  TIMED,
+  WRAPPED_TCP,
+  WRAPPED_UNIX,
+} from "./columns.ts";
 import { podCommand, podPreStop } from "./fixture.ts";
 import { PLACE } from "./places.ts";
 
@@ -216,6 +224,46 @@ const PROCFILE: Row = {
   stopCode: 128 + 15,
 };
 
+const INTERCEPTED: Omit<Row, "name"> = { ...CONTAINER, columns: [WRAPPED_UNIX, WRAPPED_TCP] };
+const NO_CAPABILITIES = ["--cap-drop", "ALL"];
+const READ_ONLY = ["--read-only", "--tmpfs", "/tmp", "--tmpfs", "/run"];
+const NOT_ROOT = ["--user", "1000:1000"];
+
+/** As root, and the server as another user. */
+const entrypoint = (by: "setpriv" | "gosu"): Row => ({
+  ...CONTAINER,
+  name: `intercepted, entrypoint.sh, ${by}`,
+  first: () => ["hupwatch", "--", "/etc/supervisors/entrypoint.sh"],
+  programs: [by],
+  files: [["entrypoint.sh", "/etc/supervisors/entrypoint.sh"]],
+  columns: [GUNICORN_UNIX, GUNICORN_TCP],
+  ...(by === "gosu" ? { edit: ["setpriv --reuid=app --regid=app --init-groups", "gosu app"] as const } : {}),
+});
+
+/** Commands that bind by themselves, with whatever rights there are. */
+const ANY_COMMAND: readonly Row[] = [
+  { ...INTERCEPTED, name: "intercepted, default profile" },
+  // The directory is another user's: without CAP_DAC_OVERRIDE root makes no socket there.
+  { ...INTERCEPTED, name: "intercepted, --cap-drop ALL", options: NO_CAPABILITIES, columns: [WRAPPED_TCP] },
+  { ...INTERCEPTED, name: "intercepted, --read-only", options: READ_ONLY },
+  { ...INTERCEPTED, name: "intercepted, uid 1000", options: NOT_ROOT },
+  {
+    ...INTERCEPTED,
+    name: "intercepted, no capabilities, read-only, uid 1000",
+    options: [...NO_CAPABILITIES, ...READ_ONLY, ...NOT_ROOT, "--security-opt", "no-new-privileges"],
+    short: true,
+  },
+  entrypoint("setpriv"),
+  entrypoint("gosu"),
+  { ...BY_HUP, name: "intercepted, supervisord", columns: [WRAPPED_UNIX, WRAPPED_TCP] },
+  {
+    ...(BY_OTHERS.find(({ name }) => name === "systemd") as Row),
+    name: "intercepted, systemd, User=app, NoNewPrivileges=yes",
+    edit: ["[Service]\n#", "[Service]\nUser=app\nNoNewPrivileges=yes\n#"],
+    columns: TIMED,
+  },
+];
+
 /** What grows would be seen after so many. No warm-up, to get there. */
 const LONG: readonly Row[] = [
   {
@@ -245,6 +293,7 @@ export const ROWS: readonly Row[] = [
   PROCFILE,
   ...KUBERNETES,
   ...DEPLOYERS,
+  ...ANY_COMMAND,
   ...LONG,
 ];
 
@@ -254,4 +303,4 @@ export const CELLS: readonly (readonly [Row, Column])[] = ROWS.flatMap((row) =>
 );
 
 export const isInShortGrid = ([row, column]: readonly [Row, Column]): boolean =>
-  row.short && column === GUNICORN_UNIX;
+  row.short && column === row.columns[0];

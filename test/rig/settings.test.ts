@@ -35,7 +35,7 @@ describe("the fixtures", () => {
     (_, row) => {
       for (const column of row.columns) {
         const texts = filesOf(row, column).map(({ text }) => text);
-        expect(texts.filter((text) => text.includes(` -- ${column.words.join(" ")}\n`))).toHaveLength(1);
+        expect(texts.filter((text) => text.includes(` ${column.words.join(" ")}\n`))).toHaveLength(1);
         if (row.edit) expect(texts.join("")).not.toContain(row.edit[0]);
       }
     },
