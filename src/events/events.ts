@@ -85,6 +85,10 @@ export const EVENTS = {
     meaning: "it is killed, because more generations drain at once than --max-draining allows",
     facts: ["generation", "maxDraining"],
   },
+  "generation.cut": {
+    meaning: "a stop signal ended it at once, with clients' connections open: it has no handler for it",
+    facts: ["generation", "signal"],
+  },
   "generation.start-failed": {
     meaning: "a generation did not come up, and no other one serves",
     facts: ["generation", ...FAILURE],

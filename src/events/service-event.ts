@@ -80,6 +80,8 @@ export type ServiceEvent =
   | { event: "generation.died"; generation: Gen; failure: Failure }
   /** It is killed because more of them drain at once than may. */
   | { event: "generation.hurried"; generation: Gen; maxDraining: number }
+  /** A stop signal ended it at once, although its clients were not done. */
+  | { event: "generation.cut"; generation: Gen; signal: string }
   | { event: "generation.start-failed"; generation: Gen; failure: Failure }
   /** It serves, but clients could not be sent (back) to it. */
   | { event: "generation.unreachable"; generation: Gen; failure: Failure }

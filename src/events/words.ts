@@ -11,6 +11,12 @@ interface Words {
   facts?: Facts;
 }
 
+/** Many programs have a handler for one of the two alone: those of PM2 and of a terminal for INT. */
+const handledBy = (signal: string): string => {
+  const other = signal === "SIGTERM" ? "INT" : "TERM";
+  return `give the program one, which lets requests finish, or, where it has one for SIG${other}, --stop-signal ${other}`;
+};
+
 export function inWords(event: ServiceEvent): Told {
   const words = WORDS[event.event] as (event: ServiceEvent) => Words;
   return { event: event.event, facts: {}, ...words(event) };
@@ -194,6 +200,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     level: "warn",
     text: `generation ${generation} is killed before its clients are done: no more than ${maxDraining} may drain at once (--max-draining ${maxDraining})`,
     facts: { generation, maxDraining },
+  }),
+  "generation.cut": ({ generation, signal }) => ({
+    level: "warn",
+    text: `${signal} ended generation ${generation} at once, and cut the connections that it had: it has no handler for that signal${wayOut(handledBy(signal))}`,
+    facts: { generation, signal },
   }),
   "generation.start-failed": died,
   "generation.waiting": ({ generation, ageMs, obstacle }) => ({

@@ -208,6 +208,7 @@ export class Generation {
     const { processes, number: gen } = this;
     const isUnasked = processes.endedByItself(exit);
     this.#keeping?.ended(isUnasked);
+    this.#tellIfCut(exit);
     const killed = isUnasked
       ? describeKill(exit, { isBesideAnother: this.#start?.isBesideAnother === true })
       : "";
@@ -220,6 +221,16 @@ export class Generation {
     const failure = { reason, exit, isUnasked };
     if (this.#start) this.#start.end(failure, post);
     else post(failure);
+  }
+
+  /** A program that had finished what it had may end by the very signal: one that has a handler for it. */
+  #tellIfCut({ signal }: ExitStatus): void {
+    const { hidesHandlers, keptConnections } = this.plan;
+    const { unfinished } = this.#takedown;
+    // What is kept is not cut.
+    if (!unfinished || signal !== unfinished.signal || keptConnections !== "close") return;
+    if (hidesHandlers || !unfinished.isHandled)
+      this.tell({ event: "generation.cut", generation: this.number, signal });
   }
 
   /** Where it listens by itself, besides what it was given. */

@@ -139,6 +139,12 @@ export class Processes implements Disposable {
     return undefined;
   }
 
+  /** Whether the server has a handler for it, or ignores it; true where that cannot be known. */
+  handles(signal: NodeJS.Signals): boolean {
+    const process = this.#child?.server?.() ?? this.#child;
+    return process === undefined || this.os.expects(process.pid, signal);
+  }
+
   /** Sends a stop signal to the server. A wrapper in front of it gets its own when the server has gone. False where it could not be sent. */
   stop(signal: NodeJS.Signals): boolean {
     const child = this.#child;

@@ -45,6 +45,12 @@ export interface Target {
   gone(): void;
 }
 
+interface Unfinished {
+  signal: NodeJS.Signals;
+  /** The process table has a handler for it. */
+  isHandled: boolean;
+}
+
 const CONNECTIONS: Aid = {
   what: "a look at the connections of a generation",
   loss: "it gets its stop signal after --drain-until-idle, idle or not",
@@ -58,8 +64,16 @@ export class Takedown implements Disposable {
   #how: Retirement | undefined;
   #timer: Disposable | undefined;
   #watch: ConnectionWatch | undefined;
+  /** At the last look it had connections. */
+  #isBusy = false;
+  #unfinished: Unfinished | undefined;
 
   constructor(private readonly target: Target) {}
+
+  /** The last signal that it was sent while it had connections. */
+  get unfinished(): Unfinished | undefined {
+    return this.#unfinished;
+  }
 
   get begun(): boolean {
     return this.#how !== undefined;
@@ -99,6 +113,7 @@ export class Takedown implements Disposable {
       const unseen = { isIdle: false, nextMs: untilIdleMs };
       const { isIdle, nextMs } = orWithout(CONNECTIONS, () => watch?.look() ?? unseen, unseen);
       const leftMs = giveUpAt - clock.now();
+      this.#isBusy = !isIdle;
       if (isIdle || leftMs <= 0) this.#keep();
       else this.#timer = clock.after(Math.min(nextMs, leftMs), look);
     };
@@ -128,6 +143,7 @@ export class Takedown implements Disposable {
   #ask({ signal, waitMs }: StopStep, next: () => void): void {
     const { clock, processes } = this.target;
     this.#wait(clock.after(waitMs, next));
+    if (this.#isBusy) this.#unfinished = { signal, isHandled: processes.handles(signal) };
     if (processes.stop(signal) || waitMs <= ASK_AGAIN_MS) return;
     const again = { signal, waitMs: waitMs - ASK_AGAIN_MS };
     this.#wait(clock.after(ASK_AGAIN_MS, () => this.#ask(again, next)));

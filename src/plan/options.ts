@@ -49,6 +49,7 @@ type Given = Omit<
   | "extraListener"
   | "nonblocking"
   | "stopSequence"
+  | "hidesHandlers"
 >;
 
 export interface Options extends Given {

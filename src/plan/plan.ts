@@ -76,6 +76,7 @@ export function planRun(options: Options): Planned {
     extraListener,
     nonblocking: traits.handover.by !== "intercept" && traits.handover.nonblocking === true,
     stopSequence: requested.stopSequence ?? parseStopSequence(traits.stop),
+    hidesHandlers: traits.hidesHandlers ?? false,
   };
   const ownEnv = givenEnvironment(plan);
   const notes = [

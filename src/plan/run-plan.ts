@@ -64,6 +64,8 @@ export interface RunPlan {
   /** A replaced generation gets no stop signal for so long while it holds connections; 0 does not wait. */
   drainUntilIdleMs: number;
   stopSequence: readonly StopStep[];
+  /** That the command has a handler for it the process table says of any. */
+  hidesHandlers: boolean;
   /** With killAtExit: between the TERM and the stop all goes on for so long. */
   stopDelayMs: number;
   maxDraining: number;

@@ -104,6 +104,8 @@ export interface ServerTraits {
   /** What the server does to the Unix sockets it binds, where that is not the umask's business; `of`: to single ones of `binds`. */
   rights?: SocketRights & { of?: Readonly<Record<string, SocketRights>> };
   pidfile?: Pidfile;
+  /** Its runtime has a handler for each stop signal (signal(7)), whether the program has one or not. */
+  hidesHandlers?: boolean;
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];

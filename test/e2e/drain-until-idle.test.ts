@@ -1,5 +1,6 @@
 /** Servers that cut what is in flight when they are told to stop: KILL as the stop signal makes any server one of those. */
 import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { Client } from "../harness/client.ts";
 import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
@@ -67,3 +68,57 @@ test("without it, it is cut: the test can see the difference", async () => {
   const report = await swapUnderSlowRequests(await binds.unix(place.path), ["--drain-until-idle", "0"]);
   expect(report.failed).toBeGreaterThan(0);
 }, 120_000);
+
+const PM2_APP = `
+const { existsSync } = require("fs");
+const server = require("http").createServer((q, r) => {
+  const finish = () => {
+    if (q.url === "/slow" && !existsSync("go")) setTimeout(finish, 20);
+    else r.writeHead(200, { "X-Version": "1", "X-Request-Id": q.headers["x-request-id"] ?? "" }).end("done");
+  };
+  finish();
+});
+server.listen(Number(process.argv[2]), "127.0.0.1");
+process.on("SIGINT", () => server.close(() => process.exit(0)));
+`;
+
+// "apps for PM2: no word of --stop-signal INT": https://github.com/Unitech/pm2/issues/3136
+test.each([
+  ["has no handler for: the swap that cuts a request says so, and names the other one", [], true],
+  ["has a handler for: nothing is cut", ["--stop-signal", "INT"], false],
+])(
+  "a stop signal that the program %s",
+  async (_, options, isCut) => {
+    using place = tempDir();
+    const port = await freePort();
+    writeFileSync(`${place.path}/app.js`, PM2_APP);
+    const words = [
+      "-k",
+      "-v",
+      "-w",
+      "0",
+      "--drain-until-idle",
+      "300ms",
+      ...options,
+      "-b",
+      `127.0.0.1:${port}`,
+    ];
+    await using hupwatch = await startHupwatch([...words, "--", "node", "app.js", `${port}`], {
+      cwd: place.path,
+    });
+    const client = new Client({ target: `127.0.0.1:${port}`, path: "/slow", concurrency: 1 });
+    client.start();
+    await until(() => client.underWay > 0, { what: "the request to be under way" });
+    // The one request, and no other.
+    const done = client.stop();
+    hupwatch.hup();
+    await hupwatch.until(/SIG(INT|TERM)/);
+    if (!isCut) writeFileSync(`${place.path}/go`, "");
+    await hupwatch.until(LOG.gone(1));
+    const warning = "SIGTERM ended generation 1 at once, and cut the connections that it had";
+    expect(hupwatch.log.includes(warning)).toBe(isCut);
+    expect(hupwatch.log.includes("--stop-signal INT")).toBe(isCut);
+    expect(await done).toMatchObject({ ok: isCut ? 0 : 1, failed: isCut ? 1 : 0 });
+  },
+  120_000,
+);

@@ -47,6 +47,7 @@ export const PLAN: RunPlan = {
   isReadinessGiven: false,
   warmupMs: 1000,
   stopSequence: parseStopSequence("TERM/30s/KILL"),
+  hidesHandlers: false,
   maxDraining: 4,
   stopDelayMs: 0,
   respawn: undefined,

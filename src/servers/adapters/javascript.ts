@@ -20,6 +20,7 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
       ready: "http",
       stop: "TERM/60s/KILL",
       drain: "whatever the program does at TERM: without a handler it ends at once",
+      hidesHandlers: true,
       words: found.words,
       quirks,
       notes: [],
