@@ -41,12 +41,16 @@ if (form === undefined) {
   console.error(`bench:rivals: no form '${values.of}'\nTo fix: name one of ${FORMS.join(", ")}`);
   process.exit(2);
 }
-const pace = { swaps: Number(values.swaps ?? (values.short ? 2 : 5)), rate: Number(values.rate) };
+const pace = {
+  swaps: Number(values.swaps ?? (values.short ? 2 : 5)),
+  rate: Number(values.rate),
+  ...(values.short ? { every: "1s" } : {}),
+};
 const rounds = Number(values.rounds ?? (values.short ? 1 : 2));
 /** Of the whole run, for a quiet machine. */
 const PATIENCE_MS = 1_800_000;
 /** Of `--short`: the last turn ends within its quarter of an hour, also where its swaps never end. */
-const SHORT_MS = 720_000;
+const SHORT_MS = 750_000;
 const KEPT = `${CACHE}/rivals-table.json`;
 const kept: Kept =
   (values["go-on"] || values.print) && existsSync(KEPT) ? await Bun.file(KEPT).json() : { turns: [] };

@@ -16,13 +16,14 @@ export interface Pace {
   rate: number;
   /** Default: fresh connections, kept ones and, where the app takes them, POSTs. */
   modes?: string;
+  /** Between two swaps; what is steady is measured in it. Default 2 s. */
+  every?: string;
 }
 
 /** A swap that takes longer has failed. */
 const SWAP_TIMEOUT = "40s";
 const ALL_MODES = "fresh,keepalive,post";
 const SETTLE = "500ms";
-/** What is steady is measured in it. */
 const EVERY = "2s";
 /** Nothing is in flight any more. */
 const STOP_MS = 40_000;
@@ -52,7 +53,7 @@ export async function judged(
       "--settle",
       SETTLE,
       "--every",
-      EVERY,
+      pace.every ?? EVERY,
       "--swap-timeout",
       SWAP_TIMEOUT,
       "--mode",
