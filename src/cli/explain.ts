@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { chooseRunDir } from "../instance/run-dir.ts";
-import { whyNotIntercepted } from "../intercept/own-program.ts";
+import { whyNotIntercepted } from "../intercept/trial.ts";
 import { callerEnvironment } from "../os/caller.ts";
 import { forbidWrites, isTerminal } from "../os/libc.ts";
 import { requireIdentity } from "../os/setpriv.ts";

@@ -1,5 +1,15 @@
-/** The keeper of an intercepted command, as a run needs it. Its code is loaded only where a command is intercepted, or was. */
+/** The keeper of an intercepted command, as a run needs it. Its code is loaded only where a command may be intercepted, or was. */
 import { existsSync } from "node:fs";
+import type { Surroundings } from "../plan/options.ts";
+import type { RunValues } from "../plan/run-values.ts";
+
+/** Asked only where the handover is not one that the user has chosen in its place. */
+export async function interceptionTrial({
+  handover = "auto",
+}: RunValues): Promise<Surroundings["whyNotIntercepted"]> {
+  const mayBeAsked = handover === "auto" || handover === "intercept";
+  return mayBeAsked ? (await import("../intercept/trial.ts")).whyNotIntercepted : () => "it is not wanted";
+}
 
 const keeperLink = async () => (await import("../intercept/keeper-link.ts")).KeeperLink;
 

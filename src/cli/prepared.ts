@@ -7,7 +7,6 @@ import { OwnFiles } from "../generation/own-files.ts";
 import { ownRunDirs } from "../instance/instances.ts";
 import type { PidFilePlace } from "../instance/pidfile.ts";
 import { chooseRunDir, InstanceLock, openRunDir, runDirNote } from "../instance/run-dir.ts";
-import { whyNotIntercepted } from "../intercept/own-program.ts";
 import { createLog, isJournal, type Log, logLevel } from "../log.ts";
 import { callerEnvironment } from "../os/caller.ts";
 import { isTerminal } from "../os/libc.ts";
@@ -16,7 +15,7 @@ import { requireRunnable } from "../os/lookup.ts";
 import { realOs } from "../os/os.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { generationEnvironment } from "../plan/environment.ts";
-import { logFormatOf, readOptions } from "../plan/options.ts";
+import { logFormatOf, readOptions, type Surroundings } from "../plan/options.ts";
 import { ASKING, type Planned, planRun } from "../plan/plan.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { RunValues } from "../plan/run-values.ts";
@@ -37,7 +36,11 @@ export interface Prepared extends Planned, Disposable {
 }
 
 /** Throws HupwatchError. */
-export function prepare(values: RunValues, words: readonly string[]): Prepared {
+export function prepare(
+  values: RunValues,
+  words: readonly string[],
+  whyNotIntercepted: Surroundings["whyNotIntercepted"],
+): Prepared {
   const { pid, ppid } = process;
   const env = callerEnvironment();
   const uid = process.getuid?.() ?? 0;

@@ -8,7 +8,7 @@ import type { RunValues } from "../plan/run-values.ts";
 import { Audience } from "./audience.ts";
 import { type Command, command } from "./command.ts";
 import { without } from "./degraded.ts";
-import { earlierKeeper } from "./keeping.ts";
+import { earlierKeeper, interceptionTrial } from "./keeping.ts";
 import { prepare } from "./prepared.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
 import { inSandbox } from "./sandbox.ts";
@@ -50,7 +50,7 @@ const run: Command<typeof RUN_OPTIONS> = command({
 export default run;
 
 async function wrap(values: RunValues, words: readonly string[]): Promise<number> {
-  using prepared = prepare(values, words);
+  using prepared = prepare(values, words, await interceptionTrial(values));
   using _bugs = surviveBugs(prepared.log);
   using _aids = hearOfLackingAids(without(prepared.log));
   using audience = new Audience(prepared);

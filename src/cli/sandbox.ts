@@ -3,8 +3,8 @@
  * systemd.exec(5) does, and pidfd_getfd(2) is not in its @system-service. So where there is a filter, a program that has nothing to lose
  * makes the call first.
  */
-import { readFileSync } from "node:fs";
 import { type Aid, lacks } from "../os/aid.ts";
+import { isFiltered } from "../os/filtered.ts";
 import type { Os } from "../os/os.ts";
 
 const DUPLICATES: Aid = {
@@ -27,13 +27,4 @@ export function inSandbox(os: Os, isDeadly: () => boolean): Os {
       return mayTake ? os.takeDescriptor(pid, fd) : undefined;
     },
   };
-}
-
-/** SECCOMP_MODE_FILTER, as proc(5) has it; a kernel without filters has no such line. */
-function isFiltered(): boolean {
-  try {
-    return /^Seccomp:\s+2$/m.test(readFileSync("/proc/self/status", "latin1"));
-  } catch {
-    return true;
-  }
 }

@@ -26,8 +26,8 @@ export const isKilledByTaking = (): boolean => runOwn("take", 5000).signalCode =
 /** On a machine that is overloaded, too. */
 const TRIAL_MS = 30_000;
 
-/** Why the binds of a command cannot be seen here; undefined where they can. It costs the start of two programs of ours. */
-export function whyNotIntercepted(): string | undefined {
+/** As whyNotIntercepted of trial.ts, by a program that has nothing to lose. */
+export function whyNotByProgram(): string | undefined {
   const { success, stdout, signalCode } = runOwn("try", TRIAL_MS);
   if (success) return stdout.toString() || undefined;
   return signalCode === "SIGSYS" ? "a filter of system calls forbids it" : "a trial of it failed";

@@ -34,8 +34,8 @@ export function peekEndedChild(): number {
   return info.getInt32(16, true);
 }
 
-/** Takes the status of one ended child by its pid. */
-export const reap = (pid: number): void => void C.waitpid(pid, null, WNOHANG);
+/** Takes the status of one ended child by its pid; false where it has not ended. */
+export const reap = (pid: number): boolean => C.waitpid(pid, null, WNOHANG) !== 0;
 
 /** pidfd_open(2), Linux 5.3. */
 export const pidfdOpen = (pid: number): number =>
