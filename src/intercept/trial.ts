@@ -13,7 +13,7 @@ import { descriptorsFor } from "./programs.ts";
 import { describeRefusal } from "./refusal.ts";
 
 /** Far longer than a program needs that has nothing left to do. */
-const END_MS = 200;
+const END_MS = 2000;
 
 /** Why the binds of a command cannot be seen here; undefined where they can. It costs the start of a program of ours. */
 export const whyNotIntercepted = (): string | undefined =>
