@@ -32,8 +32,8 @@ export function learnFrom(learner: Learner): Disposable {
     const began = since.get(heard.generation) ?? now;
     since.set(heard.generation, began);
     if (!heard.learned) return;
-    // What belongs to a start comes in the time that a start may take.
-    const isPassing = now - began > plan.readyTimeoutMs;
+    // What belongs to a start comes in the time that a start may take. An abstract name is made up by a library more often than it is an address.
+    const isPassing = now - began > plan.readyTimeoutMs || heard.address.startsWith("unix:@");
     learn(learner, heard, isPassing).catch((error) => {
       log.warn("socket.unlearned", `cannot hold ${heard.address}: ${systemReason(error)}`);
     });

@@ -147,7 +147,9 @@ export class Start implements Disposable {
    */
   #passed(): void {
     const { plan, os, listeners, processes } = this.of;
-    if (listeners.proof || plan.isReadinessGiven || plan.sockets.length === 0) {
+    this.#keepItsOwn();
+    const holdsNone = plan.sockets.length === 0 && !learns(plan);
+    if (listeners.proof || plan.isReadinessGiven || holdsNone) {
       this.#ready();
       return;
     }
@@ -161,14 +163,18 @@ export class Start implements Disposable {
     });
   }
 
-  #ready(): void {
+  /** Of addresses that are learned, those where it does not listen stay with the generation that does. */
+  #keepItsOwn(): void {
     const { plan, listeners, processes, tell } = this.of;
     const listening = processes.leader?.listening?.();
-    if (learns(plan) && listening) {
-      const dropped = listeners.keepOnly(({ address }) => listening.has(format(address)));
-      if (this.boot.isFirst && listening.size === 0) tell({ event: "socket.none", learns: true });
-      if (dropped.length > 0) orWithout(FORGETTING, () => processes.leader?.forget?.(dropped), undefined);
-    }
+    if (!learns(plan) || !listening) return;
+    const dropped = listeners.keepOnly(({ address }) => listening.has(format(address)));
+    if (this.boot.isFirst && listening.size === 0) tell({ event: "socket.none", learns: true });
+    if (dropped.length > 0) orWithout(FORGETTING, () => processes.leader?.forget?.(dropped), undefined);
+  }
+
+  #ready(): void {
+    const { plan, listeners } = this.of;
     this.#isNowhere = listeners.probed.length === 0 && !plan.isHandoverRefused;
     this.outcome.ready();
   }

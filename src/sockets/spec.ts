@@ -19,7 +19,7 @@ export interface SocketSpec {
   address: SpecAddress;
   /** As the user wrote it, for messages. */
   text: string;
-  /** Learned of a generation that had served long: a debugger's port, say. A new version may do without it. */
+  /** Learned, and of the moment (a debugger's port) or of a library's making (an abstract name): a new version may do without it. */
   isPassing?: boolean;
   /** Of this Unix socket alone, as its server has it; what is left out is as for all others. */
   rights?: { mode?: number; owner?: { uid: number; gid: number } } | undefined;

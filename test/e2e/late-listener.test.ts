@@ -12,6 +12,7 @@ import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir } from "../harness/temp-dir.ts";
+import { PYTHON } from "../setup/places.ts";
 
 const SERVES = `
 require("http").createServer((request, response) => {
@@ -138,4 +139,31 @@ test("a worker: reload says that nothing shows that it serves, unless a check of
     await using hupwatch = await startHupwatch([...words, ...asked, "--", ...worker], { cwd: dir.path });
     expect(await reload(hupwatch)).toMatchObject({ exitCode: 0 });
   }
+}, 120_000);
+
+const WITH_NAMES = `
+import http.server, os, random, socket, threading
+def accept(s):
+    while True: s.accept()[0].close()
+for name in ["lasting-" + os.environ["MARK"], "random-%d" % random.randrange(10**12)]:
+    s = socket.socket(socket.AF_UNIX)
+    s.bind("\\0" + name)
+    s.listen(8)
+    threading.Thread(target=accept, args=(s,), daemon=True).start()
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), http.server.SimpleHTTPRequestHandler).serve_forever()
+`;
+
+// Each swap would wait for a name that is never made again, and call a proven service unproven, since names are shared.
+test("an abstract name that a library makes up is not waited for, and takes no proof away", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  const words = ["-k", "-w", "0", "--name", "late", "--", PYTHON, "-c", WITH_NAMES];
+  await using hupwatch = await startHupwatch(words, {
+    cwd: dir.path,
+    env: { MARK: crypto.randomUUID(), PORT: `${port}` },
+  });
+  await hupwatch.until(new RegExp(`127.0.0.1:${port}: held from now on`));
+  expect(hupwatch.count(/unix:@\S+: held from now on/)).toBe(2);
+  expect(await reload(hupwatch)).toMatchObject({ exitCode: 0 });
+  expect(await provenOf(hupwatch)).toContain(true);
 }, 120_000);
