@@ -53,7 +53,10 @@ export class Systemd implements Disposable {
         break;
       case "generation.serves":
       case "swap.done":
-        this.#serves(`generation ${event.generation} serves`);
+        this.#serves(event.doubt ? text : `generation ${event.generation} serves`);
+        break;
+      case "generation.proven":
+        if (this.#phase === "serving") this.notify(`STATUS=generation ${event.generation} serves`);
         break;
       case "swap.rolled-back": {
         const { generation, serving, failure } = event;

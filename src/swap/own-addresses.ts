@@ -21,12 +21,12 @@ export class OwnAddresses {
     this.#told = text;
   }
 
-  /** A generation has gone, and with it what it listened on; `serving`: what the one that serves has now. */
-  gone(generation: Gen, serving: { generation: Gen; unheld: readonly Unheld[] } | undefined): void {
+  /** A generation has gone, and with it what it listened on; `serving`: the one that serves, and where it is reached now. */
+  gone(generation: Gen, serving: { generation: Gen; addresses: readonly string[] } | undefined): void {
     const before = this.#of.get(generation) ?? [];
     this.#of.delete(generation);
     if (!serving) return;
-    const now = new Set(serving.unheld.map(({ address }) => address));
+    const now = new Set(serving.addresses);
     const lost = before.map(({ address }) => address).filter((address) => !now.has(address));
     if (lost.length > 0)
       this.tell({

@@ -372,10 +372,16 @@ export class Supervisor {
     return this.#generations.get(gen)?.unheld() ?? [];
   }
 
+  /** One that is learned may have been seen before it was held. */
+  #addressesOf(gen: Gen): string[] {
+    const own = this.#unheldBy(gen).map(({ address }) => address);
+    return [...own, ...this.held.map(({ address }) => format(address))];
+  }
+
   #lookAtLostAddresses(gen: Gen): void {
     const serving = this.#public;
     const isAsked = this.#ownAddresses.has(gen) && serving !== undefined && serving !== gen;
-    const now = isAsked ? { generation: serving, unheld: this.#unheldBy(serving) } : undefined;
+    const now = isAsked ? { generation: serving, addresses: this.#addressesOf(serving) } : undefined;
     this.#ownAddresses.gone(gen, now);
   }
 

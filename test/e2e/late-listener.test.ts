@@ -11,6 +11,7 @@ import { freePort } from "../harness/free-port.ts";
 import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
+import { NotifyReceiver } from "../harness/notify-receiver.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { PYTHON } from "../setup/places.ts";
 
@@ -26,7 +27,11 @@ require("http").createServer((request, response) => {
 async function waitingServer(
   dir: string,
   port: number,
-  { later = "rest", warmup = "0.2" }: { later?: "rest" | "busy"; warmup?: string } = {},
+  {
+    later = "rest",
+    warmup = "0.2",
+    env = {},
+  }: { later?: "rest" | "busy"; warmup?: string; env?: Record<string, string> } = {},
 ): Promise<Hupwatch> {
   for (const generation of [1, 2]) spawnSync("mkfifo", [`${dir}/go${generation}`]);
   writeFileSync(`${dir}/server.js`, SERVES);
@@ -36,8 +41,11 @@ async function waitingServer(
       ? rest
       : `if [ $HUPWATCH_GENERATION = 1 ]; then ${rest}; else while [ ! -e now ]; do :; done; fi`;
   const words = ["sh", "-c", `${waits}; node server.js ${port}; exit $?`];
-  return await startHupwatch(["-k", "-w", warmup, "--name", "late", "--", ...words], { cwd: dir });
+  return await startHupwatch(["-k", "-w", warmup, "--name", "late", "--", ...words], { cwd: dir, env });
 }
+
+const statusOf = ({ messages }: NotifyReceiver): string | undefined =>
+  messages.flatMap((message) => /^STATUS=(.*)$/m.exec(message)?.[1] ?? []).at(-1);
 
 const goOn = (dir: string, generation: number): void => {
   // A child's, since the open of a fifo waits for the other end.
@@ -56,13 +64,19 @@ const reload = (hupwatch: Hupwatch) => cli(["reload", "late"], hupwatch as never
 test("a first generation that listens late is not proven before, and is afterwards; its successor is waited for", async () => {
   using dir = tempDir();
   const port = await freePort();
-  await using hupwatch = await waitingServer(dir.path, port);
+  using systemd = new NotifyReceiver(`${dir.path}/notify`);
+  await using hupwatch = await waitingServer(dir.path, port, { env: { NOTIFY_SOCKET: systemd.path } });
   expect(hupwatch.log).toMatch(/generation 1 serves \(no proof: .*not seen to listen anywhere/);
   expect(await provenOf(hupwatch)).toEqual([false]);
+  await systemd.until(
+    () => statusOf(systemd)?.startsWith("generation 1 serves (no proof: "),
+    "a status that says so",
+  );
 
   goOn(dir.path, 1);
   await hupwatch.until(new RegExp(`generation 1 accepts at 127.0.0.1:${port}, .*: proven`));
   expect(await provenOf(hupwatch)).toEqual([true]);
+  await systemd.until(() => statusOf(systemd) === "generation 1 serves", "a status without doubt");
 
   await using load = await startLoad({ target: `127.0.0.1:${port}`, rate: 100, afterFirstOk: true });
   const reloaded = reload(hupwatch);
@@ -166,4 +180,6 @@ test("an abstract name that a library makes up is not waited for, and takes no p
   expect(hupwatch.count(/unix:@\S+: held from now on/)).toBe(2);
   expect(await reload(hupwatch)).toMatchObject({ exitCode: 0 });
   expect(await provenOf(hupwatch)).toContain(true);
+  await hupwatch.until(LOG.gone(1));
+  expect(hupwatch.log).not.toContain(`does not listen on 127.0.0.1:${port}`);
 }, 120_000);
