@@ -95,7 +95,7 @@ export function explain(
     environment: changed(plan, env, request),
     preflights: plan.preflights,
     checks: [
-      ...(learns(plan) ? [LISTENS] : []),
+      ...(learns(plan) ? [listens(plan)] : []),
       ...plan.checks.map((check) => judged(check, { isShared: unproven, hasPrivate: plan.extraListener })),
     ],
     swap: {
@@ -115,11 +115,14 @@ export function explain(
   };
 }
 
-const LISTENS = {
+const NOWHERE =
+  "; where it comes to rest and listens nowhere it is ready without proof, and 'hupwatch reload' exits with code 3";
+
+const listens = ({ isInterceptionRequested, isReadinessGiven }: RunPlan) => ({
   check: "listen",
   proof: true,
-  why: "it is seen to listen, and accepts wherever it listens",
-};
+  why: `it is seen to listen, and accepts wherever it listens${isInterceptionRequested || isReadinessGiven ? "" : NOWHERE}`,
+});
 
 function identityOf({ user, group, umask }: Pick<RunPlan, "user" | "group" | "umask">): Identity {
   const { uid, gid } = fileIdentityOf({ user, group });
