@@ -25,6 +25,7 @@ import { trampoline } from "../os/trampoline.ts";
 import { decode, encode, type SocketAddress } from "../sockets/sockaddr.ts";
 import type { ExecOrder } from "./become-command.ts";
 import { filterFor, isKnownMachine } from "./calls.ts";
+import { duplicates, HeldCharges } from "./held-charges.ts";
 import { KeeperConnection, REPLY_MS, type Told } from "./keeper-connection.ts";
 import { isKeeper, isKeepersChild } from "./kept-process.ts";
 import { OWN_ENVIRONMENT, ownProgram } from "./own-program.ts";
@@ -45,16 +46,6 @@ const RETRY_MS_MAX = 10_000;
 /** What the command did, as the keeper tells it. */
 export type Heard = Exclude<KeeperEvent, { event: "exited" }>;
 
-/** Of a generation whose calls are answered, what another keeper needs to go on. */
-interface HeldCharge {
-  generation: number;
-  notify: number;
-  listeners: readonly HandedListener[];
-  /** Duplicates of its listeners and of what else stays open. */
-  fds: readonly number[];
-  learns: { backlog: number } | undefined;
-}
-
 /** A listener that the keeper has made, at an address that the command line does not name. */
 export type Learned = Extract<KeeperEvent, { event: "listening" }>;
 
@@ -73,7 +64,7 @@ export class KeeperLink implements Disposable {
   /** By generation: where it listens, of what was given and what is learned. */
   readonly #listening = new Map<number, Set<string>>();
   readonly #childOf = new Map<number, number>();
-  readonly #charges = new Map<number, HeldCharge>();
+  readonly #charges = new HeldCharges();
   /** Children of a keeper that was killed: how they end is seen in /proc. */
   readonly #orphans = new Set<number>();
   /** Of the keeper that is heard at present. */
@@ -149,7 +140,7 @@ export class KeeperLink implements Disposable {
     for (const { pid, binders } of children) this.#binders.set(pid, new Set(binders));
     for (const { generation, listeners, others, learns } of charges) {
       const [notify = -1, ...own] = rest.splice(0, 1 + listeners.length + others);
-      this.#charges.set(generation, { generation, notify, listeners, fds: own, learns });
+      this.#charges.add({ generation, notify, listeners, fds: own, learns });
     }
     connection.hear(
       ours,
@@ -192,7 +183,7 @@ export class KeeperLink implements Disposable {
     for (const pid of this.#binders.keys()) this.#watchOrphaned(pid);
     this.#connection = new KeeperConnection(this.means.launch(this.door, this.memory), this.means.replyMs);
     this.#attach();
-    for (const { generation, notify, listeners, fds, learns } of this.#charges.values())
+    for (const { generation, notify, listeners, fds, learns } of this.#charges.all())
       this.#connection.ask({ do: "adopt", generation, listeners, learns }, [notify, ...fds]);
     this.#trouble(`the keeper ${why}: another one goes on`);
   }
@@ -216,7 +207,7 @@ export class KeeperLink implements Disposable {
       if (event.event === "bound")
         this.#binders.get(this.#childOf.get(event.generation) ?? 0)?.add(event.pid);
       if (event.event === "listening") this.#listeningAt(event.generation).add(event.address);
-      if (event.event === "released") this.#letGo(event.generation);
+      if (event.event === "released") this.#charges.release(event.generation);
       this.#tellAll(event);
       return;
     }
@@ -233,12 +224,6 @@ export class KeeperLink implements Disposable {
     for (const subscriber of [...this.#subscribers]) subscriber(heard);
   }
 
-  #letGo(generation: number): void {
-    const charge = this.#charges.get(generation);
-    this.#charges.delete(generation);
-    for (const fd of charge ? [charge.notify, ...charge.fds] : []) close(fd);
-  }
-
   #listeningAt(generation: number): Set<string> {
     const known = this.#listening.get(generation) ?? new Set<string>();
     this.#listening.set(generation, known);
@@ -250,45 +235,31 @@ export class KeeperLink implements Disposable {
   }
 
   #give({ generation, listeners, kept }: Interception): void {
-    const charge = this.#charges.get(generation);
-    if (!charge) return;
+    if (!this.#charges.has(generation)) return;
     const fds = [...listeners.map(({ fd }) => fd), ...kept];
     const more = listeners.map(handed);
     this.#ask({ do: "give", generation, listeners: more }, fds);
     const copies = duplicates(fds);
-    this.#charges.set(generation, {
-      ...charge,
-      listeners: [...more, ...charge.listeners],
-      fds: [...copies.slice(0, more.length), ...charge.fds, ...copies.slice(more.length)],
-    });
+    const others = copies.splice(more.length);
+    this.#charges.extend(generation, more, { fds: copies, others });
   }
 
   #forget(generation: number, inodes: readonly number[]): void {
-    const charge = this.#charges.get(generation);
-    if (!charge) return;
+    if (!this.#charges.has(generation)) return;
     this.#ask({ do: "forget", generation, inodes }, []);
-    const isForgotten = charge.fds.map((fd) => inodes.includes(fstatSync(fd).ino));
-    const isKept = (_: unknown, i: number) => isForgotten[i] !== true;
-    for (const fd of charge.fds.filter((_, i) => isForgotten[i])) close(fd);
-    const listeners = charge.listeners.filter(isKept);
-    this.#charges.set(generation, { ...charge, listeners, fds: charge.fds.filter(isKept) });
+    this.#charges.forget(generation, inodes);
   }
 
   /** A listener that the keeper has made for a generation, by its number in /proc; ours to close. Another keeper will have it, too. */
   takeLearned({ generation, inode, address, privatePath }: Learned): number | undefined {
     const fd = this.take(inode);
-    const charge = this.#charges.get(generation);
-    if (fd === undefined || !charge) return fd;
+    if (fd === undefined || !this.#charges.has(generation)) return fd;
     const at = decode(getsockname(fd));
     const named: SocketAddress =
       at.family === "unix" ? { family: "unix", path: address.replace(/^unix:/, "") } : at;
     const ipv6Only = at.family === "inet6" && isIPv6Only(fd);
     const listener = { address: named, alsoAt: [], ipv6Only, privatePath };
-    this.#charges.set(generation, {
-      ...charge,
-      listeners: [listener, ...charge.listeners],
-      fds: [dup(fd), ...charge.fds],
-    });
+    this.#charges.extend(generation, [listener], { fds: [dup(fd)] });
     return fd;
   }
 
@@ -372,7 +343,7 @@ export class KeeperLink implements Disposable {
       if (!("child" in reply) || notify === undefined || !isKeepersChild(reply.child))
         throw new SystemError("keeper", "EPROTO");
       const { generation } = interception;
-      this.#charges.set(generation, {
+      this.#charges.add({
         generation,
         notify,
         listeners,
@@ -441,10 +412,8 @@ export class KeeperLink implements Disposable {
 
   /** A duplicate of a listener that it keeps, by the socket's number in /proc; ours to close. Throws SystemError. */
   readonly take = (inode: number): number | undefined => {
-    const known = [...this.#charges.values()]
-      .flatMap(({ fds }) => fds)
-      .find((fd) => fstatSync(fd).ino === inode);
-    if (known !== undefined) return dup(known);
+    const known = this.#charges.duplicateOf(inode);
+    if (known !== undefined) return known;
     const { fds } = this.#askAnyOne({ do: "take", inode }, []);
     const [found, ...others] = fds.filter((fd) => {
       if (fstatSync(fd).ino === inode) return true;
@@ -460,20 +429,8 @@ export class KeeperLink implements Disposable {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#connection[Symbol.dispose]();
-    for (const generation of [...this.#charges.keys()]) this.#letGo(generation);
+    this.#charges[Symbol.dispose]();
     if (this.memory >= 0) close(this.memory);
-  }
-}
-
-/** All or none. Throws SystemError. */
-function duplicates(fds: readonly number[]): number[] {
-  const copies: number[] = [];
-  try {
-    for (const fd of fds) copies.push(dup(fd));
-    return copies;
-  } catch (error) {
-    for (const fd of copies) close(fd);
-    throw error;
   }
 }
 
