@@ -3,25 +3,23 @@
  * and control requests only ever post. Owns the generations and the held sockets.
  */
 
-import type { Socket } from "node:net";
 import { formatDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
 import type { ServiceEvent, Tell } from "../events/service-event.ts";
-import { Escaped } from "../generation/escaped.ts";
 import { failureBy } from "../generation/failure.ts";
 import { Generation } from "../generation/generation.ts";
 import { Judge } from "../generation/judge.ts";
-import type { Role, Snapshot, StartedGeneration } from "../generation/record.ts";
+import type { Snapshot, StartedGeneration } from "../generation/record.ts";
 import { GIVE_BACK_MS, SETTLE_MS, settle } from "../generation/settle.ts";
-import { type Unheld, unswappable } from "../generation/unheld.ts";
-import { type Aid, orWithout, tellBug } from "../os/aid.ts";
+import { unswappable } from "../generation/unheld.ts";
+import { tellBug } from "../os/aid.ts";
 import type { Os } from "../os/os.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
-import type { HeldSocket, Listener, PathNews } from "../sockets/held.ts";
+import type { HeldSocket, PathNews } from "../sockets/held.ts";
 import { maxBacklog } from "../sockets/open.ts";
-import { Rescue } from "../sockets/rescue.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { completed } from "./completed.ts";
+import { Lookout } from "./lookout.ts";
 import {
   assertState,
   begin,
@@ -35,8 +33,8 @@ import {
   step,
   takeOver,
 } from "./machine.ts";
-import { Memory } from "./memory.ts";
-import { OwnAddresses } from "./own-addresses.ts";
+import { Rescues } from "./rescues.ts";
+import { roleOf } from "./role.ts";
 import { Waiting } from "./waiting.ts";
 
 /** Where the supervisor reports what happens, and where it records what runs. */
@@ -49,45 +47,8 @@ export interface Outside {
   record(snapshot: Snapshot): void;
 }
 
-/** The role of a generation, as the state file has it. */
-function roleOf(gen: Gen, state: State): Role {
-  if (state.draining.includes(gen)) return "retiring";
-  switch (state.phase) {
-    case "serving":
-    case "rolling-back":
-      return gen === state.current ? "serving" : "retiring";
-    case "starting":
-      return "starting";
-    case "holding":
-    case "booting":
-      return gen === state.current ? "serving" : "starting";
-    case "warming":
-      if (!state.isConfirmed) return gen === state.next ? "unconfirmed" : "kept";
-      return gen === state.next ? "serving" : "retiring";
-    case "warm":
-      if (gen === state.current) return "kept";
-      return state.isConfirmed ? "serving" : "unconfirmed";
-    case "flipping-back":
-      return gen === state.current ? "serving" : "retiring";
-    case "stopping":
-    case "over":
-      return "serving";
-  }
-}
-
 /** An old generation stays so long, at least, beside one of which nothing tells whether it accepts. */
 const UNPROVEN_MS = 5000;
-
-const isAlone = ({ phase, draining }: State): boolean => phase === "serving" && draining.length === 0;
-
-const NAMES_OF_ESCAPED: Aid = {
-  what: "a look at the processes that came to hupwatch",
-  loss: "those that outlive their generation are not named",
-};
-const KILLED: Aid = {
-  what: "a look at what the kernel kills for want of memory",
-  loss: "that is not told",
-};
 
 export class Supervisor {
   #state: State;
@@ -100,13 +61,8 @@ export class Supervisor {
   #public: Gen | undefined;
   /** Clients were sent to it at some time: only then may connections other than our own probes wait in its queue. */
   readonly #reached = new Set<Gen>();
-  readonly #rescues = new Map<Listener, Promise<Rescue>>();
-  /** The connections that were passed on and live. */
-  readonly #passing = new Set<Socket>();
-  readonly #releases = new Set<Promise<unknown>>();
-  readonly #escaped: Escaped;
-  readonly #ownAddresses: OwnAddresses;
-  readonly #memory: Memory;
+  readonly #rescues: Rescues;
+  readonly #lookout: Lookout;
   readonly #ended = Promise.withResolvers<Ending>();
   readonly #first: Step;
   /** What ran at the end. By then the descriptors are closed, so later requests get this. */
@@ -119,11 +75,10 @@ export class Supervisor {
     private readonly outside: Outside,
     survivors?: { current: StartedGeneration; last: Gen },
   ) {
-    this.#escaped = new Escaped(os);
+    this.#rescues = new Rescues(outside.tell);
     this.#first = survivors ? takeOver(survivors.current.number, survivors.last) : begin();
     this.#state = this.#first.state;
-    this.#ownAddresses = new OwnAddresses(outside.tell);
-    this.#memory = new Memory(() => os.oomKills(), outside.tell);
+    this.#lookout = new Lookout({ plan, os, held, generations: this.#generations, tell: outside.tell });
     if (survivors) {
       this.#create(survivors.current.number).adopt(survivors.current);
       this.#public = survivors.current.number;
@@ -203,12 +158,7 @@ export class Supervisor {
     const generation = this.#generations.get(gen);
     if (!generation || generation.listeners.hasSuccessor) return;
     if (gen === this.#public || !this.#reached.has(gen)) return;
-    for (const [{ cutover, address }, listener] of generation.listeners) {
-      // A client in a shared listener waits for the serving generation, which accepts from it, too.
-      if (cutover.mode !== "steer" || this.#rescues.has(listener)) continue;
-      if (listener.heldBy === "hupwatch" && listener.hasQueued())
-        this.#rescues.set(listener, Rescue.start(listener.fd, address, this.#passing));
-    }
+    this.#rescues.begin(generation.listeners);
   }
 
   /** Its tree is gone: the listeners follow when the last waiting client has been taken out of them. */
@@ -217,29 +167,7 @@ export class Supervisor {
     this.#generations.delete(gen);
     this.#reached.delete(gen);
     this.#probeSuccessors();
-    if (!generation) return;
-    const { listeners } = generation;
-    const pending = [...listeners].flatMap(([, listener]) => this.#rescues.get(listener) ?? []);
-    if (pending.length === 0) {
-      listeners.release();
-      this.#letGo();
-      return;
-    }
-    const finished = pending.map(async (rescue) => (await rescue).finish());
-    const release = Promise.allSettled(finished).then((results) => {
-      for (const [, listener] of listeners) this.#rescues.delete(listener);
-      listeners.release();
-      this.#letGo();
-      const counts = results.map((result) => {
-        if (result.status === "fulfilled") return result.value;
-        tellBug(result.reason);
-        return 0;
-      });
-      const connections = counts.reduce((a, b) => a + b, 0);
-      if (connections > 0) this.outside.tell({ event: "generation.rescued", generation: gen, connections });
-    });
-    this.#releases.add(release);
-    void release.then(() => this.#releases.delete(release));
+    if (generation) this.#rescues.release(gen, generation.listeners, () => this.#letGo());
   }
 
   /** A generation listens at an address that was unknown so far. False where that generation is over. */
@@ -352,60 +280,15 @@ export class Supervisor {
         this.#report(effect.report);
         break;
       case "look":
-        this.#look(effect);
+        this.#lookout.look(effect, { state: this.#state, serving: this.#public });
         break;
       case "end":
         this.#end(effect.ending);
     }
   }
 
-  #look({ at, gen }: Extract<Effect, { do: "look" }>): void {
-    if (at === "memory") orWithout(KILLED, () => this.#memory.check(isAlone(this.#state)), undefined);
-    else if (gen === undefined) return;
-    else if (at === "escaped") orWithout(NAMES_OF_ESCAPED, () => this.#tellEscaped(gen), undefined);
-    else if (this.plan.isHandoverRefused) return;
-    else if (at === "own-addresses") this.#ownAddresses.serves(gen, this.#unheldBy(gen));
-    else this.#lookAtLostAddresses(gen);
-  }
-
-  #unheldBy(gen: Gen): Unheld[] {
-    return this.#generations.get(gen)?.unheld() ?? [];
-  }
-
-  /** One that is learned may have been seen before it was held. */
-  #addressesOf(gen: Gen): string[] {
-    const own = this.#unheldBy(gen).map(({ address }) => address);
-    return [...own, ...this.held.map(({ address }) => format(address))];
-  }
-
-  #lookAtLostAddresses(gen: Gen): void {
-    const serving = this.#public;
-    const isAsked = this.#ownAddresses.has(gen) && serving !== undefined && serving !== gen;
-    const now = isAsked ? { generation: serving, addresses: this.#addressesOf(serving) } : undefined;
-    this.#ownAddresses.gone(gen, now);
-  }
-
   #report(report: Report): void {
     this.outside.tell(completed(report, (gen) => this.#generations.get(gen)));
-  }
-
-  /** I6: what its takedown could not find is named before it is said to be gone. */
-  #tellEscaped(gen: Gen): void {
-    const begin = this.#generations.get(gen)?.processes.leader?.startTime;
-    if (begin === undefined) return;
-    const living = [...this.#generations.values()];
-    // A process that began beside a younger generation may belong to that one, and is named with it.
-    const younger = living.flatMap(({ number, processes }) =>
-      number > gen ? (processes.leader?.startTime ?? []) : [],
-    );
-    const trees = () => living.flatMap((generation) => generation.processes.all());
-    const listeners = living.flatMap((generation) => generation.listeners.record());
-    const processes = this.#escaped.between(begin, Math.min(...younger), trees).map((process) => {
-      const sockets = this.os.socketsOf(process.pid);
-      const held = listeners.filter(({ inode }) => sockets.has(`${inode}`)).map(({ address }) => address);
-      return { ...process, listeners: [...new Set(held)] };
-    });
-    if (processes.length > 0) this.outside.tell({ event: "generation.escaped", generation: gen, processes });
   }
 
   #forward(gen: Gen, what: string): void {
@@ -438,7 +321,7 @@ export class Supervisor {
   #boot({ gen, public: isPublic, succeeds, afterMs = 0, isHeld }: Extract<Effect, { do: "boot" }>): void {
     const generation = (isHeld && this.#generations.get(gen)) || this.#create(gen);
     try {
-      if (!isPublic) orWithout(KILLED, () => this.#memory.swapBegins(gen), undefined);
+      if (!isPublic) this.#lookout.swapBegins(gen);
       if (!isPublic) this.#requireHeld();
       if (!isHeld) generation.listen(succeeds === undefined ? undefined : this.#generations.get(succeeds));
       if (isPublic) this.#steerAll(generation);
@@ -504,7 +387,7 @@ export class Supervisor {
     const isBusy = () => {
       this.#rescue(old);
       const isQueued = this.#generations.get(old)?.listeners.hasQueued() === true;
-      return isQueued || this.#passing.size > 0;
+      return isQueued || this.#rescues.isPassing;
     };
     const post = () => this.post({ kind: "settled", gen: next });
     this.#settling = settle(this.os.clock, SETTLE_MS, isBusy, post, GIVE_BACK_MS);
@@ -535,7 +418,7 @@ export class Supervisor {
     this.#last = this.snapshot();
     this.outside.record(this.#last);
     // What still waits in listeners of a generation that is gone is passed on first: the sockets close those, too.
-    void Promise.allSettled(this.#releases).then(() => {
+    void this.#rescues.finished().then(() => {
       for (const socket of this.held)
         surviving(() => (ending.kind === "left" ? socket.leave() : socket[Symbol.dispose]()));
       this.#ended.resolve(ending);
