@@ -123,7 +123,7 @@ function socketTable(sockets: readonly SocketStatus[]): string {
   ]);
 }
 
-/** How many can wait matters where nobody accepts. */
+/** How many can wait matters where no process accepts. */
 const queueIn = ({ queued, limit }: SocketStatus): string =>
   `${queued ?? "?"}${limit === undefined ? "" : ` of ${limit}`}`;
 

@@ -24,7 +24,7 @@ const KILLED_BELOW_A_SHELL = 128 + 9;
 
 /**
  * What is meant by "address already in use". A program that binds by itself an address that hupwatch holds says no more than that it is taken.
- * `held`: as `--bind` has them; Its `words` may name the port where its error does not.
+ * `held`: as `--bind` has them. Its `words` may name the port where its error does not.
  */
 export function describeTaken(
   lines: readonly string[],

@@ -222,7 +222,7 @@ export class Start implements Disposable {
     const isListening = (socket: HeldSocket) =>
       processes.leader?.listening?.().has(format(socket.address)) === true;
     const all = () => [...listeners];
-    // A first one has nobody to protect.
+    // A first generation has no older one whose clients could be lost.
     const isRequired = ({ spec }: HeldSocket) => !this.boot.isFirst && spec.isPassing !== true;
     return {
       listeners: () => all().flatMap(([socket, listener]) => (isListening(socket) ? [listener] : [])),

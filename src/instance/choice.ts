@@ -19,7 +19,7 @@ export function choose({ survivors }: Census): Choice {
   // Those that share a listener are all behind the public path.
   const reached = able.filter(({ isPublic }) => isPublic);
   const current =
-    // I9: clients reach one that was not confirmed, and no one is left to confirm it.
+    // I9: clients reach one that was not confirmed, and nothing is left that could confirm it.
     (able.some((g) => g.role === "unconfirmed") ? able.find((g) => g.role === "kept") : undefined) ??
     reached.find((g) => g.role === "serving") ??
     reached[0] ??

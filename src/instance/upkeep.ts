@@ -1,6 +1,6 @@
 /**
  * What hupwatch has in its run directory is made anew when something removes it: logind does at a user's last logout, and so does what
- * cleans /tmp. Else nobody could ask a service that runs, and a second start would not find its lock.
+ * cleans /tmp. Else a service that runs could not be asked, and a second start would not find its lock.
  */
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { basename } from "node:path";

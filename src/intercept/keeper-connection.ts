@@ -10,7 +10,7 @@ import {
   readEvent,
 } from "./protocol.ts";
 
-/** Longer than the keeper waits for its helper (HELPER_MS): a machine that is this slow serves nobody, and all else is worth waiting for. */
+/** Longer than the keeper waits for its helper (HELPER_MS): on a machine that is this slow no client is served anyway. */
 export const REPLY_MS = 45_000;
 
 /** Of characters: longer than any event. */

@@ -66,7 +66,7 @@ export class KeeperLink implements Disposable {
   readonly #childOf = new Map<number, number>();
   readonly #charges = new HeldCharges();
   /** Children of a keeper that was killed: how they end is seen in /proc. */
-  readonly #orphans = new Set<number>();
+  readonly #left = new Set<number>();
   /** Of the keeper that is heard at present. */
   #keeper: Identity | undefined;
   #isReplacing = false;
@@ -180,7 +180,7 @@ export class KeeperLink implements Disposable {
     this.#connection[Symbol.dispose]();
     // One that hangs would answer what the other one answers already.
     if (old && isSame(old)) process.kill(old.pid, "SIGKILL");
-    for (const pid of this.#binders.keys()) this.#watchOrphaned(pid);
+    for (const pid of this.#binders.keys()) this.#watchLeft(pid);
     this.#connection = new KeeperConnection(this.means.launch(this.door, this.memory), this.means.replyMs);
     this.#attach();
     for (const { generation, notify, listeners, fds, learns } of this.#charges.all())
@@ -193,9 +193,9 @@ export class KeeperLink implements Disposable {
   }
 
   /** A child of the keeper that was killed: it is ours now, and its exit status cannot be known. */
-  #watchOrphaned(pid: number): void {
-    if (this.#orphans.has(pid)) return;
-    this.#orphans.add(pid);
+  #watchLeft(pid: number): void {
+    if (this.#left.has(pid)) return;
+    this.#left.add(pid);
     const identity = processOf(pid);
     const exit = this.#exitOf(pid);
     if (!identity) exit.resolve({ code: undefined, signal: undefined });
@@ -389,7 +389,7 @@ export class KeeperLink implements Disposable {
       isOver = true;
       this.#exits.delete(pid);
       this.#binders.delete(pid);
-      this.#orphans.delete(pid);
+      this.#left.delete(pid);
     });
     return {
       pid,

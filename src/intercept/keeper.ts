@@ -199,8 +199,8 @@ export class Keeper {
       if ("child" in reply) started = reply.child;
       sendWithDescriptors(connection, Buffer.from(JSON.stringify(reply)), fds);
     } catch {
-      // It has gone, or asks what cannot be understood: the command must not lose its keeper by it. What was started for it
-      // meanwhile is known to nobody.
+      // It has gone, or asks what cannot be understood: the command must not lose its keeper by it. No hupwatch knows
+      // of what was started for it meanwhile.
       if (started !== undefined) process.kill(started, "SIGKILL");
       this.#disconnect();
     }

@@ -120,7 +120,7 @@ function learnPath(written: string, caller: Caller, learning: Learning): Given |
   });
 }
 
-/** Abstract names belong to nobody: the first bind has one. It is shared by all generations, for no other can take its place. */
+/** An abstract name has no owner: the first bind gets it. All generations share it, since no other socket can take its place. */
 function learnName(address: SocketAddress): Given {
   const fd = socket("unix");
   try {

@@ -1,6 +1,6 @@
 /**
- * The names of processes that help hupwatch and serve nobody, as proc(5) has them (comm, cut after 15 bytes): what has a listener open and
- * bears one of these does not accept from it.
+ * The names of processes that help hupwatch and serve no client, as proc(5) has them (comm, cut after 15 bytes). One of these may have a
+ * listener open, and never accepts from it.
  */
 export const TEE = "tee";
 export const KEEPER = "hupwatch-keeper";

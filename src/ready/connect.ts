@@ -34,7 +34,7 @@ export const connectCheck = (): Check => ({
 
 /**
  * True when a connection that it makes there has left the accept queue; `probes` keeps it between two looks. It is closed at once then: a server that
- * has one worker without a timeout waits for it to speak, and for nobody else. So the queue need not be empty: clients may wait in it.
+ * has one worker without a timeout waits for it to speak, and serves no other connection. So the queue need not be empty: clients may wait in it.
  */
 export function tryToConnect(
   listener: Listener,

@@ -53,7 +53,7 @@ export interface SocketRights {
 
 /** How it gets the sockets that hupwatch holds. */
 export type Dialect =
-  /** Its own bind is seen. `besides`: beside that, or in its place where it cannot be: whether its program takes descriptors only it knows. */
+  /** Its own bind is seen. `besides`: it gets LISTEN_FDS, too, and alone where its bind cannot be seen; whether it takes them only the program knows. */
   | { by: "intercept"; besides?: "systemd" }
   /** LISTEN_FDS, words with a descriptor's number, or a path of its own. */
   | {
@@ -67,7 +67,7 @@ export type Dialect =
     };
 
 export interface Pidfile {
-  /** Absolute: the one it was told to write. What reads it finds the process that stays, hupwatch. */
+  /** Absolute: the one it was told to write. What reads it is to find hupwatch, the process that stays. */
   path: string;
   /** Absolute, with `{gen}`: where generations write instead, if it is hupwatch that has chosen the name. */
   ofGeneration?: string;

@@ -205,7 +205,7 @@ export function rejectOccupied(spec: SocketSpec, place: Place, path: string): vo
   if (obstacle) throw obstacle.error;
 }
 
-/** Undefined where the path is free, or has a socket that nobody listens at. Finding out costs one connect. */
+/** Undefined where the path is free, or has a socket at which no process listens. Finding out costs one connect. */
 export function obstacleAt(spec: SocketSpec, place: Place, path: string): Obstacle | undefined {
   const at = place.at(basename(path));
   const stat = statOrUndefined(at);

@@ -21,7 +21,7 @@ import {
 } from "./moves.ts";
 import type { Common, Effect, Failure, Gen, In, Of, State, Step } from "./states.ts";
 
-/** New connections wait for the generation that the next swap starts, on whichever request. */
+/** New connections wait for the generation that the next swap starts, whatever requests that swap. */
 export function hold(base: Common, current: Gen, ms: number, ...effects: Effect[]): Step {
   const next = base.last + 1;
   return goTo(

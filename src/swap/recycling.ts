@@ -1,5 +1,5 @@
 /**
- * Swaps that nobody asks for by hand: the serving generation is old, its tree has grown, a file was touched. Each is a HUP and no more: with all
+ * Swaps that no user requests: the serving generation is old, its tree has grown, a file was touched. Each is a HUP and no more: with all
  * checks, folded into one that is under way. What is not asked for has no timer here.
  */
 import { formatDuration } from "../duration.ts";
