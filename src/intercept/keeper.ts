@@ -7,7 +7,7 @@
  * of a process.
  */
 import { fstatSync, lstatSync, unlinkSync } from "node:fs";
-import { becomeSubreaper, close, peerCredentials, SystemError, send, setBlocking } from "../os/libc.ts";
+import { becomeSubreaper, close, peerCredentials, SystemError } from "../os/libc.ts";
 import {
   accept,
   answerNotification,
@@ -29,12 +29,12 @@ import { format } from "../sockets/sockaddr.ts";
 import { removeNames } from "../sockets/unix-path.ts";
 import { answerTo } from "./answers.ts";
 import { callOf, isKnownMachine } from "./calls.ts";
+import { EventStream } from "./event-stream.ts";
 import { type Charge, LetBe } from "./give.ts";
 import { awaitFilter } from "./installed-filter.ts";
 import { Notification } from "./notification.ts";
 import {
   type HandedListener,
-  type KeeperEvent,
   type KeeperReply,
   type KeeperRequest,
   PACKET_BYTES_MAX,
@@ -42,8 +42,6 @@ import {
 } from "./protocol.ts";
 import type { Given, RecordedOption } from "./table.ts";
 
-/** What a hupwatch that does not read may leave unread. */
-const MAX_UNSENT_EVENTS = 1000;
 const UNSENT_LOOK_MS = 100;
 /** One page: the kernel's notification in hand, which another keeper would have to answer (see `memory`). */
 export const CALL_MEMORY_BYTES = 4096;
@@ -79,8 +77,7 @@ export class Keeper {
   readonly #signals: number;
   #answered = 0;
   #connection: number | undefined;
-  #events: number | undefined;
-  readonly #unsent: KeeperEvent[] = [];
+  readonly #events = new EventStream();
   #doorInode: number | undefined;
 
   constructor(private readonly start: KeeperStart) {
@@ -105,7 +102,7 @@ export class Keeper {
     const fds = [this.#signals, ...this.#charges.keys()];
     if (this.#connection !== undefined) fds.push(this.#connection);
     if (this.start.door) fds.push(this.start.door.fd);
-    for (const { fd, readable, ended } of waitFor(fds, this.#unsent.length > 0 ? UNSENT_LOOK_MS : -1)) {
+    for (const { fd, readable, ended } of waitFor(fds, this.#events.hasUnsent ? UNSENT_LOOK_MS : -1)) {
       const charge = this.#charges.get(fd);
       if (charge) {
         if (readable) this.#answer(charge);
@@ -114,7 +111,7 @@ export class Keeper {
       else if (fd === this.#connection) this.#serve(fd);
       else if (fd === this.start.door?.fd) this.#admit(fd);
     }
-    this.#sendEvents();
+    this.#events.flush();
   }
 
   #answer(charge: Kept): void {
@@ -134,7 +131,7 @@ export class Keeper {
       } catch (error) {
         if (!isNotificationValid(charge.notify, notification.id)) return "continue" as const;
         const what = error instanceof Error ? error.message : String(error);
-        this.#tell({
+        this.#events.tell({
           event: "trouble",
           generation: charge.generation,
           what: `${call.kind}: ${what}`.slice(0, 500),
@@ -154,7 +151,7 @@ export class Keeper {
   /** No process has its filter any more. */
   #release({ generation, notify, given, others }: Kept): void {
     this.#charges.delete(notify);
-    this.#tell({ event: "released", generation });
+    this.#events.tell({ event: "released", generation });
     for (const one of given) if (one.isLearned && !one.isListening) removeFiles(one);
     for (const fd of new Set([notify, ...given.map((g) => g.fd), ...others])) close(fd);
   }
@@ -165,7 +162,11 @@ export class Keeper {
       const { pid, status } = ended;
       if (!this.#children.delete(pid)) continue; // left behind by a command
       const signal = status & 0x7f;
-      this.#tell({ event: "exited", pid, ...(signal === 0 ? { code: (status >> 8) & 0xff } : { signal }) });
+      this.#events.tell({
+        event: "exited",
+        pid,
+        ...(signal === 0 ? { code: (status >> 8) & 0xff } : { signal }),
+      });
     }
   }
 
@@ -183,10 +184,8 @@ export class Keeper {
 
   #disconnect(): void {
     if (this.#connection !== undefined) close(this.#connection);
-    if (this.#events !== undefined) close(this.#events);
     this.#connection = undefined;
-    this.#events = undefined;
-    this.#unsent.length = 0;
+    this.#events.end();
   }
 
   #serve(connection: number): void {
@@ -225,9 +224,7 @@ export class Keeper {
   }
 
   #attach([events]: readonly number[]): { reply: KeeperReply; fds: number[] } {
-    if (this.#events !== undefined) close(this.#events);
-    this.#events = events;
-    if (events !== undefined) setBlocking(events, "nonblocking");
+    this.#events.open(events);
     const children = [...this.#children].map(([pid, binders]) => ({ pid, binders: [...binders] }));
     const kept = [...this.#charges.values()];
     const charges = kept.map(({ generation, given, others, learning }) => ({
@@ -344,13 +341,19 @@ export class Keeper {
     const saw: Charge["saw"] = (event, { address, inode, isLearned, privatePath }, pid) => {
       const about = { generation, pid, address: format(address) };
       if (event === "listening") {
-        this.#tell({ event, ...about, inode, learned: isLearned, ...(privatePath ? { privatePath } : {}) });
+        this.#events.tell({
+          event,
+          ...about,
+          inode,
+          learned: isLearned,
+          ...(privatePath ? { privatePath } : {}),
+        });
         return;
       }
       // One line for each of them: workers that bind by themselves do it again and again.
       if (binders.has(pid)) return;
       if (binders.size < MAX_BINDERS) binders.add(pid);
-      this.#tell({ event, ...about });
+      this.#events.tell({ event, ...about });
     };
     const isInUse: Charge["isInUse"] = ({ inode }) =>
       [...this.#charges.values()].some((c) => c.given.some((g) => g.inode === inode && g.isBound));
@@ -365,27 +368,6 @@ export class Keeper {
     const charge = { ...about, given, others, options, isInUse, givenToAny, letGo, saw };
     this.#charges.set(notify, charge);
     return charge;
-  }
-
-  #tell(event: KeeperEvent): void {
-    if (this.#events === undefined || this.#unsent.length >= MAX_UNSENT_EVENTS) return;
-    this.#unsent.push(event);
-  }
-
-  /** Never waits: a hupwatch that does not read must not keep the command from its answers. */
-  #sendEvents(): void {
-    const [first] = this.#unsent;
-    if (this.#events === undefined || !first) return;
-    try {
-      for (let next: KeeperEvent | undefined = first; next; next = this.#unsent[0]) {
-        const line = Buffer.from(`${JSON.stringify(next)}\n`);
-        // A line is far shorter than what the socket takes: all of it or nothing.
-        if (send(this.#events, line) === 0) return;
-        this.#unsent.shift();
-      }
-    } catch {
-      this.#unsent.length = 0; // it has gone, and its connection tells so, too
-    }
   }
 }
 
