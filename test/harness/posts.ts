@@ -27,6 +27,7 @@ export class Posts {
   constructor(
     private readonly target: string,
     pausesMs: readonly number[],
+    private readonly path = "/",
   ) {
     this.#loops = pausesMs.map((pauseMs) => this.#loop(pauseMs));
   }
@@ -43,7 +44,7 @@ export class Posts {
 
   async #loop(pauseMs: number): Promise<void> {
     const request = Buffer.from(
-      `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`,
+      `POST ${this.path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`,
     );
     let connection: Connection | undefined;
     while (!this.#isStopping) {
