@@ -1,7 +1,7 @@
 /**
  * Clients that nobody here wrote, on connections that they keep (src/kept/README.md): none sees an error while their server is replaced, and
  * no post is executed twice. Measured before, with uvicorn and `--kept-connections close`: each of them but the browser, which sends a
- * post again by itself, loses two to five in two swaps: read ECONNRESET, EOF, answers 502. `bun run soak` has the same with 20 swaps.
+ * post again by itself, loses three to eight in two swaps: read ECONNRESET, EOF, answers 502. `bun run bench --scale --only clients` has 20 swaps.
  */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { clientsThroughSwaps, type Through } from "../harness/clients-through-swaps.ts";

@@ -12,6 +12,7 @@ export const SCALE: Record<string, Measure> = {
   tree: async (share) => (await import("./large-tree.ts")).largeTree(sized(500, share)),
   addresses: async (share) => (await import("./many-addresses.ts")).manyAddresses(sized(64, share)),
   kept: async (share) => (await import("./idle-kept.ts")).idleKept(sized(10_000, share)),
+  clients: async (share) => (await import("./kept-clients.ts")).keptClients(sized(20, share)),
   flight: async (share) => (await import("./in-flight.ts")).inFlight(sized(100_000, share)),
   many: async (share) => (await import("./many-hupwatches.ts")).manyHupwatches(sized(200, share)),
 };
