@@ -142,9 +142,10 @@ cat /proc/$ROOT/task/*/children > old
 echo $VERIFY_SWAP > VERSION
 ${rival.reload(site)}`;
 
-/** Python's multiprocessing has a process for its bookkeeping, which stays. */
+/** Python's multiprocessing has a process for its bookkeeping, which stays; so do hupwatch's keeper and its relay. */
 const GONE = `gone() {
-  ! grep -q '^State:.[^Z]' /proc/$1/status 2>/dev/null || grep -q resource_tracker /proc/$1/cmdline 2>/dev/null
+  ! grep -q '^State:.[^Z]' /proc/$1/status 2>/dev/null || grep -q resource_tracker /proc/$1/cmdline 2>/dev/null ||
+    grep -q '^hupwatch-' /proc/$1/comm 2>/dev/null
 }`;
 
 const overOf = (rival: Rival, site: Site): string => `cd ${site.directory}
