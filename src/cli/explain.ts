@@ -2,9 +2,11 @@
 import { styleText } from "node:util";
 import { ANSWER, HupwatchError } from "../error.ts";
 import { chooseRunDir } from "../instance/run-dir.ts";
+import { isKilledByTaking } from "../intercept/own-program.ts";
 import { whyNotIntercepted } from "../intercept/trial.ts";
 import { callerEnvironment } from "../os/caller.ts";
 import { forbidWrites, isTerminal } from "../os/libc.ts";
+import { realOs } from "../os/os.ts";
 import { requireIdentity } from "../os/setpriv.ts";
 import { readOptions } from "../plan/options.ts";
 import { type Planned, planRun } from "../plan/plan.ts";
@@ -14,6 +16,7 @@ import { explain } from "./explanation.ts";
 import { renderExplanation } from "./explanation-text.ts";
 import { print, printJson } from "./print.ts";
 import { RUN_OPTIONS } from "./run-options.ts";
+import { isTakingRefused } from "./sandbox.ts";
 import { startWarnings } from "./start-warnings.ts";
 
 const EXPLAIN_OPTIONS = {
@@ -54,7 +57,8 @@ export default command({
     const runDir = chooseRunDir(values["run-dir"], env, uid);
     const what = planned(values, positionals, runDir.path);
     const warnings = await startWarnings(what.plan, { runDir, env, uid });
-    const explanation = explain(what, positionals, env, warnings);
+    const isRefused = isTakingRefused(realOs, isKilledByTaking);
+    const explanation = explain(what, positionals, env, warnings, isRefused);
     const bold = process.stdout.isTTY && !env.NO_COLOR;
     if (values.json) await printJson(explanation);
     else await print(renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label)));

@@ -112,7 +112,7 @@ function swapLines({ swap, sockets }: Explanation): string[] {
     sockets.length > 0 && swap.drainUntilIdleMs > 0
       ? `, the old one without new connections; no stop signal while it holds any, for ${formatDuration(swap.drainUntilIdleMs)} at most`
       : "";
-  const kept = sockets.length > 0 ? [KEPT[swap.keptConnections]] : [];
+  const kept = sockets.length > 0 ? [swap.kept] : [];
   return [ready, `${warmup}${drain}`, ...kept, ...decisionLines(swap)];
 }
 
@@ -128,15 +128,6 @@ function decisionLines({ confirmMs, judge, keepMs }: Explanation["swap"]): strin
       : [`the old one is kept for ${formatDuration(keepMs)}: 'hupwatch rollback'`]),
   ];
 }
-
-const KEPT: Record<Explanation["swap"]["keptConnections"], string> = {
-  adopt:
-    "connections that clients on this machine keep live on; those of others are closed as the server means it",
-  "adopt=any":
-    "connections that clients keep live on; the server sees another peer for those of other machines",
-  close:
-    "connections that clients keep are closed as the server means it (--kept-connections adopt lets them live on)",
-};
 
 function renderRow(name: string, lines: readonly string[]): string {
   const [first = "", ...rest] = lines.map(plain).flatMap(wrap);

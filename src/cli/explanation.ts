@@ -3,6 +3,7 @@
 import { groupRow, userRow } from "../os/accounts.ts";
 import { fileIdentityOf } from "../os/setpriv.ts";
 import { readEnvFile } from "../plan/env-file.ts";
+import { keptInWords } from "../plan/kept-connections.ts";
 import type { Planned } from "../plan/plan.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
@@ -34,7 +35,10 @@ export interface Explanation {
   swap: Pick<
     RunPlan,
     "readyTimeoutMs" | "warmupMs" | "drainUntilIdleMs" | "keptConnections" | "confirmMs" | "judge" | "keepMs"
-  >;
+  > & {
+    /** What becomes of connections that clients keep, and why. */
+    kept: string;
+  };
   stop: { sequence: string; drain: string };
   killAtExit: boolean;
   /** With killAtExit: so long after TERM it goes on accepting. */
@@ -60,14 +64,15 @@ const HUPWATCH_PID = "<hupwatch's pid>";
 const FROM_FILE = "<from --env-file>";
 
 /**
- * `env` is hupwatch's own, `given` the command's words as they were written, `warnings` what a start would fail by. Throws
- * HupwatchError.
+ * `env` is hupwatch's own, `given` the command's words as they were written, `warnings` what a start would fail by,
+ * `isTakingRefused` whether no duplicate of another process' descriptor can be had. Throws HupwatchError.
  */
 export function explain(
   { plan, traits }: Planned,
   given: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
   warnings: readonly string[],
+  isTakingRefused: boolean,
 ): Explanation {
   const sockets = plan.sockets.map((spec) => ({ spec, cutover: cutoverOf(spec.address, plan.cutover) }));
   const named = sockets.map(({ spec, cutover }) => ({ name: spec.name, socket: addressIn(spec, cutover) }));
@@ -103,6 +108,7 @@ export function explain(
       warmupMs: plan.warmupMs,
       drainUntilIdleMs: plan.drainUntilIdleMs,
       keptConnections: plan.keptConnections,
+      kept: keptInWords(plan, isTakingRefused),
       confirmMs: plan.confirmMs,
       judge: plan.judge,
       keepMs: plan.keepMs,

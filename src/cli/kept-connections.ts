@@ -6,14 +6,17 @@ import type { RelayLink } from "../kept/relay-link.ts";
 import { lacks, tellBug } from "../os/aid.ts";
 import { type Keeping, type KeepingOwner, type Kept, NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
 import type { Os } from "../os/os.ts";
+import { keptInWords, patienceOf, waysKept } from "../plan/kept-connections.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { inSandbox } from "./sandbox.ts";
 
 export interface KeptConnections extends Disposable {
   /** The same system, in which connections outlive their generation, where the plan wants it. */
   over(os: Os): Os;
-  /** What the relay has; undefined where connections are not kept. */
-  counts: (() => RelayCounts) | undefined;
+  /** What the relay has; undefined where connections are not kept, and with `auto` where there was none to keep. */
+  counts: (() => RelayCounts | undefined) | undefined;
+  /** For a person. */
+  inWords(): string;
   /** The service has ended. */
   end(): void;
 }
@@ -23,7 +26,9 @@ const REFUSED = {
   loss: "connections that clients keep are closed at a swap; nginx: a keepalive_time below --drain-until-idle",
 };
 
-export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnections {
+export function keptConnections(plan: RunPlan): KeptConnections {
+  const { keptConnections: mode } = plan;
+  let isRefused = false;
   let relay: RelayLink | undefined;
   let limit: OwnLimit | undefined;
   const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
@@ -31,7 +36,11 @@ export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnect
     limit ??= new OwnLimit();
     relay ??= new RelayLink(relayProgram());
     const { clock, takeDescriptor, isRunning } = os;
-    const refused = (connections: number) => lacks(REFUSED, `refused for ${connections}`);
+    // Nothing was promised.
+    const refused = (connections: number) => {
+      isRefused = true;
+      if (mode !== "auto") lacks(REFUSED, `refused for ${connections}`);
+    };
     return new Adoption(owner, {
       clock,
       relay,
@@ -39,20 +48,25 @@ export function keptConnections({ keptConnections: mode }: RunPlan): KeptConnect
       isRunning,
       limit,
       isAnyPeer: mode === "adopt=any",
+      patienceMs: patienceOf(mode),
       refused,
     });
   };
   return {
     over(os) {
       if (mode === "close") return os;
-      const safe = inSandbox(os, isKilledByTaking);
+      const safe = inSandbox(os, isKilledByTaking, mode === "auto" ? () => {} : undefined);
       return {
         ...os,
         spawn: (request) => (limit ? limit.withGiven(() => os.spawn(request)) : os.spawn(request)),
-        keepConnections: (owner) => new Lazy(() => adopt(safe, owner)),
+        keepConnections(owner) {
+          const ways = waysKept(mode, owner);
+          return ways.length === 0 ? undefined : new Lazy(() => adopt(safe, { ...owner, ways }));
+        },
       };
     },
-    counts: mode === "close" ? undefined : () => relay?.counts ?? NO_COUNTS,
+    counts: mode === "close" ? undefined : () => relay?.counts ?? (mode === "auto" ? undefined : NO_COUNTS),
+    inWords: () => keptInWords(plan, isRefused),
     end: () => relay?.end(),
     [Symbol.dispose]: () => relay?.[Symbol.dispose](),
   };

@@ -68,7 +68,7 @@ export const RUN_OPTIONS = {
   "kept-connections": {
     type: "string",
     value: "WHAT",
-    help: "adopt, adopt=any or close: what becomes of connections that clients keep to the old one",
+    help: "auto, adopt, adopt=any or close: what becomes of connections that clients keep to the old one",
     default: RUN_DEFAULTS["kept-connections"],
   },
   "stop-signal": {

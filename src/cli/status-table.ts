@@ -40,6 +40,7 @@ function renderAnswer(answer: StatusAnswer, now: number): string {
   if (swaps.length > 0) blocks.push(swapTable(swaps.slice(-SWAPS_SHOWN).reverse(), now));
   const crashes = counted(answer);
   if (crashes) blocks.push(crashes);
+  if (answer.kept !== undefined) blocks.push(answer.kept);
   return blocks.join("\n\n");
 }
 

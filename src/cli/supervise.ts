@@ -43,7 +43,7 @@ export async function supervise(
   becomeSubreaper();
   using reaper = new Reaper(realOs.clock);
   using _signals = signalsTo(supervisor, plan, reaper, log);
-  audience.openControl({ plan, server: traits.server, held, supervisor, kept: kept.counts });
+  audience.openControl({ plan, server: traits.server, held, supervisor, kept });
   audience.keepUp(supervisor);
   tellBegin(plan, traits.server, held, audience.tell);
   const ending = await supervisor.run();

@@ -71,6 +71,8 @@ export interface StatusAnswer {
   /** The last ones, oldest first. */
   swaps: SwapRecord[];
   counts: Counts;
+  /** What becomes of connections that clients keep to the old one, and why; absent where no socket is held. */
+  kept?: string | undefined;
   /** Connections that live on without a generation; absent where they do not. */
   keptConnections?: RelayCounts | undefined;
   /** So long a swap waits for `confirm`; absent where none is asked for. */

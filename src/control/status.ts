@@ -29,8 +29,8 @@ export interface Subject {
   /** The server adapter's name. */
   server: string;
   held: readonly HeldSocket[];
-  /** What its relay has; undefined where connections are not kept. */
-  kept?: (() => RelayCounts) | undefined;
+  /** What becomes of connections that clients keep, for a person; what the relay has, where they live on. */
+  kept: { inWords(): string; counts: (() => RelayCounts | undefined) | undefined };
   supervisor: { readonly state: State; snapshot(): Snapshot; post(event: Event): void };
 }
 
@@ -59,7 +59,8 @@ export function statusOf({ plan, server, held, supervisor, kept }: Subject, hist
     })),
     swaps: history.swaps,
     counts: history.counts,
-    keptConnections: kept?.(),
+    kept: held.length > 0 ? kept.inWords() : undefined,
+    keptConnections: kept.counts?.(),
     confirmMs: plan.confirmMs,
     heldUntil: supervisor.state.phase === "holding" ? history.heldUntil : undefined,
   };

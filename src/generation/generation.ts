@@ -255,7 +255,8 @@ export class Generation {
 
   #keep(then: () => void): void {
     const { os, number: generation, listeners, processes } = this;
-    this.#keeping = os.keepConnections?.({ generation, processes, ways: listeners.ways });
+    const isHttp = this.#start?.isHttp === true;
+    this.#keeping = os.keepConnections?.({ generation, processes, ways: listeners.ways, isHttp });
     if (this.#keeping) this.#keeping.begin(then);
     else then();
   }

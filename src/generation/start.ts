@@ -60,6 +60,7 @@ export class Start implements Disposable {
   #isNowhere = false;
   #context: CheckContext | undefined;
   #late: Disposable | undefined;
+  #isHttp = false;
 
   constructor(
     private readonly of: Starting,
@@ -130,6 +131,9 @@ export class Start implements Disposable {
     return {
       clock: os.clock,
       listeners: probed,
+      answered: () => {
+        this.#isHttp = true;
+      },
       onLine: capture.onLine,
       onNotify: capture.onNotify,
       run: (line: string) => runLine(os, plan, line, { env }),
@@ -192,6 +196,11 @@ export class Start implements Disposable {
   /** It was ready without having been seen to listen anywhere, and has not been seen to accept since. */
   get isNowhere(): boolean {
     return this.#isNowhere;
+  }
+
+  /** It has answered in HTTP/1, without TLS, at its first listener. */
+  get isHttp(): boolean {
+    return this.#isHttp;
   }
 
   /** It was seen to accept from its listeners, each of them. */

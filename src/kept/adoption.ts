@@ -11,7 +11,9 @@ import type { Clock } from "../os/clock.ts";
 import { connectionsOf, type FoundConnection } from "../os/connections.ts";
 import { visitSockets } from "../os/descriptors.ts";
 import type { Keeping, KeepingOwner, Kept } from "../os/keeping.ts";
+import { close } from "../os/libc.ts";
 import type { Leader } from "../os/procfs.ts";
+import { whyNotFor } from "./back-end.ts";
 import { IDLE_MS } from "./joined.ts";
 import type { OwnLimit } from "./own-limit.ts";
 import type { Left } from "./protocol.ts";
@@ -20,8 +22,9 @@ import { Taken } from "./taken.ts";
 
 /** Longest that one slice of work may take. */
 const SLICE_MS = 3;
-/** A stop signal waits no longer for those that are in the middle of something. */
+/** A stop signal waits no longer for those that are in the middle of something, if they were looked at often enough by then. */
 const PROVE_MS = 500;
+const PROVE_LOOKS = 20;
 const PROVE_LOOK_MS = 10;
 /** All looks together cost one tenth of a core at most. */
 const PROOF_SHARE = 10;
@@ -45,6 +48,8 @@ export interface Surroundings {
   isRunning(process: Leader): boolean;
   takeDescriptor(pid: number, fd: number): number | undefined;
   isAnyPeer: boolean;
+  /** No client may be silent for longer, in milliseconds. */
+  patienceMs: number;
   limit: OwnLimit;
   /** The kernel does not hand them out. */
   refused(connections: number): void;
@@ -55,6 +60,8 @@ export class Adoption implements Keeping {
   #timer: Disposable | undefined;
   #counts: Kept = { kept: 0, closed: 0 };
   #signalledMs = 0;
+  /** All that are taken were their server's then. */
+  #ownedMs = 0;
   #fullLookMs = 0;
   #nextProofMs = 0;
   #descriptors: string | undefined;
@@ -79,7 +86,7 @@ export class Adoption implements Keeping {
     this.#hasRaised = true;
     const places = this.owner.ways.map(({ place }) => place);
     this.#inSlices(this.#takeAll(connectionsOf(this.owner.processes.pids(), places)), () =>
-      this.#prove([...this.#taken.values()], this.#now + PROVE_MS, then),
+      this.#prove([...this.#taken.values()], { untilMs: this.#now + PROVE_MS, looks: PROVE_LOOKS }, then),
     );
   }
 
@@ -89,26 +96,35 @@ export class Adoption implements Keeping {
     for (const { inode, pid, fd, place } of found) {
       const own = this.around.takeDescriptor(pid, fd);
       if (own === undefined) refused += 1;
-      else {
-        const path = this.owner.ways.find((way) => way.place === place)?.path;
-        const taken = new Taken(inode, own, pid, path);
-        this.#taken.set(inode, taken);
-        taken.hold();
-      }
+      else this.#have(inode, own, pid, this.owner.ways.find((way) => way.place === place)?.path);
       yield;
     }
-    if (refused > 0) this.around.refused(refused);
+    // One that has ended meanwhile cannot be had either.
+    if (refused > 0 && refused === found.length) this.around.refused(refused);
+  }
+
+  /** One whose client nothing may stand for is its server's alone: its client sees the end when its server closes it. */
+  #have(inode: number, fd: number, pid: number, path: string | undefined): void {
+    if (whyNotFor(fd, { path, isAnyPeer: this.around.isAnyPeer }) !== undefined) {
+      close(fd);
+      return;
+    }
+    const taken = new Taken(inode, fd, pid, path);
+    this.#taken.set(inode, taken);
+    taken.hold();
   }
 
   /** Until each stands between two messages, or the time is up: those that do not are their server's alone. */
-  #prove(unproven: readonly Taken[], untilMs: number, then: () => void): void {
+  #prove(unproven: readonly Taken[], patience: { untilMs: number; looks: number }, then: () => void): void {
     const open = unproven.filter((taken) => taken.isTcp && !taken.prove());
-    if (open.length > 0 && this.#now < untilMs && !this.#isOver) {
-      this.#after(PROVE_LOOK_MS, () => this.#prove(open, untilMs, then));
+    const { untilMs, looks } = patience;
+    // On a machine that is overloaded the time is over after a few looks.
+    if (open.length > 0 && (this.#now < untilMs || looks > 0) && !this.#isOver) {
+      this.#after(PROVE_LOOK_MS, () => this.#prove(open, { untilMs, looks: looks - 1 }, then));
       return;
     }
     for (const taken of open) taken.letGo();
-    this.#signalledMs = this.#fullLookMs = this.#now;
+    this.#signalledMs = this.#ownedMs = this.#fullLookMs = this.#now;
     this.#descriptors = this.#countDescriptors();
     then();
     if (!this.#isOver) this.#after(LOOK_MS, () => this.#watch());
@@ -131,6 +147,7 @@ export class Adoption implements Keeping {
   /** All that are left were their server's a moment ago. A look that took long is not followed at once by another one. */
   #lookAgain(tookMs: number): void {
     if (this.#isOver) return;
+    this.#ownedMs = this.#now - tookMs;
     this.#proveAgain();
     const pauseMs = this.#now - this.#signalledMs < EARLY_MS ? LOOK_MS : LATE_LOOK_MS;
     this.#after(Math.max(pauseMs, tookMs), () => this.#watch());
@@ -188,10 +205,12 @@ export class Adoption implements Keeping {
   #leftOf(taken: Taken): Left | undefined {
     const { verdict, path, isTcp } = taken;
     if (verdict === "doubtful") return undefined;
-    const isLate = this.#now - this.#signalledMs > PROMPT_MS;
+    // When it was closed is not known, only when it was not yet: this look may come late.
+    const isLate = this.#ownedMs - this.#signalledMs > PROMPT_MS;
     if (verdict === "between" && isLate) return undefined;
     const { isAnyPeer } = this.around;
-    return { path, isFresh: verdict === "fresh", patienceMs: isTcp ? IDLE_MS : GRACE_MS, isAnyPeer };
+    const patienceMs = Math.min(isTcp ? IDLE_MS : GRACE_MS, this.around.patienceMs);
+    return { path, isFresh: verdict === "fresh", patienceMs, isAnyPeer };
   }
 
   #close(taken: Taken): void {

@@ -14,26 +14,52 @@ export type Connecting = "connected" | "in-progress" | "full";
 
 const ownIdentity = (): Peer => ({ uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 });
 
+/**
+ * Why no other connection can stand for that client's; undefined where one can. Where none can, its server's end of it must be the
+ * client's at once: a request on it would be lost for sure. Throws SystemError of what is wrong with the client's socket.
+ */
+export function whyNotFor(client: number, left: Pick<Left, "path" | "isAnyPeer">): LetGo | undefined {
+  const place = placeFor(client, left);
+  if ("why" in place) return place.why;
+  close(place.fd);
+  return undefined;
+}
+
 /** The descriptor is the caller's to close. Throws SystemError of what is wrong with the client's socket. */
 export function beginConnect(client: number, left: Left): { fd: number; state: Connecting } | { why: LetGo } {
-  const isUnix = left.path !== undefined;
-  const own = ownIdentity();
-  // Only root may be another user.
-  if (isUnix && !left.isAnyPeer && own.uid !== 0 && !isSame(peerOf(client), own))
-    return { why: "other-user" };
-  let fd: number | undefined;
+  const place = placeFor(client, left);
+  if ("why" in place) return place;
   try {
-    fd = isUnix ? socket("unix", "nonblocking") : boundAs(client, left.isAnyPeer);
-    if (fd === undefined) return { why: "elsewhere" };
-    const state = connectAgain(fd, client, left);
-    if (state !== "failed") return { fd, state };
-    close(fd);
+    const state = connectAgain(place.fd, client, left);
+    if (state !== "failed") return { fd: place.fd, state };
+    close(place.fd);
     return { why: "unreachable" };
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    if (fd !== undefined) close(fd);
-    return { why: error.errno === "EMFILE" || error.errno === "ENFILE" ? "too-many" : "unreachable" };
+    close(place.fd);
+    return { why: reasonOf(error) };
   }
+}
+
+/** A socket that has the client's address, or may have its user, and is not connected yet. */
+function placeFor(
+  client: number,
+  { path, isAnyPeer }: Pick<Left, "path" | "isAnyPeer">,
+): { fd: number } | { why: LetGo } {
+  const own = ownIdentity();
+  // Only root may be another user.
+  if (path !== undefined && !isAnyPeer && own.uid !== 0 && !isSame(peerOf(client), own))
+    return { why: "other-user" };
+  try {
+    const fd = path === undefined ? boundAs(client, isAnyPeer) : socket("unix", "nonblocking");
+    return fd === undefined ? { why: "elsewhere" } : { fd };
+  } catch (error) {
+    return { why: reasonOf(error) };
+  }
+}
+
+function reasonOf(error: unknown): LetGo {
+  if (!(error instanceof SystemError)) throw error;
+  return error.errno === "EMFILE" || error.errno === "ENFILE" ? "too-many" : "unreachable";
 }
 
 const isSame = (a: Peer, b: Peer): boolean => a.uid === b.uid && a.gid === b.gid;

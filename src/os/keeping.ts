@@ -14,6 +14,8 @@ export interface KeepingOwner {
   };
   /** Where it accepts, and the path by which the serving generation is reached; of TCP undefined. */
   ways: readonly { place: Accepting; path: string | undefined }[];
+  /** At the first of these it has answered hupwatch in HTTP/1, without TLS. */
+  isHttp: boolean;
 }
 
 export interface Kept {

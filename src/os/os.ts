@@ -84,7 +84,7 @@ export interface Os {
   /** False where that very process (pid and start time) is gone, or the kernel refuses. */
   kill(target: Identity, signal: NodeJS.Signals): boolean;
   /** Connections of a generation that stops live on; undefined where they are not to. */
-  keepConnections?(owner: KeepingOwner): Keeping;
+  keepConnections?(owner: KeepingOwner): Keeping | undefined;
 }
 
 export const realOs: Os = {

@@ -12,6 +12,7 @@ import { parseSpecs, type SocketSpec } from "../sockets/spec.ts";
 import { isName } from "../text.ts";
 import { commandEnvironment } from "./environment.ts";
 import { type Hook, parseHook } from "./hook.ts";
+import { KEPT_CONNECTIONS } from "./kept-connections.ts";
 import { groupOf, ownerOf } from "./owner.ts";
 import type { RunPlan } from "./run-plan.ts";
 import { RUN_DEFAULTS, type RunValues } from "./run-values.ts";
@@ -106,7 +107,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     preflights: values.preflight ?? [],
     warmupMs: duration(known["warmup-time"], "--warmup-time"),
     drainUntilIdleMs: duration(known["drain-until-idle"], "--drain-until-idle"),
-    keptConnections: oneOf(known["kept-connections"], "--kept-connections", ["adopt", "adopt=any", "close"]),
+    keptConnections: oneOf(known["kept-connections"], "--kept-connections", KEPT_CONNECTIONS),
     maxDraining: wholeNumber(known["max-draining"], "--max-draining", 1, 1000),
     respawn: oneOf(known["on-crash"], "--on-crash", ["exit", "respawn"]) === "respawn" ? limit : undefined,
     ...steering(values),

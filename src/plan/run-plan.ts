@@ -1,9 +1,11 @@
 /** Everything a run needs to know, decided once at the start. The swap reads it; only cli/ and servers/ write it. */
+
 import type { Check } from "../ready/check.ts";
 import type { ReleasePaths } from "../servers/adapter.ts";
 import type { Handover } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
 import type { SocketSpec } from "../sockets/spec.ts";
+import type { KeptConnections } from "./kept-connections.ts";
 import type { StopStep } from "./stop-sequence.ts";
 
 /** Nothing is held from the start: the addresses are those where the first generation listens. */
@@ -78,7 +80,7 @@ export interface RunPlan {
   /** So long after a swap the old one can have the clients back; undefined: it retires at once. */
   keepMs: number | undefined;
   /** What becomes of the connections that clients keep to a generation that is replaced. */
-  keptConnections: "adopt" | "adopt=any" | "close";
+  keptConnections: KeptConnections;
   /** A generation that has served so long is swapped, or whose tree has so much memory, or when that file is touched. */
   maxAgeMs: number | undefined;
   maxMemoryBytes: number | undefined;

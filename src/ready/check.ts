@@ -16,6 +16,8 @@ export interface CheckContext {
   listeners: readonly Listener[];
   /** What stands in the way at present and the way out, for the message when time runs out. */
   note(obstacle: string, hint?: string): void;
+  /** Its first listener has answered a request in HTTP/1, without TLS. */
+  answered(): void;
   /** Grants so many milliseconds from now on, if that is later than the present deadline. */
   extend(ms: number): void;
   /** Every line that it writes; for checks that need "output". */

@@ -95,10 +95,10 @@ function requesting(label: string, target: Target, judge: (progress: Progress) =
   return {
     label,
     needs: ["socket"],
-    start({ clock, listeners, note }, passed) {
+    start({ clock, listeners, note, answered }, passed) {
       const [listener] = listeners;
       if (!listener) throw new RangeError("an http check needs a listener");
-      const asking = new Asking(listener, bytesOf(target), judge, note);
+      const asking = new Asking(listener, bytesOf(target), judge, note, answered);
       const polling = pollPatiently(clock, POLL_MS, () => {
         if (!asking.look(clock.now())) return "more";
         passed();
@@ -128,6 +128,7 @@ class Asking implements Disposable {
     private readonly request: Uint8Array,
     private readonly judge: (progress: Progress) => Verdict,
     private readonly note: CheckContext["note"],
+    private readonly answered: CheckContext["answered"],
   ) {}
 
   /** True where it has passed. */
@@ -142,6 +143,7 @@ class Asking implements Disposable {
 
   #isGood(exchange: Exchange, now: number): boolean {
     const progress = exchange.look(now);
+    if (progress.kind === "answered") this.answered();
     const verdict = this.judge(progress);
     if (verdict === "passed") return true;
     const isUnderWay = progress.kind === "unread" || progress.kind === "silent" || progress.kind === "head";

@@ -3,12 +3,12 @@
  * executed twice, or the rest of a body that is executed as a request.
  */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { setTimeout as after } from "node:timers/promises";
 import { asUser, NOBODY } from "../harness/another-user.ts";
 import { freePort } from "../harness/free-port.ts";
-import { type Hupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { type Hupwatch, LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { Posts } from "../harness/posts.ts";
 import { type TempDir, tempDir } from "../harness/temp-dir.ts";
@@ -24,6 +24,12 @@ const binds = {
 type Family = keyof typeof binds;
 const FAMILIES = Object.keys(binds) as Family[];
 
+interface How {
+  mode: string;
+  bind: string;
+  launcher: string;
+}
+
 interface Service extends AsyncDisposable {
   hupwatch: Hupwatch;
   bind: string;
@@ -31,15 +37,18 @@ interface Service extends AsyncDisposable {
   executed(): string[];
 }
 
-async function service(place: TempDir, family: Family, mode = "adopt"): Promise<Service> {
-  const bind = await binds[family](place.path);
+async function service(place: TempDir, family: Family, how: Partial<How> = {}): Promise<Service> {
+  const { mode = "adopt", bind = await binds[family](place.path), launcher } = how;
   const file = `${place.path}/executed`;
   chmodSync(place.path, 0o755);
   const command = [PYTHON, `${ROOT}/fixtures/apps/peer.py`];
   const options = ["-k", "-v", "-w", "0", "-b", bind, "--drain-until-idle", "0", "--socket-mode", "0666"];
-  const hupwatch = await startHupwatch([...options, "--kept-connections", mode, "--", ...command], {
+  // Only of one that is asked so it is known that it speaks HTTP.
+  const ready = mode === "auto" ? ["--ready", "http"] : [];
+  const hupwatch = await startHupwatch([...options, ...ready, "--kept-connections", mode, "--", ...command], {
     cwd: place.path,
     env: { EXECUTED: file },
+    ...(launcher === undefined ? {} : { launcher }),
   });
   return {
     hupwatch,
@@ -177,6 +186,86 @@ test.each(["unix", "tcp"] as const)(
   },
   90_000,
 );
+
+/** Asks once, and says when the connection has ended. */
+const IDLE_CLIENT = `
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+s.sendall(b"GET /idle HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+while True:
+    more = s.recv(65536)
+    if not more: break
+    if b"/idle" in more: print("answered", flush=True)
+print("ended", flush=True)
+`;
+
+/** It ends long before a kept connection would be given up, for want of a word of its client's. */
+async function hearsTheEnd({ hupwatch, bind }: Service, words: (client: string[]) => string[]) {
+  const [, host = "", port = ""] = /^(.*):(\d+)$/.exec(bind) ?? [];
+  const client = Bun.spawn(words([PYTHON, "-c", IDLE_CLIENT, host, port]), {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  try {
+    let said = "";
+    void (async () => {
+      for await (const bytes of client.stdout) said += Buffer.from(bytes).toString();
+    })();
+    await until(() => said.includes("answered"), { what: "the client's answer" });
+    hupwatch.hup();
+    await hupwatch.until(LOG.gone(1), { timeoutMs: 40_000 });
+    await until(() => said.includes("ended"), { what: "the client to hear the end", timeoutMs: 30_000 });
+  } finally {
+    client.kill();
+    await client.exited;
+  }
+}
+
+describe("whom nothing is kept for hears at once that the server has closed", () => {
+  test("with auto, a client that waits in silence", async () => {
+    using place = tempDir();
+    await using app = await service(place, "tcp", { mode: "auto" });
+    await hearsTheEnd(app, (words) => words);
+  }, 90_000);
+
+  const FAR = ["unshare", "-n", "sleep", "600"];
+  const canPart = Bun.which("ip") !== null && Bun.spawnSync(["unshare", "-n", "ip", "link"]).success;
+  test.skipIf(!canPart)(
+    "a client of another machine (needs root and ip)",
+    async () => {
+      using place = tempDir();
+      const far = Bun.spawn(FAR);
+      const within = (words: string[]) => ["nsenter", "-t", `${far.pid}`, "-n", ...words];
+      const launcher = `${place.path}/apart`;
+      writeFileSync(
+        launcher,
+        `#!/bin/sh
+exec unshare -n sh -ec '
+ip link set lo up
+ip link add near type veth peer name far netns ${far.pid}
+ip address add 192.0.2.1/24 dev near
+ip link set near up
+nsenter -t ${far.pid} -n ip address add 192.0.2.2/24 dev far
+nsenter -t ${far.pid} -n ip link set far up
+exec "$0" "$@"' '${LAUNCHER}' "$@"
+`,
+        { mode: 0o755 },
+      );
+      try {
+        await until(() => isApart(far.pid), { what: "a network of its own" });
+        await using app = await service(place, "tcp", { bind: "192.0.2.1:8000", launcher });
+        await hearsTheEnd(app, within);
+      } finally {
+        far.kill();
+        await far.exited;
+      }
+    },
+    90_000,
+  );
+});
+
+const isApart = (pid: number): boolean =>
+  readlinkSync(`/proc/${pid}/ns/net`) !== readlinkSync("/proc/self/ns/net");
 
 async function connected(bind: string): Promise<Socket> {
   const [, port] = /:(\d+)$/.exec(bind) ?? [];

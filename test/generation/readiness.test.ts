@@ -15,6 +15,7 @@ function asking(goesOn = false) {
   const context: ReadinessContext = {
     clock,
     listeners: [],
+    answered: () => {},
     onLine: () => ({ [Symbol.dispose]() {} }),
     onNotify(subscriber) {
       hear = subscriber;

@@ -40,6 +40,7 @@ export function ask(
   const context: CheckContext = {
     clock: realClock,
     listeners,
+    answered: () => {},
     note: (what, wayOut) => {
       obstacle = what;
       hint = wayOut;

@@ -1,0 +1,53 @@
+/**
+ * What becomes of the connections that clients keep to a generation that is replaced (kept/README.md). Pure.
+ *
+ * `auto` keeps what hardly a client can be worse off by: of the first socket, if it is TCP (which tells what its server has read), and if the
+ * server was seen to answer there in HTTP/1 without TLS: on anything else a client must hear at once that its server has closed.
+ */
+import type { SocketSpec } from "../sockets/spec.ts";
+
+export const KEPT_CONNECTIONS = ["auto", "adopt", "adopt=any", "close"] as const;
+export type KeptConnections = (typeof KEPT_CONNECTIONS)[number];
+
+type Ways<Way> = { ways: readonly Way[]; isHttp: boolean };
+
+/** The ways to a generation whose connections live on. `path`: of a Unix socket. */
+export function waysKept<Way extends { path: string | undefined }>(
+  mode: KeptConnections,
+  { ways, isHttp }: Ways<Way>,
+): readonly Way[] {
+  if (mode === "close") return [];
+  if (mode !== "auto") return ways;
+  const [first] = ways;
+  return first && first.path === undefined && isHttp ? [first] : [];
+}
+
+/** How long a client may be silent, in milliseconds: with `auto` not so long that one which waits for an event is deaf. */
+export const patienceOf = (mode: KeptConnections): number =>
+  mode === "auto" ? 2000 : Number.POSITIVE_INFINITY;
+
+interface Known {
+  keptConnections: KeptConnections;
+  sockets: readonly SocketSpec[];
+  checks: readonly { label: string }[];
+}
+
+const OPT_IN = "--kept-connections adopt lets them live on";
+
+/** For a person. `isRefused`: no duplicate of another process' descriptor can be had here. */
+export function keptInWords({ keptConnections: mode, sockets, checks }: Known, isRefused: boolean): string {
+  const closed = (why: string) => `connections that clients keep are closed as the server means it: ${why}`;
+  if (mode === "close") return closed("--kept-connections close ('auto' and 'adopt' let them live on)");
+  if (isRefused) return closed("pidfd_getfd(2) is refused here");
+  if (mode === "adopt=any")
+    return "connections that clients keep live on; the server sees another peer for those of other machines";
+  if (mode === "adopt")
+    return "connections that clients on this machine keep live on; those of others are closed as the server means it";
+  const [first] = sockets;
+  if (first?.address.kind === "unix" || first?.address.kind === "abstract")
+    return closed(`a Unix socket does not tell what was read (${OPT_IN})`);
+  if (!checks.some(({ label }) => /^http(:|$)/.test(label)))
+    return closed(`nothing here asks whether it speaks HTTP (--ready http, or ${OPT_IN})`);
+  const where = sockets.length > 1 ? ` to ${first?.text}` : "";
+  return `connections that clients on this machine keep${where} live on, if it answers in HTTP/1 without TLS; others are closed as the server means it`;
+}

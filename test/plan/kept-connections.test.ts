@@ -1,0 +1,51 @@
+import { describe, expect, test } from "bun:test";
+import { type KeptConnections, keptInWords, patienceOf, waysKept } from "../../src/plan/kept-connections.ts";
+import { parseCheck } from "../../src/ready/parse.ts";
+import { parseSpecs } from "../../src/sockets/spec.ts";
+
+const TCP = { path: undefined };
+const UNIX = { path: "/app.sock" };
+
+describe("whose connections live on", () => {
+  test.each([
+    ["auto", [TCP], true, [TCP]],
+    // It may speak anything: its client must see the end at once.
+    ["auto", [TCP], false, []],
+    ["auto", [UNIX], true, []],
+    // Only the first one was asked.
+    ["auto", [TCP, TCP], true, [TCP]],
+    ["auto", [UNIX, TCP], true, []],
+    ["adopt", [UNIX, TCP], false, [UNIX, TCP]],
+    ["adopt=any", [TCP], false, [TCP]],
+    ["close", [TCP], true, []],
+  ] as const)("%s, %j, answered: %p", (mode, ways, isHttp, kept) => {
+    expect(waysKept(mode, { ways, isHttp })).toEqual(kept);
+  });
+
+  test("auto leaves no client deaf for long", () => {
+    expect(patienceOf("auto")).toBeLessThanOrEqual(2000);
+  });
+});
+
+describe("explain says which, and why", () => {
+  const words = (mode: KeptConnections, binds: string[], check: string, isRefused = false) =>
+    keptInWords(
+      { keptConnections: mode, sockets: parseSpecs(binds, "/"), checks: [parseCheck(check)] },
+      isRefused,
+    );
+  test.each([
+    ["auto", [":80"], "http", "live on, if it answers in HTTP/1 without TLS"],
+    ["auto", ["a=:80", "b=:81"], "http:/health", "clients on this machine keep to a=:80 live on"],
+    ["auto", [":80"], "connect", "closed as the server means it: nothing here asks whether it speaks HTTP"],
+    ["auto", ["unix:/app.sock"], "http", "closed as the server means it: a Unix socket does not tell"],
+    ["adopt", ["unix:/app.sock"], "connect", "those of others are closed"],
+    ["adopt=any", [":80"], "http", "another peer"],
+    ["close", [":80"], "http", "closed as the server means it: --kept-connections close"],
+  ] as const)("%s, %j, %s", (mode, binds, check, text) => {
+    expect(words(mode, [...binds], check)).toContain(text);
+  });
+
+  test.each(["auto", "adopt"] as const)("%s, where the kernel hands out no duplicates", (mode) => {
+    expect(words(mode, [":80"], "http", true)).toContain("pidfd_getfd(2) is refused here");
+  });
+});
