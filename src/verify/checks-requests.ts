@@ -1,9 +1,10 @@
 /** Checks of the requests themselves: none forgotten, none dropped, each POST once, each body whole. */
 import { MANNERS } from "../load/manners.ts";
 import { bounded, type Check, exercised, type Facts, make, verdict } from "./check.ts";
-import type { Stage } from "./evidence.ts";
+import type { Evidence, Stage } from "./evidence.ts";
 import { crossedBy } from "./figures.ts";
-import { countOf, describeLosses } from "./losses.ts";
+import { countOf, describeLosses, type Loss } from "./losses.ts";
+import { type VerifyPlan, wordOf } from "./plan.ts";
 import { count, us } from "./words.ts";
 
 export function conservation({ evidence }: Facts): Check | undefined {
@@ -46,7 +47,8 @@ export function drops({ losses, evidence }: Facts): Check | undefined {
   );
 }
 
-export function keepAliveRaces({ losses, evidence: { plan, modes, stages } }: Facts): Check | undefined {
+export function keepAliveRaces({ losses, evidence }: Facts): Check | undefined {
+  const { plan, modes, stages } = evidence;
   if (!modes.some((mode) => mode === "keepalive" || mode === "mix")) return undefined;
   const races = countOf(losses, "race");
   const allowed = races > 0 && plan.allowStaleKeepAlive ? ", allowed" : "";
@@ -56,8 +58,28 @@ export function keepAliveRaces({ losses, evidence: { plan, modes, stages } }: Fa
     "keep-alive-races",
     exercised(crossedBy(keptRuns(stages)), ok),
     summary,
-    describeLosses(losses, "race"),
+    racesIn(losses, evidence),
   );
+}
+
+/** Each with whether hupwatch could have had its connection (kept/README.md). */
+function racesIn(losses: readonly Loss[], { plan: { subject }, target }: Evidence): string[] {
+  return (["ordinary", "accident"] as const).flatMap((what) => {
+    const some = losses.filter(
+      ({ stage }) => (stage === "swaps" || stage === "mix") === (what === "ordinary"),
+    );
+    const could = what === "ordinary" ? couldHave(subject, target) : "no: not of a process that was killed";
+    return describeLosses(some, "race").map((line) => `${line}; could hupwatch have kept it? ${could}`);
+  });
+}
+
+function couldHave(subject: VerifyPlan["subject"], target: string): string {
+  if (subject.kind === "reload") return "yes, if it ran this server, and its clients are on this machine";
+  const mode = wordOf(subject, "kept-connections");
+  if (mode === undefined || mode === "close")
+    return `yes, by --kept-connections ${target.startsWith("unix:") ? "adopt" : "auto"}, of clients on this machine`;
+  if (mode === "auto" && target.startsWith("unix:")) return "yes, by --kept-connections adopt";
+  return "no: its server had not answered in HTTP/1, was in the middle of a message, or ended the connection by shutdown(2); see 'hupwatch explain'";
 }
 
 /** The stages with those runs alone whose connections are kept. */

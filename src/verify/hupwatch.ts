@@ -12,7 +12,7 @@ import type { RunClock } from "./clock.ts";
 import { EventFeed, type HupwatchEvent } from "./event-feed.ts";
 import { targetOf } from "./held-target.ts";
 import { type Swap, swapsOf } from "./journal.ts";
-import type { ChaosKind, HupwatchSubject, VerifyPlan } from "./plan.ts";
+import { type ChaosKind, type HupwatchSubject, type VerifyPlan, wordOf } from "./plan.ts";
 import { markedProcesses, signalProcess } from "./stock.ts";
 import type { Moment, Subject } from "./subject.ts";
 
@@ -252,9 +252,6 @@ export class HupwatchServer implements Subject {
 }
 
 /** The value of a run option that is passed on. */
-const wordOf = ({ runWords }: HupwatchSubject, option: string): string | undefined =>
-  runWords.findLast((word) => word.startsWith(`--${option}=`))?.slice(option.length + 3);
-
 /** Another user's app can reach the ledger, and nothing else in the folder: a name that cannot be guessed leads to it. */
 function openToOthers(folder: string, ledger: string): void {
   closeSync(openSync(ledger, "a"));

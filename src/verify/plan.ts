@@ -16,6 +16,10 @@ export interface HupwatchSubject {
   killAtExit: boolean;
 }
 
+/** The value of an option of `hupwatch run`. */
+export const wordOf = ({ runWords }: HupwatchSubject, option: string): string | undefined =>
+  runWords.findLast((word) => word.startsWith(`--${option}=`))?.slice(option.length + 3);
+
 /** Any other way to reload, started by the user beforehand. */
 export interface ReloadSubject {
   kind: "reload";

@@ -125,6 +125,9 @@ describe("a keep-alive race", () => {
     expect(report.exitCode).toBe(1);
     expect(check(report, "drops")?.status).toBe("pass");
     expect(check(report, "keep-alive-races")).toMatchObject({ status: "fail" });
+    expect(check(report, "keep-alive-races")?.details?.[0]).toContain(
+      "could hupwatch have kept it? yes, if it ran",
+    );
     expect(report.requests.droppedByRaces).toBe(report.requests.dropped);
     expect(report.line).toContain("of them by keep-alive races");
   });
