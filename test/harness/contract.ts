@@ -61,6 +61,8 @@ export async function measure(wanted: Wanted): Promise<Seen> {
   });
   await using front = await startFront(server, place);
   const target = front?.at ?? (transport === "unix" ? `unix:${place.at}` : place.at);
+  // A first start has nobody to protect, and one that sleeps before it listens is not taken for a failure.
+  await until(() => accepts(target), { what: `${server.name} to accept at ${target}` });
   const clients = startClients(target, wanted);
   try {
     await underLoad(clients, 20);
@@ -111,10 +113,12 @@ interface Front extends AsyncDisposable {
   at: string;
 }
 
-const accepts = (at: string): Promise<boolean> =>
+/** `target` is a client's. */
+const accepts = (target: string): Promise<boolean> =>
   new Promise((done) => {
-    const [hostname = "", port] = at.split(":");
-    const socket = connect({ host: hostname, port: Number(port) }, () => done(true));
+    const [host = "", port] = target.split(":");
+    const place = host === "unix" ? { path: target.slice("unix:".length) } : { host, port: Number(port) };
+    const socket = connect(place, () => done(true));
     socket.on("connect", () => socket.destroy());
     socket.on("error", () => done(false));
   });
