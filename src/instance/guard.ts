@@ -21,9 +21,10 @@ exec 2>/dev/null
 for round in 1 2 3 4 5 6 7 8 9; do
   for leader in $leaders; do kill -9 "-$leader"; done
   found=
-  for entry in /proc/[0-9]*; do
-    marks=$(tr '\\0' '\\n' <"$entry/environ" | grep -cx -e "$1" -e "$2")
-    [ "$marks" = 2 ] && kill -9 "\${entry#/proc/}" && found=yes
+  for environment in $(printf '%s\\0' /proc/[0-9]*/environ | xargs -0 grep -lzxF -e "$1"); do
+    grep -qzxF -e "$2" "$environment" || continue
+    pid=\${environment#/proc/}
+    kill -9 "\${pid%/environ}" && found=yes
   done
   [ "$found" ] || break
 done`;
