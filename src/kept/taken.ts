@@ -70,12 +70,15 @@ export class Taken {
    */
   hold(): void {
     if (!this.isTcp || this.#heldFrom !== undefined) return;
-    const isDone = withoutNewData(this.fd, () => {
-      this.#mark = this.#look();
-      if (this.#mark?.unread !== 0 || !isNonblocking(this.fd)) return;
-      this.#heldFrom = lowWater(this.fd);
-      setLowWater(this.fd, NEVER);
-    });
+    // One that blocks is not held, and so loses nothing for a moment either.
+    const isDone =
+      isNonblocking(this.fd) &&
+      withoutNewData(this.fd, () => {
+        this.#mark = this.#look();
+        if (this.#mark?.unread !== 0 || !isNonblocking(this.fd)) return;
+        this.#heldFrom = lowWater(this.fd);
+        setLowWater(this.fd, NEVER);
+      });
     if (!isDone) this.#mark = this.#look();
   }
 
