@@ -22,7 +22,7 @@ export interface Question {
 
 /**
  * The JSON of a good answer. Throws HupwatchError: exit code 4 where no hupwatch listens, 3 where no answer came in time or it
- * was refused.
+ * was refused, 1 where it ended during a request for something.
  */
 export async function ask<T extends { schema: string }>(
   path: string,
@@ -53,7 +53,7 @@ export async function ask<T extends { schema: string }>(
     socket.terminate();
   }
   if (reader.state === "bad") throw noHupwatch(path);
-  if (reader.state !== "done") throw noAnswer(path, "hupwatch went away before it answered");
+  if (reader.state !== "done") throw itEnded(path, question.method);
   const body = objectOf(reader.bodyText()) as Partial<T & ErrorAnswer>;
   if (reader.status < 300 && body.schema === schema) return body as unknown as T;
   if (reader.status < 300 || body.error === undefined) throw noHupwatch(path);
@@ -65,6 +65,13 @@ export async function ask<T extends { schema: string }>(
         : "use the same version of hupwatch for both",
   });
 }
+
+/** What was requested comes no more; a mere question has the answer that none runs. */
+const itEnded = (path: string, method: Question["method"]) =>
+  new HupwatchError("control.ended", `${path}: hupwatch ended before it answered`, {
+    exitCode: method === "POST" ? ANSWER.no : ANSWER.none,
+    hint: "see with 'hupwatch status' whether the service runs on, and start the same command line again: it takes it over",
+  });
 
 /** Empty where the text is no JSON object. */
 function objectOf(text: string): object {

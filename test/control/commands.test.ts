@@ -33,6 +33,22 @@ test("nobody runs: 4, and what to do", async () => {
   }
 });
 
+// Said "no answer in time: the swap goes on" (3), and advised to wait for longer, after a kill -9.
+test("hupwatch is killed during a reload: 1, and what to do", async () => {
+  using place = home();
+  await using hupwatch = await start(place, "shop", "--ready", "exec:test $HUPWATCH_GENERATION = 1");
+  const reload = cli(["reload", "shop"], place);
+  await hupwatch.until(LOG.started(2));
+  hupwatch.signal("SIGKILL");
+  expect(await reload).toEqual({
+    exitCode: 1,
+    stdout: "",
+    stderr: expect.stringMatching(
+      /hupwatch ended before it answered\nTo fix: .*start the same command line again/,
+    ),
+  });
+});
+
 test("what cannot be a target is told so", async () => {
   using place = home();
   writeFileSync(`${place.path}/file`, "");
