@@ -24,11 +24,19 @@ const FIONREAD = 0x541b;
 const SHUT_WR = 1;
 
 /** linux/tcp.h, struct tcp_info: where its fields are, and the last of them that is needed (Linux 4.19). */
-const INFO = { lastSent: 44, lastReceived: 52, bytesReceived: 128, bytesSent: 200, bytes: 208 } as const;
+const INFO = {
+  lastSent: 44,
+  lastReceived: 52,
+  bytesReceived: 128,
+  bytesSent: 200,
+  bytesResent: 208,
+  bytes: 216,
+} as const;
 
 export interface TcpState {
   /** In order, and with those that are not read yet. */
   bytesReceived: number;
+  /** Each once, however often the kernel has sent it. */
   bytesSent: number;
   /** Milliseconds since it last sent and received data. */
   sentAgoMs: number;
@@ -43,7 +51,7 @@ export function tcpState(fd: number): TcpState | undefined {
   if ((length[0] ?? 0) < INFO.bytes) return undefined;
   return {
     bytesReceived: Number(info.getBigUint64(INFO.bytesReceived, true)),
-    bytesSent: Number(info.getBigUint64(INFO.bytesSent, true)),
+    bytesSent: Number(info.getBigUint64(INFO.bytesSent, true) - info.getBigUint64(INFO.bytesResent, true)),
     sentAgoMs: info.getUint32(INFO.lastSent, true),
     receivedAgoMs: info.getUint32(INFO.lastReceived, true),
   };
