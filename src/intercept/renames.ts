@@ -2,7 +2,7 @@
  * A server that binds beside its path and renames its socket onto it (HAProxy: PATH.PID.tmp): what it means is a bind at that path, and so it is
  * answered. Its socket gives way to the held listener of that path, or to one that is learned, and nothing is renamed.
  */
-import { chmodSync, lstatSync, readFileSync, readlinkSync, unlinkSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, readFileSync, readlinkSync, type Stats, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Answer, isNotificationValid } from "../os/libc-intercept.ts";
 import type { Call, PathArgument } from "./calls.ts";
@@ -21,8 +21,8 @@ export function answerRename(
   const target = pathOf(to, notification, caller);
   const known = caller.look(() => givenForPath(target.path, target.resolved, charge.given));
   if (!known && !charge.learning) return "continue";
-  const mode = modeOfSocket(old, caller);
-  if (mode === undefined) return "continue";
+  const file = socketFile(old, caller);
+  if (!file) return "continue";
   // Its own, where it has bound it with our help already.
   const own = caller.look(() => givenForPath(old.path, old.resolved, charge.given));
   const bound = own?.isLearned ? own : boundAt(old.path, caller);
@@ -33,7 +33,7 @@ export function answerRename(
     throw new LetBe(
       `the server renames a socket onto ${target.path} that it uses already${own?.isListening ? "" : ` (${IN_EPOLL})`}: that path is its own, and no swap can hand it over`,
     );
-  return standIn({ old, target, mode, own, bound, numbers }, known, notification, caller, charge);
+  return standIn({ old, target, file, own, bound, numbers }, known, notification, caller, charge);
 }
 
 interface Path {
@@ -46,14 +46,15 @@ interface Path {
 interface Rename {
   old: Path;
   target: Path;
-  mode: number;
+  /** As its server has changed it before the rename: that is what clients shall see at the new path. */
+  file: Stats;
   own: Given | undefined;
   bound: { inode: number; isListening: boolean };
   numbers: readonly number[];
 }
 
 function standIn(
-  { old, target, mode, own, bound, numbers }: Rename,
+  { old, target, file, own, bound, numbers }: Rename,
   known: Given | undefined,
   notification: Notification,
   caller: Caller,
@@ -66,7 +67,12 @@ function standIn(
   onOwnSocket(
     given,
     () => true,
-    (file, had) => chmodSync(file, (mode & 0o777) | (had & 0o1000)),
+    (hidden, had) => {
+      const { uid, gid } = caller.identity;
+      const isGiven = file.uid !== uid || file.gid !== gid;
+      if (isGiven && caller.isCapable(CAP_CHOWN)) chownSync(hidden, file.uid, file.gid);
+      chmodSync(hidden, (file.mode & 0o777) | (had & 0o1000));
+    },
   );
   if (own) charge.letGo(own);
   else caller.withItsRights(() => unlinkSync(old.resolved));
@@ -75,8 +81,7 @@ function standIn(
 
 /** rename(2) replaces what is there, and bind(2) does not. */
 function atNewPath({ path, resolved }: Path, caller: Caller, charge: Charge): ReturnType<typeof learnt> {
-  if (modeOfSocket({ path, resolved }, caller) !== undefined)
-    caller.withItsRights(() => unlinkSync(resolved));
+  if (socketFile({ path, resolved }, caller)) caller.withItsRights(() => unlinkSync(resolved));
   return learnt({ family: "unix", path }, [], caller, charge);
 }
 
@@ -95,11 +100,13 @@ function pathOf({ at, directory: number }: PathArgument, notification: Notificat
 }
 
 /** Undefined of all that is none. */
-const modeOfSocket = ({ path, resolved }: Path, caller: Caller): number | undefined => {
+const socketFile = ({ path, resolved }: Path, caller: Caller): Stats | undefined => {
   if (path === "") return undefined;
   const stat = caller.look(() => lstatSync(resolved, { throwIfNoEntry: false }));
-  return stat?.isSocket() ? stat.mode : undefined;
+  return stat?.isSocket() ? stat : undefined;
 };
+
+const CAP_CHOWN = 0;
 
 /** __SO_ACCEPTCON of linux/net.h, as /proc/net/unix shows it. */
 const ACCEPTS = 0x10000;
