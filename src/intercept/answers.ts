@@ -17,8 +17,6 @@ import { type Given, givenForPath, givenForPort, type RecordedOption } from "./t
 /** Sockets whose options are remembered at a time: a bind forgets them, and those that never bind are few. */
 const MAX_OPTION_SOCKETS = 1000;
 const AT_REMOVEDIR = 0x200;
-const CAP_CHOWN = 0;
-const CAP_FOWNER = 3;
 const SOCKADDR_MAX_BYTES = 128;
 
 export function answerTo(call: Call, notification: Notification, charge: Charge): Answer {
@@ -129,12 +127,12 @@ function answerPath(call: Call, notification: Notification, caller: Caller, char
   }
   const value = notification.int(call.value ?? 0);
   if (kind === "chmod") {
-    const mayChange = (owner: number) => isItsOwn(given, owner, caller) || caller.isCapable(CAP_FOWNER);
+    const mayChange = (owner: number) => isItsOwn(given, owner, caller) || caller.isCapable("fowner");
     return onOwnSocket(given, mayChange, (own, had) => chmodSync(own, (value & 0o777) | (had & 0o1000)));
   }
   const gid = notification.int((call.value ?? 0) + 1);
   const mayGive = (owner: number) =>
-    caller.isCapable(CAP_CHOWN) || (isItsOwn(given, owner, caller) && mayGiveTo(caller, value, gid));
+    caller.isCapable("chown") || (isItsOwn(given, owner, caller) && mayGiveTo(caller, value, gid));
   return onOwnSocket(given, mayGive, (own) => chownSync(own, value, gid));
 }
 

@@ -25,8 +25,6 @@ export interface Learning {
   isFull?: boolean;
 }
 
-const CAP_NET_BIND_SERVICE = 10;
-
 /** It has a fixed address, of a kind that can be held. */
 export function isLearnable(address: SocketAddress, protocol: string): boolean {
   if ("port" in address) return /^(MP)?TCP/.test(protocol) && address.port !== 0;
@@ -63,7 +61,7 @@ const sharesOurWorld = (caller: Caller): boolean =>
   });
 
 function learnPort(address: InetAddress, options: readonly RecordedOption[], caller: Caller): Given {
-  if (address.port < firstFreePort() && !caller.isCapable(CAP_NET_BIND_SERVICE)) throw refused("EACCES");
+  if (address.port < firstFreePort() && !caller.isCapable("net-bind-service")) throw refused("EACCES");
   const fd = socket(address.family);
   try {
     setFlag(fd, "reuseaddr");

@@ -52,6 +52,9 @@ const OWN: FileIdentity = {
   groups: process.getgroups?.() ?? [],
 };
 
+/** capabilities(7), by the kernel's numbers. */
+const CAPABILITIES = { chown: 0, fowner: 3, "net-bind-service": 10 } as const;
+
 /**
  * The thread that waits for an answer. All of it is read while it waits, and is good only if the notification is still valid
  * afterwards. Root in a container may not have CAP_SYS_PTRACE: what is refused to it is read with the rights of the caller.
@@ -187,9 +190,9 @@ export class Caller {
     return this.#identity;
   }
 
-  /** Whether it has this right, by its number in capabilities(7), in effect. */
-  isCapable(capability: number): boolean {
+  /** Whether it has this right, in effect. */
+  isCapable(capability: keyof typeof CAPABILITIES): boolean {
     const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(this.#statusText)?.[1] ?? "0";
-    return ((BigInt(`0x${line}`) >> BigInt(capability)) & 1n) === 1n;
+    return ((BigInt(`0x${line}`) >> BigInt(CAPABILITIES[capability])) & 1n) === 1n;
   }
 }

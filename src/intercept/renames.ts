@@ -70,7 +70,7 @@ function standIn(
     (hidden, had) => {
       const { uid, gid } = caller.identity;
       const isGiven = file.uid !== uid || file.gid !== gid;
-      if (isGiven && caller.isCapable(CAP_CHOWN)) chownSync(hidden, file.uid, file.gid);
+      if (isGiven && caller.isCapable("chown")) chownSync(hidden, file.uid, file.gid);
       chmodSync(hidden, (file.mode & 0o777) | (had & 0o1000));
     },
   );
@@ -105,8 +105,6 @@ const socketFile = ({ path, resolved }: Path, caller: Caller): Stats | undefined
   const stat = caller.look(() => lstatSync(resolved, { throwIfNoEntry: false }));
   return stat?.isSocket() ? stat : undefined;
 };
-
-const CAP_CHOWN = 0;
 
 /** __SO_ACCEPTCON of linux/net.h, as /proc/net/unix shows it. */
 const ACCEPTS = 0x10000;
