@@ -9,6 +9,7 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { until } from "../harness/until.ts";
+import { BIN_RAILS, RAILS_APPLICATION, RAILS_ENVIRONMENT } from "../setup/rails-app.ts";
 import { newest } from "../setup/server-row.ts";
 import { SERVERS } from "../setup/servers.ts";
 
@@ -78,21 +79,10 @@ preload_app!
     name: "Rails: server.pid, and the same in the config/puma.rb that rails new writes",
     program: "/usr/bin/rails",
     files: {
-      "bin/rails": `#!/usr/bin/env ruby
-APP_PATH = File.expand_path("../config/application", __dir__)
-require "rails/commands"
-`,
+      "bin/rails": BIN_RAILS,
       "config.ru": 'require_relative "config/environment"\nrun Rails.application\n',
-      "config/environment.rb": 'require_relative "application"\nRails.application.initialize!\n',
-      "config/application.rb": `require "rails"
-require "action_controller/railtie"
-module Site
-  class Application < Rails::Application
-    config.eager_load = false
-    config.logger = Logger.new(nil)
-  end
-end
-`,
+      "config/environment.rb": RAILS_ENVIRONMENT,
+      "config/application.rb": RAILS_APPLICATION,
       "config/routes.rb": `Rails.application.routes.draw do
   root to: proc { |_| [200, { "content-type" => "text/plain" }, ["ok\\n"]] }
 end

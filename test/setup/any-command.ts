@@ -4,6 +4,7 @@
  */
 import { chmodSync, readFileSync } from "node:fs";
 import { BUILT, CACHE, GUNICORNS, PYTHON, ROOT } from "./places.ts";
+import { BIN_RAILS, RAILS_APPLICATION, RAILS_ENVIRONMENT } from "./rails-app.ts";
 import { FPM_POOL, fastCgiFront, HAPROXY_CONFIG, NGINX, nginxConfig, PHP_FPM } from "./server-configs.ts";
 import {
   bindOf,
@@ -139,22 +140,6 @@ def made(cls, **more):
     cls.end_headers = end_headers
 socketserver.StreamRequestHandler.__init_subclass__ = classmethod(made)
 `;
-
-const BIN_RAILS = `#!/usr/bin/env ruby
-APP_PATH = File.expand_path("../config/application", __dir__)
-require "rails/commands"
-`;
-const RAILS_APPLICATION = `require "rails"
-require "action_controller/railtie"
-module Site
-  class Application < Rails::Application
-    config.eager_load = false
-    config.logger = Logger.new(nil)
-  end
-end
-`;
-
-const RAILS_ENVIRONMENT = 'require_relative "application"\nRails.application.initialize!\n';
 
 /** With a configuration of their own. */
 const CONFIGURED: readonly ServerRow[] = [
