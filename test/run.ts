@@ -1,6 +1,6 @@
 /**
  * What `bun run test` runs: installs what the tests need, runs them and then the rig's short grid, and ends with
- * `N passed, N failed, N skipped` alone on a line.
+ * `N passed, N failed, N skipped` alone on a line. What failed is said again right above it.
  *
  *     bun test/run.ts [--fast] [FILTER...]     a FILTER is a part of a test file's path, or `rig`
  *
@@ -13,7 +13,7 @@ import { installServers } from "./setup/install-servers.ts";
 import { ROOT } from "./setup/places.ts";
 import { installPrograms } from "./setup/programs.ts";
 import { runShortGrid } from "./setup/short-grid.ts";
-import { type Counts, countTests, summaryLine, sumOf } from "./setup/summary.ts";
+import { type Counts, countTests, failuresIn, summaryLine, sumOf } from "./setup/summary.ts";
 import { makeVirtualenv } from "./setup/virtualenv.ts";
 
 const words = process.argv.slice(2);
@@ -49,6 +49,7 @@ const RUNS =
     : [[WITHOUT_SERVERS], ["--parallel=2", "test/e2e/"]];
 
 const results: Counts[] = [];
+const failures: string[] = [];
 let exitCode = 0;
 for (const words of RUNS) {
   const tests = Bun.spawn([process.execPath, "test", `--timeout=${TIMEOUT_MS}`, ...words], {
@@ -64,8 +65,10 @@ for (const words of RUNS) {
   const code = await tests.exited;
   exitCode ||= code;
   results.push(countTests(stderr, code));
+  failures.push(...failuresIn(stderr));
 }
 if (!fast && (filters.length === 0 || filters.includes("rig"))) results.push(await runShortGrid());
+for (const failure of failures) console.log(`\nfailed:\n${failure}`);
 const counts = sumOf(results);
 console.log(`\n${summaryLine(counts)}`);
 process.exit(counts.failed > 0 ? exitCode || 1 : exitCode);

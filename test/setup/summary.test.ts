@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { tempDir } from "../harness/temp-dir.ts";
 import { countGrid } from "./short-grid.ts";
-import { countTests, summaryLine, sumOf } from "./summary.ts";
+import { countTests, failuresIn, summaryLine, sumOf } from "./summary.ts";
 
 const IMPORT = 'import { test, expect } from "bun:test";\n';
 
@@ -11,7 +11,7 @@ async function runTests(files: Record<string, string>) {
   for (const [name, text] of Object.entries(files)) await Bun.write(`${dir.path}/${name}.test.ts`, text);
   const run = Bun.spawn([process.execPath, "test"], { cwd: dir.path, stderr: "pipe", stdout: "ignore" });
   const [stderr, exitCode] = await Promise.all([run.stderr.text(), run.exited]);
-  return { line: summaryLine(countTests(stderr, exitCode)), exitCode };
+  return { line: summaryLine(countTests(stderr, exitCode)), exitCode, failures: failuresIn(stderr) };
 }
 
 test("passes, failures and skips are counted", async () => {
@@ -21,6 +21,18 @@ test("passes, failures and skips are counted", async () => {
   });
   expect(line).toBe("2 passed, 1 failed, 1 skipped");
   expect(exitCode).toBe(1);
+});
+
+test("each failure is told with its error, and nothing of a test that passed", async () => {
+  const { failures } = await runTests({
+    a: `${IMPORT}test("well", () => console.error("of no matter")); test("ill", () => expect(1).toBe(2));`,
+    b: `${IMPORT}test("thrown", () => { throw new Error("broken"); });`,
+  });
+  expect(failures).toHaveLength(2);
+  expect(failures[0]).toContain("expect(received).toBe(expected)");
+  expect(failures[0]).toMatch(/\n\(fail\) ill/);
+  expect(failures[0]).not.toContain("of no matter");
+  expect(failures[1]).toMatch(/broken[\s\S]*\n\(fail\) thrown/);
 });
 
 test("that nothing was skipped is said, too", async () => {

@@ -25,6 +25,28 @@ export function countTests(stderr: string, exitCode: number): Counts {
   return counts;
 }
 
+/** Of one failure more than this is not said again: its stack and the calls around it. */
+const LINES_OF_FAILURE = 60;
+
+/**
+ * What `bun test` said of each failed test: its error and its name, which stand far above the end of a long output. Bun
+ * prints the error first; in a run with `--parallel`, too, a test's lines stand together.
+ */
+export function failuresIn(stderr: string): string[] {
+  const failures: string[] = [];
+  let said: string[] = [];
+  for (const line of Bun.stripANSI(stderr).split("\n")) {
+    const verdict = /^\((pass|fail|skip|todo)\) /.exec(line)?.[1];
+    if (verdict === undefined) {
+      said.push(line);
+      continue;
+    }
+    if (verdict === "fail") failures.push([...said.slice(-LINES_OF_FAILURE), line].join("\n").trim());
+    said = [];
+  }
+  return failures;
+}
+
 export const sumOf = (all: readonly Counts[]): Counts => ({
   passed: all.reduce((sum, { passed }) => sum + passed, 0),
   failed: all.reduce((sum, { failed }) => sum + failed, 0),
