@@ -1,6 +1,6 @@
 /**
  * The moves of the machine: what its cells are made of, each a whole step or a part of one. As pure as the table itself
- * (machine.ts), which alone says when they are made. Here are those that all have in common; those of a hold are in hold.ts, of two
+ * (phases/), which alone says when they are made. Here are those that all have in common; those of a hold are in hold.ts, of two
  * generations that live in flip.ts, of one that died with none beside it in death.ts.
  */
 import type {

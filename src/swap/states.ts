@@ -195,3 +195,8 @@ export interface Step {
   state: State;
   effects: Effect[];
 }
+
+/** What a phase answers to an event. */
+export type Cell<P extends Phase, K extends EventKind> = (state: In<P>, event: Of<K>, limits: Limits) => Step;
+/** All answers of a phase. */
+export type Row<P extends Phase> = { [K in EventKind]: Cell<P, K> };
