@@ -61,8 +61,8 @@ export function quoteOf(rivals: readonly Rival[], { turns }: Kept): string {
   const losers = others.filter((other) => other.lost > 0);
   const none = others.filter((other) => other.lost === 0).map(({ name }) => name);
   return [
-    `Requests on new connections that were lost: ${losers.map((o) => `${o.name} ${count(o.lost)} of ${o.of}`).join(", ")},`,
-    `today's ${count(lost)} of ${of} below ${servers} servers. ${none.length > 0 ? `None were lost there by ${none.join(", ")}.` : ""}`,
+    `Requests lost on new connections: ${losers.map((o) => `${o.name} ${count(o.lost)} of ${o.of}`).join(", ")};`,
+    `today's hupwatch ${count(lost)} of ${of}, with ${servers} servers. ${none.length > 0 ? `These lost none: ${none.join(", ")}.` : ""}`,
   ].join("\n");
 }
 
