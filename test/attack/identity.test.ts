@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, linkSync, lstatSync, readdirSync, readFileSync, unlinkSync } from "node:fs";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
+import { environmentOf } from "../harness/processes.ts";
 import { until } from "../harness/until.ts";
 import { GUNICORNS, PYTHON } from "../setup/places.ts";
 import { APP, type Ground, ground, hasPeople, runAs, SERVER } from "./people.ts";
@@ -39,8 +40,10 @@ describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the
       const traced = owners(app, "trace.");
       expect(traced.length).toBeGreaterThan(0);
       expect(traced.filter((uid) => uid !== APP.uid)).toEqual([]);
-      const server = hupwatch.tree().find(({ pid }) => lstatSync(`/proc/${pid}`).uid === APP.uid);
-      const seen = readFileSync(`/proc/${server?.pid}/environ`, "utf8").split("\0");
+      const seen = hupwatch
+        .tree()
+        .filter(({ uid, command }) => uid === APP.uid && command.includes("server.py"))
+        .flatMap(({ pid }) => environmentOf(pid)?.split("\n") ?? []);
       expect(seen).toContain(`PLAIN=it's "$HOME"`);
       expect(seen).toContain("LD_DEBUG=libs");
       expect(seen.filter((entry) => entry.startsWith("HUPWATCH_MOVED"))).toEqual([]);
@@ -137,7 +140,7 @@ describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the
       hupwatch.hup();
       await hupwatch.until(/rolled back: .*is read as nobody: .*Permission denied/);
       expect(hupwatch.log).not.toContain("s3cret");
-      const seen = hupwatch.tree().map(({ pid }) => readFileSync(`/proc/${pid}/environ`, "utf8"));
+      const seen = hupwatch.tree().map(({ pid }) => environmentOf(pid) ?? "");
       expect(seen.filter((text) => text.includes("TOKEN=known")).length).toBeGreaterThan(0);
       expect(seen.filter((text) => text.includes("s3cret"))).toEqual([]);
     },

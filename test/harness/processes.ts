@@ -1,5 +1,5 @@
 /** What /proc says about processes. The tests' own reading of it: src/os/procfs.ts is under test. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 
 export interface ProcessEntry {
   pid: number;
@@ -9,6 +9,8 @@ export interface ProcessEntry {
   /** In clock ticks since boot: with the pid it names one process for ever. */
   startTime: string;
   command: string;
+  /** Of the user that it runs as. */
+  uid: number;
 }
 
 /** Undefined where the process is gone, also when it goes while we look. */
@@ -18,7 +20,15 @@ export function readProcess(pid: number): ProcessEntry | undefined {
     // The name in parentheses may hold spaces and parentheses itself.
     const [state = "?", ppid = "0", ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const words = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
-    return { pid, ppid: Number(ppid), state, startTime: rest[17] ?? "", command: words.join(" ").trim() };
+    const { uid } = statSync(`/proc/${pid}`);
+    return {
+      pid,
+      ppid: Number(ppid),
+      state,
+      startTime: rest[17] ?? "",
+      command: words.join(" ").trim(),
+      uid,
+    };
   } catch {
     return undefined;
   }
