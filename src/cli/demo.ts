@@ -1,6 +1,6 @@
 /**
- * `hupwatch demo`: the launcher starts it, which knows where the package and the clone have it (fixtures/demo). This is its
- * place in the help and in completion, and what is said where it is not there: the single executable comes without.
+ * `hupwatch demo` for the help, for completion, and for the single executable, which comes without it. Elsewhere the launcher
+ * starts fixtures/demo itself.
  */
 import { HupwatchError } from "../error.ts";
 import { command } from "./command.ts";

@@ -26,7 +26,7 @@ const EXPLAIN_OPTIONS = {
 
 export default command({
   name: "explain",
-  summary: "Say what a run would start, hold and check, and why; run nothing.",
+  summary: "Show what a run would start, hold and check, and why; run nothing.",
   usage: "[run options] [--] command [args...]",
   options: EXPLAIN_OPTIONS,
   usageExitCode: 2,
@@ -34,7 +34,7 @@ export default command({
   examples: [
     {
       command: "hupwatch explain -- gunicorn app:app --bind unix:/tmp/app.sock",
-      meaning: "what gunicorn would get, and what is changed in its words",
+      meaning: "what gunicorn would get, and what is changed in its command line",
     },
     {
       command: "hupwatch explain -b :8080 --json -- ./server",
@@ -47,9 +47,9 @@ export default command({
     "  0  explained",
     "  2  usage, or a command line that a run would refuse",
     "",
-    "  What a start would fail by is a warning. Nothing is run, with one exception: where only",
-    "  a config file or a runner (poetry, uv) knows, it is asked as the command's user, so",
-    "  that it can write nothing (Landlock), and that is said. Values of --env-file are not shown.",
+    "  A warning names what a start would fail by. Nothing is run, with one exception: where only",
+    "  a config file or a runner (poetry, uv) knows the answer, it is run as the command's user, so",
+    "  that it can write nothing (Landlock), and explain says so. Values of --env-file are not shown.",
   ].join("\n"),
   async run({ values, positionals }) {
     const env = callerEnvironment();

@@ -6,7 +6,7 @@ export const HOLD_OPTIONS = {
   for: {
     type: "string",
     value: "DUR",
-    help: "(needed) wait so long for the word; then a fresh copy is started, and gets them",
+    help: "(needed) hold them for this long at most; then a fresh copy is started, and gets them",
   },
 } as const;
 
@@ -22,9 +22,10 @@ export default steering({
     },
   ],
   query: ({ for: asked }) => {
-    if (asked === undefined) throw usage("no --for", "say how long they may wait at most: --for 30s");
+    if (asked === undefined)
+      throw usage("no --for", "say how long connections may wait at most, e.g. --for 30s");
     return `ms=${Math.round(duration(asked, "--for", 1))}`;
   },
   good: "new connections wait",
-  bad: "they cannot: a swap is under way, or the socket cannot be steered",
+  bad: "they cannot be held: a swap is under way, or the socket cannot be steered",
 });

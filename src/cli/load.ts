@@ -23,7 +23,7 @@ const OPTIONS = {
     type: "string",
     short: "c",
     value: "N",
-    help: "requests in flight at most",
+    help: "how many requests are in flight at most",
     default: String(DEFAULTS.connections),
   },
   rate: {
@@ -40,7 +40,12 @@ const OPTIONS = {
     help: "how long",
     default: durationText(DEFAULTS.durationMs),
   },
-  requests: { type: "string", short: "n", value: "N", help: "how many, instead of or beside --duration" },
+  requests: {
+    type: "string",
+    short: "n",
+    value: "N",
+    help: "how many; with --duration, whichever ends first",
+  },
   timeout: {
     type: "string",
     value: "DUR",
@@ -56,7 +61,7 @@ const OPTIONS = {
   linger: {
     type: "string",
     value: "DUR",
-    help: "how long 'late' is silent, 'slow-send' sends, 'slow-read' does not read, a stream stays",
+    help: "how long 'late' is silent, 'slow-send' sends, 'slow-read' reads nothing, a stream stays open",
     default: durationText(DEFAULTS.lingerMs),
   },
   "read-size": {
@@ -74,7 +79,7 @@ const OPTIONS = {
   seed: {
     type: "string",
     value: "N",
-    help: "with --rate: each request at a random instant of its slot, the same ones for the same N",
+    help: "with --rate: send each request at a random instant of its slot; the same N repeats them",
   },
   "upload-size": {
     type: "string",
@@ -83,11 +88,14 @@ const OPTIONS = {
     default: sizeText(DEFAULTS.uploadBytes),
   },
   "any-body": { type: "boolean", help: "take every body as good (a server without the fixture contract)" },
-  "fail-on-stale": { type: "boolean", help: "an older version answering after a newer one is a failure" },
+  "fail-on-stale": {
+    type: "boolean",
+    help: "count an older version that answers after a newer one as a failure",
+  },
   "max-missed": {
     type: "string",
     value: "PERCENT",
-    help: "slots that may find no free connection",
+    help: "share of slots that may find no free connection",
     default: String(DEFAULTS.missedMax * 100),
   },
   failures: { type: "string", value: "FILE", help: "write one JSON line for each failure as it happens" },
@@ -101,16 +109,16 @@ const EPILOGUE = `MODES
 
   fresh      GET, a new connection for each request
   keepalive  GET on kept connections
-  post       POST of 1 KiB on kept connections to /upload, whose answer must name its id and checksum
-  slow       GET /slow?ms=..., a new connection each: requests that are long in flight
+  post       POST of 1 KiB on kept connections to /upload; the answer must have its id and checksum
+  slow       GET /slow?ms=..., a new connection each: requests that stay in flight for long
   upload     POST of --upload-size to /upload, a new connection each
   mix        all of these: of 20 requests 8 keepalive, 6 fresh, 4 post, 1 slow, 1 upload
 
-  Clients that take their time, for --linger, each on a connection of its own:
-  late       connects and is silent, then GET: a browser's or proxy's connection made beforehand
+  Clients that take their time (--linger), each on a connection of its own:
+  late       connects and is silent, then GET: like a browser or proxy that connects in advance
   slow-send  POST to /upload, a few bytes at a time
   slow-read  GET /big?bytes=..., and reads nothing at first, so that the server's send buffer is full
-  half-close GET, and closes its half behind it; the answer must still come
+  half-close GET, then closes its half of the connection; the answer must still come
   sse        GET /stream, a chunk every 100 ms: cut if it ends early
   websocket  an upgrade at --websocket-url, a text every 100 ms that must be echoed; closed or cut if it ends early
 
@@ -121,12 +129,12 @@ EXIT CODES
   0  no request failed
   1  some failed
   2  usage
-  3  nothing there to be loaded
+  3  there is no server to load
   4  the generator was the limit: too many slots found no free connection, so the run proves nothing`;
 
 export default command({
   name: "load",
-  summary: "Drive an HTTP server with honest load, Unix sockets first.",
+  summary: "Load an HTTP server and never try a request twice, Unix sockets first.",
   usage: "[options] TARGET",
   options: OPTIONS,
   usageExitCode: 2,
@@ -159,7 +167,7 @@ export default command({
   },
 });
 
-/** Of a body: it is made, or read, as one piece. */
+/** Of a body, which is made or read in one piece. */
 const BYTES_MAX = 1024 ** 3;
 
 function readPlan(values: Values<typeof OPTIONS>, positionals: string[]): LoadPlan {

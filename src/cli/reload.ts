@@ -12,8 +12,8 @@ import { TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
 export const RELOAD_OPTIONS = {
-  wait: { type: "boolean", negated: true, help: "only request it, and exit" },
-  timeout: { type: "string", value: "DUR", help: "wait so long for the outcome", default: "90s" },
+  wait: { type: "boolean", negated: true, help: "request the swap, and exit at once" },
+  timeout: { type: "string", value: "DUR", help: "wait this long for the outcome", default: "90s" },
   ...TARGET_OPTIONS,
 } as const;
 
@@ -26,9 +26,9 @@ const EPILOGUE = `${TARGET_HELP}
 EXIT CODES
 
   0  swapped: a generation that started after this call serves
-  1  rolled back, and why; the old generation goes on. Or the last one still waits for 'hupwatch confirm'
+  1  rolled back, and why: the old generation goes on; or the last new one still waits for 'hupwatch confirm'
   2  usage, or no target where several run
-  3  no answer in time: the swap goes on; too many clients are already waiting; or unproven: nothing shows that the new one accepts
+  3  no answer in time, and the swap goes on; or too many clients wait already; or unproven: nothing shows that the new one accepts
   4  no such hupwatch`;
 
 export default command({
@@ -38,7 +38,7 @@ export default command({
   options: RELOAD_OPTIONS,
   usageExitCode: 2,
   examples: [
-    { command: "hupwatch reload && echo deployed", meaning: "the only one that runs" },
+    { command: "hupwatch reload && echo deployed", meaning: "the only hupwatch that runs" },
     { command: "hupwatch reload shop --timeout 3m --json", meaning: "by name, the answer for a script" },
   ],
   epilogue: EPILOGUE,
@@ -119,7 +119,7 @@ const UNPROVEN: Record<Doubt, string> = {
   ].join("\n"),
   nowhere: [
     "it has come to rest and listens nowhere, so nothing shows that it serves",
-    "To fix: where it only begins to listen later, or never does, give a check that shows that it works, e.g. --ready 'line:worker ready', or --handover none",
+    "To fix: if it listens later, or never, give a check that shows that it works, e.g. --ready 'line:worker ready', or use --handover none",
   ].join("\n"),
 };
 

@@ -1,4 +1,4 @@
-/** `hupwatch resume`: those that wait (hold) are let in to a fresh copy of the command. */
+/** `hupwatch resume`: a fresh copy of the command gets the connections that wait (hold). */
 import { command } from "./command.ts";
 import { RELOAD_OPTIONS, requestSwap } from "./reload.ts";
 import { TARGET_HELP, TARGET_OPTIONS } from "./target.ts";
@@ -20,6 +20,6 @@ export default command({
   epilogue: `${TARGET_HELP}
 EXIT CODES
 
-  as those of reload; 1, too, where no connections wait`,
+  as those of reload, and 1 if no connections wait`,
   run: ({ values, positionals }) => requestSwap("/resume", values, positionals),
 });

@@ -7,7 +7,7 @@ export const RUN_OPTIONS = {
     type: "string",
     short: "w",
     value: "SEC",
-    help: "both generations serve this long before the old one stops",
+    help: "both generations live this long after the flip, before the old one stops",
     default: RUN_DEFAULTS["warmup-time"],
   },
   "kill-at-exit": {
@@ -56,19 +56,19 @@ export const RUN_OPTIONS = {
   "ready-timeout": {
     type: "string",
     value: "DUR",
-    help: "roll back when not ready by then",
+    help: "roll back if it is not ready in this time",
     default: RUN_DEFAULTS["ready-timeout"],
   },
   "drain-until-idle": {
     type: "string",
     value: "DUR",
-    help: "no stop signal for so long while the old one has connections",
+    help: "send no stop signal for this long while the old one has connections",
     default: RUN_DEFAULTS["drain-until-idle"],
   },
   "kept-connections": {
     type: "string",
     value: "WHAT",
-    help: "auto, adopt, adopt=any or close: what becomes of connections that clients keep to the old one",
+    help: "auto, adopt, adopt=any or close: what happens to connections that clients keep to the old one",
     default: RUN_DEFAULTS["kept-connections"],
   },
   "stop-signal": {
@@ -80,25 +80,25 @@ export const RUN_OPTIONS = {
   "stop-delay": {
     type: "string",
     value: "DUR",
-    help: "with -k: go on accepting so long after TERM, while balancers forget this one",
+    help: "with -k: go on accepting for this long after TERM, until balancers send no more clients",
     default: RUN_DEFAULTS["stop-delay"],
   },
   "max-draining": {
     type: "string",
     value: "N",
-    help: "older generations that may drain at once",
+    help: "how many old generations may drain at the same time",
     default: RUN_DEFAULTS["max-draining"],
   },
   "on-crash": {
     type: "string",
     value: "WHAT",
-    help: "exit or respawn, when the serving one dies",
+    help: "exit or respawn when the serving generation dies",
     default: RUN_DEFAULTS["on-crash"],
   },
   "respawn-limit": {
     type: "string",
     value: "N/DUR",
-    help: "exit after more deaths than that",
+    help: "with respawn: exit after more deaths than this",
     default: RUN_DEFAULTS["respawn-limit"],
   },
   chdir: {
@@ -115,12 +115,16 @@ export const RUN_OPTIONS = {
   },
   group: { type: "string", value: "GROUP", help: "and as this group", otherwise: "the user's" },
   umask: { type: "string", value: "0027", help: "file mode mask of the command", otherwise: "caller's" },
-  "env-file": { type: "string", value: "FILE", help: "variables, read anew for each generation" },
+  "env-file": {
+    type: "string",
+    value: "FILE",
+    help: "the command's variables, read anew for each generation",
+  },
   name: { type: "string", value: "NAME", help: "name of this instance", otherwise: "directory and command" },
   "run-dir": {
     type: "string",
     value: "DIR",
-    help: "where runtime files live",
+    help: "where the runtime files are",
     otherwise: "$XDG_RUNTIME_DIR/hupwatch",
   },
   pidfile: {
@@ -129,7 +133,11 @@ export const RUN_OPTIONS = {
     help: "write hupwatch's own pid there",
     otherwise: "gunicorn's --pid",
   },
-  control: { type: "boolean", negated: true, help: "no control socket: reload, status and stop cannot ask" },
+  control: {
+    type: "boolean",
+    negated: true,
+    help: "no control socket: reload, status and stop cannot reach it",
+  },
   hook: {
     type: "string",
     multiple: true,
@@ -139,7 +147,7 @@ export const RUN_OPTIONS = {
   "hook-timeout": {
     type: "string",
     value: "DUR",
-    help: "then a hook is killed",
+    help: "kill a hook that runs longer",
     default: RUN_DEFAULTS["hook-timeout"],
   },
   "log-format": {
@@ -152,37 +160,37 @@ export const RUN_OPTIONS = {
     type: "string",
     multiple: true,
     value: "CMD",
-    help: "run CMD before a generation is started; where it fails, nothing is started",
+    help: "run CMD before a generation is started; if it fails, nothing is started",
   },
   confirm: {
     type: "string",
     value: "DUR",
-    help: "after the flip wait so long for 'hupwatch confirm'; without it clients go back to the old one",
+    help: "after the flip wait this long for 'hupwatch confirm'; without it clients go back to the old one",
   },
   judge: {
     type: "string",
     value: "exec:CMD",
-    help: "confirm when CMD succeeds again and again for all that time; its first failure is a rollback",
+    help: "run CMD again and again in that time: its first failure is a rollback; if none fails, that confirms",
   },
   keep: {
     type: "string",
     value: "DUR",
-    help: "after a swap keep the old one alive so long, for 'hupwatch rollback'",
+    help: "after a swap keep the old one alive for this long, for 'hupwatch rollback'",
   },
   "max-age": {
     type: "string",
     value: "DUR",
-    help: "swap a generation that has served so long, or up to a tenth less",
+    help: "swap a generation that has served this long, or up to a tenth less",
   },
   "max-memory": {
     type: "string",
     value: "SIZE",
-    help: "swap one whose processes have more together (PSS), e.g. 512m",
+    help: "swap a generation whose processes together use more (PSS), e.g. 512m",
   },
   "watch-path": {
     type: "string",
     value: "FILE",
-    help: "a touch of FILE is a swap, e.g. tmp/restart.txt in the command's directory",
+    help: "swap when FILE is touched, e.g. tmp/restart.txt in the command's directory",
   },
   version: { type: "boolean", help: "show the version and exit" },
 } as const satisfies OptionTable & Record<keyof RunValues, unknown>;

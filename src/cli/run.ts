@@ -17,7 +17,7 @@ import { supervise } from "./supervise.ts";
 
 const run: Command<typeof RUN_OPTIONS> = command({
   name: "run",
-  summary: "Wrap a command; on SIGHUP replace it by a fresh copy of itself and drop not one request.",
+  summary: "Wrap a command; on SIGHUP replace it with a fresh copy of itself and drop no request.",
   usage: "[options] [--] command [args...]",
   options: RUN_OPTIONS,
   examples: [
@@ -34,7 +34,7 @@ const run: Command<typeof RUN_OPTIONS> = command({
     "SIGNALS",
     "",
     "  HUP              swap",
-    "  TERM, INT        leave, the service goes on; with -k stop it gracefully first; a second one hurries",
+    "  TERM, INT        leave, and the service goes on; with -k stop it gracefully first; a second one hurries that",
     "  QUIT             stop the command at once, then exit",
     "  USR1 USR2 WINCH TTIN TTOU   passed on to the serving generation",
     "",
@@ -60,7 +60,7 @@ async function wrap(values: RunValues, words: readonly string[]): Promise<number
     audience.tell,
     earlierKeeper,
   );
-  // Before the sockets: trouble with its place shows early.
+  // Before the sockets, so that a bad place fails early.
   using pidfile = prepared.pidfile === undefined ? undefined : new PidFile(prepared.pidfile, process.pid);
   using held = await adoption.hold();
   pidfile?.publish();

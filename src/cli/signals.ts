@@ -1,4 +1,4 @@
-/** The design's table of signals: each becomes an event for the one queue. */
+/** The table of signals: each becomes an event for the one queue. */
 import { formatDuration } from "../duration.ts";
 import type { Log } from "../log.ts";
 import { hearOfBugs } from "../os/aid.ts";
@@ -33,7 +33,7 @@ export function listenToSignals(
   if (isNohup)
     log.warn(
       "signal.nohup",
-      "SIGHUP was ignored when hupwatch started (nohup), so a closing terminal swaps nothing, and neither does kill -HUP: start it with setsid instead of nohup to swap by signal",
+      "SIGHUP was ignored when hupwatch started (nohup), so neither kill -HUP nor a closing terminal swaps: to swap by signal, start it with setsid instead of nohup",
     );
   else handlers.set("SIGHUP", onHangup(post, killAtExit, log));
   const end: Event = { kind: killAtExit ? "stop" : "leave" };
@@ -53,9 +53,9 @@ export function listenToSignals(
 }
 
 /**
- * Kubernetes' endpoints and other balancers go on sending for a while after a pod's end was decided: until then all goes on, and a swap is
- * still a swap. The next TERM has no delay. Where something else has asked for the stop meanwhile, there is nothing left to be done: a
- * stop that comes after a stop hurries it.
+ * Kubernetes' endpoints and other balancers go on sending clients for a while after a pod's end was decided. Until then everything goes on,
+ * swaps included. A second TERM stops at once. If something else has requested the stop meanwhile, the late one must not be posted: a stop
+ * after a stop hurries it.
  */
 class LateStop implements Disposable {
   #timer: Timer | undefined;
@@ -115,8 +115,8 @@ export function surviveBugs(log: Log): Disposable {
 }
 
 /**
- * A SIGHUP is a deploy, unless the terminal has sent it by going away: no new code is meant then. With -k the service ends as
- * everything else in that window. Without, it goes on, and a swap gives it an output that works.
+ * A SIGHUP is a deploy, unless the terminal has sent it by going away. Then, with -k the service ends, as everything else in that
+ * window does. Without -k it goes on, and a swap gives it an output that works.
  */
 function onHangup(post: (event: Event) => void, killAtExit: boolean, log: Log): () => void {
   const terminal = ownTerminal();
@@ -127,17 +127,17 @@ function onHangup(post: (event: Event) => void, killAtExit: boolean, log: Log): 
     }
     terminal.letGo();
     if (!killAtExit) log.notice("terminal.gone", DETACHED);
-    else log.notice("terminal.gone", "the terminal is gone: stopping, since -k was given");
+    else log.notice("terminal.gone", "the terminal is gone: stopping, since -k is on");
     post({ kind: killAtExit ? "stop" : "swap" });
   };
 }
 
 const DETACHED =
-  "the terminal is gone: the service goes on, and a fresh copy of it writes to /dev/null in place of the terminal; 'hupwatch stop' stops it";
+  "the terminal is gone: the service goes on, as a fresh copy that writes to /dev/null instead; 'hupwatch stop' stops it";
 
 export interface Interrupt extends Disposable {
   readonly signal: AbortSignal;
-  /** Resolves after `ms`, or at once where it is or gets interrupted. */
+  /** Resolves after `ms`, or as soon as it is interrupted. */
   pause(ms: number): Promise<void>;
 }
 
@@ -147,7 +147,7 @@ export interface Interruption {
   once?: boolean;
 }
 
-/** For sub-commands that go on until they are interrupted: these signals end them in order. */
+/** For sub-commands that go on until they are interrupted: these signals end them gracefully. */
 export function untilInterrupted({
   signals = ["SIGINT", "SIGTERM", "SIGHUP"],
   once = false,

@@ -12,7 +12,7 @@ import { renderStatus, type Shown, summaryLine } from "./status-table.ts";
 import { instancesFor, TARGET_OPTIONS } from "./target.ts";
 
 export const STATUS_OPTIONS = {
-  watch: { type: "boolean", short: "w", help: "go on until Ctrl-C: redrawn, or a line for each change" },
+  watch: { type: "boolean", short: "w", help: "go on until Ctrl-C: redraw, or print a line for each change" },
   ...TARGET_OPTIONS,
 } as const;
 
@@ -28,7 +28,7 @@ EXIT CODES
   0  shown
   2  usage
   3  one did not answer
-  4  none runs (what one has left running is shown)`;
+  4  none runs (services that one has left running are shown)`;
 
 export default command({
   name: "status",

@@ -14,7 +14,7 @@ import { leftOver, TARGET_HELP, TARGET_OPTIONS, targetOf } from "./target.ts";
 import { duration } from "./values.ts";
 
 export const STOP_OPTIONS = {
-  timeout: { type: "string", value: "DUR", help: "wait so long for the end", default: "90s" },
+  timeout: { type: "string", value: "DUR", help: "wait this long for the end", default: "90s" },
   ...TARGET_OPTIONS,
 } as const;
 
@@ -25,12 +25,12 @@ EXIT CODES
 
   0  stopped, nothing is left
   2  usage, or no target where several run
-  3  not gone in time: it goes on stopping; a second 'stop' hurries it; or it refused
+  3  not gone in time: it goes on stopping, and a second 'stop' hurries it; or it refused
   4  no such hupwatch
 
-  A service whose hupwatch is gone is stopped by its NAME, too.
+  By its NAME a service is stopped even if its hupwatch is gone.
 
-  A supervisor may start it again: stop it there where one runs.`;
+  A supervisor may start it again: under a supervisor, stop it there.`;
 
 export default command({
   name: "stop",
@@ -69,7 +69,7 @@ export default command({
   },
 });
 
-/** Its hupwatch is gone: this process ends it in that one's place. */
+/** Its hupwatch is gone: this process stops the service instead. */
 async function stopped({ name, runDir, left }: Instance, timeoutMs: number): Promise<StopAnswer> {
   const pids = left.map(({ pid }) => pid).join(", ");
   const { promise: inTime, reject } = Promise.withResolvers<never>();
@@ -85,13 +85,13 @@ async function stopped({ name, runDir, left }: Instance, timeoutMs: number): Pro
 }
 
 const unended = (name: string, pids: string, why: string) =>
-  new HupwatchError("stop.late", `${name}: what its hupwatch had left (pid ${pids}) ${why}`, {
+  new HupwatchError("stop.late", `${name}: the service that its hupwatch left running (pid ${pids}) ${why}`, {
     exitCode: ANSWER.timeout,
-    hint: `'hupwatch stop ${name}' asks once more; --timeout waits for longer`,
+    hint: `run 'hupwatch stop ${name}' again, or give a longer --timeout`,
   });
 
 const late = (name: string, pid: number) =>
   new HupwatchError("stop.late", `${name}: the service has ended, hupwatch (pid ${pid}) has not`, {
     exitCode: ANSWER.timeout,
-    hint: "a 'stopped' hook may still run; --timeout waits for longer",
+    hint: "a 'stopped' hook may still run; give a longer --timeout",
   });

@@ -2,7 +2,7 @@
 import { HupwatchError } from "../error.ts";
 import { SUMMARIES } from "./summaries.ts";
 
-/** A sub-command that was mistyped is taken for a command to run, and not found. The same error, its hint beginning with the sub-command that `word`, the very first one, may have meant. */
+/** A mistyped sub-command is taken for a command to run, and is not found. Adds to that error's hint what `word`, the very first one, may have meant. */
 export function suggesting(error: unknown, word: string): unknown {
   if (!(error instanceof HupwatchError) || error.code !== "command.not-found") return error;
   const meant = nearest(word, Object.keys(SUMMARIES));

@@ -16,10 +16,10 @@ export const TARGET_OPTIONS = {
   json: { type: "boolean", help: "print the answer as JSON" },
 } as const satisfies OptionTable;
 
-/** Of the commands that want one and no more. */
+/** For commands that take exactly one. */
 export const TARGET_HELP = `TARGET
 
-  a name, a pid or the path of a control socket; may be left out where only one
+  a name, a pid or the path of a control socket; leave it out if only one
   hupwatch of this user runs ('hupwatch status' lists them)
 `;
 
@@ -62,7 +62,7 @@ export function targetOf(positionals: readonly string[], runDir: string | undefi
   const living = found.filter(({ pid }) => pid !== undefined);
   const [one, another] = living;
   if (!one) throw noInstance("no hupwatch of this user runs", found);
-  if (another) throw usage(`there are several: ${listed(living)}`, "name one of them");
+  if (another) throw usage(`several are running: ${listed(living)}`, "name one of them");
   if (one.socket === undefined)
     throw new HupwatchError("control.none", `hupwatch '${one.name}' (pid ${one.pid}) has no control socket`, {
       exitCode: ANSWER.none,
@@ -93,9 +93,9 @@ function noInstance(message: string, all: readonly Instance[]): HupwatchError {
   const left = all.filter(({ pid }) => pid === undefined);
   const hint =
     living.length > 0
-      ? `there are: ${listed(living)}`
+      ? `these are running: ${listed(living)}`
       : left.length > 0
-        ? `${listed(left)} ${left.length === 1 ? "serves" : "serve"} on without hupwatch: start the same command line again to take over, or end ${left.length === 1 ? "it" : "one"}: hupwatch stop ${left[0]?.name}`
-        : "start one: hupwatch -- COMMAND; it may also run as another user, or with a --run-dir of its own";
+        ? `${listed(left)} ${left.length === 1 ? "serves" : "serve"} on without hupwatch: start the same command line again to take over, or stop ${left.length === 1 ? "it" : "one"}: hupwatch stop ${left[0]?.name}`
+        : "start one: hupwatch -- COMMAND; or it runs as another user, or with a --run-dir of its own";
   return new HupwatchError("instance.none", message, { exitCode: ANSWER.none, hint });
 }

@@ -18,7 +18,7 @@ export function misread(what: Misread, cmd: Named, options: OptionTable): Hupwat
   return usageError(cmd, message, hint ? `${hint} Else see ${help}` : `see ${help}`);
 }
 
-/** Most often a variable that is not set: it would be taken for the current directory, or for no user in particular. */
+/** Most often a variable is not set: the empty value would mean the current directory, or no particular user. */
 export function rejectEmpty(values: Record<string, unknown>, cmd: Named): void {
   const empty = Object.keys(values).find((name) => [values[name]].flat().includes(""));
   if (empty !== undefined)
@@ -38,11 +38,9 @@ function explained(
 ): [message: string, hint?: string | undefined] {
   if (is === "dashed") {
     const written = flag.startsWith("--") ? `${flag}=VALUE` : `${flag}VALUE`;
-    return [
-      `option ${flag} does not have a value, or has one that begins with a dash: that is written ${written}`,
-    ];
+    return [`option ${flag} has no value, or one that begins with a dash: write that as ${written}`];
   }
-  if (is === "bare") return [`option ${flag} does not have a value`];
+  if (is === "bare") return [`option ${flag} needs a value`];
   const known = flagsOf(options);
   // `--no-wait=1`: known without the value only.
   if (is === "valued" || known.includes(flag)) return [`option ${flag} takes no value`];

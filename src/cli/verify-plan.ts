@@ -68,8 +68,8 @@ function hupwatchSubject(
   for (const option of ["reload", "ready-cmd", "settle"] as const)
     if (values[option] !== undefined)
       throw usage(
-        `--${option} judges a server that is already running, but a command is given, too`,
-        "give one or the other",
+        `--${option} is for a server that is already running, but a command is given, too`,
+        "give one of the two",
       );
   const killAtExit = values["kill-at-exit"] ?? !chaos.includes("kill");
   if (killAtExit && chaos.includes("kill"))
@@ -93,10 +93,7 @@ function reloadSubject(values: VerifyValues): ReloadSubject {
     throw usage("--reload without --target", "say where that server listens, e.g. --target unix:/path");
   const unfit = Object.keys(PASSED_ON).find((name) => values[name as keyof VerifyValues] !== undefined);
   if (unfit !== undefined)
-    throw usage(
-      `--${unfit} is for a command that hupwatch starts, and --reload judges another`,
-      "leave it out",
-    );
+    throw usage(`--${unfit} is for a command that hupwatch starts, and --reload is not`, "leave it out");
   return {
     kind: "reload",
     reload: values.reload,

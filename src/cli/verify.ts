@@ -17,14 +17,14 @@ const EPILOGUE = `CHAOS
 
   crash    the new release is killed while it boots: rolled back, no client notices
   hang     it never becomes ready: rolled back at --ready-timeout
-  warm-up  it is killed while it serves beside the old one: rolled back; what it had in hand is lost with it
+  warm-up  it is killed while it serves beside the old one: rolled back; the requests that it had are lost with it
   storm    10 HUPs within a second: all answered by one or two swaps
   phases   a HUP while the new one boots, in its warm-up, and while the old one drains: none is lost
-  kill     hupwatch is killed (-9) and started again: it takes over what it left
+  kill     hupwatch is killed (-9) and started again: it takes over the service that it left
 
-  An app that keeps the contract answers POST /upload with {"bytes", "sha256", "id"} of the body and X-Request-Id,
-  says in X-Version which generation it is, and appends X-Request-Id to the file in $VERIFY_LEDGER when it has
-  executed a POST.
+  An app that keeps the contract answers POST /upload with {"bytes", "sha256", "id"} of the body and X-Request-Id.
+  It says in X-Version which generation it is, and appends the X-Request-Id of each POST that it has executed to
+  the file in $VERIFY_LEDGER.
 
 EXIT CODES
 
@@ -48,7 +48,7 @@ export default command({
     },
     {
       command: "hupwatch verify --chaos --html report.html -- gunicorn app:app --bind 127.0.0.1:8000",
-      meaning: "bad releases, too, and a page to look at",
+      meaning: "bad releases, too, and the report as a page",
     },
     {
       command: "hupwatch verify --target unix:/run/app.sock --reload 'systemctl reload app'",

@@ -46,19 +46,15 @@ describe("options", () => {
     [["--nonsense", ...TRUE], "'--nonsense'", "--help"],
     [["-z", ...TRUE], "'-z'", "--help"],
     [["--no-bind", ...TRUE], "bind", "--help"],
-    [["--bind"], "option --bind does not have a value", "see 'hupwatch --help'"],
-    [["-b"], "option --bind does not have a value", "see 'hupwatch --help'"],
+    [["--bind"], "option --bind needs a value", "see 'hupwatch --help'"],
+    [["-b"], "option --bind needs a value", "see 'hupwatch --help'"],
     [["--bnd", "x", ...TRUE], "unknown option '--bnd'", "did you mean --bind? Else see 'hupwatch --help'"],
     [["run", "--user-dir", "x", ...TRUE], "unknown option '--user-dir'", "see 'hupwatch --help'"],
     [["--quiet=1", ...TRUE], "option --quiet takes no value", "--help"],
     [[], "no command to run", "hupwatch -- "],
     [["--"], "no command to run", "hupwatch -- "],
     [["-w", "soon", ...TRUE], "--warmup-time: 'soon' is not a duration", "200ms"],
-    [
-      ["--warmup-time", "-1", ...TRUE],
-      "one that begins with a dash: that is written --warmup-time=VALUE",
-      "",
-    ],
+    [["--warmup-time", "-1", ...TRUE], "one that begins with a dash: write that as --warmup-time=VALUE", ""],
     [["--warmup-time=-1", ...TRUE], "--warmup-time: '-1' is not a duration", "200ms"],
     [["-w", "", ...TRUE], "--warmup-time '' is empty", "is a variable not set?"],
     [["--group", "", ...TRUE], "--group '' is empty", "is a variable not set?"],
@@ -378,7 +374,7 @@ describe("help and version as words", () => {
     expect(await refused(["help", "relaod"])).toEqual({
       exitCode: 2,
       message: "no sub-command 'relaod'",
-      hint: "did you mean 'reload'? 'hupwatch help' lists them; a program's own help: hupwatch -- relaod --help",
+      hint: "did you mean 'reload'? 'hupwatch help' lists them; for a program's own help: hupwatch -- relaod --help",
     });
   });
 });

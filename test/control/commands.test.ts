@@ -86,13 +86,13 @@ test("a target is a name, a pid or a path; several need one, and are listed", as
   expect(existsSync(`${place.path}/hupwatch/two.sock`)).toBe(false);
 
   const ambiguous = await cli(["reload"], place);
-  expect(ambiguous.stderr).toContain(`there are several: one (pid ${one.pid}), two (pid ${two.pid})`);
+  expect(ambiguous.stderr).toContain(`several are running: one (pid ${one.pid}), two (pid ${two.pid})`);
   expect(ambiguous.exitCode).toBe(2);
   const mute = await cli(["reload", "two"], place);
   expect(mute.stderr).toContain(`kill -HUP ${two.pid} swaps it`);
   expect(mute.exitCode).toBe(4);
   const unknown = await cli(["reload", "three"], place);
-  expect(unknown.stderr).toContain(`there are: one (pid ${one.pid}), two (pid ${two.pid})`);
+  expect(unknown.stderr).toContain(`these are running: one (pid ${one.pid}), two (pid ${two.pid})`);
   expect(unknown.exitCode).toBe(4);
 
   const shown = await cli(["status"], place);

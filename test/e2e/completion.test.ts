@@ -137,9 +137,11 @@ describe("fish", () => {
       await using hupwatch = await startHupwatch(words, { env: place.env });
       expect(complete(dir, env, "hupwatch st")).toEqual([
         "status\tshow what runs: generations, sockets, last swaps",
-        "stop\tstop a running one and its command gracefully",
+        "stop\tstop a running hupwatch and its command gracefully",
       ]);
-      expect(complete(dir, env, "hupwatch reload --no")).toEqual(["--no-wait\tonly request it, and exit"]);
+      expect(complete(dir, env, "hupwatch reload --no")).toEqual([
+        "--no-wait\trequest the swap, and exit at once",
+      ]);
       expect(complete(dir, env, "hupwatch reload sh")).toEqual([`shop\tpid ${hupwatch.pid}`]);
       expect(complete(dir, env, "hupwatch -- ./serv")).toEqual(["./server"]);
       complete(dir, env, "hupwatch -v (touch made) > precious ");
