@@ -113,7 +113,7 @@ export function explain(
       judge: plan.judge,
       keepMs: plan.keepMs,
     },
-    stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.drain },
+    stop: { sequence: formatStopSequence(plan.stopSequence), drain: traits.stop.drain },
     killAtExit: plan.killAtExit,
     stopDelayMs: plan.stopDelayMs,
     warnings: [...traits.notes, ...warnings],

@@ -74,16 +74,16 @@ export function planRun(options: Options): Planned {
     generationPidfile: traits.pidfile?.ofGeneration,
     runDir: around.runDir,
     extraListener,
-    nonblocking: traits.handover.by !== "intercept" && traits.handover.nonblocking === true,
-    stopSequence: requested.stopSequence ?? parseStopSequence(traits.stop),
-    hidesHandlers: traits.hidesHandlers ?? false,
+    nonblocking: handingOf(traits)?.nonblocking === true,
+    stopSequence: requested.stopSequence ?? parseStopSequence(traits.stop.sequence),
+    hidesHandlers: traits.stop.hidesHandlers ?? false,
   };
   const ownEnv = givenEnvironment(plan);
   const notes = [
     ...traits.notes,
-    ...(handover === "intercept" ? [] : (traits.notesUnseen ?? [])),
+    ...(handover === "intercept" ? [] : (traits.notesWhere?.unseen ?? [])),
     isUnknown,
-    ...(plan.sockets.length > 0 || isListenedTo ? [] : (traits.notesUnbound ?? [])),
+    ...(plan.sockets.length > 0 || isListenedTo ? [] : (traits.notesWhere?.unbound ?? [])),
     unintercepted === undefined ? undefined : unseen(unintercepted),
     directory === around.cwd ? releaseNote(directory) : undefined,
     pathNote(given.words[0] ?? "", directory, ownEnv),
@@ -139,10 +139,16 @@ function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly Socket
 }
 
 /** What it speaks itself in this mode; undefined where the user speaks for it. What is intercepted binds as it was told. */
-function dialectOf({ words, handover }: ServerTraits, mode: Handover) {
-  if (handover.by === "intercept" || mode !== handover.by) return undefined;
-  return hasPlaceholder(words, "fd") || hasPlaceholder(words, "socket") ? undefined : handover;
+function dialectOf(traits: ServerTraits, mode: Handover) {
+  const handing = handingOf(traits);
+  const { words } = traits;
+  return handing?.by !== mode || hasPlaceholder(words, "fd") || hasPlaceholder(words, "socket")
+    ? undefined
+    : handing;
 }
+
+/** How it takes descriptors or paths; undefined where it binds by itself. */
+const handingOf = ({ handover }: ServerTraits) => (handover.by === "intercept" ? undefined : handover);
 
 const besidesOf = ({ handover }: ServerTraits) =>
   handover.by === "intercept" ? handover.besides : undefined;
@@ -169,7 +175,7 @@ function rejectStranded(
 }
 
 function rejectUnshareable(
-  { server, keepsUnixToItself }: ServerTraits,
+  traits: ServerTraits,
   sockets: readonly SocketSpec[],
   cutover: RunPlan["cutover"],
 ): void {
@@ -178,9 +184,10 @@ function rejectUnshareable(
       (address.kind === "unix" || address.kind === "abstract") &&
       cutoverOf(address, cutover).mode === "share",
   );
+  const { keepsUnixToItself } = handingOf(traits) ?? {};
   if (keepsUnixToItself && shared)
     throw usage(
-      `${server} cannot share the Unix socket '${shared.text}': ${keepsUnixToItself}`,
+      `${traits.server} cannot share the Unix socket '${shared.text}': ${keepsUnixToItself}`,
       "let hupwatch steer a path (no --cutover share), or listen on a port",
     );
 }
@@ -242,9 +249,9 @@ function socketOptions(
   user: string | undefined,
 ): SocketOptions {
   const users = user === undefined ? [] : [ownerOf(user, "--user").uid];
-  const ipv6Only = !bindsGiven && traits.ipv6Only === true;
-  const owner = socketOwner ?? serversOwner(traits.rights?.owner);
-  return { backlog, mode: socketMode ?? traits.rights?.mode, owner, users, ipv6Only };
+  const ipv6Only = !bindsGiven && traits.sockets?.ipv6Only === true;
+  const owner = socketOwner ?? serversOwner(traits.sockets?.owner);
+  return { backlog, mode: socketMode ?? traits.sockets?.mode, owner, users, ipv6Only };
 }
 
 const portsOf = (sockets: readonly SocketSpec[]): number[] =>
@@ -253,11 +260,11 @@ const portsOf = (sockets: readonly SocketSpec[]): number[] =>
 /** What the user says of all sockets comes before what the server does to one. */
 const withRights = (
   sockets: readonly SocketSpec[],
-  { rights }: ServerTraits,
+  traits: ServerTraits,
   { socketMode, socketOwner }: Options["requested"],
 ): SocketSpec[] =>
   sockets.map((spec) => {
-    const { mode, owner } = rights?.of?.[spec.text] ?? {};
+    const { mode, owner } = traits.sockets?.of?.[spec.text] ?? {};
     const own = socketOwner === undefined ? serversOwner(owner) : undefined;
     if ((mode === undefined || socketMode !== undefined) && own === undefined) return spec;
     const wanted = {

@@ -46,6 +46,7 @@ export interface SocketOwner {
   group?: string | undefined;
 }
 
+/** Where that is not the umask's business. */
 export interface SocketRights {
   mode?: number | undefined;
   owner?: SocketOwner | undefined;
@@ -62,6 +63,8 @@ export type Dialect =
       take?(sockets: readonly SocketSpec[]): Handed;
       /** It would serve one more descriptor beside these, a Unix socket. Left out: it would not. */
       takesExtra?(sockets: readonly SocketSpec[]): boolean;
+      /** Why generations of it cannot share a Unix socket. */
+      keepsUnixToItself?: string;
       /** It polls its sockets without making them non-blocking, as if its starter had. */
       nonblocking?: boolean;
     };
@@ -81,6 +84,32 @@ export interface ReleasePaths {
   lists?: readonly string[];
 }
 
+/** What it does to the sockets that it binds. */
+export interface SocketMaking extends SocketRights {
+  /** To single ones of `binds`. */
+  of?: Readonly<Record<string, SocketRights>>;
+  /** Those of IPv6 leave IPv4 alone (IPV6_V6ONLY), whatever else it binds. */
+  ipv6Only?: boolean;
+}
+
+/** How it is stopped. */
+export interface Stopping {
+  /** As `--stop-signal` has it. */
+  sequence: string;
+  /** How long the server itself lets requests run after that signal, in words. */
+  drain: string;
+  /** Its runtime has a handler for each stop signal (signal(7)), whether the program has one or not. */
+  hidesHandlers?: boolean;
+}
+
+/** As `notes`, but where they do not always hold. */
+export interface NotesWhere {
+  /** Its own bind is not seen (no interception). */
+  unseen?: readonly string[];
+  /** It would bind nothing that is known, and --bind gives nothing either. */
+  unbound?: readonly string[];
+}
+
 export interface ServerTraits {
   /** What it is and by what it was recognised. */
   server: string;
@@ -88,35 +117,22 @@ export interface ServerTraits {
   ran?: string;
   /** The addresses that it would bind by itself, as `--bind` SPECs. Empty: none are known. */
   binds: readonly string[];
-  /** Its IPv6 sockets leave IPv4 alone (IPV6_V6ONLY), whatever else it binds. */
-  ipv6Only?: boolean;
+  /** Why `binds` may not be all: the server computes them, and could not be asked. Without a --bind that is refused. */
+  unknownBinds?: string;
+  sockets?: SocketMaking;
   handover: Dialect;
   /** What it is asked where the user asks for nothing. */
   ready: "http" | "connect";
-  /** As `--stop-signal` has it. */
-  stop: string;
-  /** How long the server itself lets requests run after that signal, in words. */
-  drain: string;
+  stop: Stopping;
   /** The words to run instead of the given ones. */
   words: readonly string[];
-  /** Why generations of it cannot share a Unix socket. */
-  keepsUnixToItself?: string;
-  /** What the server does to the Unix sockets it binds, where that is not the umask's business; `of`: to single ones of `binds`. */
-  rights?: SocketRights & { of?: Readonly<Record<string, SocketRights>> };
   pidfile?: Pidfile;
-  /** Its runtime has a handler for each stop signal (signal(7)), whether the program has one or not. */
-  hidesHandlers?: boolean;
   quirks: readonly Quirk[];
   /** What the user should know and do: one sentence each, with the way out. */
   notes: readonly string[];
   /** Its options that name directories which a deploy may switch: each generation keeps what they lead to at its start. */
   releasePaths?: ReleasePaths;
-  /** Why `binds` may not be all: the server computes them, and could not be asked. Without a --bind that is refused. */
-  unknownBinds?: string;
-  /** The same, where its own bind is not seen (no interception). */
-  notesUnseen?: readonly string[];
-  /** As `notes`, where it would bind nothing that is known and --bind gives nothing either. */
-  notesUnbound?: readonly string[];
+  notesWhere?: NotesWhere;
 }
 
 /** A row of the table in README.md, in Markdown. */

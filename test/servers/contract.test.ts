@@ -200,7 +200,7 @@ test.each(ROWS)("$given", ({ given, env, server, binds, held, words, stop, gets 
   const traits = read(given, env);
   expect(traits.server).toStartWith(server);
   expect(traits.binds).toEqual(binds);
-  expect(traits.stop).toBe(stop);
+  expect(traits.stop.sequence).toBe(stop);
   // Some want more than sockets, to be stopped.
   expect(traits.words.join(" ")).toStartWith(given);
   expect(handed(traits, held ?? binds)).toEqual({ words, env: gets });
@@ -260,16 +260,16 @@ test("every adapter has a real server that is installed, run and measured", () =
 describe("what every adapter says is understood by the rest", () => {
   const all = [...ROWS.map((row) => row.given), "gunicorn app:app", "waitress-serve app:app"];
   test.each(all)("%s", (given) => {
-    const { ready, stop, drain, quirks, notes, notesUnbound = [], binds } = read(given);
+    const { ready, stop, quirks, notes, notesWhere: { unbound = [] } = {}, binds } = read(given);
     expect(parseCheck(ready).label).toBe(ready);
-    expect(parseStopSequence(stop).at(-1)?.signal).toBe("SIGKILL");
+    expect(parseStopSequence(stop.sequence).at(-1)?.signal).toBe("SIGKILL");
     for (const bind of binds) expect(parseSpec(bind, "/srv").text).toBe(bind);
-    expect(drain.length).toBeGreaterThan(3);
+    expect(stop.drain.length).toBeGreaterThan(3);
     for (const { what, link } of quirks) {
       expect(what.length).toBeGreaterThan(5);
       expect(link).toStartWith("https://");
     }
-    for (const note of [...notes, ...notesUnbound]) expect(note).not.toMatch(/\.$/);
+    for (const note of [...notes, ...unbound]) expect(note).not.toMatch(/\.$/);
   });
 });
 
@@ -290,11 +290,13 @@ describe("waitress is called from Python, since its command takes no descriptor"
     const { words } = handed(traits, binds);
     expect(words).toStartWith(given.startsWith("python3") ? "python3 -c " : `${PYTHON} -c `);
     expect(words).toEndWith(` ${tail}`);
-    expect(traits.stop).toBe("INT/30s/KILL");
+    expect(traits.stop.sequence).toBe("INT/30s/KILL");
   });
   test("the mode of its Unix socket is its own", () => {
-    expect(read("waitress-serve --unix-socket=/a.sock a:b").rights?.mode).toBe(0o600);
-    expect(read("waitress-serve --unix-socket=/a.sock --unix-socket-perms=660 a:b").rights?.mode).toBe(0o660);
+    expect(read("waitress-serve --unix-socket=/a.sock a:b").sockets?.mode).toBe(0o600);
+    expect(read("waitress-serve --unix-socket=/a.sock --unix-socket-perms=660 a:b").sockets?.mode).toBe(
+      0o660,
+    );
   });
 });
 
@@ -375,7 +377,7 @@ describe("addresses in unicorn's config file", () => {
     const traits = readFile(text);
     expect(traits).toMatchObject({ binds, ran: "unicorn was asked for its config file" });
     if (text.includes("umask"))
-      expect(traits.rights?.of).toMatchObject({ "unix:/run/a.sock": { mode: 0o770 } });
+      expect(traits.sockets?.of).toMatchObject({ "unix:/run/a.sock": { mode: 0o770 } });
     // The file's own lines are passed over, and all that it is handed is served.
     expect(takeOf(traits)?.([]).words[1]).toBe("-e");
   });
@@ -402,7 +404,7 @@ describe.skipIf(!existsSync(HYPERCORN))("hypercorn is asked for its config file 
     const traits = read(`${HYPERCORN} -c ${config} app:app`, env, dir.path);
     expect(traits.binds).toEqual(["127.0.0.1:81", `unix:${dir.path}/a.sock`]);
     expect(traits).toMatchObject({
-      stop: "TERM/35s/KILL",
+      stop: { sequence: "TERM/35s/KILL" },
       ran: "hypercorn was asked for its configuration",
     });
     expect(traits.notes.join()).toContain(":82, of its config file, is bound by hypercorn itself");
@@ -426,8 +428,8 @@ describe("what the user is told", () => {
     ["haproxy -D -f h.cfg", /-D makes HAProxy leave hupwatch/],
     ["php-fpm", /-F keeps php-fpm below hupwatch/],
   ])("%s", (given, note) => {
-    const { notes, notesUnseen = [] } = read(given);
-    expect([...notes, ...notesUnseen].join("\n")).toMatch(note);
+    const { notes, notesWhere: { unseen = [] } = {} } = read(given);
+    expect([...notes, ...unseen].join("\n")).toMatch(note);
   });
 
   test.each([
@@ -450,7 +452,7 @@ describe("what the user is told", () => {
   ])("uWSGI without an address: %s", (words, note) => {
     using dir = tempDir();
     writeFileSync(`${dir.path}/a.ini`, "[uwsgi]\ninclude = other.ini\n");
-    expect(read(`uwsgi ${words}`, {}, dir.path).notesUnbound?.join()).toStartWith(note);
+    expect(read(`uwsgi ${words}`, {}, dir.path).notesWhere?.unbound?.join()).toStartWith(note);
   });
 
   // https://uwsgi-docs.readthedocs.io/en/latest/WSGIquickstart.html has such files.
@@ -469,7 +471,7 @@ describe("what the user is told", () => {
     ["[uwsgi]\nif-env = X\nsocket = :80\n", { unknownBinds: expect.stringContaining("'if-env'") }],
     [
       "[uwsgi]\nsocket = /a.sock\nchmod-socket = 660\nchown-socket = www-data:\n",
-      { rights: { mode: 0o660, owner: { user: "www-data" } } },
+      { sockets: { mode: 0o660, owner: { user: "www-data" } } },
     ],
   ])("what an ini file of uWSGI says: %j", (text, traits) => {
     using dir = tempDir();

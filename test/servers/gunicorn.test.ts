@@ -67,7 +67,7 @@ test.each([
   ["-m 0x3f", 0o700],
   ["-m 18", 0o755],
 ])("umask '%s' makes sockets of mode %o", (umask, mode) => {
-  expect(read(`gunicorn app:app ${umask}`.trim()).rights?.mode).toBe(mode);
+  expect(read(`gunicorn app:app ${umask}`.trim()).sockets?.mode).toBe(mode);
 });
 
 describe("how it is asked, checked and stopped", () => {
@@ -76,16 +76,16 @@ describe("how it is asked, checked and stopped", () => {
     expect(read("gunicorn app:app --certfile x.pem --keyfile y.pem").ready).toBe("connect");
   });
   test("its own graceful timeout comes before our KILL", () => {
-    expect(read("gunicorn app:app").stop).toBe("TERM/60s/KILL");
-    expect(read("gunicorn app:app --graceful-timeout 90").stop).toBe("TERM/120s/KILL");
+    expect(read("gunicorn app:app").stop.sequence).toBe("TERM/60s/KILL");
+    expect(read("gunicorn app:app --graceful-timeout 90").stop.sequence).toBe("TERM/120s/KILL");
   });
   test("the socket's owner is the one that it would have without hupwatch", () => {
-    expect(read("gunicorn app:app").rights).not.toHaveProperty("owner");
-    expect(read("gunicorn app:app -u www-data -g www").rights?.owner).toEqual({
+    expect(read("gunicorn app:app").sockets).not.toHaveProperty("owner");
+    expect(read("gunicorn app:app -u www-data -g www").sockets?.owner).toEqual({
       user: "www-data",
       group: "www",
     });
-    expect(read("gunicorn app:app --group www").rights?.owner).toEqual({ group: "www" });
+    expect(read("gunicorn app:app --group www").sockets?.owner).toEqual({ group: "www" });
   });
 });
 
@@ -131,7 +131,11 @@ pidfile = "g.pid"
 `;
     const traits = read(`${G} app:app`, env, config(dir.path, text));
     expect(traits.binds).toEqual([`unix:${dir.path}/app.sock`, "127.0.0.1:9001"]);
-    expect(traits).toMatchObject({ rights: { mode: 0o750 }, stop: "TERM/35s/KILL", ready: "http" });
+    expect(traits).toMatchObject({
+      sockets: { mode: 0o750 },
+      stop: { sequence: "TERM/35s/KILL" },
+      ready: "http",
+    });
     expect(traits.notes.join()).toContain("g.pid");
   });
 

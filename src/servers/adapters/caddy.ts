@@ -16,14 +16,18 @@ export const caddy: ServerAdapter = {
       binds: [],
       handover: { by: "argv" },
       ready: "http",
-      stop: "TERM/60s/KILL",
-      drain: "for ever unless grace_period says less, so hupwatch's 60 s",
+      stop: {
+        sequence: "TERM/60s/KILL",
+        drain: "for ever unless grace_period says less, so hupwatch's 60 s",
+      },
       words: found.words,
       quirks: QUIRKS,
       notes: runnerNotes(found),
-      notesUnbound: [
-        "write 'bind fd/3' into each site of the Caddyfile (2.9 or newer) and give the address to hupwatch by --bind; two copies also need 'admin off', or an admin address each",
-      ],
+      notesWhere: {
+        unbound: [
+          "write 'bind fd/3' into each site of the Caddyfile (2.9 or newer) and give the address to hupwatch by --bind; two copies also need 'admin off', or an admin address each",
+        ],
+      },
     };
   },
 };

@@ -35,14 +35,17 @@ export const daphne: ServerAdapter = {
     return {
       server: title,
       binds: endpoints.length > 0 ? [] : [bindOf(found)],
-      handover: { by: "systemd", takesExtra: () => true, take: (sockets) => take(found, sockets) },
-      keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all processes that have it",
+      handover: {
+        by: "systemd",
+        takesExtra: () => true,
+        keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all processes that have it",
+        take: (sockets) => take(found, sockets),
+      },
       ready: "http",
-      stop: "TERM/60s/KILL",
-      drain: "none: it cancels every running request at TERM and INT",
+      stop: { sequence: "TERM/60s/KILL", drain: "none: it cancels every running request at TERM and INT" },
       words,
       // twisted/internet/unix.py, Port: mode=0o666.
-      rights: { mode: 0o666 },
+      sockets: { mode: 0o666 },
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),

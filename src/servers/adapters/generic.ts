@@ -25,8 +25,7 @@ export const generic: ServerAdapter = {
     binds: [],
     handover: { by: "intercept", besides: "systemd" },
     ready: "connect",
-    stop: "TERM/60s/KILL",
-    drain: "whatever it does at TERM; killed after 60 s",
+    stop: { sequence: "TERM/60s/KILL", drain: "whatever it does at TERM; killed after 60 s" },
     words,
     quirks: [
       {
@@ -41,7 +40,7 @@ export const generic: ServerAdapter = {
       },
     ],
     notes: [],
-    notesUnseen: hiddenBy(words),
+    notesWhere: { unseen: hiddenBy(words) },
   }),
 };
 

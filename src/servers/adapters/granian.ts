@@ -43,14 +43,18 @@ export const granian: ServerAdapter = {
         (lastValueOf(args, "--ssl-certificate") ?? env.GRANIAN_SSL_CERTIFICATE) === undefined
           ? "http"
           : "connect",
-      stop: "TERM/60s/KILL",
-      drain: "for ever unless --workers-kill-timeout says less, so hupwatch's 60 s",
+      stop: {
+        sequence: "TERM/60s/KILL",
+        drain: "for ever unless --workers-kill-timeout says less, so hupwatch's 60 s",
+      },
       words,
       releasePaths: { directories: ["--working-dir"] },
       quirks: QUIRKS,
-      notesUnbound: [
-        "granian takes no descriptor: on a port both copies listen with SO_REUSEPORT, and a swap may drop what waits for the old one; use --uds",
-      ],
+      notesWhere: {
+        unbound: [
+          "granian takes no descriptor: on a port both copies listen with SO_REUSEPORT, and a swap may drop what waits for the old one; use --uds",
+        ],
+      },
       notes: [
         ...runnerNotes(found),
         ...(hasFlag(args, "--reload") ? ["--reload restarts past hupwatch: for development only"] : []),

@@ -132,12 +132,14 @@ function traits(command: Recognised, program: Program, settings: GunicornSetting
     // answers no plain HTTP.
     ready: settings.tls ? "connect" : "http",
     // Its own limit comes first, so that it is gunicorn that ends its workers, and not we.
-    stop: `TERM/${settings.gracefulTimeout + 30}s/KILL`,
-    drain: `${settings.gracefulTimeout} s (--graceful-timeout), then it kills its workers`,
+    stop: {
+      sequence: `TERM/${settings.gracefulTimeout + 30}s/KILL`,
+      drain: `${settings.gracefulTimeout} s (--graceful-timeout), then it kills its workers`,
+    },
     words: ownWords(command, program, settings),
     releasePaths: { directories: ["--chdir"], lists: ["--pythonpath"] },
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
-    rights: {
+    sockets: {
       mode: 0o777 & ~settings.umask,
       ...(user === undefined && group === undefined ? {} : { owner: { user, group } }),
     },

@@ -24,8 +24,10 @@ export const haproxy: ServerAdapter = {
       binds: [],
       handover: { by: "argv" },
       ready: "connect",
-      stop: "USR1/60s/KILL",
-      drain: "for ever unless hard-stop-after says less, so hupwatch's 60 s",
+      stop: {
+        sequence: "USR1/60s/KILL",
+        drain: "for ever unless hard-stop-after says less, so hupwatch's 60 s",
+      },
       words: pid.own === undefined ? found.words : [...front, ...without(args, ["-p"]), "-p", pid.own],
       ...pid.traits,
       quirks: QUIRKS,
@@ -35,9 +37,11 @@ export const haproxy: ServerAdapter = {
         ...statsNotes(text),
         ...(hasFlag(args, "-D") ? ["-D makes HAProxy leave hupwatch: drop it"] : []),
       ],
-      notesUnbound: [
-        "write 'bind fd@3' in its configuration (the second one fd@4) and give the addresses to hupwatch by --bind in this order",
-      ],
+      notesWhere: {
+        unbound: [
+          "write 'bind fd@3' in its configuration (the second one fd@4) and give the addresses to hupwatch by --bind in this order",
+        ],
+      },
     };
   },
 };

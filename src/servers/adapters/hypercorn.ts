@@ -57,11 +57,13 @@ export const hypercorn: ServerAdapter = {
         take: (sockets) => take({ ...found, args: ownArgs }, sockets),
       },
       ready: lastValueOf(args, "--certfile") === undefined && !settings?.tls ? "http" : "connect",
-      stop: `TERM/${limit + 30}s/KILL`,
-      drain: `${limit} s (--graceful-timeout), then it cuts requests`,
+      stop: {
+        sequence: `TERM/${limit + 30}s/KILL`,
+        drain: `${limit} s (--graceful-timeout), then it cuts requests`,
+      },
       words: [...front, ...ownArgs],
       ...pid.traits,
-      rights: {
+      sockets: {
         ...(umask === undefined ? {} : { mode: 0o777 & ~Number(umask) }),
         // config.py: one alone changes nothing.
         ...(user === undefined || group === undefined

@@ -18,15 +18,19 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
       binds: [],
       handover: { by: "intercept", besides: "systemd" },
       ready: "http",
-      stop: "TERM/60s/KILL",
-      drain: "whatever the program does at TERM: without a handler it ends at once",
-      hidesHandlers: true,
+      stop: {
+        sequence: "TERM/60s/KILL",
+        drain: "whatever the program does at TERM: without a handler it ends at once",
+        hidesHandlers: true,
+      },
       words: found.words,
       quirks,
       notes: [],
-      notesUnbound: [
-        `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}`,
-      ],
+      notesWhere: {
+        unbound: [
+          `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}`,
+        ],
+      },
     };
   },
 });

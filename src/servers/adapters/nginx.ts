@@ -38,15 +38,19 @@ export const nginx: ServerAdapter = {
         take: (sockets) => ({ words, env: { NGINX: inherited(sockets) } }),
       },
       ready: "http",
-      stop: "QUIT/60s/KILL",
-      drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
+      stop: {
+        sequence: "QUIT/60s/KILL",
+        drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
+      },
       words: inForeground(found),
       ...(pidfile === undefined ? {} : { pidfile: { path: pidfile } }),
       quirks: QUIRKS,
       notes: [...runnerNotes(found), ...(pidfile === undefined ? [] : [sharedPidfileNote(pidfile)])],
-      notesUnbound: [
-        "each port of nginx.conf has to be given to hupwatch by --bind, written as 'listen' has it",
-      ],
+      notesWhere: {
+        unbound: [
+          "each port of nginx.conf has to be given to hupwatch by --bind, written as 'listen' has it",
+        ],
+      },
     };
   },
 };

@@ -38,8 +38,7 @@ export const phpFpm: ServerAdapter = {
       ...(pidfile === undefined ? {} : { pidfile: { path: pidfile } }),
       // It speaks FastCGI.
       ready: "connect",
-      stop: "QUIT/60s/KILL",
-      drain: "none unless process_control_timeout is set: then so long",
+      stop: { sequence: "QUIT/60s/KILL", drain: "none unless process_control_timeout is set: then so long" },
       words,
       quirks: QUIRKS,
       notes: [
@@ -47,9 +46,11 @@ export const phpFpm: ServerAdapter = {
         ...(pidfile === undefined ? [] : [sharedPidfileNote(pidfile)]),
         ...(hasFlag(args, "--nodaemonize", "-F") ? [] : ["-F keeps php-fpm below hupwatch: add it"]),
       ],
-      notesUnbound: [
-        `give each pool's address to hupwatch by --bind; a Unix one has to be written 'listen = $\{HUPWATCH_SOCKET}' in the pool`,
-      ],
+      notesWhere: {
+        unbound: [
+          `give each pool's address to hupwatch by --bind; a Unix one has to be written 'listen = $\{HUPWATCH_SOCKET}' in the pool`,
+        ],
+      },
     };
   },
 };
@@ -58,7 +59,7 @@ export const phpFpm: ServerAdapter = {
 function addressesOf(
   pools: readonly Pool[],
   { directory, words }: Recognised,
-): Pick<ServerTraits, "binds" | "handover" | "rights"> {
+): Pick<ServerTraits, "binds" | "handover" | "sockets"> {
   const rights = ({ mode, owner, group }: Pool) => ({
     mode: Number.parseInt(mode, 8),
     owner: { user: owner, group },
@@ -68,13 +69,13 @@ function addressesOf(
     return {
       binds: [],
       handover: { by: "argv", take: (sockets) => take(words, sockets) },
-      ...(handed ? { rights: rights(handed) } : {}),
+      ...(handed ? { sockets: rights(handed) } : {}),
     };
   const binds = pools.map((pool) => [specOf(pool.listen, directory), rights(pool)] as const);
   return {
     binds: binds.map(([bind]) => bind),
     handover: { by: "intercept" },
-    rights: { of: Object.fromEntries(binds) },
+    sockets: { of: Object.fromEntries(binds) },
   };
 }
 

@@ -53,11 +53,10 @@ export const puma: ServerAdapter = {
         }),
       },
       ready: binds.some((b) => b.startsWith("ssl:")) ? "connect" : "http",
-      stop: "TERM/60s/KILL",
-      drain: "for ever (force_shutdown_after), so hupwatch's 60 s",
+      stop: { sequence: "TERM/60s/KILL", drain: "for ever (force_shutdown_after), so hupwatch's 60 s" },
       words: [...front, ...args],
       ...own.traits,
-      rights: {
+      sockets: {
         of: Object.fromEntries(
           binds.flatMap((bind) => specsOf(bind, found.directory).map((spec) => [spec, rightsOf(bind)])),
         ),

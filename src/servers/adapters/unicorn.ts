@@ -49,12 +49,14 @@ export const unicorn: ServerAdapter = {
         }),
       },
       ready: "http",
-      stop: `QUIT/${TIMEOUT + 30}s/KILL`,
-      drain: `${TIMEOUT} s for a request (timeout), then its worker is killed`,
+      stop: {
+        sequence: `QUIT/${TIMEOUT + 30}s/KILL`,
+        drain: `${TIMEOUT} s for a request (timeout), then its worker is killed`,
+      },
       words: [...front, ...own],
       ...pid.traits,
       // socket_helper.rb bind_listen: umask 0, unless the config file has another one for a listen.
-      rights: {
+      sockets: {
         mode: 0o777,
         of: Object.fromEntries(
           (config.settings?.listens ?? []).map(({ address, umask }) => [

@@ -41,17 +41,18 @@ export const uvicorn: ServerAdapter = {
     return {
       server: title,
       binds: own ? [] : bindsOf(found),
-      ipv6Only: !bindsOne(found),
       handover: { by: "argv", ...(own ? {} : { take: (sockets) => take(found, sockets.length) }) },
       ready: configured(found, "ssl-certfile") === undefined ? "http" : "connect",
       // It ends by the very signal that asked it (server.py capture_signals): success, not a crash.
-      stop: `TERM/${limit === undefined ? 60 : Number(limit) + 30}s/KILL`,
-      drain:
-        limit === undefined ? "for ever, so hupwatch's 60 s" : `${limit} s (--timeout-graceful-shutdown)`,
+      stop: {
+        sequence: `TERM/${limit === undefined ? 60 : Number(limit) + 30}s/KILL`,
+        drain:
+          limit === undefined ? "for ever, so hupwatch's 60 s" : `${limit} s (--timeout-graceful-shutdown)`,
+      },
       words: [...words, ...appDirectory(found)],
       releasePaths: { directories: ["--app-dir"] },
       // Config.bind_socket does chmod 0666 whatever the umask.
-      rights: { mode: 0o666 },
+      sockets: { mode: 0o666, ipv6Only: !bindsOne(found) },
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),

@@ -88,8 +88,10 @@ export const uwsgi: ServerAdapter = {
                 ),
             },
       ready: bound.every((s) => s.protocol === "http") && !speaksOther(config) ? "http" : "connect",
-      stop: `HUP/${mercy + 30}s/KILL`,
-      drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
+      stop: {
+        sequence: `HUP/${mercy + 30}s/KILL`,
+        drain: `${mercy} s (--worker-reload-mercy), then it kills its workers`,
+      },
       words: [...front, ...args, ...more],
       releasePaths: { directories: ["--chdir"], lists: PATHS },
       ...pid.traits,
@@ -99,7 +101,7 @@ export const uwsgi: ServerAdapter = {
         : { unknownBinds: `what ${config.names.join(" and ")} binds is not known: ${config.unknown}` }),
       quirks: QUIRKS,
       notes: [...runnerNotes(found), ...pid.notes, ...notes(all), ...releaseNotes(config)],
-      notesUnbound: unbound(config, prepared),
+      notesWhere: { unbound: unbound(config, prepared) },
     };
   },
 };
@@ -201,14 +203,14 @@ function notes(all: readonly string[]): string[] {
 }
 
 /** core/socket.c, core/uwsgi.c: a mode of its own beats the umask, an owner of its own the user that it becomes before it binds. */
-function rightsOf(args: readonly string[]): Pick<ServerTraits, "rights"> {
+function rightsOf(args: readonly string[]): Pick<ServerTraits, "sockets"> {
   const chmod = valueOrFlag(args, "--chmod-socket", "-C");
   const umask = lastValueOf(args, "--umask");
   const chown = lastValueOf(args, "--chown-socket")?.split(":");
   const [user, group] = chown ?? [lastValueOf(args, "--uid"), lastValueOf(args, "--gid")];
   const mode = chmod === "" ? 0o666 : chmod;
   return {
-    rights: {
+    sockets: {
       ...(mode !== undefined || umask !== undefined
         ? { mode: mode ?? 0o777 & ~Number.parseInt(umask as string, 8) }
         : {}),

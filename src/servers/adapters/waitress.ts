@@ -4,7 +4,7 @@
  * running tasks five seconds (task.py shutdown), whose threads send what the socket takes, and cancels those that wait for one.
  */
 import { descriptorOf } from "../../sockets/handover.ts";
-import type { Handed, ServerAdapter, ServerTraits } from "../adapter.ts";
+import type { Handed, ServerAdapter, SocketRights } from "../adapter.ts";
 import { everyAddress } from "../reading/addresses.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";
@@ -45,7 +45,6 @@ export const waitress: ServerAdapter = {
     return {
       server: found.title,
       binds: bindsOf(found),
-      ipv6Only: true,
       handover: {
         by: "argv",
         // "INET and UNIX sockets cannot be mixed" (adjustments.py), and the private one is a Unix socket.
@@ -53,10 +52,12 @@ export const waitress: ServerAdapter = {
         take: (sockets) => take(found, sockets),
       },
       ready: "http",
-      stop: "INT/30s/KILL",
-      drain: "5 s for running requests; those that wait for a thread are cancelled",
+      stop: {
+        sequence: "INT/30s/KILL",
+        drain: "5 s for running requests; those that wait for a thread are cancelled",
+      },
       words: found.words,
-      ...modeOf(found),
+      sockets: { ipv6Only: true, ...modeOf(found) },
       quirks: QUIRKS,
       notes: runnerNotes(found),
     };
@@ -79,9 +80,9 @@ function bindsOf({ args, directory }: Recognised): string[] {
 }
 
 /** adjustments.py: unix_socket_perms is octal, 0600 unless told. */
-function modeOf({ args }: Recognised): Pick<ServerTraits, "rights"> {
+function modeOf({ args }: Recognised): SocketRights {
   if (lastValueOf(args, "--unix-socket") === undefined) return {};
-  return { rights: { mode: Number.parseInt(lastValueOf(args, "--unix-socket-perms") ?? "600", 8) } };
+  return { mode: Number.parseInt(lastValueOf(args, "--unix-socket-perms") ?? "600", 8) };
 }
 
 function take(found: Recognised, sockets: readonly unknown[]): Handed {
