@@ -17,7 +17,7 @@ const FAILURE = ["reason", "exitCode", "exitSignal", "stderr"];
 
 /** What the life of the service consists of: in the log, in `GET /events`, and for hooks. */
 export const EVENTS = {
-  "run.plan": { meaning: "hupwatch starts; which server it recognised", facts: ["name", "server"] },
+  "run.plan": { meaning: "hupwatch starts, and which server it has recognised", facts: ["name", "server"] },
   "socket.held": { meaning: "a socket is held", facts: ["address", "cutover"] },
   "socket.learned": {
     meaning: "an address that the command line does not name is held",
@@ -30,7 +30,7 @@ export const EVENTS = {
     facts: ["path", "by"],
   },
   "socket.taken": {
-    meaning: "clients do not reach a public path, and why; it is put back when that has gone",
+    meaning: "clients do not reach a public path, and why; the path is put back when that ends",
     facts: ["path", "reason"],
   },
   "socket.linked": {
@@ -62,11 +62,11 @@ export const EVENTS = {
   },
   "generation.taken-over": { meaning: "a survivor of an earlier hupwatch serves", facts: ["generation"] },
   "generation.not-taken-over": {
-    meaning: "another survivor of an earlier hupwatch is stopped: clients go to one alone",
+    meaning: "another survivor of an earlier hupwatch is stopped, since only one can have the clients",
     facts: ["generation", "left", "instead"],
   },
   "generation.unheld": {
-    meaning: "it listens on addresses that are not held, which a second copy cannot have",
+    meaning: "it listens on addresses that are not held, where a second copy cannot listen",
     facts: ["generation", "addresses", "pids"],
   },
   "generation.address-lost": {
@@ -94,7 +94,7 @@ export const EVENTS = {
     facts: ["generation", ...FAILURE],
   },
   "generation.unreachable": {
-    meaning: "the only one that runs could not be put in reach of clients",
+    meaning: "clients could not be sent to the only generation that runs",
     facts: ["generation", ...FAILURE],
   },
   "generation.waiting": {
@@ -102,11 +102,11 @@ export const EVENTS = {
     facts: ["generation", "ageMs", "obstacle"],
   },
   "generation.given-up": {
-    meaning: "it was not ready in its time, and a HUP asked for a fresh copy",
+    meaning: "it was not ready in time, and a HUP requested a fresh copy",
     facts: ["generation", "ageMs"],
   },
   "generation.respawning": {
-    meaning: "another one takes a dead one's place",
+    meaning: "another generation takes the place of a dead one",
     facts: ["generation", "afterMs"],
   },
   "generation.signalled": {
@@ -118,12 +118,12 @@ export const EVENTS = {
     facts: ["generation", "connections"],
   },
   "generation.kept": {
-    meaning: "connections of its clients live on, or were closed as it meant",
+    meaning: "how many connections of its clients live on, and how many were closed as it wanted",
     facts: ["generation", "kept", "closed"],
   },
-  "generation.left-behind": { meaning: "processes of it would not end", facts: ["generation", "pids"] },
+  "generation.left-behind": { meaning: "processes of it did not end", facts: ["generation", "pids"] },
   "generation.escaped": {
-    meaning: "processes that left its tree, or that of another one beside it, live on",
+    meaning: "processes that left its tree, or the tree of a generation beside it, live on",
     facts: ["generation", "pids"],
   },
   "generation.gone": { meaning: "its whole process tree has ended", facts: ["generation", "ageMs"] },
@@ -133,13 +133,13 @@ export const EVENTS = {
   },
   "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind"] },
   "hold.began": { meaning: "new connections wait for the next generation", facts: ["forMs"] },
-  "hold.failed": { meaning: "they could not be held, and go on being served", facts: FAILURE },
+  "hold.failed": { meaning: "new connections could not be held and are served as before", facts: FAILURE },
   "hold.filling": {
-    meaning: "four fifths of the connections that can wait do",
+    meaning: "the queue of connections that wait is four fifths full",
     facts: ["address", "queued", "limit"],
   },
   "hold.ended": {
-    meaning: "the generation that gets those that wait is started, and why",
+    meaning: "a generation is started and gets the connections that wait, and why",
     facts: ["generation", "why"],
   },
   "swap.unconfirmed": {
@@ -147,47 +147,47 @@ export const EVENTS = {
     facts: ["generation", "kept", "forMs", "durationMs", "socket"],
   },
   "swap.done": {
-    meaning: "a new generation serves and the old one retires, after keptMs where it is kept",
+    meaning: "a new generation serves, and the old one retires, after keptMs if it is kept",
     facts: ["generation", "retired", "keptMs", "durationMs", "socket", "unproven", "doubt"],
   },
   "swap.rolled-back": {
-    meaning: "the new generation failed, the old one goes on",
+    meaning: "the new generation failed, and the old one goes on",
     facts: ["generation", "serving", "durationMs", ...FAILURE],
   },
   "memory.short": {
-    meaning: "the kernel killed processes for want of memory during a swap",
+    meaning: "memory was short, and the kernel killed processes during a swap",
     facts: ["generation", "kills", "where"],
   },
   stopping: { meaning: "the generations are being stopped", facts: ["generations"] },
-  ignored: { meaning: "a request that cannot be carried out", facts: ["what", "why"] },
+  ignored: { meaning: "a request could not be carried out, and why", facts: ["what", "why"] },
   "hook.failed": {
-    meaning: "a hook exited with a failure, was late or could not be run",
+    meaning: "a hook failed, took too long or could not be run",
     facts: ["hook", "command", "reason"],
   },
-  left: { meaning: "hupwatch ends, the service goes on", facts: ["generation", "child"] },
+  left: { meaning: "hupwatch ends, and the service goes on", facts: ["generation", "child"] },
   stopped: { meaning: "hupwatch ends, and nothing of the service is left", facts: FAILURE },
 } as const satisfies Record<string, EventDescription>;
 
 /** What only the log says: warnings about the surroundings, not about the life of the service. */
 export const WARNINGS: Record<string, string> = {
-  "server.note": "something about the command that its owner should know",
-  "env-file.skipped": "lines of the env file are not NAME=value",
-  "env-file.doubtful": "lines of the env file that systemd, docker and dotenv do not read alike",
+  "server.note": "something about the command that the user should know",
+  "env-file.skipped": "some lines of the env file are not NAME=value",
+  "env-file.doubtful": "systemd, docker and dotenv do not read some lines of the env file alike",
   "kill-at-exit.weak": "-k cannot hold here if hupwatch itself is killed",
-  "run-dir.made": "the run directory that was given is below one that was not there",
-  "run-dir.unusable": "the run directory cannot be used: no take-over, no control socket",
-  "instance.renamed": "what a hupwatch of another name left at the same address is taken over",
-  "address.dropped": "a service is taken over that has more addresses than the command line names",
-  "state.unreadable": "the state file is there and cannot be understood: what it names cannot be taken over",
-  "state.unwritable": "the state file cannot be written: a take-over may not find every generation",
+  "run-dir.made": "the run directory that was given is below one that did not exist",
+  "run-dir.unusable": "the run directory cannot be used: no control socket, no state file",
+  "instance.renamed": "a service that a hupwatch of another name left at the same address is taken over",
+  "address.dropped": "a service that is taken over has more addresses than the command line names",
+  "state.unreadable": "the state file cannot be understood: the generations in it cannot be taken over",
+  "state.unwritable": "the state file cannot be written: a takeover may not find every generation",
   "control.unavailable": "the control socket cannot be opened",
   "socket.unlearned": "an address where the command listens cannot be held",
   "intercept.trouble": "the keeper was killed and replaced, or a trapped call failed",
-  "run-dir.restored": "the run directory was removed or emptied, and what belongs there was made anew",
-  "aid.lacking": "something that hupwatch can do without cannot be had, and what that costs",
-  bug: "an error of hupwatch's own, after which it went on",
-  "bug.stack": "where that was",
-  "log.dropped": "the reader of stderr hung, and lines of the log were dropped meanwhile",
+  "run-dir.restored": "the run directory was removed or emptied, and its files were made anew",
+  "aid.lacking": "hupwatch has to do without something, and what that costs",
+  bug: "an error in hupwatch itself, after which it went on",
+  "bug.stack": "where that error was",
+  "log.dropped": "the reader of stderr hung, and lines of the log were dropped",
   "terminal.gone": "the terminal was hung up, which is not a deploy",
   signal: "a signal was received",
   "stop.delayed": "TERM was received, and the service goes on accepting for --stop-delay",

@@ -1,6 +1,6 @@
 /**
- * What happens in the life of the service, each event with its facts: told once, by the one that knows them, and consumed by
- * the log, hooks, systemd, the history and those that wait for an outcome. Nothing is looked up a second time.
+ * What happens in the life of the service, each event with its facts. An event is told once, where its facts are known. The
+ * log, hooks, systemd, the history and whatever waits for an outcome consume it, and look nothing up a second time.
  */
 import type { OomKills } from "../os/oom.ts";
 import type { ExitStatus } from "../os/spawn.ts";
@@ -13,38 +13,38 @@ export interface Failure {
   /** One sentence: which check, which exit code, which limit. */
   reason: string;
   exit?: ExitStatus;
-  /** The last lines it wrote on stderr; may still grow by what was under way. */
+  /** Its last lines on stderr. The array may still grow by late lines. */
   stderr?: readonly string[];
   /** It ended before it was told to, or by a signal that hupwatch did not send. */
   isUnasked?: boolean;
-  /** Exit code of hupwatch where this was the first generation and it is all that is known. */
+  /** hupwatch's own exit code if nothing better is known (a failed first generation). */
   exitCode?: number;
 }
 
-/** A process that goes on, and what it is called. */
+/** A process that goes on, and its name. */
 export interface Leftover {
   pid: number;
   command: string;
-  /** Addresses of the service, a listener of which it has open. */
+  /** The addresses of the service whose listeners it has open. */
   listeners?: readonly string[];
 }
 
 /**
- * Why nothing shows that a generation serves: its listeners are shared, and another one may have answered; or it came to rest and was not seen to
- * listen anywhere: a worker, or a server that begins to listen only later.
+ * Why nothing shows that a generation serves. `shared`: its listeners are shared, and another generation may have answered. `nowhere`: it came
+ * to rest and was not seen to listen; it may be a worker, or a server that begins to listen only later.
  */
 export type Doubt = "shared" | "nowhere";
 
-/** What an earlier hupwatch had a generation for when it ended. */
+/** In which role an earlier hupwatch left a generation when it ended. */
 export type LeftAs = "serving" | "unfinished" | "unconfirmed" | "in reserve" | "draining";
 
-/** How old a generation is, and after how long it was ready; whole milliseconds since its start. */
+/** A generation's age, and its age when it was ready; whole milliseconds since its start. */
 interface Age {
   ageMs: number;
   readyMs: number | undefined;
 }
 
-/** Where only this generation answers, beside a Unix path: for hooks. */
+/** For hooks: a Unix path at which only this generation answers. */
 interface Way {
   socket?: string | undefined;
 }
@@ -52,7 +52,7 @@ interface Way {
 export type ServiceEvent =
   | { event: "run.plan"; name: string; server: string }
   | { event: "socket.held"; address: string; cutover: Cutover }
-  /** `learns`: where the command listens later is held from then on. */
+  /** `learns`: if the command listens later, its address is held from then on. */
   | { event: "socket.none"; learns: boolean }
   | { event: "socket.learned"; address: string; generation: Gen }
   | { event: "socket.released"; address: string }
@@ -69,28 +69,28 @@ export type ServiceEvent =
   /** It was ready without having listened anywhere, and accepts now. */
   | { event: "generation.proven"; generation: Gen; readyMs: number; addresses: readonly string[] }
   | { event: "generation.taken-over"; generation: Gen }
-  /** `left`: what an earlier hupwatch had it for. `instead`: the one that is taken over; undefined where none can be. */
+  /** `left`: its role below the earlier hupwatch. `instead`: the generation that is taken over; undefined if none can be. */
   | { event: "generation.not-taken-over"; generation: Gen; left: LeftAs; instead: Gen | undefined }
-  /** It listens there by itself: a second copy cannot. */
+  /** It listens there by itself, and so a second copy cannot. */
   | { event: "generation.unheld"; generation: Gen; unheld: readonly { address: string; pid: number }[] }
-  /** The one before it listened there, and it does not. */
+  /** The previous generation listened there, and it does not. */
   | { event: "generation.address-lost"; generation: Gen; before: Gen; addresses: readonly string[] }
   | { event: "generation.crashed"; generation: Gen; failure: Failure }
-  /** One that was being replaced ended by itself. */
+  /** A generation that was being replaced ended by itself. */
   | { event: "generation.died"; generation: Gen; failure: Failure }
-  /** It is killed because more of them drain at once than may. */
+  /** It is killed because too many drain at once. */
   | { event: "generation.hurried"; generation: Gen; maxDraining: number }
-  /** A stop signal ended it at once, although its clients were not done. */
+  /** A stop signal ended it at once, although it had connections. */
   | { event: "generation.cut"; generation: Gen; signal: string }
   | { event: "generation.start-failed"; generation: Gen; failure: Failure }
   /** It serves, but clients could not be sent (back) to it. */
   | { event: "generation.unreachable"; generation: Gen; failure: Failure }
-  /** Not ready yet, for so long, and what stands in its way. */
+  /** It has not been ready for this long, and what it waits for. */
   | { event: "generation.waiting"; generation: Gen; ageMs: number; obstacle: string }
-  /** Not ready in its time, and a HUP asked for a fresh copy. */
+  /** It was not ready in time, and a HUP requested a fresh copy. */
   | { event: "generation.given-up"; generation: Gen; ageMs: number }
   | { event: "generation.respawning"; generation: Gen; afterMs: number }
-  /** `why`: of one that is not part of an ordinary stop. */
+  /** `why`: set if the signal is not part of an ordinary stop. */
   | {
       event: "generation.signalled";
       generation: Gen;
@@ -98,26 +98,26 @@ export type ServiceEvent =
       pids: number[];
       why?: string | undefined;
     }
-  /** So many connections were taken out of a dead generation's queue and passed on. */
+  /** How many connections were taken out of a dead generation's queue and passed on. */
   | { event: "generation.rescued"; generation: Gen; connections: number }
-  /** So many connections of its clients live on, and so many were closed as it meant. */
+  /** How many connections of its clients live on, and how many were closed as it wanted. */
   | { event: "generation.kept"; generation: Gen; kept: number; closed: number }
   | { event: "generation.left-behind"; generation: Gen; processes: readonly Leftover[] }
-  /** They belong to no generation; they came to hupwatch while this one ran. */
+  /** They belong to no generation; they became children of hupwatch, the subreaper, while this one ran. */
   | { event: "generation.escaped"; generation: Gen; processes: readonly Leftover[] }
   | { event: "generation.gone"; generation: Gen; ageMs: number }
-  /** Nobody has asked for it by hand. */
+  /** A swap that no user requested. */
   | { event: "swap.due"; why: string }
   | { event: "swap.queued"; behind: Gen }
-  /** New connections wait, so long at most, for the next generation. */
+  /** New connections wait for the next generation, for `forMs` at most. */
   | { event: "hold.began"; forMs: number }
   | { event: "hold.failed"; failure: Failure }
-  /** So many wait there, of so many that can. */
+  /** `queued` connections wait there, and at most `limit` can. */
   | { event: "hold.filling"; address: string; queued: number; limit: number }
   | { event: "hold.ended"; generation: Gen; why: "reload" | "request" | "deadline" }
-  /** It has the clients, and so long the generation before is kept as it is: the user says which of them remains. */
+  /** It has the clients. For `forMs` the previous generation is kept as it is, and the user decides which of them remains. */
   | ({ event: "swap.unconfirmed"; generation: Gen; kept: Gen; forMs: number } & Age & Way)
-  /** `doubt`: none where the user asked for less. `keptMs`: so long the old one can have the clients back before it retires. */
+  /** `doubt`: undefined if proven, or if the user asks for less. `keptMs`: for how long the old one can have the clients back before it retires. */
   | ({
       event: "swap.done";
       generation: Gen;
@@ -127,12 +127,12 @@ export type ServiceEvent =
     } & Age &
       Way)
   | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
-  /** The kernel has killed so many processes for want of memory since the swap to `generation` began. */
+  /** How many processes the kernel has killed, because memory was short, since the swap to `generation` began. */
   | { event: "memory.short"; generation: Gen; kills: number; where: OomKills["where"] }
   | { event: "stopping"; generations: Gen[] }
   | { event: "ignored"; what: string; why: string }
   | { event: "hook.failed"; hook: string; command: string; reason: string }
-  /** `leader`: that of the generation that goes on, and the signal that would stop it. */
+  /** `leader`: of the generation that goes on, with the signal that would stop it. */
   | { event: "left"; generation: Gen; leader: { pid: number; stopSignal: NodeJS.Signals } | undefined }
   | { event: "stopped"; failure: Failure | undefined };
 

@@ -1,4 +1,7 @@
-/** Each event in words: one sentence for people, how grave it is, and the facts that its record has. */
+/**
+ * The message of each event: one sentence for people, its level, and the facts of its record. A sentence names the generation,
+ * the value and, where there is one, the way out; it has no full stop, and may be quoted in another sentence.
+ */
 
 import { formatDuration } from "../duration.ts";
 import { wayOut } from "../error.ts";
@@ -11,10 +14,10 @@ interface Words {
   facts?: Facts;
 }
 
-/** Many programs have a handler for one of the two alone: those of PM2 and of a terminal for INT. */
+/** Many programs have a handler for only one of the two: those written for PM2 or a terminal have one for INT. */
 const handledBy = (signal: string): string => {
   const other = signal === "SIGTERM" ? "INT" : "TERM";
-  return `give the program one, which lets requests finish, or, where it has one for SIG${other}, --stop-signal ${other}`;
+  return `give the program a handler that lets requests finish, or use --stop-signal ${other} if it has one for SIG${other}`;
 };
 
 export function inWords(event: ServiceEvent): Told {
@@ -48,17 +51,17 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "socket.taken-back": ({ path, pid }) => ({
     level: "warn",
-    text: `process ${pid} of the service has bound ${path} for itself: taken back; it has to take the descriptor that it is given`,
+    text: `process ${pid} of the service bound ${path} itself: taken back; it must take the descriptor that hupwatch passes`,
     facts: { path, by: pid },
   }),
   "socket.taken": ({ path, by }) => ({
     level: "error",
-    text: `clients do not reach the service at ${path}: ${by}; it is put back as soon as that is over`,
+    text: `clients do not reach the service at ${path}: ${by}; the path is put back when that ends`,
     facts: { path, reason: by },
   }),
   "socket.linked": ({ path, by }) => ({
     level: "warn",
-    text: `${path}: ${by}: clients there stay with the old generation at a swap, and reach nothing when it has gone${wayOut("link or mount the directory, or use --cutover share")}`,
+    text: `${path}: ${by}: clients there stay with the old generation at a swap, and reach nothing once it is gone${wayOut("link or mount the directory, or use --cutover share")}`,
     facts: { path, reason: by },
   }),
   "socket.renewed": ({ path }) => ({
@@ -69,7 +72,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   "socket.none": ({ learns }) => ({
     level: learns ? "notice" : "info",
     text: learns
-      ? "no socket is held: the command has come to rest and listens nowhere. Where it listens later is held from then on, and until then no swap is proven"
+      ? "no socket is held: the command has come to rest and listens nowhere. If it listens later, its address is held from then on; until then no swap is proven"
       : "no socket is held: generations are swapped, connections are not (see --bind)",
   }),
   "generation.started": ({ generation, pid }) => ({
@@ -89,7 +92,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "generation.escaped": ({ generation, processes }) => ({
     level: "warn",
-    text: `left running, since they belong to no generation: ${listed(processes)}, which came to hupwatch while generation ${generation} ran`,
+    text: `left running, since they belong to no generation: ${listed(processes)}, which became children of hupwatch while generation ${generation} ran`,
     facts: { generation, pids: processes.map((p) => p.pid) },
   }),
   "generation.rescued": ({ generation, connections }) => ({
@@ -139,12 +142,12 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "hold.failed": ({ failure }) => ({
     level: "error",
-    text: `new connections could not be held, and go on being served: ${failure.reason}`,
+    text: `new connections could not be held, and are served as before: ${failure.reason}`,
     facts: { ...failureFacts(failure) },
   }),
   "hold.filling": ({ address, queued, limit }) => ({
     level: "warn",
-    text: `${queued} connections wait at ${address}, of ${limit} that can (--backlog, net.core.somaxconn): 'hupwatch reload' or 'hupwatch resume' lets them in`,
+    text: `${queued} connections wait at ${address}, and at most ${limit} can (--backlog, net.core.somaxconn): 'hupwatch reload' or 'hupwatch resume' lets them in`,
     facts: { address, queued, limit },
   }),
   "hold.ended": ({ generation, why }) => ({
@@ -178,7 +181,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "generation.unheld": ({ generation, unheld }) => ({
     level: "warn",
-    text: `generation ${generation} also listens on ${unheld.map(({ address, pid }) => `${address} (pid ${pid})`).join(", ")}, which hupwatch does not hold: two generations cannot both have that`,
+    text: `generation ${generation} also listens on ${unheld.map(({ address, pid }) => `${address} (pid ${pid})`).join(", ")}, which hupwatch does not hold: two generations cannot both listen there`,
     facts: {
       generation,
       addresses: unheld.map(({ address }) => address),
@@ -203,7 +206,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "generation.cut": ({ generation, signal }) => ({
     level: "warn",
-    text: `${signal} ended generation ${generation} at once, and cut the connections that it had: it has no handler for that signal${wayOut(handledBy(signal))}`,
+    text: `${signal} ended generation ${generation} at once, and cut the connections that it had: it has no handler for this signal${wayOut(handledBy(signal))}`,
     facts: { generation, signal },
   }),
   "generation.start-failed": died,
@@ -268,7 +271,7 @@ const named = ({ pid, command, listeners = [] }: Leftover): string =>
 const HOLD_ENDS = {
   reload: "reload",
   request: "a fresh copy, by resume",
-  deadline: "a fresh copy, since their time is over",
+  deadline: "a fresh copy, since the time of the hold is over",
 } as const;
 
 const DOUBTS: Record<Doubt, string> = {
@@ -293,7 +296,7 @@ export interface FailureFacts {
   reason: string;
   exitCode?: number | undefined;
   exitSignal?: string | undefined;
-  /** The generation's last lines of stderr: the same array as the generation's, so some may still be on their way. */
+  /** The generation's last lines of stderr. It is the generation's own array, to which late lines are still added. */
   stderr?: readonly string[] | undefined;
 }
 

@@ -10,7 +10,7 @@ import { killEntry, readProcess } from "../harness/processes.ts";
 import { until } from "../harness/until.ts";
 
 const ESCAPED =
-  /left running, since they belong to no generation: (.*), which came to hupwatch while generation (\d+) ran/g;
+  /left running, since they belong to no generation: (.*), which became children of hupwatch while generation (\d+) ran/g;
 
 /** Its parents have ended by the time that the server starts; `$!` is what env(1) and sleep(1) go on with. */
 const DAEMON = `(setsid env -i /bin/sleep 1000 </dev/null >/dev/null 2>&1 & echo "daemon $!")`;
