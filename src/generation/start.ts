@@ -186,7 +186,7 @@ export class Start implements Disposable {
   /** It listens at an address that is new. Where it was ready without any, it is seen now whether it accepts. */
   listens(): void {
     if (!this.#isNowhere || this.#late || !this.#context) return;
-    const there = { ...this.#listening(false), nowhere: "never" } as const;
+    const there = { ...this.#listening({ isAsked: false }), nowhere: "never" } as const;
     this.#late = listeningCheck(there, []).start(this.#context, () => {
       this.#isNowhere = false;
       this.outcome.proven();
@@ -221,11 +221,11 @@ export class Start implements Disposable {
     const asksThere = ({ needs }: Check) => needs.includes("socket");
     const asking = plan.checks.filter(asksThere);
     const others = plan.checks.filter((check) => !asksThere(check));
-    return [listeningCheck(this.#listening(asking.length > 0), asking), ...others];
+    return [listeningCheck(this.#listening({ isAsked: asking.length > 0 }), asking), ...others];
   }
 
   /** What is seen of it where its addresses are learned. `isAsked`: a check of the user's wants an answer there. */
-  #listening(isAsked: boolean): Listening {
+  #listening({ isAsked }: { isAsked: boolean }): Listening {
     const { listeners, processes, plan, os } = this.of;
     const mustListen = plan.isInterceptionRequested || isAsked;
     const isListening = (socket: HeldSocket) =>

@@ -75,7 +75,7 @@ function givenFor(
   const ipv6Only = options.some(
     (o) => o.level === V6ONLY.level && o.option === V6ONLY.option && o.value.some(Boolean),
   );
-  return givenForPort(address, ipv6Only, given);
+  return givenForPort({ address, ipv6Only }, given);
 }
 
 /** It listens already, with the queue that hupwatch gave it: a server's own backlog would shorten it. */

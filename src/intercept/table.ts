@@ -27,22 +27,25 @@ export interface Given {
 
 const isWildcard = ({ host }: InetAddress): boolean => host === "0.0.0.0" || host === "::";
 
+/** What is bound, and whether that is to leave IPv4 to others. */
+export interface AskedPort {
+  address: InetAddress;
+  ipv6Only: boolean;
+}
+
 /** The exact address first; else one that is meant as well: a wildcard on either side, in a family that takes it. */
-export function givenForPort(
-  asked: InetAddress,
-  ipv6Only: boolean,
-  given: readonly Given[],
-): Given | undefined {
+export function givenForPort(asked: AskedPort, given: readonly Given[]): Given | undefined {
   const ofPort = given.filter(
-    (g): g is Given & { address: InetAddress } => "port" in g.address && g.address.port === asked.port,
+    (g): g is Given & { address: InetAddress } =>
+      "port" in g.address && g.address.port === asked.address.port,
   );
-  const exact = ofPort.find(({ address }) => address.family === asked.family && address.host === asked.host);
-  return exact ?? ofPort.find((g) => covers(asked, ipv6Only, g));
+  const { family, host } = asked.address;
+  const exact = ofPort.find(({ address }) => address.family === family && address.host === host);
+  return exact ?? ofPort.find((g) => covers(asked, g));
 }
 
 function covers(
-  asked: InetAddress,
-  ipv6Only: boolean,
+  { address: asked, ipv6Only }: AskedPort,
   { address, ipv6Only: heldOnly }: Given & { address: InetAddress },
 ): boolean {
   if (!isWildcard(asked) && !isWildcard(address)) return false;

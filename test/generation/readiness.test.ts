@@ -9,7 +9,7 @@ import { TurnedClock } from "../fake-os/clock.ts";
 const TIMEOUT_MS = 6000;
 const HOUR_MS = 3_600_000;
 
-function asking(goesOn = false) {
+function asking({ goesOn } = { goesOn: false }) {
   const clock = new TurnedClock();
   let hear: Parameters<ReadinessContext["onNotify"]>[0] = () => {};
   const context: ReadinessContext = {
@@ -82,7 +82,7 @@ test("what stands in the way is told after ten seconds, ever more seldom, and at
 });
 
 test("a first start without a deadline goes on, and says so once", async () => {
-  const { clock, outcomes } = asking(true);
+  const { clock, outcomes } = asking({ goesOn: true });
   await clock.turn(HOUR_MS);
   expect(outcomes).toEqual(["overdue"]);
 });

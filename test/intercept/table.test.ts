@@ -32,13 +32,13 @@ describe("a port", () => {
     ["::1", true, "::", true, true],
   ] as const)("%s (only %p), held %s (only %p): %p", (asked, only, held, heldOnly, is) => {
     const one = given(inet(held), { ipv6Only: heldOnly });
-    expect(givenForPort(inet(asked), only, [one])).toBe(is ? one : undefined);
-    expect(givenForPort(inet(asked, 81), only, [one])).toBeUndefined();
+    expect(givenForPort({ address: inet(asked), ipv6Only: only }, [one])).toBe(is ? one : undefined);
+    expect(givenForPort({ address: inet(asked, 81), ipv6Only: only }, [one])).toBeUndefined();
   });
 
   test("the exact one comes first", () => {
     const [wide, exact] = [given(inet("0.0.0.0")), given(inet("127.0.0.1"))];
-    expect(givenForPort(inet("127.0.0.1"), false, [wide, exact])).toBe(exact);
+    expect(givenForPort({ address: inet("127.0.0.1"), ipv6Only: false }, [wide, exact])).toBe(exact);
   });
 });
 

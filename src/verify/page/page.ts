@@ -18,11 +18,13 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsaf
 export function renderPage(report: VerifyReport): string {
   const losses = lossTable(report);
   // Apart, for a release that hangs takes far longer than a swap, and both have one scale each.
-  const of = (chaos: boolean) => report.stages.filter((s) => (s.name !== "swaps") === chaos);
-  const [swaps = "", accidents = ""] = [false, true].map((chaos) =>
-    swapTimeline(of(chaos).flatMap((stage) => stage.swaps)),
+  const { planned = [], chaos = [] } = Object.groupBy(report.stages, ({ name }) =>
+    name === "swaps" ? "planned" : "chaos",
   );
-  const versions = versionTimeline(report.versions.spans, of(false)[0]?.endMs ?? 0);
+  const [swaps = "", accidents = ""] = [planned, chaos].map((stages) =>
+    swapTimeline(stages.flatMap((stage) => stage.swaps)),
+  );
+  const versions = versionTimeline(report.versions.spans, planned[0]?.endMs ?? 0);
   const flip = report.subject.kind === "hupwatch" ? "the flip" : "the reload command has ended";
   const sections = [
     headline(report),
