@@ -11,6 +11,7 @@ import { bind, connect, isReadable, listen, socket } from "../../src/os/libc.ts"
 import { accept, limitDescriptors } from "../../src/os/libc-kept.ts";
 import { allProcesses } from "../../src/os/procfs.ts";
 import { encode } from "../../src/sockets/sockaddr.ts";
+import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 import type { Row } from "./row.ts";
 import { cpuMsOf, memoryOf } from "./scale/usage.ts";
@@ -94,7 +95,7 @@ async function passingOn({ name, words }: Server, looks: number, requests: numbe
     env: place.environment(),
     stdio: ["ignore", "ignore", "ignore"],
   });
-  while (!existsSync(place.socket)) await Bun.sleep(LOOK_MS);
+  await until(() => existsSync(place.socket), { what: `the socket of ${name}` });
   using relayed = new Relayed(place, place.socket);
   const [direct, through]: [Look[], Look[]] = [[], []];
   for (let n = 0; n < looks; n++) {

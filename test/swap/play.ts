@@ -1,4 +1,5 @@
 /** Feeds the swap machine events from its first step on, and keeps what it wanted done. */
+import { expect } from "bun:test";
 import {
   assertState,
   begin,
@@ -107,6 +108,18 @@ export function wording(effect: Effect): string {
 /** The effects of the last event. */
 export const after = (...events: Event[]): string[] => afterIn({ maxDraining: 4 }, ...events);
 export const afterIn = (limits: Limits, ...events: Event[]): string[] => shown(play(events, limits).effects);
+
+/** What one event leads to. */
+export type Answer = [what: string, event: Event, effects: string[], phase: Phase];
+
+/** For `test.each` of answers to an event at the end of `way`. */
+export const answersAt =
+  (way: readonly Event[], limits: Limits = { maxDraining: 4 }) =>
+  (...[, event, effects, phase]: Answer): void => {
+    const { effects: all, state } = play([...way, event], limits);
+    expect(shown(all)).toEqual(effects);
+    expect(state.phase).toBe(phase);
+  };
 
 /** All but the looks, which decide nothing (looks.test.ts). */
 export const shown = (effects: readonly Effect[]): string[] =>

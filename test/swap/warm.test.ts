@@ -1,8 +1,10 @@
 /** What becomes of two generations that both live: confirmed, flipped back, kept. */
 import { describe, expect, test } from "bun:test";
-import type { Event, Limits, Phase } from "../../src/swap/machine.ts";
+import type { Event, Limits } from "../../src/swap/machine.ts";
 import {
+  type Answer,
   afterIn,
+  answersAt,
   CONFIRMING,
   confirm,
   exited,
@@ -22,23 +24,16 @@ import {
   WAY_TO,
 } from "./play.ts";
 
-type Row = [what: string, event: Event, effects: string[], phase: Phase];
 const BOTH: Limits = { ...CONFIRMING, keepMs: 600_000 };
 const FLIP = ["unsettle", "steer 1", "say rolled-back", "settle 2 -> 1"];
 const RETIRED = ["unsettle", "say swapped", "retire 1 drain", "unwatch 2"];
-
-const check =
-  (limits: Limits, way: readonly Event[]) => (_: string, event: Event, effects: string[], phase: Phase) => {
-    expect(afterIn(limits, ...way, event)).toEqual(effects);
-    expect(play([...way, event], limits).state.phase).toBe(phase);
-  };
 
 test("with --confirm the settled one waits, and the old one is told nothing", () => {
   expect(afterIn(CONFIRMING, ...WAY_TO.warm)).toEqual(["unsettle", "say unconfirmed", "await 2 judged"]);
 });
 
 describe("I9: unconfirmed, clients go back to the old one unless it is said that the new one is good", () => {
-  const rows: Row[] = [
+  const rows: Answer[] = [
     ["confirmed", confirm(2), RETIRED, "serving"],
     ["silence", expired(2), FLIP, "flipping-back"],
     ["on request, or by the judge", rollback(2), FLIP, "flipping-back"],
@@ -68,14 +63,14 @@ describe("I9: unconfirmed, clients go back to the old one unless it is said that
     ["words about another one", rollback(1), [], "warm"],
     ["words about another one", expired(1), [], "warm"],
   ];
-  test.each(rows)("%s", check(CONFIRMING, WAY_TO.warm));
+  test.each(rows)("%s", answersAt(WAY_TO.warm, CONFIRMING));
 
-  const before: Row[] = [
+  const before: Answer[] = [
     ["on request in the warm-up", rollback(2), FLIP, "flipping-back"],
     ["TERM without -k in the warm-up", leave, FLIP, "flipping-back"],
     ["confirmed in the warm-up: that is not waited for then", confirm(2), [], "warming"],
   ];
-  test.each(before)("%s", check(CONFIRMING, WAY_TO.warming));
+  test.each(before)("%s", answersAt(WAY_TO.warming, CONFIRMING));
   test("and what was confirmed in the warm-up serves when it has settled", () => {
     expect(afterIn(CONFIRMING, ...WAY_TO.warming, confirm(2), settled(2))).toEqual(RETIRED);
   });
@@ -90,7 +85,7 @@ describe("I9: unconfirmed, clients go back to the old one unless it is said that
 
 describe("flipping back: a flip like any other, in the other direction", () => {
   const way = WAY_TO["flipping-back"];
-  const rows: Row[] = [
+  const rows: Answer[] = [
     [
       "what was on its way has arrived: the new one drains by its stop signal",
       settled(1),
@@ -115,7 +110,7 @@ describe("flipping back: a flip like any other, in the other direction", () => {
     ["stop", stop, ["unsettle", "say stopping", "retire 2 graceful", "retire 1 graceful"], "stopping"],
     ["once is enough", rollback(2), [], "flipping-back"],
   ];
-  test.each(rows)("%s", check(CONFIRMING, way));
+  test.each(rows)("%s", answersAt(way, CONFIRMING));
   test("TERM leaves the old one when the new one is gone", () => {
     const { state } = play([...WAY_TO.warm, leave, settled(1), exited(2), gone(2)], CONFIRMING);
     expect(state).toMatchObject({ phase: "over", ending: { kind: "left", serving: 1 } });
@@ -134,7 +129,7 @@ describe("kept: the swap is done, and the old one can have the clients back", ()
     const effects = ["unsettle", "say swapped", "unwatch 2", "await 2"];
     expect(afterIn(BOTH, ...WAY_TO.warm, confirm(2))).toEqual(effects);
   });
-  const rows: Row[] = [
+  const rows: Answer[] = [
     ["rolled back", rollback(2), FLIP, "flipping-back"],
     ["its time is over", expired(2), ["unsettle", "retire 1 drain", "unwatch 2"], "serving"],
     ["a new swap retires it first", swap, ["unsettle", "retire 1 drain", "boot 3"], "booting"],
@@ -154,7 +149,7 @@ describe("kept: the swap is done, and the old one can have the clients back", ()
     ["stop", stop, ["unsettle", "say stopping", "retire 1 graceful", "retire 2 graceful"], "stopping"],
     ["there is nothing to confirm", confirm(2), [], "warm"],
   ];
-  test.each(rows)("%s", check(KEEPING, WAY_TO.warm));
+  test.each(rows)("%s", answersAt(WAY_TO.warm, KEEPING));
   test("none is kept where another swap waits already", () => {
     expect(afterIn(KEEPING, ...WAY_TO.warming, swap, settled(2))).toContain("boot 3");
   });
