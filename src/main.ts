@@ -26,6 +26,14 @@ async function main(asked: readonly string[]): Promise<number> {
   return (await import("./cli/dispatch.ts")).dispatch(cmd, rest);
 }
 
+/** What the launcher passes first, because Bun would eat a leading `--` (oven-sh/bun#13984). */
+const LAUNCHED = "cli";
+
+/** Without that word the first one of the user's would be taken for it: `explain -- x` would run x. */
+async function refuse(): Promise<never> {
+  throw (await import("./cli/unlaunched.ts")).unlaunched(process.argv[1] ?? "");
+}
+
 async function misnamed(error: unknown, word: string | undefined): Promise<never> {
   throw word === undefined ? error : (await import("./cli/suggestion.ts")).suggesting(error, word);
 }
@@ -58,7 +66,6 @@ async function report(error: unknown): Promise<number> {
   return error.exitCode;
 }
 
-// The launcher passes the word `cli` first, because Bun would eat a leading `--` (oven-sh/bun#13984).
 // No await up here: bytecode is for CommonJS.
 // The runtime collects garbage once behind the entry, if anything is left to do: here there is next to none yet.
 setImmediate(async () => {
@@ -66,5 +73,5 @@ setImmediate(async () => {
   // One executable has no other entry for the programs of intercept/.
   if (word === "intercept") return (await import("./intercept/entry.ts")).enter(words);
   nameProcess();
-  process.exit(await main(callerWords(words)).catch(report));
+  process.exit(await (word === LAUNCHED ? main(callerWords(words)) : refuse()).catch(report));
 });

@@ -21,6 +21,19 @@ test("a leading -- survives, and so does everything behind it", async () => {
   expect(hupwatch.output).toBe(words.map((word) => `<${word}>\n`).join(""));
 });
 
+// "`bun src/main.ts explain -- x` (from a clone) starts x and hangs."
+test.each([[["explain", "--", "touch", "ran"]], [["--", "touch", "ran"]], [["touch", "ran"]], [[]]])(
+  "main.ts by itself runs nothing and names its launcher: %j",
+  (words) => {
+    using dir = tempDir();
+    const started = Bun.spawnSync([process.execPath, `${ROOT}/src/main.ts`, ...words], { cwd: dir.path });
+    expect(started.stderr.toString()).toMatch(
+      /main\.ts is started by its launcher alone.*\nTo fix: run \S+\/src\/launcher\.sh /,
+    );
+    expect({ code: started.exitCode, ran: existsSync(`${dir.path}/ran`) }).toEqual({ code: 125, ran: false });
+  },
+);
+
 test("a command without -- is a command too, and its own -- stays", async () => {
   await using hupwatch = await startHupwatch([...saying("args: $*"), "--", "x"]);
   await hupwatch.until(/args: -- x\n/, { stream: "output" });

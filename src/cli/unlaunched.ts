@@ -1,0 +1,22 @@
+/**
+ * What is said where main.ts was started without its launcher, as in `bun src/main.ts explain -- x`: the runtime has eaten a leading
+ * `--` by then, and the traps that launcher.sh closes stand open.
+ */
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { HupwatchError } from "../error.ts";
+
+/** Beside main.ts in a clone, and beside main.cjs in the package. */
+const LAUNCHERS = ["launcher.sh", "hupwatch"];
+
+/** `script`: what the runtime was told to run. */
+export function unlaunched(script: string): HupwatchError {
+  const launcher = LAUNCHERS.map((name) => join(dirname(script), name)).find((path) => existsSync(path));
+  return new HupwatchError(
+    "main.unlaunched",
+    `${script} is started by its launcher alone: without it the runtime takes words of the command line for its own`,
+    {
+      hint: `run ${launcher ?? "hupwatch"} with the same words`,
+    },
+  );
+}
