@@ -44,10 +44,12 @@ export default command({
   epilogue: [
     "EXIT CODES",
     "",
-    "  0  explained",
-    "  2  usage, or a command line that a run would refuse",
+    "  0    explained",
+    "  2    usage, or a command line that a run would refuse",
+    "  126  explained, and the command cannot be run",
+    "  127  explained, and the command was not found",
     "",
-    "  A warning names what a start would fail by. Nothing is run, with one exception: where only",
+    "  A warning names what else a start would fail by. Nothing is run, with one exception: where only",
     "  a config file or a runner (poetry, uv) knows the answer, it is run as the command's user, so",
     "  that it can write nothing (Landlock), and explain says so. Values of --env-file are not shown.",
   ].join("\n"),
@@ -56,13 +58,13 @@ export default command({
     const uid = process.getuid?.() ?? 0;
     const runDir = chooseRunDir(values["run-dir"], env, uid);
     const what = planned(values, positionals, runDir.path);
-    const warnings = await startWarnings(what.plan, { runDir, env, uid });
+    const { warnings, exitCode } = await startWarnings(what.plan, { runDir, env, uid });
     const isRefused = isTakingRefused(realOs, isKilledByTaking);
     const explanation = explain(what, positionals, env, warnings, isRefused);
     const bold = process.stdout.isTTY && !env.NO_COLOR;
     if (values.json) await printJson(explanation);
     else await print(renderExplanation(explanation, (label) => (bold ? styleText("bold", label) : label)));
-    return ANSWER.yes;
+    return exitCode;
   },
 });
 

@@ -1,5 +1,6 @@
 /** An explanation for people: 80 columns, a label on the left, the reason behind each fact. Pure. */
 import { formatDuration } from "../duration.ts";
+import { SETTLE_MS } from "../generation/settle.ts";
 import { plain } from "../text.ts";
 import type { Explanation } from "./explanation.ts";
 
@@ -107,7 +108,8 @@ function environmentLines({ set, removed }: Explanation["environment"]): string[
 
 function swapLines({ swap, sockets }: Explanation): string[] {
   const ready = `not ready within ${formatDuration(swap.readyTimeoutMs)}: rolled back`;
-  const warmup = `both serve for ${formatDuration(swap.warmupMs)}`;
+  const settles = sockets.some(({ cutover }) => cutover.mode === "steer");
+  const warmup = `both serve for ${formatDuration(settles ? Math.max(swap.warmupMs, SETTLE_MS) : swap.warmupMs)}`;
   const drain =
     sockets.length > 0 && swap.drainUntilIdleMs > 0
       ? `, the old one without new connections; no stop signal while it holds any, for ${formatDuration(swap.drainUntilIdleMs)} at most`

@@ -7,7 +7,7 @@ export const RUN_OPTIONS = {
     type: "string",
     short: "w",
     value: "SEC",
-    help: "both generations live this long after the flip, before the old one stops",
+    help: "both generations live this long after the flip (at least 0.5 if steered), before the old one stops",
     default: RUN_DEFAULTS["warmup-time"],
   },
   "kill-at-exit": {
@@ -180,7 +180,7 @@ export const RUN_OPTIONS = {
   "max-age": {
     type: "string",
     value: "DUR",
-    help: "swap a generation that has served this long, or up to a tenth less",
+    help: "swap a generation that has served this long, or up to a tenth less; at least 60s after the last such swap",
   },
   "max-memory": {
     type: "string",

@@ -1,6 +1,6 @@
 /** What a start would fail by, in its own words: found by the start's own code, without running or taking anything. */
 
-import { HupwatchError } from "../error.ts";
+import { ANSWER, EXIT, HupwatchError } from "../error.ts";
 import { findInstances, ownRunDirs } from "../instance/instances.ts";
 import { findLeft } from "../instance/predecessor.ts";
 import { alreadyRunning, type RunDir, requireOwn, runDirNote } from "../instance/run-dir.ts";
@@ -18,8 +18,14 @@ export interface Starter {
   uid: number;
 }
 
-/** In the order in which a start would come to them. */
-export async function startWarnings(plan: RunPlan, starter: Starter): Promise<string[]> {
+export interface StartWarnings {
+  /** In the order in which a start would come to them. */
+  warnings: string[];
+  /** That of a start where the command cannot be run, else 0: what else stands in its way may be gone by then. */
+  exitCode: number;
+}
+
+export async function startWarnings(plan: RunPlan, starter: Starter): Promise<StartWarnings> {
   const running = runningAs(plan.name, starter);
   const sockets = running === undefined ? await socketsToBind(plan, starter) : [];
   const steps: (() => unknown)[] = [
@@ -38,16 +44,20 @@ export async function startWarnings(plan: RunPlan, starter: Starter): Promise<st
       }),
     ...sockets.map((spec) => () => requireFree(spec, plan.sockets, plan.socketOptions)),
   ];
-  const found = [runDirNote(starter.runDir) ?? []].flat();
+  const warnings = [runDirNote(starter.runDir) ?? []].flat();
+  let exitCode: number = ANSWER.yes;
   for (const step of steps)
     try {
       await step();
     } catch (error) {
       if (!(error instanceof HupwatchError)) throw error;
-      found.push(`${error.message}${error.hint ? `. To fix: ${error.hint}` : ""}`);
+      warnings.push(`${error.message}${error.hint ? `. To fix: ${error.hint}` : ""}`);
+      if (UNRUNNABLE.includes(error.exitCode)) exitCode = error.exitCode;
     }
-  return found;
+  return { warnings, exitCode };
 }
+
+const UNRUNNABLE: readonly number[] = [EXIT.notExecutable, EXIT.notFound];
 
 const runningAs = (name: string, { runDir, uid }: Starter): number | undefined =>
   findInstances([runDir.path], uid).find((one) => one.name === name)?.pid;

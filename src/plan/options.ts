@@ -101,7 +101,7 @@ export function readOptions(values: RunValues, words: readonly string[], around:
     cutover: oneOf(known.cutover, "--cutover", ["steer", "share"]),
     // A server on a terminal keeps its terminal: its user has read the lines anyway.
     watchStderr: !around.stderrIsTerminal,
-    readyTimeoutMs: duration(known["ready-timeout"], "--ready-timeout"),
+    readyTimeoutMs: duration(known["ready-timeout"], "--ready-timeout", 1),
     isReadyTimeoutGiven: values["ready-timeout"] !== undefined,
     isReadinessGiven: values.ready !== undefined,
     preflights: values.preflight ?? [],
@@ -147,7 +147,7 @@ function requestedOf(values: RunValues, { env, pid }: Surroundings, here: string
       values.ready?.some((check) => check.startsWith("exec:")) === true,
     hooks: {
       hooks: (values.hook ?? []).map(parseHook),
-      timeoutMs: duration(known["hook-timeout"], "--hook-timeout"),
+      timeoutMs: duration(known["hook-timeout"], "--hook-timeout", 1),
     },
   };
 }
@@ -157,7 +157,7 @@ function recycling(
   directory: string,
 ): Pick<RunPlan, "maxAgeMs" | "maxMemoryBytes" | "watchPath"> {
   return {
-    maxAgeMs: given(age, duration, "--max-age"),
+    maxAgeMs: given(age, duration, "--max-age", 1),
     maxMemoryBytes: given(memory, memoryOf),
     watchPath: path === undefined ? undefined : resolve(directory, path),
   };
@@ -181,9 +181,9 @@ function steering({ confirm, judge, keep }: RunValues): Pick<RunPlan, "confirmMs
   if (judge !== undefined && confirm === undefined)
     throw usage("--judge without --confirm", "say how long it is to judge: --confirm 2m");
   return {
-    confirmMs: given(confirm, duration, "--confirm"),
+    confirmMs: given(confirm, duration, "--confirm", 1),
     judge: judge?.slice("exec:".length),
-    keepMs: given(keep, duration, "--keep"),
+    keepMs: given(keep, duration, "--keep", 1),
   };
 }
 
@@ -220,7 +220,7 @@ function respawnLimit(text: string): { times: number; withinMs: number } {
     );
   return {
     times: wholeNumber(times, "--respawn-limit", 1, 100_000),
-    withinMs: duration(within, `--respawn-limit ${text}`),
+    withinMs: duration(within, `--respawn-limit ${text}:`, 1),
   };
 }
 

@@ -9,8 +9,10 @@ import { isDueToLook } from "../servers/reading/running.ts";
 import { cutoverOf } from "../sockets/cutover.ts";
 import { type Handover, handOver, hasPlaceholder, wantsProbe } from "../sockets/handover.ts";
 import type { SocketOptions } from "../sockets/held.ts";
+import { maxBacklog } from "../sockets/open.ts";
 import { probePortsFor } from "../sockets/probe-ports.ts";
 import { PROBE, parseSpecs, type SocketSpec } from "../sockets/spec.ts";
+import { ageNote, backlogNote } from "./cut-values.ts";
 import { generationEnvironment, givenEnvironment } from "./environment.ts";
 import { metricsNote } from "./metrics.ts";
 import type { Options } from "./options.ts";
@@ -89,6 +91,8 @@ export function planRun(options: Options): Planned {
     pathNote(given.words[0] ?? "", directory, ownEnv),
     metricsNote(ownEnv),
     watchNote(given.watchPath),
+    ageNote(given.maxAgeMs),
+    plan.sockets.length > 0 ? backlogNote(requested.backlog, maxBacklog()) : undefined,
   ].filter((note) => note !== undefined);
   return { plan, traits: { ...traits, notes }, hooks: requested.hooks };
 }

@@ -7,11 +7,10 @@ import type { ServiceEvent, Tell } from "../events/service-event.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
 import { poll } from "../os/clock.ts";
 import type { Os } from "../os/os.ts";
+import { RECYCLE_PAUSE_MS } from "../plan/cut-values.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { State } from "./machine.ts";
 
-/** Age and memory lead to no two swaps within so long; doubled with each one that fails. */
-const FLOOR_MS = 60_000;
 const FLOOR_MAX_MS = 3_600_000;
 /** So much earlier at most: machines that were deployed together do not swap together. */
 const JITTER = 0.1;
@@ -42,7 +41,7 @@ export const recycles = ({ maxAgeMs, maxMemoryBytes, watchPath }: Limits): boole
 export class Recycling implements Disposable {
   #age: Disposable | undefined;
   readonly #looking: Disposable[] = [];
-  #floorMs = FLOOR_MS;
+  #floorMs = RECYCLE_PAUSE_MS;
   #notBefore = Number.NEGATIVE_INFINITY;
   #touchedAt: number | undefined;
 
@@ -71,7 +70,7 @@ export class Recycling implements Disposable {
     switch (event.event) {
       case "generation.serves":
       case "swap.done":
-        this.#floorMs = FLOOR_MS;
+        this.#floorMs = RECYCLE_PAUSE_MS;
         this.#ageFrom(this.limits.maxAgeMs);
         break;
       case "swap.rolled-back":

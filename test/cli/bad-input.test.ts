@@ -97,6 +97,13 @@ describe("options", () => {
     // "`--max-memory 1` (one byte? surely meant a unit) is taken without a word"
     [["--max-memory", "1", ...TRUE], "--max-memory '1' is 1 byte", "write the unit: 1m, 1g"],
     [["--max-memory", "10k", ...TRUE], "--max-memory '10k' is 10240 bytes", "512m"],
+    // In systemd 0 is no limit. Here it was no time at all, and each start failed.
+    [["--ready-timeout", "0", ...TRUE], "--ready-timeout '0' is too short", "at least 1ms"],
+    [["--hook-timeout", "0", ...TRUE], "--hook-timeout '0' is too short", "at least 1ms"],
+    [["--confirm", "0", ...TRUE], "--confirm '0' is too short", "at least 1ms"],
+    [["--keep", "0s", ...TRUE], "--keep '0s' is too short", "at least 1ms"],
+    [["--max-age", "0", ...TRUE], "--max-age '0' is too short", "at least 1ms"],
+    [["--respawn-limit", "5/0", ...TRUE], "--respawn-limit 5/0: '0' is too short", "at least 1ms"],
     [
       ["--run-dir", "/proc/no/such", ...TRUE],
       "the run directory /proc/no/such",

@@ -1,6 +1,6 @@
 /** `hupwatch explain`: what is said is what a run does, in 80 columns or as JSON, and nothing is run. */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Explanation } from "../../src/cli/explanation.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { tempDir } from "../harness/temp-dir.ts";
@@ -71,6 +71,37 @@ test("what TERM does, the delay before it included", () => {
   const { out } = run(words, dir.path);
   expect(out).toMatch(/after TERM it goes on accepting for 5\.00 s, then it is stopped\s+\(--stop-delay\)/);
   expect(run(["-k", "--", "server"], dir.path).out).not.toContain("--stop-delay");
+});
+
+// "`explain -- nosuch` exits 0."
+test("a command that a start could not run ends with the start's exit code, and is explained", () => {
+  using dir = place("server");
+  writeFileSync(`${dir.path}/plain`, "x", { mode: 0o644 });
+  for (const [words, code, said] of [
+    [["nosuch"], 127, /command not found: 'nosuch'/],
+    [["./plain"], 126, /not executable/],
+    [["server"], 0, /^Server/],
+  ] as const) {
+    const { out, code: got } = run(["--", ...words], dir.path);
+    expect(out).toMatch(said);
+    expect(out).toContain("Ready when");
+    expect(got).toBe(code);
+  }
+});
+
+// "`--max-age 1` becomes 60 s silently."
+test("what a value is cut to", () => {
+  using dir = place("server");
+  const [most] = readFileSync("/proc/sys/net/core/somaxconn", "utf8").split("\n");
+  const words = ["-b", "unix:a.sock", "-w", "0", "--max-age", "5s", "--backlog", "1000000", "--", "server"];
+  const { out } = run(words, dir.path);
+  const flat = out.replaceAll(/\s+/g, " ");
+  expect(flat).toContain(
+    "--max-age 5.00 s holds for the first generation alone: later ones serve for 1 m 00 s",
+  );
+  expect(flat).toContain(`--backlog 1000000: the kernel makes it ${most};`);
+  expect(flat).toContain("both serve for 0.50 s");
+  expect(explained(["--max-age", "60", "-b", "unix:a.sock", "--", "server"], dir.path).warnings).toEqual([]);
 });
 
 // "`explain --user www-data` does not name the user or its environment at all."
