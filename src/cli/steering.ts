@@ -44,14 +44,14 @@ EXIT CODES
     },
   });
 
-export function inWords({ name, outcome, generation, serving, reason = "" }: SteerAnswer): string {
+export function inWords({ name, outcome, generation, serving, unkept, reason = "" }: SteerAnswer): string {
   switch (outcome) {
     case "confirmed":
       return `${plain(name)}: generation ${generation} confirmed`;
     case "rolled-back":
       return `${plain(name)}: rolled back, generation ${serving} has the clients, generation ${generation} retires`;
     case "held":
-      return `${plain(name)}: new connections wait for generation ${generation}: 'hupwatch reload' or 'hupwatch resume' starts it`;
+      return `${plain(name)}: new connections wait for generation ${generation}: 'hupwatch reload' or 'hupwatch resume' starts it${unkept === undefined ? "" : `; generation ${unkept}, which was kept, retires`}`;
     case "nothing": {
       const still = serving === undefined ? "" : `generation ${serving} serves on: `;
       return `${plain(name)}: ${still}${plain(reason)}`;

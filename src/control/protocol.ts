@@ -120,6 +120,8 @@ export interface SteerAnswer {
   generation?: number | undefined;
   /** The one that has the clients now. */
   serving?: number | undefined;
+  /** With `held`: it was kept for a rollback until now. */
+  unkept?: number | undefined;
   reason?: string | undefined;
 }
 

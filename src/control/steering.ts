@@ -49,9 +49,12 @@ export function hold(subject: Subject, ms: number): Answer {
   const why = unholdable(subject);
   if (why !== undefined) return { outcome: "nothing", reason: `connections cannot be held: ${why}` };
   const { supervisor } = subject;
+  const before = supervisor.state;
+  const unkept = before.phase === "warm" ? before.current : undefined;
   supervisor.post({ kind: "hold", ms });
   const { state } = supervisor;
-  if (state.phase === "holding") return { outcome: "held", generation: state.next, serving: state.current };
+  if (state.phase === "holding")
+    return { outcome: "held", generation: state.next, serving: state.current, unkept };
   return { outcome: "nothing", reason: "connections could not be held; the log says why" };
 }
 

@@ -81,6 +81,10 @@ export const EVENTS = {
     meaning: "a generation that was being replaced died by itself",
     facts: ["generation", ...FAILURE],
   },
+  "generation.unkept": {
+    meaning: "it is not kept for a rollback any more, and retires",
+    facts: ["generation"],
+  },
   "generation.hurried": {
     meaning: "it is killed, because more generations drain at once than --max-draining allows",
     facts: ["generation", "maxDraining"],
@@ -131,7 +135,7 @@ export const EVENTS = {
     meaning: "age, memory or a touched file lead to a swap (--max-age, --max-memory, --watch-path)",
     facts: ["reason"],
   },
-  "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind"] },
+  "swap.queued": { meaning: "a swap was requested during another one", facts: ["behind", "times"] },
   "hold.began": { meaning: "new connections wait for the next generation", facts: ["forMs"] },
   "hold.failed": { meaning: "new connections could not be held and are served as before", facts: FAILURE },
   "hold.filling": {
@@ -152,14 +156,14 @@ export const EVENTS = {
   },
   "swap.rolled-back": {
     meaning: "the new generation failed, and the old one goes on",
-    facts: ["generation", "serving", "durationMs", ...FAILURE],
+    facts: ["generation", "serving", "hadClients", "durationMs", ...FAILURE],
   },
   "memory.short": {
     meaning: "memory was short, and the kernel killed processes during a swap",
     facts: ["generation", "kills", "where"],
   },
   stopping: { meaning: "the generations are being stopped", facts: ["generations"] },
-  ignored: { meaning: "a request could not be carried out, and why", facts: ["what", "why"] },
+  ignored: { meaning: "a request could not be carried out, and why", facts: ["what", "why", "times"] },
   "hook.failed": {
     meaning: "a hook failed, took too long or could not be run",
     facts: ["hook", "command", "reason"],

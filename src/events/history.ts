@@ -8,7 +8,7 @@ const KEPT_SWAPS = 10;
 export interface GenerationNotes {
   /** ISO 8601. */
   startedAt?: string;
-  readyMs?: number;
+  readyMs?: number | undefined;
   proven?: boolean;
   /** When it is kept, or waits to be confirmed, no longer. */
   until?: string | undefined;

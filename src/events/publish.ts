@@ -1,7 +1,7 @@
 /** Events go to every consumer, in order, together with their words, which are found once. One that throws costs the others nothing. */
 import type { Log } from "../log.ts";
 import { tellBug } from "../os/aid.ts";
-import type { Told } from "./events.ts";
+import type { EventName, Told } from "./events.ts";
 import type { ServiceEvent, Tell } from "./service-event.ts";
 import { inWords } from "./words.ts";
 
@@ -20,8 +20,33 @@ export const publishTo =
     }
   };
 
-/** The event log: every event is one line, with its facts for the JSON form. */
-export const logTo =
-  (log: Log): Consume =>
-  (_, { level, event, text, facts }) =>
-    log[level](event, text, facts);
+/** What a client or a signal can cause as often as it likes, and what is then no news. */
+const REPEATABLE: ReadonlySet<EventName> = new Set(["swap.queued", "ignored"]);
+/** Later it is news again: nobody is to wonder whether today's signal was heard. */
+const SAME_MS = 1000;
+
+/**
+ * The event log: every event is one line, with its facts for the JSON form. Of a storm of requests the first one is, and how many more
+ * came is said before whatever is said next.
+ */
+export function logTo(log: Log, now: () => number = () => performance.now()): Consume {
+  let last: { told: Told; at: number; more: number } | undefined;
+  return (_, told) => {
+    const at = now();
+    if (last && last.told.text === told.text && at - last.at < SAME_MS) {
+      last.more++;
+      return;
+    }
+    if (last && last.more > 0) write(log, repeated(last.told, last.more));
+    last = REPEATABLE.has(told.event) ? { told, at, more: 0 } : undefined;
+    write(log, told);
+  };
+}
+
+const write = (log: Log, { level, event, text, facts }: Told) => log[level](event, text, facts);
+
+const repeated = ({ text, facts, ...same }: Told, times: number): Told => ({
+  ...same,
+  text: `${text} (${times === 1 ? "once more" : `${times} times more`})`,
+  facts: { ...facts, times },
+});

@@ -64,7 +64,13 @@ export type ServiceEvent =
   | { event: "socket.renewed"; path: string }
   | { event: "generation.started"; generation: Gen; pid: number }
   | { event: "generation.preflight"; generation: Gen; command: string; tookMs: number }
-  | ({ event: "generation.ready"; generation: Gen; readyMs: number; doubt?: Doubt | undefined } & Way)
+  /** `unasked`: no check was asked for, so that there is no time either after which one had passed. */
+  | ({
+      event: "generation.ready";
+      generation: Gen;
+      readyMs: number | undefined;
+      doubt?: Doubt | "unasked" | undefined;
+    } & Way)
   | ({ event: "generation.serves"; generation: Gen; doubt?: Doubt | undefined } & Age)
   /** It was ready without having listened anywhere, and accepts now. */
   | { event: "generation.proven"; generation: Gen; readyMs: number; addresses: readonly string[] }
@@ -78,6 +84,8 @@ export type ServiceEvent =
   | { event: "generation.crashed"; generation: Gen; failure: Failure }
   /** A generation that was being replaced ended by itself. */
   | { event: "generation.died"; generation: Gen; failure: Failure }
+  /** It was kept after a swap, and retires now. */
+  | { event: "generation.unkept"; generation: Gen }
   /** It is killed because too many drain at once. */
   | { event: "generation.hurried"; generation: Gen; maxDraining: number }
   /** A stop signal ended it at once, although it had connections. */
@@ -126,7 +134,14 @@ export type ServiceEvent =
       keptMs?: number | undefined;
     } & Age &
       Way)
-  | ({ event: "swap.rolled-back"; generation: Gen; serving: Gen; failure: Failure } & Age)
+  /** `hadClients`: clients went to it until then. */
+  | ({
+      event: "swap.rolled-back";
+      generation: Gen;
+      serving: Gen;
+      failure: Failure;
+      hadClients: boolean;
+    } & Age)
   /** How many processes the kernel has killed, because memory was short, since the swap to `generation` began. */
   | { event: "memory.short"; generation: Gen; kills: number; where: OomKills["where"] }
   | { event: "stopping"; generations: Gen[] }

@@ -112,7 +112,10 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "generation.ready": ({ generation, readyMs, doubt, socket }) => ({
     level: "info",
-    text: `generation ${generation} ready in ${formatDuration(readyMs)}${doubted(doubt)}`,
+    text:
+      doubt === "unasked" || readyMs === undefined
+        ? `generation ${generation} counts as ready: no check was asked for (--ready)`
+        : `generation ${generation} ready in ${formatDuration(readyMs)}${doubted(doubt)}`,
     facts: { generation, readyMs, proven: doubt === undefined, doubt, socket },
   }),
   "generation.taken-over": ({ generation }) => ({
@@ -137,7 +140,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "hold.began": ({ forMs }) => ({
     level: "notice",
-    text: `new connections wait for the next generation, ${formatDuration(forMs)} at most: 'hupwatch reload' or 'hupwatch resume' starts it`,
+    text: `new connections wait for the next generation: 'hupwatch reload' or 'hupwatch resume' starts it; after ${formatDuration(forMs)} it is started by itself`,
     facts: { forMs },
   }),
   "hold.failed": ({ failure }) => ({
@@ -168,10 +171,10 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
       ...unproven(doubt),
     },
   }),
-  "swap.rolled-back": ({ generation, serving, failure, ageMs }) => ({
+  "swap.rolled-back": ({ generation, serving, failure, hadClients, ageMs }) => ({
     level: "error",
-    text: `rolled back: generation ${generation} ${failure.reason}; generation ${serving} goes on`,
-    facts: { generation, serving, durationMs: ageMs, ...failureFacts(failure) },
+    text: `rolled back: generation ${generation} ${failure.reason}; generation ${serving} goes on${hadClients ? `, and has the clients that generation ${generation} had` : ""}`,
+    facts: { generation, serving, hadClients, durationMs: ageMs, ...failureFacts(failure) },
   }),
   "swap.due": ({ why }) => ({ level: "info", text: `swapping: ${why}`, facts: { reason: why } }),
   "swap.queued": ({ behind }) => ({
@@ -198,6 +201,11 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     ...died(event),
     level: "warn",
     text: `generation ${event.generation}, which was being replaced, ${event.failure.reason}`,
+  }),
+  "generation.unkept": ({ generation }) => ({
+    level: "info",
+    text: `generation ${generation}, which was kept for 'hupwatch rollback', retires`,
+    facts: { generation },
   }),
   "generation.hurried": ({ generation, maxDraining }) => ({
     level: "warn",

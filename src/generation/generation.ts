@@ -83,6 +83,11 @@ export class Generation {
     return this.listeners.proof ? undefined : "shared";
   }
 
+  /** It counts as ready without any check: nothing is held, and the user has asked for none. */
+  get isUnasked(): boolean {
+    return this.plan.isHandoverRefused && !this.plan.isReadinessGiven;
+  }
+
   /** Where only it answers, beside a Unix path. */
   get privatePath(): string | undefined {
     return this.listeners.probed[0]?.privatePath;

@@ -6,6 +6,8 @@ export interface GenerationFacts {
   /** Whole milliseconds since its start. */
   ageMs: number;
   readyMs: number | undefined;
+  /** No check was asked for. */
+  isUnasked: boolean;
   /** Why nothing shows that it serves; undefined where it is proven. */
   doubt: Doubt | undefined;
   /** The same; undefined also where something that the user asked for says that it is ready. */
@@ -15,7 +17,8 @@ export interface GenerationFacts {
 }
 
 export function completed(report: Report, look: (gen: Gen) => GenerationFacts | undefined): ServiceEvent {
-  const age = (gen: Gen) => ({ ageMs: look(gen)?.ageMs ?? 0, readyMs: look(gen)?.readyMs });
+  const readyMsOf = (gen: Gen) => (look(gen)?.isUnasked ? undefined : look(gen)?.readyMs);
+  const age = (gen: Gen) => ({ ageMs: look(gen)?.ageMs ?? 0, readyMs: readyMsOf(gen) });
   switch (report.event) {
     case "swap-queued":
       return { event: "swap.queued", behind: report.behind };
@@ -26,8 +29,10 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
     case "hold-ended":
       return { event: "hold.ended", generation: report.gen, why: report.why };
     case "ready": {
-      const { readyMs = 0, doubt, privatePath: socket } = look(report.gen) ?? {};
-      return { event: "generation.ready", generation: report.gen, readyMs, doubt, socket };
+      const { gen: generation } = report;
+      const { isUnasked, doubt, privatePath: socket } = look(generation) ?? {};
+      const readyMs = readyMsOf(generation);
+      return { event: "generation.ready", generation, readyMs, doubt: isUnasked ? "unasked" : doubt, socket };
     }
     case "serving":
       return {
@@ -54,14 +59,16 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
         ...age(report.gen),
       };
     case "rolled-back": {
-      const { gen: generation, to: serving, failure } = report;
-      return { event: "swap.rolled-back", generation, serving, failure, ...age(generation) };
+      const { gen: generation, to: serving, failure, hadClients } = report;
+      return { event: "swap.rolled-back", generation, serving, failure, hadClients, ...age(generation) };
     }
     case "crashed":
     case "died":
     case "start-failed":
     case "unreachable":
       return { event: `generation.${report.event}`, generation: report.gen, failure: report.failure };
+    case "unkept":
+      return { event: "generation.unkept", generation: report.gen };
     case "hurried":
       return { event: "generation.hurried", generation: report.gen, maxDraining: report.maxDraining };
     case "respawning":

@@ -28,7 +28,8 @@ export function rollBack(
   failure: Failure,
 ): Step {
   const { current, next, again } = state;
-  const told = say({ event: "rolled-back", gen: next, to: current, failure });
+  const hadClients = state.phase !== "booting";
+  const told = say({ event: "rolled-back", gen: next, to: current, failure, hadClients });
   const isHeld = state.phase === "booting" && state.isHeld;
   const rollingBack: State = {
     phase: "rolling-back",
@@ -65,7 +66,7 @@ export function flipBack(
     { phase: "flipping-back", current, failed: next, again, leaving, ...common(state) },
     unsettle,
     steer(current),
-    say({ event: "rolled-back", gen: next, to: current, failure }),
+    say({ event: "rolled-back", gen: next, to: current, failure, hadClients: true }),
     { do: "settle", old: next, next: current, warmUp: false },
   );
 }
@@ -135,17 +136,24 @@ export function cutOver(
 ): Step {
   const { current, next } = state;
   const { base, effects } = drain(state, current, died ? "sweep" : "drain", limits);
-  const isTold = state.phase === "warm" && state.isConfirmed;
   const done = [
     unsettle,
     ...(died ? [say({ event: "died", gen: current, failure: died })] : []),
-    ...(isTold ? [] : [say({ event: "swapped", gen: next, from: current })]),
+    ...cutOverTold(state, died),
     ...owedBy(state),
     ...effects,
     ...(died ? rescue(state, current) : []),
   ];
   if (leaving) return withEffects(leave(base, next), ...done);
   return serveOrSwap({ ...base, again: state.again }, next, ...done);
+}
+
+/** Of one that was kept the swap is told already; that it is not kept any more is not, unless it has died. */
+function cutOverTold(state: In<"warming"> | In<"warm">, died: Failure | undefined): Effect[] {
+  const { current, next } = state;
+  const isKept = state.phase === "warm" && state.isConfirmed;
+  if (!isKept) return [say({ event: "swapped", gen: next, from: current })];
+  return died ? [] : [say({ event: "unkept", gen: current })];
 }
 
 const UNCONFIRMED: Failure = { reason: "was not confirmed, and hupwatch was told to end" };
@@ -168,7 +176,7 @@ export function stopBoth(state: In<"warming"> | In<"warm">): Step {
   const back = [
     unsettle,
     steer(current),
-    say({ event: "rolled-back", gen: next, to: current, failure: UNCONFIRMED }),
+    say({ event: "rolled-back", gen: next, to: current, failure: UNCONFIRMED, hadClients: true }),
   ];
   return withEffects(end(state, { kind: "stopped", serving: current }, both), ...back);
 }

@@ -128,7 +128,10 @@ export type Report =
   | { event: "unconfirmed"; gen: Gen; from: Gen; forMs: number }
   /** `keptMs`: so long the one before it can have the clients back. */
   | { event: "swapped"; gen: Gen; from: Gen; keptMs?: number }
-  | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure }
+  /** `hadClients`: it was flipped to, and they have been sent back. */
+  | { event: "rolled-back"; gen: Gen; to: Gen; failure: Failure; hadClients: boolean }
+  /** It was kept, and cannot have the clients back any more. */
+  | { event: "unkept"; gen: Gen }
   | { event: "crashed"; gen: Gen; failure: Failure }
   /** It was being replaced. */
   | { event: "died"; gen: Gen; failure: Failure }

@@ -28,6 +28,7 @@ const rolledBack = (generation: number): ServiceEvent => ({
   event: "swap.rolled-back",
   generation,
   serving: 1,
+  hadClients: false,
   failure,
   ...age,
 });

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { EVENTS, recordOf, WARNINGS } from "../../src/events/events.ts";
+import { logTo, publishTo } from "../../src/events/publish.ts";
 import { createLog, isJournal } from "../../src/log.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { ROOT } from "../setup/places.ts";
@@ -45,6 +46,36 @@ test("an event of the stream is the log's JSON line", () => {
   expect({ ...logged, time: expect.anything() }).toEqual({ ...record, time: expect.anything() });
   expect(time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   expect(Object.keys(JSON.parse(lines[0] ?? "{}"))).toEqual(Object.keys(record));
+});
+
+// "One log line for each HUP in a storm of HUPs."
+test("a storm of requests is the first one and a number; later one is news again", () => {
+  const lines: string[] = [];
+  const write = (line: string) => lines.push(line.replace(/^<\d>/, "").trimEnd());
+  let now = 0;
+  const log = createLog({ level: 3, format: "text", color: false, journal: true, write });
+  const tell = publishTo([logTo(log, () => now)]);
+  const storm = (times: number) => {
+    for (let i = 0; i < times; i++) tell({ event: "swap.queued", behind: 2 });
+  };
+  const queued = "another swap was requested: it follows after generation 2";
+  storm(100);
+  tell({ event: "generation.gone", generation: 1, ageMs: 5 });
+  storm(2);
+  now += 1000;
+  storm(1);
+  tell({ event: "ignored", what: "SIGUSR1", why: "no generation serves" });
+  tell({ event: "ignored", what: "SIGUSR2", why: "no generation serves" });
+  expect(lines).toEqual([
+    `${queued}`,
+    `${queued} (99 times more)`,
+    "generation 1 gone",
+    `${queued}`,
+    `${queued} (once more)`,
+    `${queued}`,
+    "SIGUSR1 ignored: no generation serves",
+    "SIGUSR2 ignored: no generation serves",
+  ]);
 });
 
 test("in systemd's journal a line has its level in front, and neither time nor pid", () => {

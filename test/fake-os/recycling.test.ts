@@ -13,6 +13,7 @@ const FAILED: ServiceEvent = {
   event: "swap.rolled-back",
   generation: 2,
   serving: 1,
+  hadClients: false,
   failure: { reason: "" },
   ...age,
 };

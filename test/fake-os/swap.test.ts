@@ -436,6 +436,18 @@ describe("a command that listens by itself", () => {
     expect(other.os.children).toHaveLength(2);
   });
 
+  // "`--handover none` without a socket counts as ready at once: 'ready in 0.00 s' because nobody was asked."
+  test("with --handover none alone it is not called ready in 0.00 s: nothing was asked", async () => {
+    const said = async (isReadinessGiven: boolean) => {
+      const stage = new Stage({ sockets: [], isHandoverRefused: true, isReadinessGiven });
+      await stage.begin();
+      await stage.ready(1);
+      return stage.news();
+    };
+    expect(await said(false)).toContain("ready 1, not proven");
+    expect(await said(true)).toContain("ready 1");
+  });
+
   // The app swallows that its second listener was refused.
   test("on one more address: a warning, and one more when its successor did not get it", async () => {
     const spec = { name: "x", text: ":80", address: { kind: "tcp", host: "", port: 80 } } as const;

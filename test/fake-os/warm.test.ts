@@ -46,7 +46,7 @@ test("a rollback flips within the request, and waits for what is on its way befo
 test("one that is kept retires when its time is over", async () => {
   const stage = await warm({ keepMs: 60_000 });
   await stage.turn(60_000);
-  expect(stage.news()).toEqual(["swapped 2", "SIGTERM 1"]);
+  expect(stage.news()).toEqual(["swapped 2", "unkept 1", "SIGTERM 1"]);
 });
 
 test("I5: a flip back has no use for a long warm-up", async () => {

@@ -1,10 +1,11 @@
 /** What hupwatch says on stderr about its life, as the tests wait for it. The one place that knows the wording. */
 export const LOG = {
   started: (generation: number) => new RegExp(`generation ${generation} started \\(pid (\\d+)\\)`),
-  ready: (generation: number) => new RegExp(`generation ${generation} ready in ([\\d.]+) s`),
+  ready: (generation: number) =>
+    new RegExp(`generation ${generation} (?:ready in ([\\d.]+) s|counts as ready)`),
   serves: (generation: number) => new RegExp(`generation ${generation} serves`),
   startedAny: /generation (\d+) started/,
-  readyAny: /generation (\d+) ready/,
+  readyAny: /generation (\d+) (?:counts as )?ready/,
   goneAny: /generation (\d+) gone/,
   servesAny: /generation (\d+) serves/,
   stoppedAnother:

@@ -95,8 +95,9 @@ test("it goes on as any swap", () => {
   expect(state).toMatchObject({ phase: "serving", current: 2, draining: [1], last: 2 });
 });
 
-test("one that is kept retires first", () => {
-  const effects = ["unsettle", "retire 1 drain", "unwatch 2", "hold for 3", "say holding"];
+// "`hold` silently retires a generation that `--keep` had kept."
+test("one that is kept retires first, which is said", () => {
+  const effects = ["unsettle", "say unkept", "retire 1 drain", "unwatch 2", "hold for 3", "say holding"];
   expect(afterIn(KEEPING, ...WAY_TO.warm, hold)).toEqual(effects);
 });
 

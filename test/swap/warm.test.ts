@@ -131,8 +131,8 @@ describe("kept: the swap is done, and the old one can have the clients back", ()
   });
   const rows: Answer[] = [
     ["rolled back", rollback(2), FLIP, "flipping-back"],
-    ["its time is over", expired(2), ["unsettle", "retire 1 drain", "unwatch 2"], "serving"],
-    ["a new swap retires it first", swap, ["unsettle", "retire 1 drain", "boot 3"], "booting"],
+    ["its time is over", expired(2), ["unsettle", "say unkept", "retire 1 drain", "unwatch 2"], "serving"],
+    ["a new swap retires it first", swap, ["unsettle", "say unkept", "retire 1 drain", "boot 3"], "booting"],
     [
       "the serving one dies: the kept one has the clients in one step",
       exited(2),
@@ -145,7 +145,7 @@ describe("kept: the swap is done, and the old one can have the clients back", ()
       ["unsettle", "say died", "retire 1 sweep", "rescue 1", "unwatch 2"],
       "serving",
     ],
-    ["leave", leave, ["unsettle", "retire 1 drain", "say stopping"], "stopping"],
+    ["leave", leave, ["unsettle", "say unkept", "retire 1 drain", "say stopping"], "stopping"],
     ["stop", stop, ["unsettle", "say stopping", "retire 1 graceful", "retire 2 graceful"], "stopping"],
     ["there is nothing to confirm", confirm(2), [], "warm"],
   ];
@@ -153,6 +153,22 @@ describe("kept: the swap is done, and the old one can have the clients back", ()
   test("none is kept where another swap waits already", () => {
     expect(afterIn(KEEPING, ...WAY_TO.warming, swap, settled(2))).toContain("boot 3");
   });
+});
+
+// "`rollback` in the warm-up of a new generation logs no 'had the clients' line that the others log."
+test("a rollback says whether the new one had the clients", () => {
+  const said = [
+    play([...WAY_TO.booting, rollback(2)], CONFIRMING),
+    play([...WAY_TO.warming, rollback(2)], CONFIRMING),
+    play([...WAY_TO.warming, exited(2)], CONFIRMING),
+    play([...WAY_TO.warm, expired(2)], CONFIRMING),
+    play([...WAY_TO.warm, stop], CONFIRMING),
+  ].map(({ effects }) =>
+    effects.flatMap((e) =>
+      e.do === "report" && e.report.event === "rolled-back" ? [e.report.hadClients] : [],
+    ),
+  );
+  expect(said).toEqual([[false], [true], [true], [true], [true]]);
 });
 
 test("a rollback before the new one is ready gives it up", () => {
