@@ -39,7 +39,11 @@ export function parse<T extends OptionTable>(cmd: Command<T>, words: readonly st
 
 type Given = Record<string, string | boolean | (string | boolean)[]>;
 
-function strictly(words: string[], cmd: Pick<Command, "name" | "usageExitCode">, options: OptionTable) {
+function strictly(
+  words: string[],
+  cmd: Pick<Command, "name" | "usageExitCode" | "wraps">,
+  options: OptionTable,
+) {
   const values: Given = {};
   const positionals: string[] = [];
   for (const word of readWords(words, options)) {
@@ -56,7 +60,7 @@ function strictly(words: string[], cmd: Pick<Command, "name" | "usageExitCode">,
 /** Throws a usage error where the table does not have it like that. */
 function understood(
   { name, flag, value, isInline }: Extract<Word, { kind: "option" }>,
-  cmd: Pick<Command, "name" | "usageExitCode">,
+  cmd: Pick<Command, "name" | "usageExitCode" | "wraps">,
   options: OptionTable,
 ): { name: string; value: string | boolean } {
   const option = optionOf(name, options);

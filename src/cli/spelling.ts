@@ -1,13 +1,39 @@
-/** Words that are sub-commands of other tools (git help, go version) and options of ours: each is read as the option of that name. */
-import { HupwatchError } from "../error.ts";
+/** Words that are sub-commands of other tools: those that are options of ours are read as these options, the others are refused with what they are here. */
+import { EXIT, HupwatchError } from "../error.ts";
 import { nearest } from "./suggestion.ts";
 import { isCommandName, SUMMARIES } from "./summaries.ts";
 
+/** git help, go version. */
 const OPTIONS = new Map(Object.entries({ help: "--help", version: "--version" }));
 
-/** `help reload` is `reload --help`. A program with such a name is run if it stands behind `--`. Throws if `help` names no sub-command. */
+const RELOAD = "'hupwatch reload' replaces it by a fresh copy of itself";
+const STOP = "'hupwatch stop' stops it";
+const STATUS = "'hupwatch status' shows what runs";
+const LOG =
+  "its log is its stderr, wherever its starter has put that, and 'hupwatch status' shows the last swaps";
+
+/** supervisorctl shutdown, systemctl restart, docker logs. Some are programs, too: `hupwatch shutdown` is not to bring the machine down. */
+const OTHERS = new Map(
+  Object.entries({
+    start: "put the command that is to run behind --: hupwatch -- COMMAND",
+    restart: RELOAD,
+    update: RELOAD,
+    reread: RELOAD,
+    shutdown: STOP,
+    kill: STOP,
+    signal: "kill(1) sends its pid a signal, and 'hupwatch status' shows the pid",
+    list: STATUS,
+    ps: STATUS,
+    logs: LOG,
+    tail: LOG,
+  }),
+);
+
+/** `help reload` is `reload --help`. A program with such a name is run if it stands behind `--`. Throws if a word is no sub-command of ours. */
 export function asOptions(words: readonly string[]): readonly string[] {
   const [word = "", about] = words;
+  const ours = OTHERS.get(word);
+  if (ours !== undefined) throw unlike(word, ours);
   const option = OPTIONS.get(word);
   if (option === undefined) return words;
   const isAbout = word === "help" && about !== undefined && !about.startsWith("-") && !OPTIONS.has(about);
@@ -19,3 +45,9 @@ export function asOptions(words: readonly string[]): readonly string[] {
     exitCode: 2,
   });
 }
+
+const unlike = (word: string, ours: string) =>
+  new HupwatchError("usage", `no sub-command '${word}'`, {
+    hint: `${ours}; a program with that name: hupwatch -- ${word}`,
+    exitCode: EXIT.failed,
+  });

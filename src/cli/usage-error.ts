@@ -1,9 +1,10 @@
 /** Why an option is refused, in one sentence that names it, and the way out. */
 import { HupwatchError } from "../error.ts";
 import type { Command, OptionTable } from "./command.ts";
+import { insteadOf } from "./other-options.ts";
 import { nearest } from "./suggestion.ts";
 
-type Named = Pick<Command, "name" | "usageExitCode">;
+type Named = Pick<Command, "name" | "usageExitCode" | "wraps">;
 
 /** `flag`: as it was written, or as the table has it. */
 export interface Misread {
@@ -14,7 +15,9 @@ export interface Misread {
 
 export function misread(what: Misread, cmd: Named, options: OptionTable): HupwatchError {
   const [message, hint] = explained(what, options);
-  const help = `'hupwatch ${cmd.name === "run" ? "" : `${cmd.name} `}--help'`;
+  const ownName = cmd.name === "run" ? "" : `${cmd.name} `;
+  const own = cmd.wraps && what.is === "unknown" ? `; an option of the command's own stands behind it` : "";
+  const help = `'hupwatch ${ownName}--help'${own}`;
   return usageError(cmd, message, hint ? `${hint} Else see ${help}` : `see ${help}`);
 }
 
@@ -46,7 +49,8 @@ function explained(
   if (is === "valued" || known.includes(flag)) return [`option ${flag} takes no value`];
   const names = known.map((one) => one.slice(2));
   const meant = flag.startsWith("--") ? nearest(flag.slice(2), names) : undefined;
-  return [`unknown option '${flag}'`, meant && `did you mean --${meant}?`];
+  const instead = insteadOf(flag, options) ?? (meant && `did you mean --${meant}?`);
+  return [`unknown option '${flag}'`, instead];
 }
 
 const flagsOf = (options: OptionTable): string[] =>

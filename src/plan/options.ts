@@ -192,6 +192,10 @@ export const logFormatOf = (values: RunValues): LogFormat =>
   oneOf(values["log-format"] ?? RUN_DEFAULTS["log-format"], "--log-format", ["text", "json"]);
 
 function identity({ user, group, umask }: RunValues): Pick<RunPlan, "user" | "group" | "umask"> {
+  if (user?.includes(":")) {
+    const [name = "", ofGroup = ""] = user.split(":");
+    throw usage(`--user '${user}' is not a user`, `write --user ${name} --group ${ofGroup}`);
+  }
   if (user !== undefined) ownerOf(user, "--user");
   if (group !== undefined) groupOf(group, "--group");
   return { user, group, umask: umask === undefined ? undefined : octal("--umask", umask, "0027") };

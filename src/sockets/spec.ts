@@ -73,13 +73,20 @@ function parseAddress(rest: string, cwd: string, text: string): SpecAddress {
   const inherited = /^fd:\/\/(\d+)$/.exec(rest);
   if (inherited) return { kind: "fd", fd: Number(inherited[1]) };
   const tcp = /^(?:tcp:\/\/)?(?:\[([^\]]*)\]|([^:[\]/]*)):(\d+)$/.exec(rest);
-  if (!tcp) throw invalid(text, FORMS);
+  if (!tcp) throw invalid(text, `${meant(rest)}${FORMS}`);
   const [, v6, host = "", digits = ""] = tcp;
   const port = Number(digits);
   if (port > 65535) throw invalid(text, "a port is a number from 0 to 65535 (0 takes a free one)");
   if (v6 !== undefined && !isIPv6(v6.split("%")[0] ?? ""))
     throw invalid(text, `[${v6}] is not an IPv6 address`);
   return { kind: "tcp", host: v6 ?? host, port };
+}
+
+/** A port, a path or a URL, as other tools take them. */
+function meant(rest: string): string {
+  const url = /^[a-z]+:\/\/([^/]+:\d+)\/?$/.exec(rest)?.[1];
+  const spec = /^\d+$/.test(rest) ? `:${rest}` : /^\.?\.?\/|\.sock$/.test(rest) ? `unix:${rest}` : url;
+  return spec === undefined ? "" : `did you mean ${spec}? Else `;
 }
 
 function parseUnix(written: string, cwd: string, text: string): SpecAddress {

@@ -50,6 +50,25 @@ describe("options", () => {
     [["-b"], "option --bind needs a value", "see 'hupwatch --help'"],
     [["--bnd", "x", ...TRUE], "unknown option '--bnd'", "did you mean --bind? Else see 'hupwatch --help'"],
     [["run", "--user-dir", "x", ...TRUE], "unknown option '--user-dir'", "see 'hupwatch --help'"],
+    // What gunicorn, supervisord, systemd and docker call it; `--pid` was said to be --bind, and `--config` to be --confirm.
+    [["--pid", "x", ...TRUE], "unknown option '--pid'", "it is --pidfile FILE here. Else"],
+    [
+      ["--config", "x", ...TRUE],
+      "unknown option '--config'",
+      "there is no file of settings: options say it all.",
+    ],
+    [["-e", "A=1", ...TRUE], "unknown option '-e'", "--env-file FILE, or env NAME=VALUE"],
+    [["--restart", "always", ...TRUE], "unknown option '--restart'", "--on-crash respawn"],
+    [
+      ["--workers", "4", ...TRUE],
+      "unknown option '--workers'",
+      "an option of the command's own stands behind it",
+    ],
+    [
+      ["--user", "nobody:nogroup", ...TRUE],
+      "--user 'nobody:nogroup' is not a user",
+      "--user nobody --group nogroup",
+    ],
     [["--quiet=1", ...TRUE], "option --quiet takes no value", "--help"],
     [[], "no command to run", "hupwatch -- "],
     [["--"], "no command to run", "hupwatch -- "],
@@ -130,7 +149,10 @@ describe("options", () => {
 
 describe("binds", () => {
   const rows: [bind: string, message: string, hint: string, prepare?: (dir: string) => unknown][] = [
-    ["nonsense", "not a socket that can be held", "unix:/path"],
+    ["nonsense", "not a socket that can be held", "use unix:/path"],
+    ["8000", "not a socket that can be held", "did you mean :8000? Else use"],
+    ["/tmp/x.sock", "not a socket that can be held", "did you mean unix:/tmp/x.sock?"],
+    ["http://127.0.0.1:8000/", "not a socket that can be held", "did you mean 127.0.0.1:8000?"],
     [`unix:${LONG}`, "not a socket that can be held", "108 bytes and the kernel takes 107"],
     [
       "unix:app.sock",
@@ -304,6 +326,23 @@ test("a line of the env file that says nothing is warned of, once for each gener
   await hupwatch.swap(2);
   expect(warnings()).toEqual([one, `warn: --env-file ${envFile}: lines 1, 3: not NAME=value, skipped`]);
   expect(hupwatch.log).not.toContain("secret");
+});
+
+// `hupwatch shutdown`, typed by a user of supervisorctl, ran shutdown(8); `hupwatch tail shop` followed a file.
+describe("a sub-command of other tools", () => {
+  const rows: [words: string[], hint: string][] = [
+    [["start", "shop"], "put the command that is to run behind --"],
+    [["restart"], "'hupwatch reload' replaces it"],
+    [["shutdown"], "'hupwatch stop' stops it; a program with that name: hupwatch -- shutdown"],
+    [["kill", "-HUP", "1"], "'hupwatch stop' stops it"],
+    [["tail", "shop"], "its log is its stderr"],
+    [["ps"], "'hupwatch status' shows what runs"],
+  ];
+  test.each(rows)("%j", async (words, hint) => {
+    const refusal = await refused(words);
+    expect(refusal).toMatchObject({ exitCode: 125, message: `no sub-command '${words[0]}'` });
+    expect(refusal.hint).toContain(hint);
+  });
 });
 
 describe("a sub-command mistyped", () => {
