@@ -26,8 +26,7 @@ export function metricsOf(status: StatusAnswer): string {
 }
 
 function metrics(status: StatusAnswer): Metric[] {
-  const { generations, sockets, swaps, counts, startedAt, version } = status;
-  const last = swaps.at(-1);
+  const { generations, sockets, counts, startedAt, version } = status;
   const serving = generations.findLast((g) => g.role === "serving" || g.role === "unconfirmed");
   return [
     gauge("hupwatch_info", "Always 1; its labels tell the version.", [[{ version }, 1]]),
@@ -71,6 +70,13 @@ function metrics(status: StatusAnswer): Metric[] {
       counts.rescued,
     ),
     ...keptConnections(status),
+    ...lastSwap(status),
+  ];
+}
+
+function lastSwap({ swaps }: StatusAnswer): Metric[] {
+  const last = swaps.at(-1);
+  return [
     gauge("hupwatch_last_swap_success", "1 where the last swap succeeded, 0 where it was rolled back.", [
       [{}, last && Number(last.outcome === "swapped")],
     ]),

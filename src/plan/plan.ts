@@ -80,21 +80,38 @@ export function planRun(options: Options): Planned {
     stopSequence: requested.stopSequence ?? parseStopSequence(traits.stop.sequence),
     hidesHandlers: traits.stop.hidesHandlers ?? false,
   };
-  const ownEnv = givenEnvironment(plan);
-  const notes = [
-    ...traits.notes,
-    ...(handover === "intercept" ? [] : (traits.notesWhere?.unseen ?? [])),
-    isUnknown,
-    ...(plan.sockets.length > 0 || isListenedTo ? [] : (traits.notesWhere?.unbound ?? [])),
-    unintercepted === undefined ? undefined : unseen(unintercepted),
-    directory === around.cwd ? releaseNote(directory) : undefined,
-    pathNote(given.words[0] ?? "", directory, ownEnv),
-    metricsNote(ownEnv),
-    watchNote(given.watchPath),
-    ageNote(given.maxAgeMs),
-    plan.sockets.length > 0 ? backlogNote(requested.backlog, maxBacklog()) : undefined,
-  ].filter((note) => note !== undefined);
+  const notes = [...serversNotes(traits, plan, isUnknown), ...placesNotes(plan, given.words, around.cwd)];
   return { plan, traits: { ...traits, notes }, hooks: requested.hooks };
+}
+
+/** What the user should know of the server. */
+function serversNotes(
+  { notes, notesWhere = {} }: ServerTraits,
+  { handover, sockets, unintercepted }: RunPlan,
+  isUnknown: string | undefined,
+): string[] {
+  const isUnbound = sockets.length === 0 && !learns({ handover, sockets });
+  return [
+    ...notes,
+    ...((handover !== "intercept" && notesWhere.unseen) || []),
+    ...(isUnknown === undefined ? [] : [isUnknown]),
+    ...((isUnbound && notesWhere.unbound) || []),
+    ...(unintercepted === undefined ? [] : [unseen(unintercepted)]),
+  ];
+}
+
+/** And of where it is started. */
+function placesNotes(plan: RunPlan, [program = ""]: readonly string[], cwd: string): string[] {
+  const { directory, watchPath, maxAgeMs, sockets, socketOptions } = plan;
+  const env = givenEnvironment(plan);
+  return [
+    directory === cwd ? releaseNote(directory) : undefined,
+    pathNote(program, directory, env),
+    metricsNote(env),
+    watchNote(watchPath),
+    ageNote(maxAgeMs),
+    sockets.length > 0 ? backlogNote(socketOptions.backlog, maxBacklog()) : undefined,
+  ].filter((note) => note !== undefined);
 }
 
 /** No generation has this number: what a config file makes for a generation by its number, it makes for none when it is read. */

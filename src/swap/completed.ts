@@ -34,30 +34,24 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
       const readyMs = readyMsOf(generation);
       return { event: "generation.ready", generation, readyMs, doubt: isUnasked ? "unasked" : doubt, socket };
     }
-    case "serving":
-      return {
-        event: "generation.serves",
-        generation: report.gen,
-        doubt: look(report.gen)?.ownDoubt,
-        ...age(report.gen),
-      };
+    case "serving": {
+      const { gen: generation } = report;
+      const doubt = look(generation)?.ownDoubt;
+      return { event: "generation.serves", generation, doubt, ...age(generation) };
+    }
     case "taken-over":
-      return { event: "generation.taken-over", generation: report.gen };
+    case "unkept":
+      return { event: `generation.${report.event}`, generation: report.gen };
     case "unconfirmed": {
       const { gen: generation, from: kept, forMs } = report;
       const socket = look(generation)?.privatePath;
       return { event: "swap.unconfirmed", generation, kept, forMs, socket, ...age(generation) };
     }
-    case "swapped":
-      return {
-        event: "swap.done",
-        generation: report.gen,
-        retired: report.from,
-        keptMs: report.keptMs,
-        socket: look(report.gen)?.privatePath,
-        doubt: look(report.gen)?.ownDoubt,
-        ...age(report.gen),
-      };
+    case "swapped": {
+      const { gen: generation, from: retired, keptMs } = report;
+      const { privatePath: socket, ownDoubt: doubt } = look(generation) ?? {};
+      return { event: "swap.done", generation, retired, keptMs, socket, doubt, ...age(generation) };
+    }
     case "rolled-back": {
       const { gen: generation, to: serving, failure, hadClients } = report;
       return { event: "swap.rolled-back", generation, serving, failure, hadClients, ...age(generation) };
@@ -67,19 +61,16 @@ export function completed(report: Report, look: (gen: Gen) => GenerationFacts | 
     case "start-failed":
     case "unreachable":
       return { event: `generation.${report.event}`, generation: report.gen, failure: report.failure };
-    case "unkept":
-      return { event: "generation.unkept", generation: report.gen };
     case "hurried":
       return { event: "generation.hurried", generation: report.gen, maxDraining: report.maxDraining };
     case "respawning":
       return { event: "generation.respawning", generation: report.gen, afterMs: report.afterMs };
     case "given-up":
-      return { event: "generation.given-up", generation: report.gen, ageMs: age(report.gen).ageMs };
+    case "gone":
+      return { event: `generation.${report.event}`, generation: report.gen, ageMs: age(report.gen).ageMs };
     case "stopping":
       return { event: "stopping", generations: report.gens };
     case "ignored":
       return report;
-    case "gone":
-      return { event: "generation.gone", generation: report.gen, ageMs: age(report.gen).ageMs };
   }
 }

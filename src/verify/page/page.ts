@@ -17,14 +17,6 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsaf
 
 export function renderPage(report: VerifyReport): string {
   const losses = lossTable(report);
-  // Apart, for a release that hangs takes far longer than a swap, and both have one scale each.
-  const { planned = [], chaos = [] } = Object.groupBy(report.stages, ({ name }) =>
-    name === "swaps" ? "planned" : "chaos",
-  );
-  const [swaps = "", accidents = ""] = [planned, chaos].map((stages) =>
-    swapTimeline(stages.flatMap((stage) => stage.swaps)),
-  );
-  const versions = versionTimeline(report.versions.spans, planned[0]?.endMs ?? 0);
   const flip = report.subject.kind === "hupwatch" ? "the flip" : "the reload command has ended";
   const sections = [
     headline(report),
@@ -44,14 +36,7 @@ export function renderPage(report: VerifyReport): string {
     report.latency.length > 0
       ? section("Latency", latencyTable(report), "Good answers, from when each was due.")
       : "",
-    swaps && section("Swaps", `${legend(report)}${swaps}`, "From the signal on."),
-    accidents &&
-      section(
-        "Accidents on purpose",
-        accidents,
-        "Bad releases and a killed hupwatch, each from its signal on.",
-      ),
-    versions && section("Versions", versions, "On new connections: when each first and last answered."),
+    ...timelines(report),
     report.samples.length > 1
       ? section(
           "Memory and descriptors",
@@ -82,6 +67,27 @@ ${sections.filter(Boolean).join("\n")}
 </body>
 </html>
 `;
+}
+
+function timelines(report: VerifyReport): string[] {
+  // Apart, for a release that hangs takes far longer than a swap, and both have one scale each.
+  const { planned = [], chaos = [] } = Object.groupBy(report.stages, ({ name }) =>
+    name === "swaps" ? "planned" : "chaos",
+  );
+  const [swaps = "", accidents = ""] = [planned, chaos].map((stages) =>
+    swapTimeline(stages.flatMap((stage) => stage.swaps)),
+  );
+  const versions = versionTimeline(report.versions.spans, planned[0]?.endMs ?? 0);
+  return [
+    swaps && section("Swaps", `${legend(report)}${swaps}`, "From the signal on."),
+    accidents &&
+      section(
+        "Accidents on purpose",
+        accidents,
+        "Bad releases and a killed hupwatch, each from its signal on.",
+      ),
+    versions && section("Versions", versions, "On new connections: when each first and last answered."),
+  ];
 }
 
 /** JSON within a script element: no `</script>` and no `<!--` may stand in it. */
