@@ -44,8 +44,9 @@ export function decode(bytes: Uint8Array): SocketAddress {
       return { family: "inet", host: bytes.subarray(4, 8).join("."), port: view.getUint16(2) };
     case AF_INET6: {
       const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(8 + 2 * i).toString(16));
+      const text = isMapped(groups) ? `::ffff:${bytes.subarray(20, 24).join(".")}` : compressed(groups);
       const zone = view.getUint32(24, true);
-      const host = zone === 0 ? compressed(groups) : `${compressed(groups)}%${zone}`;
+      const host = zone === 0 ? text : `${text}%${zone}`;
       return { family: "inet6", host, port: view.getUint16(2) };
     }
     default:
@@ -131,6 +132,10 @@ function groupsOf(address: string): number[] {
   const back = parse(tail);
   return [...front, ...Array(8 - front.length - back.length).fill(0), ...back];
 }
+
+/** An IPv4 address on a socket of both families. RFC 5952, 5: its last part is written as that address is. */
+const isMapped = (groups: string[]): boolean =>
+  groups[5] === "ffff" && groups.slice(0, 5).every((group) => group === "0");
 
 /** RFC 5952: the longest run of zero groups becomes `::`. */
 function compressed(groups: string[]): string {

@@ -19,6 +19,8 @@ const ROUND_TRIPS: [SocketAddress, string][] = [
   [inet6("1:0:0:2::3", 1), "[1:0:0:2::3]:1"],
   [inet6("a:b:c:d:e:f:1:2", 1), "[a:b:c:d:e:f:1:2]:1"],
   [inet6("fe80::1%2", 1), "[fe80::1%2]:1"],
+  // Shown as [::ffff:7f00:1]:8000, which nobody had written.
+  [inet6("::ffff:127.0.0.1", 8000), "[::ffff:127.0.0.1]:8000"],
   [{ family: "unix", path: "/run/app.sock" }, "unix:/run/app.sock"],
   [{ family: "unix", path: "/run/ä b.sock" }, "unix:/run/ä b.sock"],
   [{ family: "abstract", name: "app" }, "unix:@app"],
@@ -30,8 +32,8 @@ test.each(ROUND_TRIPS)("%j there and back", (address, text) => {
 });
 
 test.each([
-  ["::ffff:127.0.0.1", "::ffff:7f00:1"],
-  ["::ffff:0.0.0.0", "::ffff:0:0"],
+  ["::ffff:7f00:1", "::ffff:127.0.0.1"],
+  ["::ffff:0:0", "::ffff:0.0.0.0"],
   ["64:ff9b::192.0.2.33", "64:ff9b::c000:221"],
   ["0:0:0:0:0:0:0:0", "::"],
   ["2001:0db8:0000:0000:0001:0000:0000:0001", "2001:db8::1:0:0:1"],
