@@ -3,7 +3,7 @@
  * is learned.
  */
 import { chmodSync, readFileSync } from "node:fs";
-import { BUILT, CACHE, GUNICORNS, PYTHON, ROOT } from "./places.ts";
+import { BUILT, CACHE, GUNICORNS, PYTHON, ROOT, VENV } from "./places.ts";
 import { BIN_RAILS, RAILS_APPLICATION, RAILS_ENVIRONMENT } from "./rails-app.ts";
 import { FPM_POOL, fastCgiFront, HAPROXY_CONFIG, NGINX, nginxConfig, PHP_FPM } from "./server-configs.ts";
 import {
@@ -215,6 +215,8 @@ const inFront = (
     { version: [GUNICORNS.debian, "--version"], ...more },
   );
 
+const UV = `${VENV}/bin/uv`;
+
 /** What stands in front of a server, and stays there or becomes it. */
 const WRAPPERS: readonly ServerRow[] = [
   costly(
@@ -226,6 +228,15 @@ const WRAPPERS: readonly ServerRow[] = [
     inFront("dotenv run", newest("dotenv"), (words) => ["run", "--", ...words], {
       pypi: "python-dotenv[cli]",
       deploy: ({ directory }) => void Bun.write(`${directory}/.env`, "NOTHING=1\n"),
+    }),
+  ),
+  inFront("uv run", UV, (words) => ["run", "--no-project", "--", ...words], { needs: [UV] }),
+  costly(
+    inFront("poetry run", newest("poetry"), (words) => ["run", ...words], {
+      pypi: "poetry",
+      env: { POETRY_VIRTUALENVS_CREATE: "false" },
+      deploy: ({ directory }) =>
+        void Bun.write(`${directory}/pyproject.toml`, "[tool.poetry]\npackage-mode = false\n"),
     }),
   ),
   inFront("sh -c, without exec", "sh", (words) => ["-c", `cd . && ${words.join(" ")}; exit $?`]),
@@ -274,6 +285,22 @@ const WRAPPERS: readonly ServerRow[] = [
       ...["-b", transport === "unix" ? `unix://${at}` : `tcp://${at}`, "config.ru"],
     ],
     { version: ["/usr/bin/puma", "--version"], needs: ["/usr/bin/puma"] },
+  ),
+  costly(
+    row(
+      "puma behind bundle exec",
+      "/usr/bin/bundle",
+      ({ transport, at }) => [
+        ...["exec", "puma", "--quiet", "-w", "2"],
+        ...["-b", transport === "unix" ? `unix://${at}` : `tcp://${at}`, "config.ru"],
+      ],
+      {
+        version: ["/usr/bin/puma", "--version"],
+        packages: ["bundler"],
+        needs: ["/usr/bin/puma"],
+        deploy: ({ directory }) => void Bun.write(`${directory}/Gemfile`, 'gem "puma"\ngem "rack"\n'),
+      },
+    ),
   ),
   row(
     "unicorn behind env -u",
