@@ -5,15 +5,11 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { HupwatchError } from "../error.ts";
-import { startLoad } from "../load/engine.ts";
 import { type FailureLog, unixZeroOf } from "../load/failure-log.ts";
-import { lingers, MANNERS } from "../load/manners.ts";
 import type { FailureRecord } from "../load/outcome.ts";
-import { type Mode, makePlan } from "../load/plan.ts";
+import { makePlan } from "../load/plan.ts";
 import { preflight } from "../load/preflight.ts";
-import type { LoadResult } from "../load/result.ts";
-import { type Address, parseTarget, type Target } from "../load/target.ts";
+import { type Address, parseTarget } from "../load/target.ts";
 import { mixOf } from "./chaos.ts";
 import { RunClock } from "./clock.ts";
 import type { Evidence, Stage } from "./evidence.ts";
@@ -25,6 +21,7 @@ import { KernelWatch } from "./kernel-watch.ts";
 import { joinLedger } from "./ledger.ts";
 import { isDrop } from "./losses.ts";
 import type { VerifyPlan } from "./plan.ts";
+import { Probes } from "./probes.ts";
 import { changeOf, placeOf, type Server, serversAt } from "./serving.ts";
 import { sampleOf, socketFilesAt } from "./stock.ts";
 import type { Subject } from "./subject.ts";
@@ -49,7 +46,6 @@ export interface Progress {
 }
 
 const WARM_UP_MS = 1000;
-const PROBE_LINGER_MS = 200;
 /** What a stopped generation's stragglers may take to be gone from the process table. */
 const REMAINS_GRACE_MS = 3000;
 
@@ -79,8 +75,6 @@ class Conductor {
   /** The server's own, whatever is in front of it. */
   #address: Address | undefined;
   #servers: Server[] | undefined;
-  /** Asked before the load; in the ledger they are. */
-  readonly #probes: LoadResult[] = [];
   /** Of the stages that are over. */
   #before = { started: 0, failed: 0 };
 
@@ -111,11 +105,12 @@ class Conductor {
     await preflight(makePlan(target, { connections: plan.connections }));
     await using front = plan.front && (await NginxFront.start(this.#frontFolder(), address));
     if (front) evidence.target = target.url === "/" ? front.target : `${front.target}:${target.url}`;
-    await this.#assertAnswers();
+    const probes = new Probes(plan, evidence.target);
+    await probes.assertAnswers();
     // What stands in front keeps connections of its own: a new one of ours may lead to an old generation by right.
     evidence.steered = front ? false : subject.steered;
-    evidence.modes = plan.modes ?? (await this.#offeredModes());
-    await this.#assertServed(evidence.modes);
+    evidence.modes = plan.modes ?? (await probes.offeredModes());
+    await probes.assertServed(evidence.modes);
 
     await this.#stage("swaps", plan.swaps, () => subject.swap());
     const act = (kind: Swap["kind"]) => (kind === "swap" ? subject.swap() : subject.chaos(kind));
@@ -128,7 +123,7 @@ class Conductor {
     await subject.stop();
     await this.#lookForRemains();
     const results = evidence.stages.flatMap((stage) => stage.runs.map((run) => run.result));
-    evidence.ledger = joinLedger(readIfThere(this.ledger), [...this.#probes, ...results]);
+    evidence.ledger = joinLedger(readIfThere(this.ledger), [...probes.results, ...results]);
     evidence.interrupted = this.watcher.signal.aborted || this.#stopped;
     evidence.elapsedMs = clock.now();
     return evidence;
@@ -230,64 +225,6 @@ class Conductor {
     const { pid } = this.subject;
     const sample = pid === undefined ? undefined : sampleOf(pid, this.#socketPath, this.clock.now());
     if (sample) this.#evidence.samples.push(sample);
-  }
-
-  /** A server that does not even answer now has nothing that a swap could drop. */
-  async #assertAnswers(): Promise<void> {
-    const [failure] = (await this.#probe("fresh", this.#evidence.target)).failureRecords;
-    if (!failure) return;
-    const { class: name, detail, errno } = failure;
-    const why = [name, errno, detail].filter((word) => word !== undefined).join(", ");
-    throw new HupwatchError(
-      "verify.no-answer",
-      `before any swap a GET of ${this.#evidence.target} failed: ${why}`,
-      {
-        exitCode: 3,
-        hint:
-          name === "bad-status"
-            ? "name a path that is answered with 200: --url /healthz"
-            : "see that the server answers, e.g. with 'hupwatch load -n 1 TARGET'",
-      },
-    );
-  }
-
-  /** One POST tells whether the app keeps the contract. */
-  async #offeredModes(): Promise<Mode[]> {
-    const { ok } = await this.#probe("post", {
-      ...parseTarget(this.#evidence.target, process.cwd()),
-      url: "/",
-    });
-    return ok === 1 ? ["fresh", "keepalive", "post"] : ["fresh", "keepalive"];
-  }
-
-  /** A client that is not served without a swap either would prove nothing about one. */
-  async #assertServed(modes: readonly Mode[]): Promise<void> {
-    for (const mode of modes) {
-      if (mode === "mix" || !(lingers(MANNERS[mode]) || MANNERS[mode].halfCloses)) continue;
-      const target = { ...parseTarget(this.#evidence.target, process.cwd()), url: "/" };
-      const [failure] = (await this.#probe(mode, target)).failureRecords;
-      if (!failure) continue;
-      const why = [failure.class, failure.detail].filter((word) => word !== undefined).join(", ");
-      throw new HupwatchError(
-        "verify.not-served",
-        `before any swap a client of --mode ${mode} failed: ${why}`,
-        {
-          exitCode: 3,
-          hint: `leave out ${mode}, or have the app serve it (what it asks for: 'hupwatch load --help')`,
-        },
-      );
-    }
-  }
-
-  async #probe(mode: Mode, at: string | Target): Promise<LoadResult> {
-    const target = typeof at === "string" ? parseTarget(at, process.cwd()) : at;
-    const { timeoutMs, websocketUrl } = this.plan;
-    const plan = makePlan(target, {
-      ...{ mode, requests: 1, connections: 1, timeoutMs, websocketUrl, lingerMs: PROBE_LINGER_MS },
-    });
-    const result = await startLoad(plan).done;
-    this.#probes.push(result);
-    return result;
   }
 
   async #lookForRemains(): Promise<void> {
