@@ -28,7 +28,7 @@ test.each([[["explain", "--", "touch", "ran"]], [["--", "touch", "ran"]], [["tou
     using dir = tempDir();
     const started = Bun.spawnSync([process.execPath, `${ROOT}/src/main.ts`, ...words], { cwd: dir.path });
     expect(started.stderr.toString()).toMatch(
-      /main\.ts is started by its launcher alone.*\nTo fix: run \S+\/src\/launcher\.sh /,
+      /main\.ts must be started by its launcher.*\nTo fix: run \S+\/src\/launcher\.sh /,
     );
     expect({ code: started.exitCode, ran: existsSync(`${dir.path}/ran`) }).toEqual({ code: 125, ran: false });
   },
@@ -159,7 +159,7 @@ test("without executable memory a start is one sentence that names the setting",
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])";
   const started = Bun.spawnSync([PYTHON, "-c", mdwe, LAUNCHER, "--", "true"], { env: ENV });
   expect(started.stderr.toString()).toBe(
-    "hupwatch: the runtime gets no executable memory: MemoryDenyWriteExecute= of its unit (or prctl PR_SET_MDWE) refuses it\n" +
+    "hupwatch: the runtime cannot get executable memory: MemoryDenyWriteExecute= of its unit (or prctl PR_SET_MDWE) refuses it\n" +
       "To fix: take MemoryDenyWriteExecute= out of the unit\n",
   );
   expect(started.exitCode).toBe(125);

@@ -17,7 +17,7 @@ export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | 
     if (fatal) throw error;
     log.warn(
       "run-dir.unusable",
-      `${error.message}; only signals reach this one, and a later start finds the service by what it carries: --run-dir chooses another place`,
+      `${error.message}; only signals reach this hupwatch, and a later start finds the service only by its marks and listeners: choose another place with --run-dir`,
     );
     return undefined;
   }
@@ -25,13 +25,13 @@ export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | 
 
 /** What is said of an aid that is lacking. */
 export const without = (log: Log) => (aid: Aid, why: string) =>
-  log.warn("aid.lacking", `${aid.what} cannot be had (${why}): ${aid.loss}`, { aid: aid.what });
+  log.warn("aid.lacking", `${aid.what} is not possible (${why}): ${aid.loss}`, { aid: aid.what });
 
 /** What is said of a state file that cannot be written. */
 export const untold = (runDir: string, log: Log) => (why: string) =>
   log.warn(
     "state.unwritable",
-    `cannot write to ${runDir}: ${why}; until that is mended a restart finds the service only by what it carries`,
+    `cannot write to ${runDir}: ${why}; until that is repaired, a restart finds the service only by its marks and listeners`,
   );
 
 /** The guard of -k: without, only the kernel keeps its promise, for the command's first process. */
@@ -42,7 +42,7 @@ export function orUnguarded<T>(log: Log, start: () => T): T | undefined {
     const why = error instanceof Error ? error.message : String(error);
     log.warn(
       "kill-at-exit.weak",
-      `a hupwatch that is killed (kill -9) may leave processes of the command: ${why}`,
+      `if hupwatch is killed (kill -9), processes of the command may remain: ${why}`,
     );
     return undefined;
   }

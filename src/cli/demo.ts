@@ -7,7 +7,7 @@ import { command } from "./command.ts";
 
 export default command({
   name: "demo",
-  summary: "Replace a small server again and again under load, then do the same without hupwatch.",
+  summary: "Replace a small server repeatedly under load, then do the same without hupwatch.",
   usage: "[tiny|gunicorn] [options]",
   options: {
     swaps: { type: "string", value: "N", help: "how often", default: "5" },

@@ -33,7 +33,7 @@ export function renderExplanation(e: Explanation, label: (text: string) => strin
 /** `gunicorn (python -m gunicorn)` */
 function serverLine(server: string): string {
   const [, title, front] = /^(.*?) \((.*)\)$/.exec(server) ?? [];
-  return title ? `${title}, recognised by '${front}'` : `${server}: not a server that is known`;
+  return title ? `${title}, recognised by '${front}'` : `${server}: not a known server`;
 }
 
 function identityLine({ user, uid, group, gid, umask }: Explanation["identity"]): string {
@@ -43,7 +43,7 @@ function identityLine({ user, uid, group, gid, umask }: Explanation["identity"])
 
 const noSocket = ({ handover }: Explanation): string =>
   handover === "intercept"
-    ? "none from the start: where the first generation listens is learned, and held from then on"
+    ? "none from the start: the addresses of the first generation are learned, and held from then on"
     : "none is held: generations are swapped, connections are not (see --bind)";
 const KILLED = "the command never outlives hupwatch";
 function leavingLines({ killAtExit, stopDelayMs }: Explanation): string[] {
@@ -58,10 +58,10 @@ const LEFT = "TERM to hupwatch leaves the command running, and the next start ta
 
 const HANDOVER: Record<Explanation["handover"], string> = {
   systemd: "systemd: LISTEN_FDS, descriptors from 3 on",
-  argv: "argv: descriptor numbers in the command's words or the server's own variable",
-  path: "path: the server takes no descriptor and binds a path of its own, which is linked onto the public one",
+  argv: "argv: descriptor numbers in the command line or in the server's own variable",
+  path: "path: the server takes no descriptor and binds its own path, which is linked onto the public one",
   intercept:
-    "intercept: its own bind(2), or that of any process below it, is given the held listener (seccomp; without CAP_SYS_ADMIN sudo, ping and file capabilities have no effect in it: no_new_privs)",
+    "intercept: its own bind(2), or that of any process below it, gets the held listener (seccomp; without CAP_SYS_ADMIN sudo, ping and file capabilities have no effect in it: no_new_privs)",
   none: "none",
 };
 
@@ -124,7 +124,7 @@ function decisionLines({ confirmMs, judge, keepMs }: Explanation["swap"]): strin
   return [
     ...(confirmMs === undefined
       ? []
-      : [`without ${by} within ${formatDuration(confirmMs)} the old one has the clients again`]),
+      : [`without ${by} within ${formatDuration(confirmMs)} the old one gets the clients back`]),
     ...(keepMs === undefined
       ? []
       : [`the old one is kept for ${formatDuration(keepMs)}: 'hupwatch rollback'`]),

@@ -122,7 +122,7 @@ export function explain(
 }
 
 const NOWHERE =
-  "; where it comes to rest and listens nowhere it is ready without proof, and 'hupwatch reload' exits with code 3";
+  "; if it comes to rest and listens nowhere, it is ready without proof, and 'hupwatch reload' exits with 3";
 
 const listens = ({ isInterceptionRequested, isReadinessGiven }: RunPlan) => ({
   check: "listen",
@@ -182,7 +182,7 @@ function judged(
   const told = { check: label };
   if (!needs.includes("socket"))
     return needs.length > 0
-      ? { ...told, proof: false, why: "the server's own word; no client has been answered" }
+      ? { ...told, proof: false, why: "the server only says so; no client has been answered" }
       : { ...told, proof: false, why: "no check connects to it" };
   if (!isShared) return { ...told, proof: true, why: "probed where only the new generation can answer" };
   return hasPrivate

@@ -22,8 +22,8 @@ export interface KeptConnections extends Disposable {
 }
 
 const REFUSED = {
-  what: "a duplicate of a server's connection (pidfd_getfd)",
-  loss: "connections that clients keep are closed at a swap; nginx: a keepalive_time below --drain-until-idle",
+  what: "duplicating a server's connection (pidfd_getfd)",
+  loss: "connections that clients keep are closed at a swap; with nginx set keepalive_time below --drain-until-idle",
 };
 
 export function keptConnections(plan: RunPlan): KeptConnections {

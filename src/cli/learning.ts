@@ -56,7 +56,7 @@ async function learn(
     format(decode(getsockname(fd))) !== (privatePath ? `unix:${privatePath}` : address)
   ) {
     close(fd);
-    throw new Error("its socket says something else");
+    throw new Error("its socket has another address");
   }
   const [socket] = await holdAll({
     specs: [{ ...spec, isPassing }],

@@ -4,7 +4,7 @@ import type { OptionTable } from "./command.ts";
 const CHDIR = "--chdir DIR";
 const ENV = "--env-file FILE, or env NAME=VALUE in front of the command";
 const STOP = "--stop-signal TERM/30s/KILL, which has signals and times";
-const NO_FILE = "there is no file of settings: options say it all";
+const NO_FILE = "there is no configuration file: give options";
 const FOREGROUND = "it stays in the foreground: let systemd or supervisord run it, or setsid";
 
 /** By its name without dashes. An option that it begins with has to be one of the sub-command. */

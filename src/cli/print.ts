@@ -15,7 +15,7 @@ export async function print(text: string, stream: "stdout" | "stderr" = "stdout"
     const { code, message } = cause as NodeJS.ErrnoException;
     if (code === "EPIPE") return false;
     throw new HupwatchError("output.failed", `cannot write to ${stream}: ${message}`, {
-      hint: `make room where ${stream} goes; what the command had to do is done`,
+      hint: `make room where ${stream} goes; the command itself has done its work`,
       cause,
     });
   }

@@ -29,6 +29,6 @@ export async function writeReport(file: string, text: string): Promise<void> {
 export const unwritten = (file: string, why: string, cause?: unknown) =>
   new HupwatchError("report.unwritten", `cannot write ${file}: ${why}`, {
     exitCode: 3,
-    hint: "make room for it, or name a file elsewhere; the verdict stands above",
+    hint: "make room for it, or name a file elsewhere; the verdict is printed above",
     cause,
   });

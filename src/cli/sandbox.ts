@@ -9,8 +9,8 @@ import { isFiltered } from "../os/filtered.ts";
 import type { Os } from "../os/os.ts";
 
 const DUPLICATES: Aid = {
-  what: "a duplicate of a running generation's listener",
-  loss: "it is taken over by a listener beside that one",
+  what: "duplicating a running generation's listener",
+  loss: "it is taken over with another listener beside that one",
 };
 
 const tellLacking = (why: string) => lacks(DUPLICATES, why);
@@ -20,7 +20,7 @@ export function inSandbox(os: Os, isDeadly: () => boolean, tell: (why: string) =
   let mayTake: boolean | undefined;
   const look = () => {
     if (!isFiltered() || !isDeadly()) return true;
-    tell("a filter of system calls kills what calls pidfd_getfd(2)");
+    tell("a filter of system calls kills a process that calls pidfd_getfd(2)");
     return false;
   };
   return {

@@ -77,7 +77,7 @@ class LateStop implements Disposable {
     const after = formatDuration(this.delayMs);
     this.log.notice(
       "stop.delayed",
-      `received SIGTERM: goes on accepting for ${after}, then stops (--stop-delay)`,
+      `received SIGTERM: the service goes on accepting for ${after}, then stops (--stop-delay)`,
     );
     this.#timer = setTimeout(() => {
       if (!this.isStopping()) this.post({ kind: "stop" });
@@ -99,7 +99,10 @@ export function surviveBugs(log: Log): Disposable {
     const message = bug instanceof Error ? bug.message : String(bug);
     if (told.has(message)) return;
     told.add(message);
-    log.warn("bug", `hupwatch has a bug, and goes on without what failed: ${message}; -v shows where it is`);
+    log.warn(
+      "bug",
+      `hupwatch has a bug, and goes on without the part that failed: ${message}; -v shows where it is`,
+    );
     log.debug("bug.stack", Bun.inspect(bug));
   };
   const hearing = hearOfBugs(tell);

@@ -6,16 +6,16 @@ import { isCommandName, SUMMARIES } from "./summaries.ts";
 /** git help, go version. */
 const OPTIONS = new Map(Object.entries({ help: "--help", version: "--version" }));
 
-const RELOAD = "'hupwatch reload' replaces it by a fresh copy of itself";
+const RELOAD = "'hupwatch reload' replaces it with a fresh copy of itself";
 const STOP = "'hupwatch stop' stops it";
 const STATUS = "'hupwatch status' shows what runs";
 const LOG =
-  "its log is its stderr, wherever its starter has put that, and 'hupwatch status' shows the last swaps";
+  "its log goes to its stderr, which its starter has directed, and 'hupwatch status' shows the last swaps";
 
 /** supervisorctl shutdown, systemctl restart, docker logs. Some are programs, too: `hupwatch shutdown` is not to bring the machine down. */
 const OTHERS = new Map(
   Object.entries({
-    start: "put the command that is to run behind --: hupwatch -- COMMAND",
+    start: "put the command behind --: hupwatch -- COMMAND",
     restart: RELOAD,
     update: RELOAD,
     reread: RELOAD,

@@ -14,9 +14,9 @@ export function unlaunched(script: string): HupwatchError {
   const launcher = LAUNCHERS.map((name) => join(dirname(script), name)).find((path) => existsSync(path));
   return new HupwatchError(
     "main.unlaunched",
-    `${script} is started by its launcher alone: without it the runtime takes words of the command line for its own`,
+    `${script} must be started by its launcher: without it the runtime takes some words of the command line as its own`,
     {
-      hint: `run ${launcher ?? "hupwatch"} with the same words`,
+      hint: `run ${launcher ?? "hupwatch"} with the same arguments`,
     },
   );
 }

@@ -16,7 +16,7 @@ export interface Misread {
 export function misread(what: Misread, cmd: Named, options: OptionTable): HupwatchError {
   const [message, hint] = explained(what, options);
   const ownName = cmd.name === "run" ? "" : `${cmd.name} `;
-  const own = cmd.wraps && what.is === "unknown" ? `; an option of the command's own stands behind it` : "";
+  const own = cmd.wraps && what.is === "unknown" ? `; options of the command stand behind the command` : "";
   const help = `'hupwatch ${ownName}--help'${own}`;
   return usageError(cmd, message, hint ? `${hint} Else see ${help}` : `see ${help}`);
 }

@@ -27,7 +27,7 @@ export function planVerify(values: VerifyValues, words: readonly string[]): Veri
   const chaos = chaosOf(values);
   const subject = words.length > 0 ? hupwatchSubject(values, words, chaos) : reloadSubject(values);
   if (subject.kind === "reload" && chaos.length > 0)
-    throw usage("--chaos is done to hupwatch's generations, and --reload has none", "leave one of them out");
+    throw usage("--chaos acts on hupwatch's generations, and --reload has none", "leave one of them out");
   if (values.target !== undefined) parseTarget(values.target, process.cwd());
   const known = withDefaults(VERIFY_OPTIONS, values);
   return {

@@ -61,7 +61,7 @@ export async function ask<T extends { schema: string }>(
     exitCode: ANSWER.timeout,
     hint:
       reader.status === BUSY
-        ? "end some of them; 'kill -HUP' with its pid swaps without asking"
+        ? "end some of them; 'kill -HUP' with its pid swaps without the control socket"
         : "use the same version of hupwatch for both",
   });
 }
@@ -70,7 +70,7 @@ export async function ask<T extends { schema: string }>(
 const itEnded = (path: string, method: Question["method"]) =>
   new HupwatchError("control.ended", `${path}: hupwatch ended before it answered`, {
     exitCode: method === "POST" ? ANSWER.no : ANSWER.none,
-    hint: "see with 'hupwatch status' whether the service runs on, and start the same command line again: it takes it over",
+    hint: "'hupwatch status' shows whether the service runs on; start the same command line again to take it over",
   });
 
 /** Empty where the text is no JSON object. */
@@ -84,7 +84,7 @@ function objectOf(text: string): object {
 
 /** Most often the server's own socket, which people have at hand. */
 const noHupwatch = (path: string) =>
-  new HupwatchError("control.no-hupwatch", `${path}: what answers there is not a hupwatch`, {
+  new HupwatchError("control.no-hupwatch", `${path}: no hupwatch answers there, but another program`, {
     exitCode: ANSWER.none,
     hint: "name its control socket, not the server's own, or its name or pid: 'hupwatch status' lists them",
   });
@@ -96,16 +96,14 @@ async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undef
     return await Bun.connect<undefined>({ unix: path, socket: { ...socket, open() {}, drain() {} } });
   } catch (cause) {
     const code = errnoOf(path) ?? "ECONNRESET";
-    if (BUT_LISTENS.has(code)) throw noAnswer(path, `it does not take a connection (${code})`);
+    if (BUT_LISTENS.has(code)) throw noAnswer(path, `it does not accept a connection (${code})`);
     const forbidden = code === "EACCES" || code === "EPERM";
     const isElse = existsSync(path) && !statSync(path).isSocket();
     const dead = isElse ? "it is not a socket" : `no process listens there (${code})`;
     const why = forbidden ? "it belongs to another user" : dead;
     throw new HupwatchError("control.unreachable", `cannot ask ${path}: ${why}`, {
       exitCode: ANSWER.none,
-      hint: forbidden
-        ? "ask as the user that hupwatch runs as, or as root"
-        : "'hupwatch status' lists what runs",
+      hint: forbidden ? "run this as hupwatch's user, or as root" : "'hupwatch status' lists what runs",
       cause,
     });
   }
@@ -132,12 +130,12 @@ function refuseStrangers(socket: Bun.Socket<undefined>, path: string): void {
   if (me === 0 || uid === me || uid === 0) return;
   throw new HupwatchError("control.foreign", `${path} belongs to user ${uid}`, {
     exitCode: ANSWER.none,
-    hint: "ask as that user, or as root",
+    hint: "run this as that user, or as root",
   });
 }
 
 const noAnswer = (path: string, why: string) =>
   new HupwatchError("control.no-answer", `${path}: ${why}`, {
     exitCode: ANSWER.timeout,
-    hint: "look at hupwatch's log; --timeout waits for longer",
+    hint: "look at hupwatch's log, or give a longer --timeout",
   });

@@ -67,7 +67,7 @@ export class Control implements Disposable {
       if (since !== undefined && !/^\d{1,15}$/.test(since))
         connection.refuse({ status: 400, reason: `since=${since} is not the number of an event` });
       else if (this.#events.size >= MAX_STREAMS)
-        connection.refuse({ status: 503, reason: `${MAX_STREAMS} clients listen to events already` });
+        connection.refuse({ status: 503, reason: `${MAX_STREAMS} clients read events already` });
       else this.#events.add(connection, since === undefined ? undefined : Number(since));
     },
     "POST /reload": (connection, request) => this.#withSubject((s) => this.#reload(s, connection, request)),

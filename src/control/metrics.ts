@@ -29,11 +29,9 @@ function metrics(status: StatusAnswer): Metric[] {
   const { generations, sockets, counts, startedAt, version } = status;
   const serving = generations.findLast((g) => g.role === "serving" || g.role === "unconfirmed");
   return [
-    gauge("hupwatch_info", "Always 1; its labels tell the version.", [[{ version }, 1]]),
+    gauge("hupwatch_info", "Always 1; the label has the version.", [[{ version }, 1]]),
     gauge("hupwatch_start_time_seconds", "When hupwatch started.", [[{}, seconds(startedAt)]]),
-    gauge("hupwatch_serving_generation", "Number of the generation that clients reach.", [
-      [{}, serving?.number],
-    ]),
+    gauge("hupwatch_serving_generation", "Number of the serving generation.", [[{}, serving?.number]]),
     gauge(
       "hupwatch_generation_processes",
       "Processes of a generation's tree.",
@@ -46,7 +44,7 @@ function metrics(status: StatusAnswer): Metric[] {
     ),
     gauge(
       "hupwatch_generation_connections",
-      "Clients' connections that it still holds, while more than one generation lives.",
+      "Clients' connections of a generation, while more than one generation lives.",
       generations.map((g) => [{ generation: g.number, role: g.role }, g.connections]),
     ),
     gauge(
@@ -77,7 +75,7 @@ function metrics(status: StatusAnswer): Metric[] {
 function lastSwap({ swaps }: StatusAnswer): Metric[] {
   const last = swaps.at(-1);
   return [
-    gauge("hupwatch_last_swap_success", "1 where the last swap succeeded, 0 where it was rolled back.", [
+    gauge("hupwatch_last_swap_success", "1 if the last swap succeeded, 0 if it was rolled back.", [
       [{}, last && Number(last.outcome === "swapped")],
     ]),
     gauge("hupwatch_last_swap_timestamp_seconds", "When the last swap ended.", [
@@ -105,16 +103,20 @@ const keptConnections = ({ counts, keptConnections: relay }: StatusAnswer): Metr
           "Connections that have outlived their generation.",
           counts.kept,
         ),
-        counter("hupwatch_kept_connections_closed_total", "Those that were closed with it.", counts.closed),
+        counter(
+          "hupwatch_kept_connections_closed_total",
+          "Kept connections that were closed with their generation.",
+          counts.closed,
+        ),
         counter(
           "hupwatch_kept_connections_moved_total",
-          "Times that one was moved on at a swap.",
+          "How often a kept connection was moved to the next generation at a swap.",
           relay.moved,
         ),
         {
           name: "hupwatch_kept_connections_let_go_total",
           type: "counter",
-          help: "Those that were given up later, and why.",
+          help: "Kept connections that were given up later, and why.",
           values: Object.entries(relay.letGo).map(([why, n]) => [{ why }, n]),
         },
       ];

@@ -63,10 +63,10 @@ export function rollback(supervisor: Supervisor): Answer {
   const generation = "next" in state && "current" in state ? state.next : undefined;
   if (generation === undefined) {
     const serving = remaining(state);
-    const why = "no generation before it is kept (--keep DUR keeps one after a swap)";
+    const why = "the previous generation is not kept (--keep DUR keeps it after a swap)";
     return {
       outcome: "nothing",
-      reason: serving === undefined ? `there is no generation to go back to` : why,
+      reason: serving === undefined ? "no other generation lives" : why,
       serving,
     };
   }

@@ -47,7 +47,7 @@ export class Hooks {
   readonly consume: Consume = ({ event }, told) => {
     for (const hook of this.options.hooks) {
       if (!RUN_BY[hook.event].includes(event)) continue;
-      if (this.#queued >= MAX_QUEUED) this.#failed(hook, "was left out: too many hooks wait already");
+      if (this.#queued >= MAX_QUEUED) this.#failed(hook, "was not run: too many hooks wait already");
       else this.#add(hook, told);
     }
   };

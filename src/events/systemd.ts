@@ -46,7 +46,7 @@ export class Systemd implements Disposable {
       case "swap.queued":
         // systemd waits for a RELOADING=1 that is younger than its HUP.
         this.#queued = true;
-        if (this.#phase === "reloading") this.#reloading("swapping, and once more after that");
+        if (this.#phase === "reloading") this.#reloading("swapping, then once more");
         break;
       case "swap.unconfirmed":
         this.#takeTime(text);

@@ -27,7 +27,7 @@ export function makeMetricsDirectory(path: string, user?: Owner): void {
   } catch (cause) {
     const why = systemReason(cause);
     throw new HupwatchError("metrics.unwritable", `cannot make ${METRICS}, ${path}: ${why}`, {
-      hint: "give the directory that it is in to the command's user, or choose another one",
+      hint: "give its parent directory to the command's user, or choose another one",
       cause,
     });
   }
@@ -62,7 +62,7 @@ function make(place: Place, name: string, owner: Owner): Place {
     return made;
   }
   made[Symbol.dispose]();
-  throw new Error(`${name} is there, and belongs to user ${uid}`);
+  throw new Error(`${name} exists and belongs to user ${uid}`);
 }
 
 function unlessThere(step: () => void): boolean {

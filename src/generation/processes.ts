@@ -15,12 +15,12 @@ import { treeQueryOf } from "./record.ts";
 const WRAPPER_LOOK_MS = 50;
 
 const AGE: Aid = {
-  what: "a look at the age of a process",
-  loss: "no directory counts as one that its generation has made",
+  what: "reading the age of a process",
+  loss: "no directory counts as made by its generation",
 };
 const USER: Aid = {
-  what: "a look at the user of a process",
-  loss: "it counts as the command's",
+  what: "reading the user of a process",
+  loss: "it counts as the command's user",
 };
 
 export class Processes implements Disposable {
@@ -132,7 +132,7 @@ export class Processes implements Disposable {
     const server = child.server?.();
     const { pid } = server ?? child;
     if (signal !== "SIGWINCH" && !this.os.expects(pid, signal))
-      return `process ${pid} of generation ${this.gen} does not have a handler for it and would not survive it`;
+      return `process ${pid} of generation ${this.gen} has no handler for it and would end by it`;
     this.#sent.add(signal);
     if (server) this.os.kill(server, signal);
     else child.kill(signal);

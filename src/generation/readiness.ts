@@ -38,8 +38,8 @@ const LONGER = "a longer --ready-timeout";
 const onlyHears = ({ needs }: Check): boolean => needs.includes("output") || needs.includes("notify");
 
 const ORDERLY_END: Aid = {
-  what: "an orderly end of a readiness check",
-  loss: "what it had open is closed with the process",
+  what: "ending a readiness check",
+  loss: "its files are closed when its process ends",
 };
 
 export class Readiness implements Disposable {

@@ -14,8 +14,8 @@ export const GIVE_BACK_MS = 30_000;
 const QUEUE_POLL_MS = 10;
 
 const QUEUE: Aid = {
-  what: "a look into an accept queue",
-  loss: "the old generation is told to stop after the warm-up, even if clients wait there",
+  what: "reading the length of an accept queue",
+  loss: "the old generation gets its stop signal after the warm-up, even if clients wait there",
 };
 
 /** Calls `then` once, after `ms` and when no client is queued any more, unless disposed of before. */

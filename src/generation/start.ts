@@ -29,7 +29,7 @@ import { runLine } from "./user-line.ts";
 const ACCEPTS_LOOK_MS = 50;
 
 const FORGETTING: Aid = {
-  what: "a word to the keeper that an address is given up",
+  what: "telling the keeper that an address is given up",
   loss: "a later bind of that address by this generation gets a listener that no client reaches",
 };
 
@@ -252,7 +252,7 @@ export class Start implements Disposable {
     if (own.length === 0) return "";
     const hint =
       plan.handover === "intercept"
-        ? "give that to --bind, or leave --bind out, so that where it listens is learned"
+        ? "give that address to --bind, or leave --bind out, and its addresses are learned"
         : "let it take its descriptor ({fd}, LISTEN_FDS), or --handover intercept";
     return `; it listens on ${own.join(", ")} by itself${wayOut(hint)}`;
   }

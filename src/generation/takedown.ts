@@ -52,12 +52,12 @@ interface Unfinished {
 }
 
 const CONNECTIONS: Aid = {
-  what: "a look at the connections of a generation",
+  what: "reading the connections of a generation",
   loss: "it gets its stop signal after --drain-until-idle, idle or not",
 };
 const TREE: Aid = {
-  what: "a look at the processes of a generation",
-  loss: "it is taken again until it succeeds",
+  what: "reading the processes of a generation",
+  loss: "it is tried again until it succeeds",
 };
 
 export class Takedown implements Disposable {

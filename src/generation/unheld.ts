@@ -15,7 +15,7 @@ import type { Listeners } from "./listeners.ts";
 import type { Processes } from "./processes.ts";
 
 const OWN_ADDRESSES: Aid = {
-  what: "a look at where the command listens",
+  what: "reading where the command listens",
   loss: "addresses that hupwatch does not hold are not named",
 };
 
@@ -66,17 +66,17 @@ export function unswappable(
   const where = unheld.map(({ address, pid }) => `${address} (pid ${pid})`).join(", ");
   return new HupwatchError(
     "swap.unheld",
-    `was not started: the serving one listens on ${where}, which hupwatch does not hold, so a second copy would be refused or take it away`,
+    `was not started: the serving one listens on ${where}, which hupwatch does not hold, so a second copy would fail to bind or take the address away`,
     {
-      hint: `${wayOut(handover, unintercepted)}; --handover none swaps it all the same`,
+      hint: `${wayOut(handover, unintercepted)}; with --handover none it is swapped all the same`,
     },
   );
 }
 
 function wayOut(handover: RunPlan["handover"], unintercepted: string | undefined): string {
   if (unintercepted !== undefined)
-    return `hold it by --bind and let the command take it (LISTEN_FDS, {fd}, {socket}), since its own bind cannot be seen here: ${unintercepted}`;
+    return `hold it with --bind and let the command take it (LISTEN_FDS, {fd}, {socket}), since its own bind cannot be trapped here: ${unintercepted}`;
   if (handover === "intercept")
-    return "where the log has no reason, 'hupwatch stop' and start it again: its bind was not seen, and is seen from then on";
-  return "start hupwatch with --handover intercept, which takes no change of the command";
+    return "if the log has no reason, 'hupwatch stop' and start it again: its bind was not trapped, and is from then on";
+  return "start hupwatch with --handover intercept, which needs no change of the command";
 }

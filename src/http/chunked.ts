@@ -109,7 +109,7 @@ export class ChunkedDecoder {
   #size(byte: number): void {
     const digit = hexValue(byte);
     if (digit >= 0) {
-      if (++this.#digits > MAX_SIZE_DIGITS) throw new FramingError("a chunk size beyond all measure");
+      if (++this.#digits > MAX_SIZE_DIGITS) throw new FramingError("a chunk size with too many digits");
       this.#left = this.#left * 16 + digit;
       return;
     }

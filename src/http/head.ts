@@ -126,7 +126,7 @@ export class ResponseHead {
     this.status = status;
     const blank = bytes[from + 12];
     if (bytes[from + 8] !== SP || (blank !== SP && blank !== CR))
-      throw new FramingError("a status line without its blanks");
+      throw new FramingError("a status line without its spaces");
     let at = from + 12;
     while (FIELD_BYTE[bytes[at] as number] === 1) at++;
     return lineEnd(bytes, at, "the status line");

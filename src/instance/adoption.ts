@@ -126,7 +126,7 @@ async function leftBehind(
   const onUnreadable = (why: string) =>
     log.warn(
       "state.unreadable",
-      `cannot read ${statePath(runDir ?? "", name)}: ${why}; what hupwatch '${name}' has left running is looked for at its addresses`,
+      `cannot read ${statePath(runDir ?? "", name)}: ${why}; a service that hupwatch '${name}' has left running is sought at its addresses`,
     );
   const looker = { name, otherRunDirs, os, commandUid: uidOf(user), addresses };
   const left =
@@ -144,7 +144,7 @@ function warnOfDropped({ current }: Takeover, held: readonly HeldSocket[], log: 
   if (addresses.length > 0)
     log.warn(
       "address.dropped",
-      `no longer in the command line: ${addresses.join(", ")}; held until now, and let go of with generation ${current.number}`,
+      `no longer in the command line: ${addresses.join(", ")}; released with generation ${current.number}`,
       { generation: current.number, addresses },
     );
 }

@@ -100,7 +100,7 @@ function wayOut(path: string, cause: unknown): string {
     case "ENOENT":
       return "create its directory, or choose another path";
     case "ENOTDIR":
-      return "correct the path: what stands before its last '/' is not a directory";
+      return "correct the path: the part before its last '/' is not a directory";
     case "EACCES":
     case "EPERM":
     case "EROFS":
@@ -121,5 +121,5 @@ function requireRights(place: Place, file: string, user: number): void {
   const there = lstatSync(place.at(file), { throwIfNoEntry: false });
   const isPid =
     there?.uid === process.getuid?.() && /^\d+\s*$/.test(readSmall(place.at(file), PID_BYTES) ?? "");
-  if (there && there.uid !== user && !isPid) throw new Error(`it is there, and belongs to user ${there.uid}`);
+  if (there && there.uid !== user && !isPid) throw new Error(`it exists and belongs to user ${there.uid}`);
 }

@@ -94,7 +94,7 @@ export function enterRunDir(path: string, uid: number): Place {
       "run-dir.unusable",
       `cannot use the run directory ${path}: ${systemReason(cause)}`,
       {
-        hint: "make it, owned by this user and with mode 0700, or choose another one with --run-dir",
+        hint: "create it, owned by this user and with mode 0700, or choose another one with --run-dir",
         cause,
       },
     );
@@ -105,7 +105,7 @@ export function enterRunDir(path: string, uid: number): Place {
 export function runDirNote({ path, isRequested }: RunDir): string | undefined {
   const above = dirname(resolve(path));
   if (!isRequested || statOrUndefined(above)) return undefined;
-  return `--run-dir ${path}: ${above} is not there, and is made, too; if that is a slip, correct it: 'hupwatch reload' and 'status' need the same --run-dir`;
+  return `--run-dir ${path}: ${above} did not exist, and is created, too; correct it if that is a typo: 'hupwatch reload' and 'status' need the same --run-dir`;
 }
 
 /** Throws where it is there and not ours alone. */
@@ -186,7 +186,7 @@ export function removeOwn(runDir: string, file: string): void {
 
 export const alreadyRunning = (name: string, holder: string | number) =>
   new HupwatchError("instance.running", `hupwatch '${name}' is already running as process ${holder}`, {
-    hint: `kill -HUP ${holder} swaps it, kill -TERM ${holder} ends it; --name starts another one beside it`,
+    hint: `kill -HUP ${holder} swaps it, kill -TERM ${holder} ends it; with another --name a second one runs beside it`,
   });
 
 function openLockFile(place: Place, file: string): number {

@@ -88,7 +88,7 @@ export function readState(
     if (text === undefined) return undefined;
     const state: unknown = JSON.parse(text);
     if (isStored(state)) return restored(state);
-    throw new Error("it is not what this version of hupwatch writes");
+    throw new Error("its format is not that of this version of hupwatch");
   } catch (error) {
     onUnreadable(error instanceof Error ? error.message : String(error));
     return undefined;

@@ -26,8 +26,8 @@ export class Upkeep implements Disposable {
     private readonly restore: () => boolean,
   ) {
     this.#aid = {
-      what: `a watch on ${runDir}`,
-      loss: "what is removed there is made anew at the next swap, as far as it can be",
+      what: `watching ${runDir}`,
+      loss: "files that are removed there are made anew only at the next swap, if possible",
     };
     // The runtime takes 3 ms of CPU for its first watch: the command is started before, and what ends at once needs none.
     this.look();

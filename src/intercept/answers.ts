@@ -51,7 +51,7 @@ function answerBind(notification: Notification, caller: Caller, charge: Charge):
   if (!known && (!charge.learning || !isLearnable(address, protocol))) return "continue";
   if (caller.isInEpoll(number, inode)) {
     if (known) throw new Error(`${IN_EPOLL}: update it, or use another handover`);
-    throw new LetBe(`${IN_EPOLL}: ${format(address)} is its own, and no swap can hand it over`);
+    throw new LetBe(`${IN_EPOLL}: it keeps ${format(address)}, and no swap can pass that on`);
   }
   const given = known ?? learnt(address, options, caller, charge);
   if (!given || "errno" in given) return given ?? "continue";

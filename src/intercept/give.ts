@@ -29,7 +29,7 @@ export interface Charge {
 
 /** Its registration would go with its own socket, and the server would wait for ever. */
 export const IN_EPOLL =
-  "the server has put its socket into epoll before it binds it, as netty did until 2026-02, so that it cannot be given another one";
+  "the server put its socket into epoll before the bind, as netty did until 2026-02, so it cannot be exchanged";
 
 /** The call goes on as it was made, and that is said: nothing is held there. */
 export class LetBe extends Error {}
@@ -48,7 +48,7 @@ export function learnt(
     if (learning.isFull) return undefined;
     learning.isFull = true;
     throw new LetBe(
-      `the service listens at more than ${MAX_LEARNED} addresses: ${format(address)} and further ones are its own, and no swap can hand them over`,
+      `the service listens at more than ${MAX_LEARNED} addresses: it keeps ${format(address)} and further ones, and no swap can pass those on`,
     );
   }
   try {

@@ -30,7 +30,7 @@ const TRIAL_MS = 30_000;
 export function whyNotByProgram(): string | undefined {
   const { success, stdout, signalCode } = runOwn("try", TRIAL_MS);
   if (success) return stdout.toString() || undefined;
-  return signalCode === "SIGSYS" ? "a filter of system calls forbids it" : "a trial of it failed";
+  return signalCode === "SIGSYS" ? "a filter of system calls forbids it" : "a trial failed";
 }
 
 function runOwn(word: string, timeout: number) {

@@ -58,7 +58,7 @@ export function descriptorsFor(standard: readonly (number | "ignore")[]): { fds:
 const openedOrWithout = (door: string): number | undefined =>
   orWithout(
     {
-      what: `the keeper's door ${door}`,
+      what: `opening the keeper's socket ${door}`,
       loss: "a later hupwatch needs pidfd_getfd(2) to take the service over",
     },
     () => openDoor(door),

@@ -2,7 +2,8 @@
 import type { SystemError } from "../os/libc.ts";
 
 const REFUSALS: Record<string, string> = {
-  EBUSY: "a supervisor above hupwatch answers its system calls already, and the kernel allows one",
+  EBUSY:
+    "a supervisor above hupwatch already traps its system calls, and the kernel allows only one to do so",
   ENOSYS: "this kernel does not have seccomp filters, or a container forbids them",
   EINVAL: "this kernel is older than Linux 5.9",
   EOPNOTSUPP: "this kernel is older than Linux 5.9",

@@ -31,7 +31,7 @@ export function answerRename(
   if (!isNotificationValid(charge.notify, notification.id)) return "continue";
   if (own?.isListening || numbers.some((number) => caller.isInEpoll(number, bound.inode)))
     throw new LetBe(
-      `the server renames a socket onto ${target.path} that it uses already${own?.isListening ? "" : ` (${IN_EPOLL})`}: that path is its own, and no swap can hand it over`,
+      `the server renames a socket onto ${target.path} that it uses already${own?.isListening ? "" : ` (${IN_EPOLL})`}: it keeps that path, and no swap can pass that on`,
     );
   return standIn({ old, target, file, own, bound, numbers }, known, notification, caller, charge);
 }

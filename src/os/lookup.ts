@@ -48,12 +48,11 @@ export function locate(lookup: Lookup): string {
 }
 
 function wayTo(word: string, cwd: string): string {
-  if (word === "")
-    return "name a program: the command's first word is empty, as that of a variable that is not set";
+  if (word === "") return "name a program: the command's first word is empty; is a variable not set?";
   const instead = withoutShell(word);
   if (instead !== undefined) return instead;
   if (word.startsWith("/")) return "correct the path";
-  if (word.includes("/")) return `put it below ${cwd}, where it is looked for, or correct the path`;
+  if (word.includes("/")) return `put it below ${cwd}, or correct the path`;
   return "install it, or give its path: it is not on PATH";
 }
 
@@ -80,8 +79,8 @@ export function requireRunnable(request: Lookup): void {
   }
   throw new HupwatchError(
     "command.not-executable",
-    `cannot run '${word}': ${named}, the interpreter that its first line names, is not there`,
-    { exitCode: EXIT.notFound, hint: "make its virtualenv anew, or correct that line" },
+    `cannot run '${word}': ${named}, the interpreter that its first line names, does not exist`,
+    { exitCode: EXIT.notFound, hint: "recreate its virtualenv, or correct that line" },
   );
 }
 
@@ -92,7 +91,7 @@ const isForbidden = (word: string, path: string, { user, group }: Account) =>
     `cannot run '${word}': ${user === undefined ? `group '${group}'` : `user '${user}'`} may not run ${path}`,
     {
       exitCode: EXIT.notExecutable,
-      hint: `let it read and run that file and enter each directory above it ('namei -l ${path}' shows them), or install it elsewhere`,
+      hint: `give it permission to read and execute that file and to enter each directory above it ('namei -l ${path}' shows them), or install it elsewhere`,
     },
   );
 

@@ -238,6 +238,6 @@ function requireNoBetter(
   throw new HupwatchError(
     "path.symlink",
     `a symlink of user ${author} in ${path} leads to a directory of user ${uid}: root does not follow it`,
-    { hint: "name the directory that it leads to, or let the two have one owner" },
+    { hint: "name the directory to which it leads, or give both to one owner" },
   );
 }

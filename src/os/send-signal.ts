@@ -9,7 +9,7 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   } catch (error) {
     const isOver = (error as NodeJS.ErrnoException).code === "ESRCH";
     const aid = {
-      what: `the right to send a signal to process ${pid}`,
+      what: `sending a signal to process ${pid}`,
       loss: "a stop signal is sent again; for another user's process root needs CAP_KILL",
     };
     if (!isOver) lacks(aid, error);

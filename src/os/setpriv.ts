@@ -45,7 +45,7 @@ export const ownIdentity = (): FileIdentity => ({
 
 export function requireSetpriv(): string {
   if (canDieWithParent() && setpriv) return setpriv;
-  throw new HupwatchError("command.no-setpriv", "--user and --group need setpriv, and it is not here", {
+  throw new HupwatchError("command.no-setpriv", "--user and --group need setpriv, which is not installed", {
     hint: "install util-linux",
   });
 }

@@ -26,7 +26,7 @@ const KEYWORDS = new Set(
   ),
 );
 
-const SCRIPT = "sh -c '...' runs what needs a shell";
+const SCRIPT = "use sh -c '...' for what needs a shell";
 
 /** The way out where `word`, the first one of a command that was not found, is the shell's; undefined where it is none. */
 export function withoutShell(word: string): string | undefined {
@@ -34,10 +34,10 @@ export function withoutShell(word: string): string | undefined {
     return `NAME=value before a command is shell syntax: put env before it, hupwatch -- env ${word} COMMAND`;
   if (Object.hasOwn(INSTEAD, word)) return `'${word}' is built into the shell: ${INSTEAD[word]}`;
   if (KEYWORDS.has(word)) return `'${word}' is the shell's own word: ${SCRIPT}`;
-  if (word.startsWith("~")) return "only a shell puts a home directory for '~': write the whole path";
+  if (word.startsWith("~")) return "only a shell replaces '~' by a home directory: write the whole path";
   if (/\$\{?[A-Za-z_]/.test(word)) return `only a shell replaces variables: write the value, or ${SCRIPT}`;
   // In a unit, a container's file or an array of words it was one string.
   if (/\s/.test(word.trim()))
-    return `it is one word with blanks in it: where it is a command line, take off the quotes around it; ${SCRIPT}`;
+    return `it is one word that contains spaces: if it is a command line, remove the quotes around it; ${SCRIPT}`;
   return undefined;
 }

@@ -192,16 +192,16 @@ const SAID_BYTES_MAX = 4 * 1024 * 1024;
 /** What fork(2) and pipe(2) lack: no fault of the command. */
 const EXHAUSTED: Record<string, [what: string, hint: string]> = {
   EMFILE: [
-    "no file descriptors are left to hupwatch",
+    "hupwatch has no file descriptors left",
     "raise the limit where hupwatch is started: ulimit -n, LimitNOFILE= of systemd",
   ],
-  ENFILE: ["no file descriptors are left to the system", "raise fs.file-max (sysctl)"],
+  ENFILE: ["the system has no file descriptors left", "raise fs.file-max (sysctl)"],
   EAGAIN: [
-    "no processes are left to this user",
+    "this user may start no more processes",
     "raise the limit: ulimit -u, TasksMax= of systemd, --pids-limit of a container",
   ],
   ENOMEM: [
-    "no memory is left for a process",
+    "there is no memory left for a process",
     "free some, or raise the memory limit of its container or unit",
   ],
 };
@@ -226,7 +226,7 @@ export function cannotStart(word: string, code: string, cause: unknown): Hupwatc
     });
   const [exitCode, why]: [number, string] =
     code === "ENOENT"
-      ? [EXIT.notFound, "the interpreter that its first line names is not there"]
+      ? [EXIT.notFound, "the interpreter that its first line names does not exist"]
       : [EXIT.notExecutable, code === "ENOEXEC" ? "it is neither a program nor a script (#!)" : code];
   return new HupwatchError("command.not-executable", `cannot run '${word}': ${why}`, {
     exitCode,

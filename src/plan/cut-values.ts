@@ -6,11 +6,11 @@ export const RECYCLE_PAUSE_MS = 60_000;
 
 export function ageNote(maxAgeMs: number | undefined): string | undefined {
   if (maxAgeMs === undefined || maxAgeMs >= RECYCLE_PAUSE_MS) return undefined;
-  return `--max-age ${formatDuration(maxAgeMs)} holds for the first generation alone: later ones serve for ${formatDuration(RECYCLE_PAUSE_MS)}, which is the least between two such swaps`;
+  return `--max-age ${formatDuration(maxAgeMs)} is exact only for the first generation: later ones serve for ${formatDuration(RECYCLE_PAUSE_MS)}, the shortest time between two such swaps`;
 }
 
 /** `maxBacklog`: what the kernel allows (listen(2)). */
 export function backlogNote(backlog: number, maxBacklog: number): string | undefined {
   if (backlog <= maxBacklog) return undefined;
-  return `--backlog ${backlog}: the kernel makes it ${maxBacklog}; more is had by sysctl net.core.somaxconn=${backlog}`;
+  return `--backlog ${backlog}: the kernel reduces it to ${maxBacklog}; to get more: sysctl net.core.somaxconn=${backlog}`;
 }

@@ -15,16 +15,16 @@ import { runToEnd } from "../os/spawn.ts";
 export const LINE_WARNINGS = {
   skipped: "not NAME=value, skipped",
   comment:
-    "what stands behind a blank and # is left out, as dotenv does, and systemd and docker keep it: quote the value, or give the comment a line of its own",
-  backslash: "a backslash outside of quotes stays, and systemd drops it: put the value into single quotes",
-  escape: "a backslash with a letter in double quotes is filled in, as dotenv does, and systemd keeps it",
+    "text behind a space and # is left out, as in dotenv, but systemd and docker keep it: quote the value, or give the comment a line of its own",
+  backslash: "a backslash outside of quotes is kept, but systemd drops it: put the value into single quotes",
+  escape: "a backslash with a letter in double quotes is replaced, as in dotenv, but systemd keeps it",
   "escaped dollar":
-    "a backslash before $ or ` in double quotes is dropped, as systemd does, and dotenv keeps it",
+    "a backslash before $ or ` in double quotes is dropped, as in systemd, but dotenv keeps it",
   // biome-ignore lint/suspicious/noTemplateCurlyInString: the file's
-  dollar: "${NAME} stays as it is, as with systemd and docker, and some dotenvs fill it in",
-  open: "a quote is never closed, and so it belongs to the value",
-  behind: "text behind a closing quote belongs to the value, as with systemd, and dotenv refuses the line",
-  colon: "NAME: value is read as NAME=value, and systemd and docker do not read it",
+  dollar: "${NAME} is kept as it is, as in systemd and docker, but some dotenvs replace it",
+  open: "a quote is never closed, so it belongs to the value",
+  behind: "text behind a closing quote belongs to the value, as in systemd, but dotenv refuses the line",
+  colon: "NAME: value is read as NAME=value, but systemd and docker do not read it",
 } as const;
 
 export type LineWarning = keyof typeof LINE_WARNINGS;
@@ -47,7 +47,7 @@ export function parseEnvFile(path: string, account: Account): EnvFile {
     throw new HupwatchError(
       "env-file.nul",
       `--env-file ${path}: ${broken[0].replaceAll("\0", "\\0")} has a NUL byte`,
-      { hint: "take it out; no environment can hold one (environ(7))" },
+      { hint: "remove it; no environment can contain one (environ(7))" },
     );
   return parsed;
 }
@@ -131,7 +131,7 @@ function textOf(path: string, account: Account): string {
     if (cause instanceof HupwatchError) throw cause;
     const why = systemReason(cause);
     throw new HupwatchError("env-file.unreadable", `cannot read --env-file ${path}: ${why}`, {
-      hint: "create it or correct the path; it is looked up again for every generation",
+      hint: "create it or correct the path; it is read again for every generation",
       cause,
     });
   }
@@ -149,7 +149,7 @@ function readAs({ user, group }: Account, path: string): Uint8Array {
   const question = { argv: limited, env: { PATH: process.env.PATH ?? "" }, cwd: "/", user, group };
   const { exitCode, stdout, stderr } = runToEnd(question, READING_MS);
   if (exitCode === 0) return Buffer.from(stdout);
-  throw new Error(`a symlink of another user's leads to it, so it is read as ${user}: ${stderr.trim()}`);
+  throw new Error(`another user's symlink leads to it, so it is read as ${user}: ${stderr.trim()}`);
 }
 
 /** Other bytes would be changed in silence: the runtime's strings cannot hold them. */

@@ -21,5 +21,5 @@ export function metricsDirectory(
 export function metricsNote(env: Readonly<Record<string, string>>): string | undefined {
   const shared = env[METRICS];
   if (!shared || shared.includes("{gen}")) return undefined;
-  return `generations share ${METRICS} ${shared}: a start that wipes it takes the counts of the one that serves, and a start that does not adds up all releases; with ${join(shared, "{gen}")} each has a directory of its own, empty at its start and removed at its end`;
+  return `generations share ${METRICS} ${shared}: a start that empties it deletes the counts of the serving generation, and a start that does not adds up all releases; with ${join(shared, "{gen}")} each has its own directory, empty at its start and removed at its end`;
 }

@@ -179,7 +179,7 @@ function steering({ confirm, judge, keep }: RunValues): Pick<RunPlan, "confirmMs
   if (judge !== undefined && !/^exec:./s.test(judge))
     throw usage(`--judge '${judge}' is not a judge`, "write exec:CMD");
   if (judge !== undefined && confirm === undefined)
-    throw usage("--judge without --confirm", "say how long it is to judge: --confirm 2m");
+    throw usage("--judge without --confirm", "say for how long it judges, e.g. --confirm 2m");
   return {
     confirmMs: given(confirm, duration, "--confirm", 1),
     judge: judge?.slice("exec:".length),

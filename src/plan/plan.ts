@@ -120,7 +120,7 @@ export const ASKING = 0;
 /** A start would lose clients at its first swap. */
 const refuseUnknown = (why: string) =>
   new HupwatchError("server.unasked", why, {
-    hint: "give each address to hupwatch by --bind, or let hupwatch see what is bound: --handover intercept",
+    hint: "give each address to hupwatch with --bind, or let hupwatch trap the binds: --handover intercept",
   });
 
 /** Behind a runner that stays, LISTEN_PID is set where the server's pid is: in its place, by a shell that becomes it. */
@@ -151,7 +151,7 @@ function chooseHandover(
 }
 
 const unseen = (why: string): string =>
-  `what the command binds by itself cannot be seen here: ${why}; let it take its listeners by LISTEN_FDS, {fd} or {socket} (--bind), or its swaps are refused where it listens by itself; --handover none says that it need not`;
+  `the command's own binds cannot be trapped here: ${why}; let it take its listeners by LISTEN_FDS, {fd} or {socket} (--bind), or its swaps are refused if it listens by itself; with --handover none they are not refused`;
 
 /** The server's own dialect, unless the user speaks for it: by another mode, or by placeholders in its words. */
 function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly SocketSpec[]): Handed {
@@ -209,7 +209,7 @@ function rejectUnshareable(
   if (keepsUnixToItself && shared)
     throw usage(
       `${traits.server} cannot share the Unix socket '${shared.text}': ${keepsUnixToItself}`,
-      "let hupwatch steer a path (no --cutover share), or listen on a port",
+      "let hupwatch steer the path (no --cutover share), or listen on a port",
     );
 }
 
@@ -227,7 +227,7 @@ function requireSteered(
   for (const { address, text } of sockets) {
     const { mode } = cutoverOf(address, cutover);
     if (mode === "share")
-      throw usage(`${option} cannot be had: '${text}' is shared by all generations`, hint);
+      throw usage(`${option} is not possible: '${text}' is shared by all generations`, hint);
   }
 }
 
@@ -238,10 +238,10 @@ function requireOwnPaths(
   cutover: RunPlan["cutover"],
 ): void {
   if (cutover === "share")
-    throw usage("--cutover share: a server that binds a path of its own shares none", "leave it out");
+    throw usage("--cutover share: a server that binds its own path has no shared listener", "leave it out");
   const other = sockets.find((s) => s.address.kind !== "unix");
   if (other)
-    throw usage(`--handover path is for Unix sockets, and '${other.text}' is none`, "bind unix:/path");
+    throw usage(`--handover path is for Unix sockets, and '${other.text}' is not one`, "bind unix:/path");
   if (!hasPlaceholder(words, "socket"))
     throw usage(
       "--handover path needs {socket} in the command",
@@ -258,7 +258,7 @@ function chooseChecks(
   const stranded = checks.find((c) => c.needs.includes("socket") && sockets.length === 0);
   if (stranded)
     throw usage(
-      `--ready ${stranded.label} does not have a socket to probe`,
+      `--ready ${stranded.label} has no socket to probe`,
       "hold one with --bind, or use --ready delay:SEC",
     );
   return checks;

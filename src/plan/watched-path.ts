@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 export function watchNote(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   if (kindOf(path) === "directory")
-    return `--watch-path ${path} is a directory: each file that is made in it or removed is a swap; name a file in it: --watch-path ${join(path, "restart.txt")}`;
+    return `--watch-path ${path} is a directory: each file that is created or removed in it leads to a swap; name a file in it: --watch-path ${join(path, "restart.txt")}`;
   const directory = dirname(path);
   const kind = kindOf(directory);
   if (kind === "directory" || kind === "hidden") return undefined;

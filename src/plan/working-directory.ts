@@ -20,7 +20,7 @@ export function logicalDirectory(cwd: string, pwd: string | undefined): string {
  */
 export function releaseNote(directory: string): string | undefined {
   const link = linkTo(directory);
-  return link && `every generation runs in ${directory}; if deploys switch ${link}, say so: --chdir ${link}`;
+  return link && `every generation runs in ${directory}; if deploys switch ${link}, give --chdir ${link}`;
 }
 
 /** The way to `directory` by a symlink beside it or above it: of `current -> releases/41`, to 41 or to a directory in it. */
@@ -67,7 +67,7 @@ export function pathNote(
   for (let place = directory; found && dirname(dirname(place)) !== dirname(place); place = dirname(place)) {
     const release = releaseAt(place);
     if (release === undefined || !found.startsWith(`${release}/`)) continue;
-    return `'${program}' is found on PATH in ${dirname(found)}, and it will be for every release: run ${place}${found.slice(release.length)} instead`;
+    return `'${program}' is found on PATH in ${dirname(found)}, and so for every release: run ${place}${found.slice(release.length)} instead`;
   }
   return undefined;
 }

@@ -31,8 +31,8 @@ export interface Obstacle {
   hint?: string;
 }
 
-const CONNECT = "--ready connect asks for no answer";
-const HEALTH = "--ready http:/health asks for a page of your choice, --ready http://HOST/ for another Host";
+const CONNECT = "--ready connect needs no answer";
+const HEALTH = "--ready http:/health requests a page of your choice, --ready http://HOST/ another Host";
 
 type Verdict = "passed" | "wait" | Obstacle;
 
@@ -72,7 +72,7 @@ function obstacleOf(progress: Progress): Verdict {
     case "silent":
       return { what: "it has read a request and not answered", hint: CONNECT };
     case "head":
-      return { what: `it answered ${progress.status} without the end of its answer`, hint: CONNECT };
+      return { what: `it answered ${progress.status}, but its answer does not end`, hint: CONNECT };
     case "answered":
       return { what: `it answered ${progress.status}`, hint: `${HEALTH}; ${CONNECT}` };
     case "closed":

@@ -78,7 +78,7 @@ function untilAccepted(
     for (const listener of listeners)
       if (!done.has(listener) && tryToConnect(listener, probes, note)) done.add(listener);
     if (missing.length > 0) noteMissing(missing, note);
-    else if (seen === 0) note("it does not listen", "--handover none for a command that never listens");
+    else if (seen === 0) note("it does not listen", "use --handover none for a command that never listens");
     if (seen === 0 && missing.length === 0 && mayListenNowhere()) {
       accepted();
       return "enough";
@@ -103,7 +103,7 @@ function noteMissing(missing: ReturnType<Listening["missing"]>, note: CheckConte
     required.length > 0
       ? [
           required,
-          "let it listen where the serving one does, or start hupwatch anew with --bind for where it is to",
+          "let it listen where the serving one does, or restart hupwatch with --bind for the new address",
         ]
       : [missing, undefined];
   note(`it does not listen at ${wanted.map(({ address }) => address).join(", ")}`, hint);

@@ -97,7 +97,7 @@ const unknown = (placeholder: string, sockets: readonly HandoverSocket[]) =>
   new HupwatchError(
     "handover.unknown-socket",
     sockets.length === 0
-      ? `${placeholder} stands in the command, but no socket is held`
+      ? `the command contains ${placeholder}, but no socket is held`
       : `${placeholder} names no held socket (there are: ${sockets.map((s) => s.name).join(", ")})`,
     { hint: "give the socket with --bind NAME=SPEC" },
   );

@@ -117,7 +117,7 @@ export function bindAbstract(spec: SocketSpec, name: string, then: (fd: number) 
     if (!(cause instanceof SystemError)) throw cause;
     const why = cause.errno === "EADDRINUSE" ? "the name is taken" : cause.message;
     throw new HupwatchError("bind.failed", `cannot bind '${spec.text}': ${why}`, {
-      hint: "end what listens there or choose another name",
+      hint: "end the process that listens there or choose another name",
       cause,
     });
   }

@@ -129,7 +129,7 @@ export class HeldTcp implements HeldSocket {
   #forbidden(cause?: unknown): HupwatchError {
     return new HupwatchError(
       "takeover.forbidden",
-      `cannot take over '${this.spec.text}': the kernel does not hand out the listener of the running generation`,
+      `cannot take over '${this.spec.text}': the kernel does not allow a duplicate of the running generation's listener`,
       {
         hint: "run as the same user with kernel.yama.ptrace_scope=0 or CAP_SYS_PTRACE, or end that generation",
         cause,
@@ -142,8 +142,8 @@ export class HeldTcp implements HeldSocket {
     const found = strangers.length === 0 ? "" : ` (${holders(strangers)})`;
     return new HupwatchError(
       "takeover.busy",
-      `cannot take over '${this.spec.text}': other sockets listen there than the ones that were left${found}`,
-      { hint: `'ss -ltnp sport = :${port}' names their processes; end all but the serving one` },
+      `cannot take over '${this.spec.text}': the sockets that listen there are not those that were left${found}`,
+      { hint: `'ss -ltnp sport = :${port}' lists their processes; end all but the serving one` },
     );
   }
 

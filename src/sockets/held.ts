@@ -125,5 +125,5 @@ export const OF_ALL = 0;
 /** Of a listener that clients cannot be steered to any more. */
 export const noLongerListens = (spec: SocketSpec): HupwatchError =>
   new HupwatchError("socket.shut-down", `'${spec.text}' no longer listens: a generation shut it down`, {
-    hint: "keep the server from calling shutdown(2) on a socket it was given (uWSGI: no shutdown-sockets)",
+    hint: "keep the server from calling shutdown(2) on a socket that it was passed (uWSGI: no shutdown-sockets)",
   });

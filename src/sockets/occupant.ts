@@ -89,5 +89,5 @@ function wayPast(environment: readonly string[], what: "path" | "port"): string 
   if (name === undefined) return undefined;
   if (pid !== undefined && isHupwatch(pid))
     return `it serves for hupwatch '${name}', which runs as process ${pid}: 'hupwatch reload ${pid}' swaps it, 'hupwatch stop ${pid}' ends both, or choose another ${what}`;
-  return `it serves for hupwatch '${name}', which is gone: the user that had started that one takes it over by the same command line, and so does root`;
+  return `it serves for hupwatch '${name}', which is gone: start the same command line again, as that hupwatch's user or as root, to take it over`;
 }

@@ -36,8 +36,8 @@ export class OtherNames {
 
   lookAtMounts(): void {
     const aid = {
-      what: `a look for mounts of ${this.path}`,
-      loss: "whether others hold on to it is not known",
+      what: `looking for mounts of ${this.path}`,
+      loss: "it is not known whether it is mounted elsewhere",
     };
     for (const mount of orWithout(aid, () => mountsOfFile(this.path), [])) {
       if (!this.#mounts.has(mount)) this.tell(mount);

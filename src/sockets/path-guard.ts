@@ -52,7 +52,7 @@ export class PathGuard implements Disposable {
   watch(name: string): void {
     this.#watcher?.close();
     const aid = {
-      what: `a watch on ${this.path}`,
+      what: `watching ${this.path}`,
       loss: "if something unlinks it, only the next swap puts it back",
     };
     const begin = () => {

@@ -27,7 +27,7 @@ function isCleaned(place: Place): boolean {
   const isEverybodys = (path: string): boolean =>
     (statSync(path).mode & 0o1002) === 0o1002 || (path !== "/" && isEverybodys(dirname(path)));
   const aid = {
-    what: `a look at what is above ${place.path}`,
+    what: `reading the directories above ${place.path}`,
     loss: "systemd-tmpfiles may remove the socket",
   };
   return orWithout(aid, () => isEverybodys(realpathSync(place.at("."))), false);
@@ -95,7 +95,7 @@ function giveAway(
     if (cause instanceof HupwatchError) throw cause;
     const { code = "?" } = cause as NodeJS.ErrnoException;
     throw new HupwatchError("bind.owner", `cannot change the owner of the socket in ${place.path}: ${code}`, {
-      hint: "only root (CAP_CHOWN) may give a socket away; --socket-owner :GROUP may name a group of one's own",
+      hint: "only root (CAP_CHOWN) may give a socket away; --socket-owner :GROUP may name one of your own groups",
       cause,
     });
   }
@@ -119,7 +119,7 @@ export function furnish(
     )
       throw new HupwatchError(
         "bind.replaced",
-        `cannot give '${spec.text}' its mode and owner: what user ${stat.uid} has put there is not the server's socket`,
+        `cannot give '${spec.text}' its mode and owner: user ${stat.uid} has put something else in the place of the server's socket`,
         { hint: "choose a directory that other users cannot write to" },
       );
     const wanted = (mode ?? stat.mode & 0o777) | (isCleaned(place) ? STICKY : 0);
@@ -131,7 +131,7 @@ export function furnish(
 /** Of a socket that others have bound, and which may be public: an earlier hupwatch, or the server. */
 export function keepFromCleaners(place: Place, own: string): void {
   if (!isCleaned(place)) return;
-  const aid = { what: `the sticky bit of ${own}`, loss: "systemd-tmpfiles may remove the socket" };
+  const aid = { what: `setting the sticky bit of ${own}`, loss: "systemd-tmpfiles may remove the socket" };
   const set = ({ stat, self }: Inode) => {
     if (stat.isSocket() && (stat.mode & STICKY) === 0) chmodSync(self, (stat.mode & 0o777) | STICKY);
   };

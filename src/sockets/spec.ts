@@ -38,7 +38,7 @@ export const PROBE: SocketSpec = {
 const isEveryIPv4 = (host: string): boolean => host === "" || host === "*" || host === "0.0.0.0";
 
 const FORMS =
-  "use unix:/path, host:port, [v6]:port, :port (IPv4), [::]:port (both families) or fd://N, with NAME= before it where it needs a name";
+  "use unix:/path, host:port, [v6]:port, :port (IPv4), [::]:port (both families) or fd://N, with NAME= before it if it needs a name";
 
 /** Reads one SPEC. A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
 export function parseSpec(text: string, cwd: string): SocketSpec {
@@ -107,7 +107,7 @@ function fitting(value: string, what: string, text: string): string {
   if (bytes <= MAX_UNIX_PATH_BYTES) return value;
   throw invalid(
     text,
-    `the ${what} has ${bytes} bytes and the kernel takes ${MAX_UNIX_PATH_BYTES} (unix(7)): choose a shorter one`,
+    `the ${what} has ${bytes} bytes, and the kernel allows ${MAX_UNIX_PATH_BYTES} (unix(7)): choose a shorter one`,
   );
 }
 
@@ -140,7 +140,7 @@ function rejectDuplicates(specs: readonly SocketSpec[]): void {
       const earlier = seen.get(key);
       if (earlier !== undefined)
         throw new HupwatchError("bind.duplicate", `'${earlier}' and '${spec.text}' have the same ${key}`, {
-          hint: "give each socket once, and a NAME= of its own where the names clash",
+          hint: "give each socket only once, and its own NAME= if the names clash",
         });
       seen.set(key, spec.text);
     }

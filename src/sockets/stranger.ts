@@ -5,8 +5,8 @@ import type { SocketSpec } from "./spec.ts";
 
 /** `inodes`: as the kernel lists them. Looks through all of /proc. */
 export const sharedWith = (spec: SocketSpec, inodes: readonly number[]): HupwatchError =>
-  new HupwatchError("socket.shared", `${holders(inodes)} listens at '${spec.text}', too (SO_REUSEPORT)`, {
-    hint: "end it or give it another port; if it belongs to the command, turn off what makes it open its port again (reuse_port)",
+  new HupwatchError("socket.shared", `${holders(inodes)} also listens at '${spec.text}' (SO_REUSEPORT)`, {
+    hint: "end it or give it another port; if it belongs to the command, turn off the setting that makes it bind its port again (reuse_port)",
   });
 
 /** Those of another user are not to be seen, unless we are root. */

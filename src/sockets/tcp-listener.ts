@@ -72,7 +72,7 @@ function cannotBind(spec: SocketSpec, address: InetAddress, cause: SystemError):
     EADDRINUSE: [
       "the port is taken",
       (cause.errno === "EADDRINUSE" ? servedByHupwatch(address.port) : undefined) ??
-        `end what listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
+        `end the process that listens there ('ss -ltnp sport = :${address.port}' names it) or choose another port`,
     ],
     EACCES: [
       "ports below 1024 require CAP_NET_BIND_SERVICE, which this process does not have",
@@ -80,7 +80,7 @@ function cannotBind(spec: SocketSpec, address: InetAddress, cause: SystemError):
     ],
     EADDRNOTAVAIL: [
       "this machine does not have that address",
-      "'ip addr' lists those it has; 0.0.0.0 takes all",
+      "'ip addr' lists its addresses; 0.0.0.0 means all of them",
     ],
   };
   const [why, hint] = hints[cause.errno] ?? [cause.message, "see socket(7) for this error"];

@@ -156,7 +156,7 @@ function cutOverTold(state: In<"warming"> | In<"warm">, died: Failure | undefine
   return died ? [] : [say({ event: "unkept", gen: current })];
 }
 
-const UNCONFIRMED: Failure = { reason: "was not confirmed, and hupwatch was told to end" };
+const UNCONFIRMED: Failure = { reason: "was not confirmed before hupwatch was told to end" };
 
 /** I9: TERM without -k gives the clients back first. */
 export const leaveUnconfirmed = (state: In<"warming"> | In<"warm">): Step =>

@@ -18,12 +18,12 @@ import type { Effect, State } from "./states.ts";
 const isAlone = ({ phase, draining }: State): boolean => phase === "serving" && draining.length === 0;
 
 const NAMES_OF_ESCAPED: Aid = {
-  what: "a look at the processes that came to hupwatch",
+  what: "reading the processes that became children of hupwatch",
   loss: "those that outlive their generation are not named",
 };
 const KILLED: Aid = {
-  what: "a look at what the kernel kills for want of memory",
-  loss: "that is not told",
+  what: "reading what the kernel kills when memory is short",
+  loss: "such kills are not reported",
 };
 
 interface Watched {

@@ -18,11 +18,11 @@ const MEMORY_LOOK_MS = 10_000;
 const TOUCH_LOOK_MS = 1000;
 
 const MEMORY: Aid = {
-  what: "a look at the memory of the service (smaps_rollup)",
+  what: "reading the memory of the service (smaps_rollup)",
   loss: "--max-memory has no effect",
 };
 const TOUCH: Aid = {
-  what: "a look at the file of --watch-path",
+  what: "reading the file of --watch-path",
   loss: "a touch of it is not seen",
 };
 

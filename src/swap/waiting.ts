@@ -10,7 +10,7 @@ const LOOK_MS = 250;
 const SHARE = 0.8;
 
 const COUNT: Aid = {
-  what: "a look at how many connections wait",
+  what: "reading how many connections wait",
   loss: "there is no warning before their queue is full",
 };
 

@@ -115,7 +115,7 @@ describe.skipIf(!hasPeople)("nothing of the app's runs with more rights than the
       cwd: app,
       env: { ...process.env, PWD: app, HUPWATCH_BUN: process.execPath },
     });
-    expect(explained.stdout.toString()).toContain("asked for its configuration, as nobody");
+    expect(explained.stdout.toString()).toContain("run to print its configuration, as nobody");
     expect(existsSync(`${app}/made`)).toBe(false);
     await using _hupwatch = await startHupwatch(["-k", ...words], { cwd: app });
     expect(lstatSync(`${app}/made`)).toMatchObject({ uid: APP.uid, gid: APP.gid, mode: 0o100640 });

@@ -55,14 +55,14 @@ describe("options", () => {
     [
       ["--config", "x", ...TRUE],
       "unknown option '--config'",
-      "there is no file of settings: options say it all.",
+      "there is no configuration file: give options.",
     ],
     [["-e", "A=1", ...TRUE], "unknown option '-e'", "--env-file FILE, or env NAME=VALUE"],
     [["--restart", "always", ...TRUE], "unknown option '--restart'", "--on-crash respawn"],
     [
       ["--workers", "4", ...TRUE],
       "unknown option '--workers'",
-      "an option of the command's own stands behind it",
+      "options of the command stand behind the command",
     ],
     [
       ["--user", "nobody:nogroup", ...TRUE],
@@ -93,7 +93,7 @@ describe("options", () => {
     [["--ready", "delay:x", ...TRUE], "'x' is not a duration", "5s"],
     [
       ["--handover", "none", "--ready", "connect", ...TRUE],
-      "--ready connect does not have a socket to probe",
+      "--ready connect has no socket to probe",
       "--bind",
     ],
     [["--socket-mode", "9", ...TRUE], "--socket-mode '9' is not a file mode", "0660"],
@@ -153,7 +153,7 @@ describe("binds", () => {
     ["8000", "not a socket that can be held", "did you mean :8000? Else use"],
     ["/tmp/x.sock", "not a socket that can be held", "did you mean unix:/tmp/x.sock?"],
     ["http://127.0.0.1:8000/", "not a socket that can be held", "did you mean 127.0.0.1:8000?"],
-    [`unix:${LONG}`, "not a socket that can be held", "108 bytes and the kernel takes 107"],
+    [`unix:${LONG}`, "not a socket that can be held", "108 bytes, and the kernel allows 107"],
     [
       "unix:app.sock",
       "exists and is not a socket",
@@ -331,11 +331,11 @@ test("a line of the env file that says nothing is warned of, once for each gener
 // `hupwatch shutdown`, typed by a user of supervisorctl, ran shutdown(8); `hupwatch tail shop` followed a file.
 describe("a sub-command of other tools", () => {
   const rows: [words: string[], hint: string][] = [
-    [["start", "shop"], "put the command that is to run behind --"],
+    [["start", "shop"], "put the command behind --"],
     [["restart"], "'hupwatch reload' replaces it"],
     [["shutdown"], "'hupwatch stop' stops it; a program with that name: hupwatch -- shutdown"],
     [["kill", "-HUP", "1"], "'hupwatch stop' stops it"],
-    [["tail", "shop"], "its log is its stderr"],
+    [["tail", "shop"], "its log goes to its stderr"],
     [["ps"], "'hupwatch status' shows what runs"],
   ];
   test.each(rows)("%j", async (words, hint) => {
@@ -380,7 +380,7 @@ describe("what only a shell understands", () => {
     ["~/bin/server", "write the whole path"],
     // biome-ignore lint/suspicious/noTemplateCurlyInString: as a unit or a program of supervisord has it
     ["${HOME}/server", "only a shell replaces variables"],
-    ["gunicorn app:app --bind unix:app.sock", "take off the quotes around it"],
+    ["gunicorn app:app --bind unix:app.sock", "remove the quotes around it"],
   ];
   test.each(rows)("%s", async (word, hint) => {
     const refusal = await refused(["--", word, "x"]);

@@ -97,9 +97,9 @@ test("what a value is cut to", () => {
   const { out } = run(words, dir.path);
   const flat = out.replaceAll(/\s+/g, " ");
   expect(flat).toContain(
-    "--max-age 5.00 s holds for the first generation alone: later ones serve for 1 m 00 s",
+    "--max-age 5.00 s is exact only for the first generation: later ones serve for 1 m 00 s",
   );
-  expect(flat).toContain(`--backlog 1000000: the kernel makes it ${most};`);
+  expect(flat).toContain(`--backlog 1000000: the kernel reduces it to ${most};`);
   expect(flat).toContain("both serve for 0.50 s");
   expect(explained(["--max-age", "60", "-b", "unix:a.sock", "--", "server"], dir.path).warnings).toEqual([]);
 });
@@ -274,7 +274,10 @@ test.each([
   [["-b", "nonsense", "--", "server"], /cannot bind 'nonsense'/],
   [["-b", ":1", "-b", ":2", "--", "cheroot", "a:a"], /cheroot takes one socket/],
   [["--cutover", "share", "--", "daphne", "-u", "a.sock", "a:a"], /daphne .* cannot share the Unix socket/],
-  [["-b", "unix:@x", "--", "daphne", "a:a"], /cannot share the Unix socket 'unix:@x': it shuts it down/],
+  [
+    ["-b", "unix:@x", "--", "daphne", "a:a"],
+    /cannot share the Unix socket 'unix:@x': it shuts the socket down/,
+  ],
   [["--no-such", "--", "server"], /no-such/],
   [["--jsn", "--", "server"], /did you mean --json\?/],
   [["--log-format", "xml", "--", "server"], /--log-format 'xml' is not known/],

@@ -78,7 +78,7 @@ describe("in the words of the start", () => {
     const rows = [
       [["--watch-path", "tpm/restart.txt"], `no directory ${dir.path}/tpm, so nothing can be touched there`],
       [["--watch-path", "."], `name a file in it: --watch-path ${dir.path}/restart.txt`],
-      [["--run-dir", `${dir.path}/rnu/app`], `${dir.path}/rnu is not there, and is made, too`],
+      [["--run-dir", `${dir.path}/rnu/app`], `${dir.path}/rnu did not exist, and is created, too`],
     ] as const;
     for (const [words, said] of rows) {
       const warnings = await warningsOf([...words, "--", "true"], place);

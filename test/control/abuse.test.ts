@@ -164,7 +164,7 @@ describe("F17: a crowd of the same user's clients", () => {
     const listeners = await crowd(64, "GET /events HTTP/1.1\r\n\r\n");
     await until(() => listeners.every((l) => l.received().includes("listening")), { what: "64 streams" });
     expect(await exchange("GET /events HTTP/1.1\r\n\r\n")).toMatch(
-      /^HTTP\/1.1 503 .*"64 clients listen to events already"/s,
+      /^HTTP\/1.1 503 .*"64 clients read events already"/s,
     );
     await stillSwaps();
     const status = await cli(["status", "abused"], place);
@@ -212,7 +212,7 @@ time.sleep(1000)`;
       using stopped = await standIn(`full-${name}`, "0");
       const first = await Bun.connect({ unix: stopped.path, socket: { data() {} } });
       const { exitCode, stdout, stderr } = await cli([name, stopped.path], place);
-      expect(stdout + stderr).toContain("it does not take a connection (EAGAIN)");
+      expect(stdout + stderr).toContain("it does not accept a connection (EAGAIN)");
       expect(exitCode).toBe(3);
       first.terminate();
     },

@@ -272,7 +272,9 @@ test("what answers and is not a hupwatch, most often the server itself, is named
     const server = Bun.serve({ unix: `${place.path}/app.sock`, fetch: () => new Response(body) });
     for (const words of [["reload"], ["stop"], ["status"]]) {
       const { exitCode, stdout, stderr } = await cli([...words, `${place.path}/app.sock`], place);
-      expect(stdout + stderr).toContain(`${place.path}/app.sock: what answers there is not a hupwatch`);
+      expect(stdout + stderr).toContain(
+        `${place.path}/app.sock: no hupwatch answers there, but another program`,
+      );
       expect({ words, exitCode }).toEqual({ words, exitCode: 4 });
     }
     await server.stop(true);

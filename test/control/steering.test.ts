@@ -21,7 +21,7 @@ test("where nothing waits and none is kept there is nothing to do, and it is sai
   expect(rollback(serving)).toMatchObject({
     outcome: "nothing",
     serving: 1,
-    reason: expect.stringContaining("no generation before it is kept (--keep"),
+    reason: expect.stringContaining("the previous generation is not kept (--keep"),
   });
   expect(rollback(standing(play(WAY_TO.starting).state))).toMatchObject({ outcome: "nothing" });
   expect(confirm(standing(play([ready(1), swap, ready(2)]).state))).toMatchObject({ outcome: "nothing" });

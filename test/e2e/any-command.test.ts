@@ -113,7 +113,7 @@ test("where binds cannot be seen the start says why, and a swap that would be an
     env: { LACKS: `${SECCOMP}:EPERM` },
   });
   expect(hupwatch.log).toContain(
-    "what the command binds by itself cannot be seen here: the seccomp profile of this container forbids it",
+    "the command's own binds cannot be trapped here: the seccomp profile of this container forbids it",
   );
   const listens = () =>
     fetch(`http://127.0.0.1:${port}/`, { keepalive: false }).then(
@@ -124,6 +124,6 @@ test("where binds cannot be seen the start says why, and a swap that would be an
   hupwatch.hup();
   await hupwatch.until(LOG.rolledBack);
   expect(hupwatch.log).toContain(`the serving one listens on 0.0.0.0:${port} (pid `);
-  expect(hupwatch.log).toContain("to fix: hold it by --bind and let the command take it");
+  expect(hupwatch.log).toContain("to fix: hold it with --bind and let the command take it");
   expect(hupwatch.log).not.toContain("generation 2 started");
 });

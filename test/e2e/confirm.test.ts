@@ -68,7 +68,7 @@ test.each(TRANSPORTS)(
     await load.more(50);
     expect(await cli(["rollback", "shop"], place)).toMatchObject({
       exitCode: 1,
-      stderr: expect.stringContaining("no generation before it is kept"),
+      stderr: expect.stringContaining("the previous generation is not kept"),
     });
     wasLeftAlone(hupwatch, 1);
     expect(await load.stop()).toMatchObject({ failures: {}, lastVersion: "1" });

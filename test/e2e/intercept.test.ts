@@ -113,9 +113,7 @@ test("below another supervisor of this kind it cannot be, and that is said with 
   await using hupwatch = spawnHupwatch(["-k", "--handover", "intercept", "-b", place.at, "--", ...inner], {
     cwd: place.directory,
   });
-  await hupwatch.until(
-    /cannot intercept 'node': a supervisor above hupwatch answers its system calls already/,
-  );
+  await hupwatch.until(/cannot intercept 'node': a supervisor above hupwatch already traps its system calls/);
   expect(await hupwatch.exited).toBe(125);
 }, 120_000);
 
@@ -213,11 +211,11 @@ while True:
     listener.accept()[0].close()`;
   const words = ["--", PYTHON, "-c", early];
   await using held = spawnHupwatch(["-k", "-b", `0.0.0.0:${port}`, ...words], { cwd: dir.path });
-  await held.until(/has put its socket into epoll before it binds it.*: update it/);
+  await held.until(/put its socket into epoll before the bind.*: update it/);
   await held.exited;
   expect(held.log).toContain("OSError: [Errno 5] Input/output error");
   await using own = await startHupwatch(["-k", ...words], { cwd: dir.path });
-  expect(own.log).toContain(`0.0.0.0:${port} is its own, and no swap can hand it over`);
+  expect(own.log).toContain(`it keeps 0.0.0.0:${port}, and no swap can pass that on`);
   own.hup();
   await own.until(LOG.rolledBack);
   expect(own.log).toContain(`the serving one listens on 0.0.0.0:${port} (pid `);

@@ -16,15 +16,15 @@ const PIDFD_GETFD = 438;
 
 /** What is lacking, and what is said of it; nothing where it is made up for. */
 const LACKING: [lacks: string, transport: "unix" | "tcp", said: RegExp | undefined][] = [
-  ["inotify", "unix", /a watch on .* cannot be had \(EMFILE.*only the next swap puts it back/g],
-  ["watches", "unix", /a watch on .* cannot be had \(ENOSPC/g],
+  ["inotify", "unix", /watching .* is not possible \(EMFILE.*only the next swap puts it back/g],
+  ["watches", "unix", /watching .* is not possible \(ENOSPC/g],
   ["proc", "unix", undefined],
   ["proc", "tcp", undefined],
   ["netlink:EACCES", "unix", undefined],
   ["netlink:EACCES", "tcp", undefined],
   [`${PIDFD_GETFD}:EPERM`, "unix", undefined],
-  [`${PIDFD_GETFD}:kill`, "unix", /a duplicate of .* cannot be had \(a filter/g],
-  [`${PIDFD_GETFD}:kill`, "tcp", /a duplicate of .* cannot be had \(a filter/g],
+  [`${PIDFD_GETFD}:kill`, "unix", /duplicating .* is not possible \(a filter/g],
+  [`${PIDFD_GETFD}:kill`, "tcp", /duplicating .* is not possible \(a filter/g],
 ];
 
 const place = tempDir();
@@ -66,9 +66,9 @@ test.concurrent.each(LACKING)(
     await load.more(50);
     expect(await load.stop()).toMatchObject({ failures: {} });
     expect(second.log).toMatch(LOG.tookOver(2));
-    const warnings = second.log.match(/warn: .*cannot be had.*/g) ?? [];
+    const warnings = second.log.match(/warn: .*is not possible.*/g) ?? [];
     // The public path and the run directory have a watch each; of each it is said once.
-    const aids = warnings.map((line) => /warn: (.*) cannot be had/.exec(line)?.[1]);
+    const aids = warnings.map((line) => /warn: (.*) is not possible/.exec(line)?.[1]);
     expect(new Set(aids).size).toBe(aids.length);
     expect(aids.length > 0).toBe(said !== undefined);
     if (said) expect(warnings.join("\n")).toMatch(said);

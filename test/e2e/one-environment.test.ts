@@ -177,7 +177,7 @@ describe("interpreters", () => {
     expect(explained(hypercorn, dir.path).handover).toBe("intercept");
     const words = ["--handover", "systemd", ...hypercorn];
     const { code, err } = run(words, dir.path);
-    expect(err).toContain("what hc.toml binds is not known, since hypercorn could not be asked");
+    expect(err).toContain("the binds of hc.toml are not known, since hypercorn could not be run");
     expect(err).toContain("To fix: give each address to hupwatch by --bind");
     expect(code).toBe(125);
     expect(run(["explain", ...words], dir.path)).toMatchObject({ code: 2, err });
@@ -207,7 +207,7 @@ describe("a program of the user's is run after the lock, and never by a look", (
     const e = explained(["--", GUNICORNS.debian, "wsgi:app"], dir.path, { PROMETHEUS_MULTIPROC_DIR: "prom" });
     expect(readdirSync(`${dir.path}/prom`)).toEqual(["counter_1.db"]);
     expect(binds(e)).toEqual([`unix:${dir.path}/c.sock`]);
-    expect(e.ran).toBe("gunicorn was asked for its configuration");
+    expect(e.ran).toBe("gunicorn was run to print its configuration");
   });
 
   test("what a config file makes for the generation that is asked is gone again", async () => {
@@ -225,7 +225,7 @@ describe("a program of the user's is run after the lock, and never by a look", (
     const e = explained(["--", GUNICORNS.debian, "wsgi:app"], dir.path);
     expect(existsSync(`${dir.path}/ran`)).toBe(false);
     expect(e.warnings.join()).toMatch(
-      /what gunicorn's configuration says is not known here, since a look may write nothing \(PermissionError: .*\): a start asks/,
+      /gunicorn's configuration is not known here, since explain may write nothing \(PermissionError: .*\): a start runs it/,
     );
   });
 

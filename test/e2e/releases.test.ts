@@ -70,7 +70,7 @@ for (const transport of TRANSPORTS)
       rmSync(`${broken}/venv/bin/python`);
       hupwatch.hup();
       await hupwatch.until(
-        /rolled back: .*venv\/bin\/python, the interpreter that its first line names, is not there/,
+        /rolled back: .*venv\/bin\/python, the interpreter that its first line names, does not exist/,
       );
       await hupwatch.until(LOG.gone(5));
       rmSync(`${broken}/venv`, { recursive: true });

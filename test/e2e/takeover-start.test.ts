@@ -37,7 +37,7 @@ test.concurrent(
     await load.more(50);
     const second = await lives.start();
     expect(second.log).toContain(
-      `no longer in the command line: ${dropped}, ${lost}; held until now, and let go of with generation 1\n`,
+      `no longer in the command line: ${dropped}, ${lost}; released with generation 1\n`,
     );
     await second.until(LOG.gone(1));
     await until(() => !existsSync(dropped.slice("unix:".length)), { what: "the path to be removed" });

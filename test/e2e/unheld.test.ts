@@ -36,7 +36,7 @@ test.each(["unix", "tcp"])("a wrapper in front of gunicorn, %s", async (transpor
   await load.more(10);
   const { exitCode, stderr } = await cli(["reload", "wrapped"], place);
   expect(stderr).toContain(`the serving one listens on ${address} (pid `);
-  expect(stderr).toContain("hold it by --bind and let the command take it (LISTEN_FDS, {fd}, {socket})");
+  expect(stderr).toContain("hold it with --bind and let the command take it (LISTEN_FDS, {fd}, {socket})");
   expect(exitCode).toBe(1);
   await load.more(50);
   expect(await load.stop()).toMatchObject({ failed: 0, failures: {} });

@@ -45,7 +45,7 @@ function runDirOf(place: Home): string {
 const warnings = ({ log }: Hupwatch) =>
   (log.match(/warn: .*/g) ?? []).filter((line) => line.includes("cannot read "));
 
-const STRANGE = "it is not what this version of hupwatch writes";
+const STRANGE = "its format is not that of this version of hupwatch";
 const rows: [what: string, make: (path: string) => unknown, why: string][] = [
   ["an empty one", (path) => writeFileSync(path, ""), "JSON Parse error"],
   ["half of one", (path) => writeFileSync(path, state({}).slice(0, 100)), "JSON Parse error"],
@@ -76,9 +76,7 @@ describe("where nobody is left, the start goes on", () => {
     make(path);
     await using hupwatch = await startHupwatch(WORKER, { env: place.env });
     expect(warnings(hupwatch)).toEqual([
-      expect.stringMatching(
-        new RegExp(`^warn: cannot read ${path}: ${why}.*is looked for at its addresses$`),
-      ),
+      expect.stringMatching(new RegExp(`^warn: cannot read ${path}: ${why}.*is sought at its addresses$`)),
     ]);
     expect((await cli(["status", "shop"], place)).exitCode).toBe(0);
   });

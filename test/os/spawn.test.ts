@@ -158,7 +158,7 @@ test("no descriptor left: hupwatch's own failure, and the limit is what has to b
   const limited = (words: readonly string[]) => ["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", ...words];
   expect(JSON.parse(await runScript(script, { prefix: limited }))).toEqual({
     exitCode: 125,
-    message: "cannot start 'true': no file descriptors are left to hupwatch (EMFILE)",
+    message: "cannot start 'true': hupwatch has no file descriptors left (EMFILE)",
     hint: "raise the limit where hupwatch is started: ulimit -n, LimitNOFILE= of systemd",
   });
 });

@@ -36,11 +36,11 @@ describe("explain says which, and why", () => {
   test.each([
     ["auto", [":80"], "http", "live on, if it answers in HTTP/1 without TLS"],
     ["auto", ["a=:80", "b=:81"], "http:/health", "clients on this machine keep to a=:80 live on"],
-    ["auto", [":80"], "connect", "closed as the server means it: nothing here asks whether it speaks HTTP"],
-    ["auto", ["unix:/app.sock"], "http", "closed as the server means it: a Unix socket does not tell"],
+    ["auto", [":80"], "connect", "closed when the server closes them: no check shows that it speaks HTTP"],
+    ["auto", ["unix:/app.sock"], "http", "closed when the server closes them: a Unix socket does not show"],
     ["adopt", ["unix:/app.sock"], "connect", "those of others are closed"],
     ["adopt=any", [":80"], "http", "another peer"],
-    ["close", [":80"], "http", "closed as the server means it: --kept-connections close"],
+    ["close", [":80"], "http", "closed when the server closes them: --kept-connections close"],
   ] as const)("%s, %j, %s", (mode, binds, check, text) => {
     expect(words(mode, [...binds], check)).toContain(text);
   });

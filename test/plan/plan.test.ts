@@ -196,7 +196,7 @@ test("a deploy one can steer: what is asked for, and what cannot be had", () => 
     ["--confirm 1m --handover none -- server", "--confirm needs a socket that hupwatch holds"],
     [
       "--keep 1m --cutover share -b :80 -- server",
-      "--keep cannot be had: ':80' is shared by all generations",
+      "--keep is not possible: ':80' is shared by all generations",
     ],
     ["--max-memory much -b :80 -- server", "--max-memory 'much' is not a size"],
     ["--max-memory 0 -b :80 -- server", "--max-memory '0' is not a size"],

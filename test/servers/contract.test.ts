@@ -305,7 +305,7 @@ describe("what cannot be handed over is said before anything starts", () => {
     ["uvicorn app:app --workers 2", [":80", ":81"], "uvicorn with --workers or --reload takes one socket"],
     ["cheroot app:app", [":80", ":81"], "cheroot takes one socket"],
     ["granian app:app", [":80"], "granian takes no descriptor"],
-    ["nginx", ["unix:/a.sock"], "nginx cannot be handed 'unix:/a.sock'"],
+    ["nginx", ["unix:/a.sock"], "nginx cannot be passed 'unix:/a.sock'"],
   ])("%s with %j", (given, binds, message) => {
     const error = thrownBy(() => handed(read(given), binds));
     expect(error.message).toStartWith(message);
@@ -344,7 +344,7 @@ test.skipIf(!existsSync("/usr/bin/puma"))(
     );
     const traits = read("puma -C p.rb", { PATH: process.env.PATH ?? "" }, dir.path);
     expect(traits.binds).toEqual(["127.0.0.1:81", "0.0.0.0:82"]);
-    expect(traits).toMatchObject({ ran: "puma was asked for its config file" });
+    expect(traits).toMatchObject({ ran: "puma was run to print its settings" });
     expect(traits.unknownBinds).toBeUndefined();
   },
 );
@@ -375,16 +375,14 @@ describe("addresses in unicorn's config file", () => {
     ["listen((ENV['X'] || 80).to_i)\n", ["0.0.0.0:80"]],
   ])("unicorn is asked (needs unicorn): %j", (text, binds) => {
     const traits = readFile(text);
-    expect(traits).toMatchObject({ binds, ran: "unicorn was asked for its config file" });
+    expect(traits).toMatchObject({ binds, ran: "unicorn was run to print its settings" });
     if (text.includes("umask"))
       expect(traits.sockets?.of).toMatchObject({ "unix:/run/a.sock": { mode: 0o770 } });
     // The file's own lines are passed over, and all that it is handed is served.
     expect(takeOf(traits)?.([]).words[1]).toBe("-e");
   });
   test.skipIf(!existsSync(UNICORN))("where it cannot be asked, that is told (needs unicorn)", () => {
-    expect(readFile("listen '/run/a.sock'\nraise 'no'\n").unknownBinds).toContain(
-      "unicorn could not be asked",
-    );
+    expect(readFile("listen '/run/a.sock'\nraise 'no'\n").unknownBinds).toContain("unicorn could not be run");
   });
 });
 
@@ -405,14 +403,14 @@ describe.skipIf(!existsSync(HYPERCORN))("hypercorn is asked for its config file 
     expect(traits.binds).toEqual(["127.0.0.1:81", `unix:${dir.path}/a.sock`]);
     expect(traits).toMatchObject({
       stop: { sequence: "TERM/35s/KILL" },
-      ran: "hypercorn was asked for its configuration",
+      ran: "hypercorn was run to print its configuration",
     });
-    expect(traits.notes.join()).toContain(":82, of its config file, is bound by hypercorn itself");
+    expect(traits.notes.join()).toContain("hypercorn itself binds :82 of its config file");
     expect(read(`${HYPERCORN} -c ${config} -b :1 app:app`, env, dir.path).binds).toEqual([":1"]);
   });
   test("where it cannot be asked, that is told", () => {
     expect(read(`${HYPERCORN} -c none.toml app:app`).unknownBinds).toContain(
-      "what none.toml binds is not known",
+      "the binds of none.toml are not known",
     );
   });
 });
@@ -421,12 +419,12 @@ describe("what the user is told", () => {
   test.each([
     ["uv run uvicorn app:app", /'uv run' stays.*run uvicorn by its own path/],
     ["tini -- daphne app:app", /'tini' stays.*run daphne by its own path/],
-    ["uvicorn app:app --fd 3", /--fd is left as it is/],
+    ["uvicorn app:app --fd 3", /--fd is kept as it is/],
     ["sh -c uvicorn", /a shell hides the server/],
     ["npm start", /'npm' stays as a process in front/],
     ["uwsgi --http :80 -w app", /use --http-socket/],
     ["haproxy -D -f h.cfg", /-D makes HAProxy leave hupwatch/],
-    ["php-fpm", /-F keeps php-fpm below hupwatch/],
+    ["php-fpm", /add -F: without it php-fpm leaves hupwatch/],
   ])("%s", (given, note) => {
     const { notes, notesWhere: { unseen = [] } = {} } = read(given);
     expect([...notes, ...unseen].join("\n")).toMatch(note);

@@ -92,13 +92,16 @@ describe("how it is asked, checked and stopped", () => {
 describe("what the user is told", () => {
   const rows: [words: string, note: RegExp | undefined][] = [
     ["gunicorn app:app", undefined],
-    ["gunicorn app:app --pid /run/g.pid", /pid file \/run\/g\.pid.*\/run\/g\.pid\.N, and hupwatch/],
+    [
+      "gunicorn app:app --pid /run/g.pid",
+      /pid file \/run\/g\.pid.*\/run\/g\.pid\.N, and \/run\/g\.pid has hupwatch/,
+    ],
     ["gunicorn app:app -p /run/g.pid", /pid file/],
     ["gunicorn app:app --daemon", /--daemon makes gunicorn leave hupwatch/],
     ["gunicorn app:app -D", /--daemon/],
     ["gunicorn app:app --reload", /for development only/],
     ["gunicorn app:app --reuse-port", /--reuse-port is left out/],
-    ["uv run gunicorn app:app", /signals reach gunicorn only as it passes them on/],
+    ["uv run gunicorn app:app", /signals reach gunicorn only if it passes them on/],
   ];
   test.each(rows)("%s", (words, note) => {
     const { notes } = read(words);

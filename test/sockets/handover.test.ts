@@ -69,7 +69,7 @@ describe("words that ask for what is not there", () => {
       "argv",
       ["{socket}"],
       [],
-      "{socket} stands in the command, but no socket is held",
+      "the command contains {socket}, but no socket is held",
       "--bind",
     ],
     [

@@ -58,8 +58,8 @@ const REFUSED: [text: string, hint: string][] = [
   ["unix:", "the path of a file"],
   ["unix:/run/", "the path of a file"],
   ["unix:@", "a name"],
-  [`unix:${LONGEST}x`, "108 bytes and the kernel takes 107"],
-  [`unix:@${LONGEST}x`, "108 bytes and the kernel takes 107"],
+  [`unix:${LONGEST}x`, "108 bytes, and the kernel allows 107"],
+  [`unix:@${LONGEST}x`, "108 bytes, and the kernel allows 107"],
 ];
 
 test.each(REFUSED)("refuses '%s'", (text, hint) => {

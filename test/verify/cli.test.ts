@@ -240,7 +240,7 @@ describe("usage errors: exit 2, the option and the value named", () => {
     [["--reload", "x"], /--reload without --target/],
     [["--reload", "x", "--target", "a.sock"], /target 'a.sock'/],
     [["--reload", "x", "--target", "unix:a", "-b", "unix:b"], /--bind is for a command/],
-    [["--reload", "x", "--target", "unix:a", "--chaos"], /--chaos is done to hupwatch/],
+    [["--reload", "x", "--target", "unix:a", "--chaos"], /--chaos acts on hupwatch/],
     [["--reload", "x", "--", "true"], /--reload is for a server that is already running/],
     [["--chaos", "-k", "--", "true"], /--kill-at-exit leaves no survivors/],
     [["--chaos-with", "flood", "--", "true"], /--chaos-with 'flood'/],

@@ -45,12 +45,16 @@ function noExecutableMemory(cause: unknown): HupwatchError {
         ]
       : [
           `an address space limit of ${Math.floor(Number(limit) / 1024 ** 2)} MB (ulimit -v, LimitAS=, chpst -m) is too small`,
-          "raise it to 800 MB or more; to bound memory that is in use take MemoryMax= or a container's limit",
+          "raise it to 800 MB or more; to limit the memory that is in use, use MemoryMax= or a container's limit",
         ];
-  return new HupwatchError("runtime.no-executable-memory", `the runtime gets no executable memory: ${why}`, {
-    hint,
-    cause,
-  });
+  return new HupwatchError(
+    "runtime.no-executable-memory",
+    `the runtime cannot get executable memory: ${why}`,
+    {
+      hint,
+      cause,
+    },
+  );
 }
 
 /** The file of the C library that this machine has. */

@@ -18,7 +18,7 @@ export const caddy: ServerAdapter = {
       ready: "http",
       stop: {
         sequence: "TERM/60s/KILL",
-        drain: "for ever unless grace_period says less, so hupwatch's 60 s",
+        drain: "no limit without grace_period, so hupwatch's 60 s",
       },
       words: found.words,
       quirks: QUIRKS,

@@ -59,7 +59,7 @@ function specOf(bind: string, directory: string): string {
 
 const QUIRKS = [
   {
-    what: "it listens anew with a queue of five, hupwatch's --backlog notwithstanding: --request-queue-size 128 spares clients refusals",
+    what: "it calls listen(2) again with a queue of five, in spite of hupwatch's --backlog: --request-queue-size 128 keeps clients from being refused",
     link: "https://cheroot.cherrypy.dev/en/latest/pkg/cheroot.server/",
   },
   {

@@ -38,7 +38,8 @@ export const daphne: ServerAdapter = {
       handover: {
         by: "systemd",
         takesExtra: () => true,
-        keepsUnixToItself: "it shuts it down at its exit (shutdown(2)), for all processes that have it",
+        keepsUnixToItself:
+          "it shuts the socket down when it exits (shutdown(2)), for all processes that have it",
         take: (sockets) => take(found, sockets),
       },
       ready: "http",
@@ -50,7 +51,7 @@ export const daphne: ServerAdapter = {
       notes: [
         ...runnerNotes(found),
         ...(foreign.length > 0
-          ? [`the endpoint ${foreign[0]} is bound by daphne itself: give its address to --bind instead`]
+          ? [`daphne itself binds the endpoint ${foreign[0]}: give its address to --bind instead`]
           : []),
       ],
     };
@@ -82,7 +83,7 @@ function domainOf({ address }: SocketSpec): string {
 
 const QUIRKS = [
   {
-    what: "at its exit it unlinks a Unix socket that it was handed and shuts it down (of a port it knows better, tcp.py _shouldShutdown): each generation has one of its own, and one that is shared or inherited cannot be",
+    what: "when it exits, it unlinks a Unix socket that it was passed and shuts it down (not so a port, tcp.py _shouldShutdown): each generation has its own, and a shared or inherited one is refused",
     link: "https://github.com/twisted/twisted/blob/trunk/src/twisted/internet/unix.py",
   },
   {

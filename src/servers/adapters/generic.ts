@@ -53,15 +53,15 @@ function hiddenBy(words: readonly string[]): string[] {
   const isShell = /^(ba|da|z|k|a)?sh$/.test(name) && words.includes("-c");
   if (isShell)
     return [
-      "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own words behind --, or at least 'exec' before them and its addresses into --bind",
+      "a shell hides the server from hupwatch, and LISTEN_PID and signals may miss it: put the server's own command line behind --, or at least 'exec' before it and its addresses into --bind",
     ];
   if (name.endsWith(".sh"))
     return [
-      `'${name}' hides the server from hupwatch, and where it does not end with 'exec' LISTEN_PID and signals may miss it: put its addresses into --bind`,
+      `'${name}' hides the server from hupwatch, and unless it ends with 'exec' LISTEN_PID and signals may miss it: put its addresses into --bind`,
     ];
   return STAYS.test(name)
     ? [
-        `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss it: put the server's own words behind --`,
+        `'${name}' stays as a process in front of the server, and LISTEN_PID and signals may miss the server: put its own command line behind --`,
       ]
     : [];
 }

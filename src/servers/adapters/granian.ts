@@ -45,19 +45,19 @@ export const granian: ServerAdapter = {
           : "connect",
       stop: {
         sequence: "TERM/60s/KILL",
-        drain: "for ever unless --workers-kill-timeout says less, so hupwatch's 60 s",
+        drain: "no limit without --workers-kill-timeout, so hupwatch's 60 s",
       },
       words,
       releasePaths: { directories: ["--working-dir"] },
       quirks: QUIRKS,
       notesWhere: {
         unbound: [
-          "granian takes no descriptor: on a port both copies listen with SO_REUSEPORT, and a swap may drop what waits for the old one; use --uds",
+          "granian takes no descriptor: on a port both copies listen with SO_REUSEPORT, and a swap may drop connections that wait for the old one; use --uds",
         ],
       },
       notes: [
         ...runnerNotes(found),
-        ...(hasFlag(args, "--reload") ? ["--reload restarts past hupwatch: for development only"] : []),
+        ...(hasFlag(args, "--reload") ? ["--reload restarts without hupwatch: for development only"] : []),
       ],
     };
   },
@@ -65,7 +65,7 @@ export const granian: ServerAdapter = {
 
 const QUIRKS = [
   {
-    what: "socket activation is an open request",
+    what: "socket activation is an open feature request",
     link: "https://github.com/emmett-framework/granian/issues/786",
   },
 ];

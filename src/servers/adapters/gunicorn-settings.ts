@@ -47,15 +47,15 @@ print(${JSON.stringify(MARK)} + json.dumps({
 
 /** Undefined where a look cannot find out. Throws HupwatchError with gunicorn's own words where its configuration is wrong. */
 export function askGunicorn(found: Recognised): GunicornSettings | undefined {
-  const what = "what gunicorn's configuration says";
+  const what = "gunicorn's configuration";
   if (found.look === "blind" && isUnknown(found, what, "it was not run")) return undefined;
   const words = [...pythonOf(found), "-c", PROGRAM, ...found.args];
-  const answer = ask(found, words, "gunicorn was asked for its configuration");
+  const answer = ask(found, words, "gunicorn was run to print its configuration");
   if (answer.json !== undefined) return withoutNulls(JSON.parse(answer.json));
   if (isUnknown(found, what, answer.why)) return undefined;
   throw new HupwatchError("gunicorn.config", `gunicorn cannot read its configuration:\n${answer.why}`, {
     exitCode: answer.exitCode > 0 ? answer.exitCode : 125,
-    hint: "correct it; 'gunicorn --check-config' with the same words shows the same error",
+    hint: "correct it; 'gunicorn --check-config' with the same arguments shows the same error",
   });
 }
 

@@ -212,36 +212,37 @@ const isOwn = (path: string) => path.includes("{gen}");
 function notes(s: GunicornSettings, pidfile: string | undefined): string[] {
   const told: string[] = [];
   if (s.daemon)
-    told.push("--daemon makes gunicorn leave hupwatch: drop it, hupwatch's supervisor does that part");
+    told.push("--daemon makes gunicorn leave hupwatch: leave it out, and let a supervisor start hupwatch");
   if (pidfile)
     told.push(
-      `two copies would fight over the pid file ${pidfile} ("Already running"): each generation's is ${pidfile}.N, and hupwatch's own pid stands in ${pidfile} (unless --pidfile names another file), so that HUP, USR1 and QUIT by it go the right way`,
+      `two copies would fight over the pid file ${pidfile} ("Already running"): each generation's is ${pidfile}.N, and ${pidfile} has hupwatch's own pid (unless --pidfile names another file), so that HUP, USR1 and QUIT reach hupwatch`,
     );
   if (pidfile && existsSync(`${pidfile}.oldbin`))
     told.push(
-      `${pidfile}.oldbin is left from an upgrade without hupwatch: a pre_fork hook that signals the process in it would reach the process that has that pid now, so remove it`,
+      `${pidfile}.oldbin is left from an upgrade without hupwatch: a pre_fork hook that signals its pid would reach the process that has that pid now; remove the file`,
     );
-  if (s.reusePort) told.push("--reuse-port is left out: with it gunicorn ignores the sockets it is given");
-  if (s.reload) told.push("--reload restarts workers on file changes, past hupwatch: for development only");
+  if (s.reusePort)
+    told.push("--reuse-port is left out: with it gunicorn ignores the sockets that it is passed");
+  if (s.reload) told.push("--reload restarts workers on file changes without hupwatch: for development only");
   return told;
 }
 
 const NO_CONTROL_SOCKET = {
-  what: "two copies unlink each other's control socket: it is left out, unless --control-socket names one, which then gets the generation's number",
+  what: "two copies unlink each other's control socket: it is turned off, or gets the generation's number if --control-socket names one",
   link: "https://docs.gunicorn.org/en/stable/settings.html#control-socket",
 };
 
 const QUIRKS = [
   {
-    what: "USR2 is not a deploy: gunicorn's second master does not find the sockets that the first was handed, ends, and the first serves on",
+    what: "USR2 is not a deploy: gunicorn's second master does not find the sockets that the first was passed, and ends; the first serves on",
     link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/sock.py",
   },
   {
-    what: "a worker that is not set up yet misses the TERM and is killed after --graceful-timeout, as where one swap follows the other at once: no client is served worse, the old generation only ends later",
+    what: "a worker that is not set up yet (one swap follows another at once) misses the TERM and is killed after --graceful-timeout: the old generation ends later, and no client notices",
     link: "https://github.com/benoitc/gunicorn/blob/master/gunicorn/workers/base.py",
   },
   {
-    what: "gthread of 21.0 to 23.0 drops connections it has accepted and not read at TERM: the warm-up covers them",
+    what: "at TERM gthread of 21.0 to 23.0 drops connections that it has accepted and not read: the warm-up covers them",
     link: "https://github.com/benoitc/gunicorn/issues/3038",
   },
   {

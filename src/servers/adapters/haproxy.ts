@@ -26,7 +26,7 @@ export const haproxy: ServerAdapter = {
       ready: "connect",
       stop: {
         sequence: "USR1/60s/KILL",
-        drain: "for ever unless hard-stop-after says less, so hupwatch's 60 s",
+        drain: "no limit without hard-stop-after, so hupwatch's 60 s",
       },
       words: pid.own === undefined ? found.words : [...front, ...without(args, ["-p"]), "-p", pid.own],
       ...pid.traits,

@@ -38,5 +38,5 @@ print(${JSON.stringify(MARK)} + json.dumps({
 
 export function askHypercorn(found: Recognised, config: string): HypercornSettings | Unasked {
   const words = () => [...pythonOf(found), "-c", PROGRAM, config];
-  return answerOf(found, words, "hypercorn was asked for its configuration");
+  return answerOf(found, words, "hypercorn was run to print its configuration");
 }

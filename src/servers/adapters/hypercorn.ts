@@ -74,7 +74,7 @@ export const hypercorn: ServerAdapter = {
       notes: [...notes(found, settings?.others ?? []), ...pid.notes],
       ...(told && "unasked" in told && given.length === 0
         ? {
-            unknownBinds: `what ${config} binds is not known, since hypercorn could not be asked: ${told.unasked}`,
+            unknownBinds: `the binds of ${config} are not known, since hypercorn could not be run: ${told.unasked}`,
           }
         : {}),
     };
@@ -99,18 +99,16 @@ function notes(found: Recognised, others: readonly string[]): string[] {
   const told = runnerNotes(found);
   for (const option of ["--insecure-bind", "--quic-bind"])
     if (lastValueOf(args, option) !== undefined)
-      told.push(`${option} is bound by hypercorn itself, and two copies cannot: leave it out`);
+      told.push(`hypercorn itself binds ${option}, and two copies cannot: leave it out`);
   for (const address of others)
-    told.push(
-      `${address}, of its config file, is bound by hypercorn itself, and two copies cannot: leave it out`,
-    );
-  if (hasFlag(args, "--reload")) told.push("--reload restarts past hupwatch: for development only");
+    told.push(`hypercorn itself binds ${address} of its config file, and two copies cannot: leave it out`);
+  if (hasFlag(args, "--reload")) told.push("--reload restarts without hupwatch: for development only");
   return told;
 }
 
 const QUIRKS = [
   {
-    what: "with several workers the first one that has drained makes hypercorn end the others, slow requests included",
+    what: "with several workers the first one that has drained makes hypercorn end the others, and cut their slow requests",
     link: "https://github.com/pgjones/hypercorn/blob/main/src/hypercorn/run.py",
   },
 ];

@@ -28,7 +28,7 @@ const runtime = (name: string, title: string, quirks: readonly Quirk[]): ServerA
       notes: [],
       notesWhere: {
         unbound: [
-          `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch by --bind and take it by LISTEN_FDS or {fd}, or as {socket}`,
+          `what ${basename(found.args.find((a) => !a.startsWith("-")) ?? name)} listens on is not known: give it to hupwatch with --bind and take it by LISTEN_FDS or {fd}, or as {socket}`,
         ],
       },
     };
@@ -41,7 +41,7 @@ export const node = runtime("node", "Node.js", [
     link: "https://nodejs.org/api/net.html#serverlistenoptions-callback",
   },
   {
-    what: "server.close() leaves busy kept connections alone: from TERM on send 'Connection: close' with every answer, or they hold the process until it is killed",
+    what: "server.close() does not close busy kept connections: from TERM on send 'Connection: close' with every answer, or they keep the process alive until it is killed",
     link: "https://nodejs.org/api/http.html#serverclosecallback",
   },
 ]);

@@ -40,7 +40,7 @@ export const nginx: ServerAdapter = {
       ready: "http",
       stop: {
         sequence: "QUIT/60s/KILL",
-        drain: "for ever unless worker_shutdown_timeout says less, so hupwatch's 60 s",
+        drain: "no limit without worker_shutdown_timeout, so hupwatch's 60 s",
       },
       words: inForeground(found),
       ...(pidfile === undefined ? {} : { pidfile: { path: pidfile } }),
@@ -83,7 +83,7 @@ function inherited(sockets: readonly SocketSpec[]): string {
   if (unix)
     throw new HupwatchError(
       "nginx.unix",
-      `nginx cannot be handed '${unix.text}': it knows Unix sockets by their path`,
+      `nginx cannot be passed '${unix.text}': it knows Unix sockets by their path`,
       {
         hint: "let it listen on a port, or reload it by its own HUP",
       },
@@ -93,11 +93,11 @@ function inherited(sockets: readonly SocketSpec[]): string {
 
 const QUIRKS = [
   {
-    what: 'it leaves an inherited socket as it is ("TODO: nonblocking"): where that blocks, a worker that comes too late for a connection waits in accept(2) with all its clients until the next one comes; so hupwatch hands it over non-blocking',
+    what: 'it does not make an inherited socket non-blocking ("TODO: nonblocking"): a worker that comes too late for a connection then waits in accept(2), with all its clients, until the next one comes; so hupwatch passes it non-blocking',
     link: "https://github.com/nginx/nginx/blob/master/src/core/ngx_connection.c",
   },
   {
-    what: "every copy writes the pid file of nginx.conf, and the one that ends removes it: hupwatch puts its own pid there again",
+    what: "every copy writes the pid file of nginx.conf, and removes it when it ends: hupwatch writes its own pid there again",
     link: "https://nginx.org/en/docs/control.html",
   },
 ];

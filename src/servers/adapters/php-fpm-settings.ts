@@ -24,7 +24,7 @@ export function askPhpFpm({ front, args, env, ...found }: Recognised): PhpFpmSet
   const own = args.filter((word) => !/^(-D|--daemonize)$/.test(word));
   const trial = { ...found, env: { ...env, HUPWATCH_SOCKET: ASKED_SOCKET } };
   try {
-    const ran = runFirst(trial, [...front, ...own, "-tt"], "php-fpm was asked for its configuration");
+    const ran = runFirst(trial, [...front, ...own, "-tt"], "php-fpm was run to print its configuration");
     return ran.exitCode === 0 ? settingsIn(ran.stderr) : undefined;
   } catch (error) {
     if (error instanceof HupwatchError) return undefined;

@@ -38,13 +38,13 @@ export const phpFpm: ServerAdapter = {
       ...(pidfile === undefined ? {} : { pidfile: { path: pidfile } }),
       // It speaks FastCGI.
       ready: "connect",
-      stop: { sequence: "QUIT/60s/KILL", drain: "none unless process_control_timeout is set: then so long" },
+      stop: { sequence: "QUIT/60s/KILL", drain: "none, or as long as process_control_timeout says" },
       words,
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),
         ...(pidfile === undefined ? [] : [sharedPidfileNote(pidfile)]),
-        ...(hasFlag(args, "--nodaemonize", "-F") ? [] : ["-F keeps php-fpm below hupwatch: add it"]),
+        ...(hasFlag(args, "--nodaemonize", "-F") ? [] : ["add -F: without it php-fpm leaves hupwatch"]),
       ],
       notesWhere: {
         unbound: [
@@ -93,7 +93,7 @@ function take(words: readonly string[], sockets: readonly SocketSpec[]): Handed 
 
 const QUIRKS = [
   {
-    what: "FPM_SOCKETS is how its own USR2 hands sockets on",
+    what: "FPM_SOCKETS is how its own USR2 passes sockets on",
     link: "https://github.com/php/php-src/blob/master/sapi/fpm/fpm/fpm_sockets.c",
   },
   {

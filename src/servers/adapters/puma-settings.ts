@@ -31,5 +31,5 @@ puts ${JSON.stringify(MARK)} + answer.to_json
 `;
 
 export function askPuma(found: Recognised, config: string): PumaSettings | Unasked {
-  return answerOf(found, () => ["ruby", "-e", PROGRAM, config], "puma was asked for its config file");
+  return answerOf(found, () => ["ruby", "-e", PROGRAM, config], "puma was run to print its settings");
 }

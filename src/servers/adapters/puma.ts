@@ -68,7 +68,7 @@ export const puma: ServerAdapter = {
         ...own.notes,
         ...(unasked === undefined
           ? []
-          : [`whether two copies would fight over a pid file or a control app is not known: ${unasked}`]),
+          : [`it is not known whether two copies would fight over a pid file or a control app: ${unasked}`]),
       ],
     };
   },
@@ -105,7 +105,7 @@ function bindsOf(found: Recognised): Binds {
   if (settings) return { ...known(settings.binds), settings };
   return {
     binds: [],
-    unknown: `${config} computes its addresses, and puma could not be asked for them: ${unasked}`,
+    unknown: `${config} computes its addresses, and puma could not be run to print them: ${unasked}`,
   };
 }
 
@@ -200,11 +200,11 @@ function rightsOf(uri: string): SocketRights {
 
 const QUIRKS = [
   {
-    what: "it ends by the signal it was asked with (raise_exception_on_sigterm): exit -15 is success",
+    what: "it ends by its stop signal (raise_exception_on_sigterm): exit -15 is success",
     link: "https://github.com/puma/puma/blob/master/docs/signals.md",
   },
   {
-    what: "sockets that match no bind are closed and their paths unlinked, hence --bind-to-activated-sockets",
+    what: "it closes sockets that match no bind and unlinks their paths, hence --bind-to-activated-sockets",
     link: "https://github.com/puma/puma/blob/master/docs/systemd.md",
   },
 ];

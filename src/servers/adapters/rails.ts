@@ -49,7 +49,7 @@ const rootOf = ({ directory, front, program }: Recognised): string =>
 
 const QUIRKS = [
   {
-    what: "it exits with 'A server is already running' where the pid in its pid file lives",
+    what: "it exits with 'A server is already running' if the process in its pid file lives",
     link: "https://github.com/rails/rails/blob/main/railties/lib/rails/commands/server/server_command.rb",
   },
 ];

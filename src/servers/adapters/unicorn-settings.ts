@@ -20,5 +20,5 @@ puts ${JSON.stringify(MARK)} + { :listens => listens }.merge(String === pid ? { 
 `;
 
 export function askUnicorn(found: Recognised, config: string): UnicornSettings | Unasked {
-  return answerOf(found, () => ["ruby", "-e", PROGRAM, config], "unicorn was asked for its config file");
+  return answerOf(found, () => ["ruby", "-e", PROGRAM, config], "unicorn was run to print its settings");
 }

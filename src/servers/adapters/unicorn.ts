@@ -110,7 +110,7 @@ function configOf(found: Recognised): Config {
   if (!path || !config.isForked) return { listens: ports, ...config };
   const told = askUnicorn(found, path);
   if ("unasked" in told) {
-    const unknown = `what ${name} says is not known, since unicorn could not be asked: ${told.unasked}`;
+    const unknown = `the settings of ${name} are not known, since unicorn could not be run: ${told.unasked}`;
     return { listens: ports, unknown, ...config };
   }
   const { pid, ...settings } = told;
@@ -148,7 +148,7 @@ function specOf(address: string, directory: string): string {
 }
 
 const notes = ({ args }: Recognised): string[] =>
-  hasFlag(args, "--daemonize", "-D") ? ["--daemonize makes unicorn leave hupwatch: drop it"] : [];
+  hasFlag(args, "--daemonize", "-D") ? ["--daemonize makes unicorn leave hupwatch: leave it out"] : [];
 
 const QUIRKS = [
   {

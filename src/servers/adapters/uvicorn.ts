@@ -57,9 +57,9 @@ export const uvicorn: ServerAdapter = {
       notes: [
         ...runnerNotes(found),
         ...(own && !/\{fd/.test(words.join(" "))
-          ? ["--fd is left as it is: leave it out, and hupwatch passes a descriptor of its own"]
+          ? ["--fd is kept as it is: leave it out, and hupwatch passes a descriptor"]
           : []),
-        ...(reloads(found) ? ["--reload restarts past hupwatch: for development only"] : []),
+        ...(reloads(found) ? ["--reload restarts without hupwatch: for development only"] : []),
       ],
     };
   },
@@ -115,11 +115,11 @@ function take(found: Recognised, sockets: number): Handed {
 
 const QUIRKS = [
   {
-    what: "at TERM it closes idle connections and those it has accepted and not read: the warm-up covers the latter",
+    what: "at TERM it closes idle connections and those that it has accepted and not read: the warm-up covers the latter",
     link: "https://github.com/encode/uvicorn/blob/master/uvicorn/protocols/http/h11_impl.py",
   },
   {
-    what: "it ends by the signal it was asked with, after draining: exit -15 is success",
+    what: "it ends by its stop signal, after draining: exit -15 is success",
     link: "https://github.com/encode/uvicorn/pull/1600",
   },
 ];

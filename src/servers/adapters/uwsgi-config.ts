@@ -48,7 +48,7 @@ function read(config: UwsgiConfig, named: string, env: Recognised["env"], depth:
   config.names.push(name);
   for (const [key, written] of optionsIn(path, text)) {
     const value = filled(written, path, env, config.words);
-    if (LOGIC.test(key)) config.unknown ??= `${name} has '${key}', and only uWSGI knows what follows from it`;
+    if (LOGIC.test(key)) config.unknown ??= `${name} has '${key}', which only uWSGI can evaluate`;
     else if (value === undefined) config.unknown ??= `${name} has '${key} = ${written}', which uWSGI fills`;
     else if (INCLUDING.test(key) && depth < DEPTH_MAX)
       read(config, resolve(dirname(path), value), env, depth + 1);

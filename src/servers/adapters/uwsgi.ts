@@ -98,7 +98,7 @@ export const uwsgi: ServerAdapter = {
       ...rightsOf(all),
       ...(config.unknown === undefined
         ? {}
-        : { unknownBinds: `what ${config.names.join(" and ")} binds is not known: ${config.unknown}` }),
+        : { unknownBinds: `the binds of ${config.names.join(" and ")} are not known: ${config.unknown}` }),
       quirks: QUIRKS,
       notes: [...runnerNotes(found), ...pid.notes, ...notes(all), ...releaseNotes(config)],
       notesWhere: { unbound: unbound(config, prepared) },
@@ -154,8 +154,8 @@ function unbound({ names }: UwsgiConfig, prepared: boolean): string[] {
   const files = names.join(" and ");
   if (prepared) return [`${files} takes descriptors: give the address of each to --bind`];
   return names.length > 0
-    ? [`no address was found in ${files}: if it binds one, give it to --bind, with --handover intercept`]
-    : ["no address is known: give each that it is to serve to --bind"];
+    ? [`no address was found in ${files}: if it binds one, give that to --bind, with --handover intercept`]
+    : ["no address is known: give each address that it is to serve to --bind"];
 }
 
 /** What stands in a config file adds up with the words, and cannot be led anywhere by them. */
@@ -167,7 +167,7 @@ function releaseNotes({ words, names }: UwsgiConfig): string[] {
   );
   return linked.map(
     (setting) =>
-      `${setting} in ${names.join(" and ")} leads through a symlink, and late workers follow it to whatever release it leads to then: write a relative path there, and give hupwatch the directory by --chdir`,
+      `${setting} in ${names.join(" and ")} leads through a symlink, and late workers follow it to the release to which it leads by then: write a relative path there, and give the directory to hupwatch with --chdir`,
   );
 }
 
@@ -183,7 +183,7 @@ function notes(all: readonly string[]): string[] {
   const told: string[] = [];
   if (lastValueOf(all, "--http") !== undefined)
     told.push(
-      "--http is a router of its own that takes no descriptor, and no second copy can bind its address: use --http-socket",
+      "--http is a separate router that takes no descriptor, and no second copy can bind its address: use --http-socket",
     );
   if (valuesOf(all, "--daemonize", "-d").length > 0 || hasFlag(all, "--daemonize", "-d"))
     told.push("--daemonize makes uWSGI leave hupwatch: drop it");
@@ -197,7 +197,7 @@ function notes(all: readonly string[]): string[] {
   const fifo = lastValueOf(all, "--master-fifo");
   if (fifo !== undefined && !isOwn(fifo))
     told.push(
-      `two copies fight over the fifo ${fifo}: leave --master-fifo out, or put {gen} into it in the words`,
+      `two copies fight over the fifo ${fifo}: leave --master-fifo out, or put {gen} into it on the command line`,
     );
   return told;
 }
@@ -230,11 +230,11 @@ function valueOrFlag(args: readonly string[], long: string, short: string): numb
 
 const QUIRKS = [
   {
-    what: "its SIGPIPE handler writes to stderr: where that is a pipe whose reader has gone with hupwatch (supervisord), its workers write for ever and answer nothing, unless told --ignore-sigpipe",
+    what: "its SIGPIPE handler writes to stderr: if that is a pipe whose reader ended with hupwatch (supervisord), its workers write for ever and answer nothing, except with --ignore-sigpipe",
     link: "https://github.com/unbit/uwsgi/blob/uwsgi-2.0/core/utils.c",
   },
   {
-    what: "TERM is a brutal reload, and with die-on-term an end in the middle of requests: HUP with --exit-on-reload is neither",
+    what: "TERM reloads and cuts requests, and with die-on-term ends it and cuts requests: HUP with --exit-on-reload cuts none",
     link: "https://uwsgi-docs.readthedocs.io/en/latest/Management.html",
   },
   {

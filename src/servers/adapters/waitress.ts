@@ -105,11 +105,11 @@ function take(found: Recognised, sockets: readonly unknown[]): Handed {
 
 const QUIRKS = [
   {
-    what: "TERM ends it in the middle of requests; INT lets them run for five seconds, but of a big answer sends only what the socket takes at once: for longer ones there is --drain-until-idle",
+    what: "TERM ends it in the middle of requests; INT lets them run for five seconds, but sends only the part of a big answer that the socket takes at once: --drain-until-idle gives them longer",
     link: "https://github.com/Pylons/waitress/blob/main/src/waitress/task.py",
   },
   {
-    what: "its command does not have an option for descriptors: the same call is made from python -c",
+    what: "its command has no option for descriptors: the same call is made from python -c",
     link: "https://docs.pylonsproject.org/projects/waitress/en/stable/arguments.html",
   },
 ];

@@ -67,7 +67,7 @@ function toldBy(
   const what = `the environment behind '${runner}'`;
   if (command.look === "blind" && isUnknown(command, what, "it was not run")) return undefined;
   const words = [...front, Bun.which("env") ?? "env", "-0"];
-  const told = runFirst(command, words, `'${runner}' was asked for its environment`);
+  const told = runFirst(command, words, `'${runner}' was run to print its environment`);
   const pairs = told.stdout.split("\0").map((entry) => /^([^=\n]+)=(.*)$/s.exec(entry));
   if (told.exitCode === 0 && pairs.some(Boolean))
     return Object.fromEntries(pairs.flatMap((pair) => (pair ? [[pair[1], pair[2]]] : [])));
@@ -75,6 +75,8 @@ function toldBy(
   throw new HupwatchError(
     "runner.silent",
     `'${runner}' does not say in which environment ${name} would run: ${told.why}`,
-    { hint: `mend what '${runner} env' shows, or give ${name} by its path, e.g. .venv/bin/${name}` },
+    {
+      hint: `correct the error that '${runner} env' shows, or give ${name} by its path, e.g. .venv/bin/${name}`,
+    },
   );
 }

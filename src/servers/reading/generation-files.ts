@@ -24,8 +24,8 @@ export function generationPidfile(file: string | undefined, directory: string): 
 export const isOwn = (path: string): boolean => path.includes("{gen}");
 
 export const pidfileNote = (pidfile: string): string =>
-  `two copies would fight over the pid file ${pidfile}: each generation's is ${pidfile}.N, and hupwatch's own pid stands in ${pidfile} (unless --pidfile names another file), so that HUP, USR1 and QUIT by it go the right way`;
+  `two copies would fight over the pid file ${pidfile}: each generation's is ${pidfile}.N, and ${pidfile} has hupwatch's own pid (unless --pidfile names another file), so that HUP, USR1 and QUIT reach hupwatch`;
 
 /** Of a server that can be told no other name: hupwatch writes again what a generation has overwritten or removed. */
 export const sharedPidfileNote = (pidfile: string): string =>
-  `every copy writes the pid file ${pidfile}, and the one that ends removes it: hupwatch's own pid stands there (unless --pidfile names another file), so that HUP, USR1 and QUIT by it go the right way`;
+  `every copy writes the pid file ${pidfile}, and removes it when it ends: hupwatch writes its own pid there (unless --pidfile names another file), so that HUP, USR1 and QUIT reach hupwatch`;

@@ -5,6 +5,6 @@ export function runnerNotes({ program }: Recognised): string[] {
   const { runner, name } = program;
   if (!runner) return [];
   return [
-    `'${runner}' stays as a process of its own, and signals reach ${name} only as it passes them on: run ${name} by its own path instead`,
+    `'${runner}' stays as a process of its own, and signals reach ${name} only if it passes them on: run ${name} by its own path instead`,
   ];
 }

@@ -20,7 +20,10 @@ export interface Ran {
 export function runFirst(command: CommandLine, words: readonly string[], what: string): Ran {
   const { env, directory, account = {}, look } = command;
   if (look === "blind")
-    throw new HupwatchError("look.blind", "a look runs nothing here: the kernel cannot keep it from writing");
+    throw new HupwatchError(
+      "look.blind",
+      "explain runs nothing here: the kernel cannot keep a program from writing",
+    );
   command.ran?.push(account.user === undefined ? what : `${what}, as ${account.user}`);
   const ran = runToEnd({ argv: words, env: { ...env }, cwd: directory, ...account }, TIME_LIMIT_MS);
   const last = ran.stderr.trim().split("\n").slice(-5).join("\n");
@@ -28,7 +31,7 @@ export function runFirst(command: CommandLine, words: readonly string[], what: s
 }
 
 const endOf = ({ exitCode, signal }: ReturnType<typeof runToEnd>): string =>
-  signal ? `it was ended by ${signal} after ${TIME_LIMIT_MS / 1000} s at most` : `it exited with ${exitCode}`;
+  signal ? `it was ended by ${signal} within ${TIME_LIMIT_MS / 1000} s` : `it exited with ${exitCode}`;
 
 /**
  * In a look that may write nothing: what could not be found out for that is told by `unknown`, and is not a fault of the command.
@@ -37,7 +40,7 @@ const endOf = ({ exitCode, signal }: ReturnType<typeof runToEnd>): string =>
 export function isUnknown({ look, unknown }: CommandLine, what: string, why: string): boolean {
   if (!isDueToLook(look, why)) return false;
   const last = why.split("\n").at(-1);
-  unknown?.push(`${what} is not known here, since a look may write nothing (${last}): a start asks`);
+  unknown?.push(`${what} is not known here, since explain may write nothing (${last}): a start runs it`);
   return true;
 }
 
