@@ -114,7 +114,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     level: "info",
     text:
       doubt === "unasked" || readyMs === undefined
-        ? `generation ${generation} counts as ready: no check was asked for (--ready)`
+        ? `generation ${generation} counts as ready: no check was requested (--ready)`
         : `generation ${generation} ready in ${formatDuration(readyMs)}${doubted(doubt)}`,
     facts: { generation, readyMs, proven: doubt === undefined, doubt, socket },
   }),

@@ -249,7 +249,11 @@ export class Connection {
       return;
     }
     if (this.state === "silent") {
-      this.#fail({ class: "closed-before-request", phase: "silent", detail: "with an answer to nothing" });
+      this.#fail({
+        class: "closed-before-request",
+        phase: "silent",
+        detail: "an answer came before any request",
+      });
       return;
     }
     if (this.#talk) {

@@ -53,7 +53,7 @@ export type Blame = "server" | "overload" | "generator";
 
 /** Every class with what it blames and a line for people. The order is that of the tables. */
 export const FAILURE_CLASSES: Record<FailureClass, { blame: Blame; meaning: string }> = {
-  "connect-missing": { blame: "server", meaning: "the socket's path was not there" },
+  "connect-missing": { blame: "server", meaning: "the socket's path did not exist" },
   "connect-refused": { blame: "server", meaning: "no process was listening" },
   "connect-backlog-full": { blame: "overload", meaning: "the listener's queue was full" },
   "connect-timeout": { blame: "server", meaning: "no connection in time" },

@@ -88,9 +88,9 @@ export function makePlan(target: Target, given: Partial<Omit<LoadPlan, "target">
     const value = plan[key as keyof LoadPlan];
     if (value === undefined) continue;
     if (typeof value !== "number" || !(value >= low && value <= high))
-      throw new HupwatchError("usage", `${key} is ${value}, and it must be from ${low} to ${high}`, {
+      throw new HupwatchError("usage", `${key} is ${value}, but must be from ${low} to ${high}`, {
         exitCode: 2,
-        hint: `give ${key} a value in these bounds`,
+        hint: `give ${key} a value in this range`,
       });
   }
   return plan;

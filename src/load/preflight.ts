@@ -21,7 +21,7 @@ export async function preflight({ target, connections, mode }: LoadPlan): Promis
     throw setUp(
       "load.descriptors",
       `${connections} connections need ${needed} descriptors, and this process may open ${limit}`,
-      `raise the limit with 'ulimit -n ${needed}', or ask for fewer --connections`,
+      `raise the limit with 'ulimit -n ${needed}', or give fewer --connections`,
     );
   const errno = await connectErrno(target.address);
   if (errno !== undefined && errno !== "EAGAIN")

@@ -168,9 +168,7 @@ function judgeGenerator(plan: LoadPlan, tally: Tally, facts: RunFacts): Generato
   const reasons: string[] = [];
   const scheduled = tally.started + facts.missed;
   if (facts.missed > plan.missedMax * scheduled)
-    reasons.push(
-      `${facts.missed} of ${scheduled} slots found none of the ${plan.connections} connections free`,
-    );
+    reasons.push(`${facts.missed} of ${scheduled} slots found all ${plan.connections} connections busy`);
   const local = [...tally.failureCounts.values()]
     .filter((f) => FAILURE_CLASSES[f.class].blame === "generator")
     .reduce((sum, f) => sum + f.count, 0);

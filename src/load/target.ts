@@ -36,10 +36,9 @@ const EVERY_HOST = new Map<string, string>(
 /** A relative Unix path is taken from `cwd`. Throws a usage error that names the value. */
 export function parseTarget(text: string, cwd: string): Target {
   if (text.startsWith("unix:")) return unixTarget(text, cwd);
-  if (text.startsWith("/") || text.startsWith("./"))
-    throw refuse(text, "lacks the word unix: before its path");
+  if (text.startsWith("/") || text.startsWith("./")) throw refuse(text, "needs unix: before its path");
   if (text.startsWith("http://")) return httpTarget(text);
-  if (text.startsWith("https://")) throw refuse(text, "is TLS, which is not spoken here");
+  if (text.startsWith("https://")) throw refuse(text, "is TLS, which load does not support");
   const bound = /^(?:tcp:\/\/)?(\[[^\]]*\]|[^:[\]/]*):(\d+)(\/.*)?$/.exec(text);
   if (!bound) throw refuse(text, "is neither unix: nor host:port nor http://");
   const [, host = "", port, url = "/"] = bound;
@@ -66,9 +65,8 @@ function unixTarget(text: string, cwd: string): Target {
 function httpTarget(text: string, asUrl = text): Target {
   if (!URL.canParse(asUrl)) throw refuse(text, "is not a URL");
   const url = new URL(asUrl);
-  if (url.port === "0")
-    throw refuse(text, "has port 0, which means a free one, and it cannot be connected to");
-  if (url.username || url.password) throw refuse(text, "holds a user name, which would not be sent");
+  if (url.port === "0") throw refuse(text, "has port 0, to which no client can connect");
+  if (url.username || url.password) throw refuse(text, "has a user name, which would not be sent");
   return {
     address: {
       kind: "tcp",

@@ -35,7 +35,7 @@ export function drops({ losses, evidence }: Facts): Check | undefined {
     );
     return `${mode} ${count(n)}`;
   });
-  const also = held > 0 ? `; ${held} more were in the hands of a process that was killed on purpose` : "";
+  const also = held > 0 ? `; ${held} more were held by a process that was killed on purpose` : "";
   return make(
     "drops",
     exercised(crossedBy(evidence.stages), dropped === 0),
@@ -74,10 +74,10 @@ function racesIn(losses: readonly Loss[], { plan: { subject }, target }: Evidenc
 }
 
 function couldHave(subject: VerifyPlan["subject"], target: string): string {
-  if (subject.kind === "reload") return "yes, if it ran this server, and its clients are on this machine";
+  if (subject.kind === "reload") return "yes, if it ran this server and its clients are on this machine";
   const mode = wordOf(subject, "kept-connections");
   if (mode === undefined || mode === "close")
-    return `yes, by --kept-connections ${target.startsWith("unix:") ? "adopt" : "auto"}, of clients on this machine`;
+    return `yes, with --kept-connections ${target.startsWith("unix:") ? "adopt" : "auto"}, for clients on this machine`;
   if (mode === "auto" && target.startsWith("unix:")) return "yes, by --kept-connections adopt";
   return "no: its server had not answered in HTTP/1, was in the middle of a message, or ended the connection by shutdown(2); see 'hupwatch explain'";
 }
@@ -93,7 +93,7 @@ export function exactlyOnce({ evidence: { ledger, modes } }: Facts): Check | und
   if (!modes.some((mode) => mode === "mix" || MANNERS[mode].posts)) return undefined;
   if (!ledger) {
     const why =
-      "no ledger ($VERIFY_LEDGER): each answer named its POST's id, a second execution would not be seen";
+      "no ledger ($VERIFY_LEDGER): each answer named its POST's id, but a second execution would not be seen";
     return make("exactly-once", "skipped", why);
   }
   const { duplicates, neverExecuted, executedButFailed, failedUnexecuted } = ledger;
@@ -104,7 +104,7 @@ export function exactlyOnce({ evidence: { ledger, modes } }: Facts): Check | und
     parts.push(`${count(executedButFailed.length)} executed without an answer`);
   if (failedUnexecuted.length > 0)
     parts.push(`${count(failedUnexecuted.length)} lost before they were executed`);
-  if (ledger.strangers > 0) parts.push(`${count(ledger.strangers)} ids of others in the ledger`);
+  if (ledger.strangers > 0) parts.push(`${count(ledger.strangers)} unknown ids in the ledger`);
   return make("exactly-once", verdict(duplicates.length + neverExecuted.length === 0), parts.join(", "), [
     ...duplicates.map((id) => `executed more than once: ${id}`),
     ...neverExecuted.map((id) => `answered and never executed: ${id}`),

@@ -37,9 +37,9 @@ export function order({ evidence: { plan, stages } }: Facts): Check | undefined 
   const early = all.filter((swap) => swap.stoppedEarlyMs !== undefined);
   const told = early.map(
     (s) =>
-      `swap to generation ${s.to}: the old one was asked to stop ${ms((s.stoppedEarlyMs ?? 0) - s.startMs)} after the HUP`,
+      `swap to generation ${s.to}: the old one got its stop signal ${ms((s.stoppedEarlyMs ?? 0) - s.startMs)} after the HUP`,
   );
-  const summary = `${early.length} of ${plural(all.length, "swap")} asked the old generation to stop before the new one was ready`;
+  const summary = `${early.length} of ${plural(all.length, "swap")} sent the old generation its stop signal before the new one was ready`;
   return make("order", verdict(early.length === 0), summary, told);
 }
 
@@ -104,7 +104,7 @@ export function versions({ swaps, evidence }: Facts): Check | undefined {
   const stale = swaps.swaps.flatMap((swap, i) => staleAfter(all, swap, swaps.swaps[i + 1]));
   const parts = [`${all.length} versions`];
   if (evidence.steered) parts.push(`${count(back)} answers on new connections from an older one than before`);
-  parts.push(`${stale.length} of them answered after their time`);
+  parts.push(`${stale.length} of them answered after their generation was gone`);
   return make("versions", verdict(back + stale.length === 0), parts.join(", "), stale);
 }
 

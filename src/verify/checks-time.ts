@@ -16,7 +16,7 @@ export function mixedVersions({ swaps, evidence: { plan } }: Facts): Check | und
     ...(fresh === undefined ? [] : [`new connections ${ms(fresh)}`]),
     ...(kept === undefined ? [] : [`kept ones ${ms(kept)}`]),
   ];
-  const summary = `two versions in turns at most: ${told.join(", ")}`;
+  const summary = `two versions alternated at most: ${told.join(", ")}`;
   return bounded("mixed-versions", fresh ?? kept, plan.bounds.maxMixedMs, summary);
 }
 

@@ -54,7 +54,7 @@ export class NginxFront implements AsyncDisposable {
         continue;
       }
       const said = readFileSync(join(folder, "error.log"), "utf8").trim().split("\n").slice(-3).join("\n  ");
-      throw setUp(`nginx does not start:\n  ${said}`, "see its words above");
+      throw setUp(`nginx does not start:\n  ${said}`, "see its output above");
     }
   }
 

@@ -47,7 +47,7 @@ function processesOf(bare: readonly Swap[]): string[] {
   return [
     same
       ? `the same processes serve before and after: ${same.join(", ")}`
-      : "the processes behind the address cannot be looked into: try it as root, on the machine that they run on",
+      : "the processes behind the address cannot be read: try it as root, on their machine",
   ];
 }
 
@@ -58,5 +58,5 @@ function versionsSaid(spans: readonly VersionSpan[], stray: VersionSpan | undefi
     return `version ${stray.version} came while no swap was going on: raise --settle, or give --ready-cmd, if the reload takes longer; else ${advice}`;
   return spans.length === 1
     ? `only version ${spans[0]?.version} answered: ${advice}`
-    : "not each swap brought a version that had not answered before";
+    : "some swaps brought no version that had not answered before";
 }

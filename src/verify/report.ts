@@ -188,10 +188,10 @@ function verdictOf(checks: readonly Check[]): VerifyVerdict {
 function shownBy(proofs: readonly Proof[][]): string {
   const weaker = proofs.filter((found) => !found.includes("processes"));
   if (weaker.length === 0) return "";
-  const by = weaker.every((found) => found.includes("version")) ? "X-Version" : "the word of hupwatch";
+  const by = weaker.every((found) => found.includes("version")) ? "X-Version" : "hupwatch itself";
   return weaker.some((found) => found.length === 0)
     ? "; nothing shows that anything was replaced"
-    : `; that anything was replaced is shown by ${by} alone`;
+    : `; only ${by} shows that anything was replaced`;
 }
 
 function notExercised(checks: readonly Check[]): string {

@@ -75,7 +75,7 @@ describe("open loop", () => {
     expect(result.missed).toBeGreaterThan(0);
     expect(result).toMatchObject({ scheduled: 60, started: 60 - result.missed, failed: 0 });
     expect(result.generator.limited).toBe(true);
-    expect(result.generator.reasons[0]).toContain("none of the 1 connections free");
+    expect(result.generator.reasons[0]).toContain("all 1 connections busy");
     expect(verdictOf(result)).toBe("limited");
     // A server's failure is proven, whatever the generator was.
     const lost = { class: "timeout", phase: "body", kind: "keepalive", reused: true, count: 1 } as const;

@@ -26,7 +26,7 @@ describe("TARGET", () => {
 
   const BAD: [text: string, why: RegExp][] = [
     ["", /neither/],
-    ["/tmp/a.sock", /lacks the word unix:/],
+    ["/tmp/a.sock", /needs unix:/],
     ["https://localhost/", /TLS/],
     ["http://", /not a URL/],
     ["http://u:p@localhost/", /user name/],

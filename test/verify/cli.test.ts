@@ -157,7 +157,7 @@ test("the naive swap on one path fails, by the class that it has", async () => {
   process.kill(Number(await Bun.file(env.PIDFILE).text()), "SIGKILL");
   expect(stdout).toMatch(/FAIL +drops/);
   expect(stdout).toMatch(
-    /\d+ x connect-missing \(ENOENT, new connection, fresh\): the socket's path was not there/,
+    /\d+ x connect-missing \(ENOENT, new connection, fresh\): the socket's path did not exist/,
   );
   expect(stdout).toMatch(/^FAIL: [1-9][\d,]* of [\d,]+ requests dropped/m);
   expect(code).toBe(1);

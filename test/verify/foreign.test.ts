@@ -51,7 +51,7 @@ test("nothing wrong: passes, with everything counted", async () => {
   expect(server.received.length).toBe(requests.started + 2);
   expect(requests.crossed).toBeGreaterThan(20);
   expect(report.line).toMatch(
-    /^0 of [\d,]+ requests dropped in 1 swap \(95 % bound [\d,.]+ per million; [\d,]+ crossed a swap; that anything was replaced is shown by X-Version alone\)$/,
+    /^0 of [\d,]+ requests dropped in 1 swap \(95 % bound [\d,.]+ per million; [\d,]+ crossed a swap; only X-Version shows that anything was replaced\)$/,
   );
 });
 

@@ -50,7 +50,7 @@ export const MUTANTS: Record<string, Mutant> = {
     to: '    boot(next),\n    retire(current, "drain"),\n  );',
     words: ["-m", "fresh", "--swap-timeout", "4s", "--", ...tiny],
     check: "order",
-    details: /asked to stop \d+(\.\d)? ms after the HUP/,
+    details: /got its stop signal \d+(\.\d)? ms after the HUP/,
   },
   "stops the old one with the flip, without a settle time": {
     file: "generation/settle.ts",

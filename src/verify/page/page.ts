@@ -104,8 +104,8 @@ function legend({ subject }: VerifyReport): string {
       ? [
           ["boot", "boots"],
           ["warm", "both serve"],
-          ["idle", "the one that lost keeps its connections"],
-          ["drain", "it was asked to stop"],
+          ["idle", "the replaced one still has connections"],
+          ["drain", "it has its stop signal"],
         ]
       : [
           ["boot", "reload command"],
