@@ -108,7 +108,7 @@ export function explain(
       warmupMs: plan.warmupMs,
       drainUntilIdleMs: plan.drainUntilIdleMs,
       keptConnections: plan.keptConnections,
-      kept: keptInWords(plan, isTakingRefused),
+      kept: keptInWords(plan, () => isTakingRefused),
       confirmMs: plan.confirmMs,
       judge: plan.judge,
       keepMs: plan.keepMs,

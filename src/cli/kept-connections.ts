@@ -5,10 +5,10 @@ import type { OwnLimit } from "../kept/own-limit.ts";
 import type { RelayLink } from "../kept/relay-link.ts";
 import { lacks, tellBug } from "../os/aid.ts";
 import { type Keeping, type KeepingOwner, type Kept, NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
-import type { Os } from "../os/os.ts";
+import { type Os, realOs } from "../os/os.ts";
 import { keptInWords, patienceOf, waysKept } from "../plan/kept-connections.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
-import { inSandbox } from "./sandbox.ts";
+import { inSandbox, isTakingRefused } from "./sandbox.ts";
 
 export interface KeptConnections extends Disposable {
   /** The same system, in which connections outlive their generation, where the plan wants it. */
@@ -28,7 +28,7 @@ const REFUSED = {
 
 export function keptConnections(plan: RunPlan): KeptConnections {
   const { keptConnections: mode } = plan;
-  let isRefused = false;
+  let isRefused: boolean | undefined;
   let relay: RelayLink | undefined;
   let limit: OwnLimit | undefined;
   const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
@@ -66,7 +66,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
       };
     },
     counts: mode === "close" ? undefined : () => relay?.counts ?? (mode === "auto" ? undefined : NO_COUNTS),
-    inWords: () => keptInWords(plan, isRefused),
+    inWords: () => keptInWords(plan, () => (isRefused ??= isTakingRefused(realOs, isKilledByTaking))),
     end: () => relay?.end(),
     [Symbol.dispose]: () => relay?.[Symbol.dispose](),
   };
@@ -106,6 +106,6 @@ class Lazy implements Keeping {
   }
 
   finish(): Kept {
-    return this.#keeping?.finish() ?? { kept: 0, closed: 0 };
+    return this.#keeping?.finish() ?? { kept: 0, closed: 0, others: 0 };
   }
 }

@@ -106,7 +106,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
     facts: { generation, command, durationMs: Math.round(tookMs) },
   }),
   "generation.kept": ({ generation, kept, closed }) => ({
-    level: "info",
+    level: kept > 0 ? "info" : "debug",
     text: `${kept === 1 ? "1 connection" : `${kept} connections`} of generation ${generation} live${kept === 1 ? "s" : ""} on${closed > 0 ? `, ${closed} closed` : ""}`,
     facts: { generation, kept, closed },
   }),

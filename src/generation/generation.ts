@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Doubt, Failure, Gen, Tell } from "../events/service-event.ts";
-import type { Keeping } from "../os/keeping.ts";
+import type { Keeping, Kept } from "../os/keeping.ts";
 import type { Os } from "../os/os.ts";
 import type { ExitStatus } from "../os/spawn.ts";
 import { generationEnvironment } from "../plan/environment.ts";
@@ -40,6 +40,8 @@ export class Generation {
   #gone = false;
   /** Its clients' connections, which outlive it. */
   #keeping: Keeping | undefined;
+  /** The signal that ended it while it had connections. */
+  #cutBy: NodeJS.Signals | undefined;
 
   constructor(
     readonly number: Gen,
@@ -213,7 +215,7 @@ export class Generation {
     const { processes, number: gen } = this;
     const isUnasked = processes.endedByItself(exit);
     this.#keeping?.ended(isUnasked);
-    this.#tellIfCut(exit);
+    this.#noteIfCut(exit);
     const killed = isUnasked
       ? describeKill(exit, { isBesideAnother: this.#start?.isBesideAnother === true })
       : "";
@@ -228,14 +230,18 @@ export class Generation {
     else post(failure);
   }
 
-  /** A program that had finished what it had may end by the very signal: one that has a handler for it. */
-  #tellIfCut({ signal }: ExitStatus): void {
-    const { hidesHandlers, keptConnections } = this.plan;
+  /** The stop signal ended it while it had connections. A program that had finished what it had may end by that very signal: one that has a handler for it. */
+  #noteIfCut({ signal }: ExitStatus): void {
     const { unfinished } = this.#takedown;
-    // What is kept is not cut.
-    if (!unfinished || signal !== unfinished.signal || keptConnections !== "close") return;
-    if (hidesHandlers || !unfinished.isHandled)
-      this.tell({ event: "generation.cut", generation: this.number, signal });
+    if (!unfinished || signal !== unfinished.signal) return;
+    if (this.plan.hidesHandlers || !unfinished.isHandled) this.#cutBy = signal;
+  }
+
+  /** `kept`: undefined where it was not tried. What is kept is not cut. */
+  #tellIfCut(kept: Kept | undefined): void {
+    const signal = this.#cutBy;
+    if (signal === undefined || (kept && kept.closed + kept.others === 0)) return;
+    this.tell({ event: "generation.cut", generation: this.number, signal });
   }
 
   /** Where it listens by itself, besides what it was given. */
@@ -268,9 +274,10 @@ export class Generation {
 
   #finish(): void {
     this.#gone = true;
-    const kept = this.#keeping?.finish();
-    if (kept && kept.kept + kept.closed > 0)
-      this.tell({ event: "generation.kept", generation: this.number, ...kept });
+    const ended = this.#keeping?.finish();
+    this.#tellIfCut(ended);
+    const { kept = 0, closed = 0 } = ended ?? {};
+    if (kept + closed > 0) this.tell({ event: "generation.kept", generation: this.number, kept, closed });
     this.#start?.[Symbol.dispose]();
     this.#files?.remove();
     this.post({ kind: "gone", gen: this.number });

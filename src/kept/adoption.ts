@@ -7,6 +7,7 @@
  * Nothing is polled: the kernel tells how many descriptors a process has, and only when that has changed they are read.
  */
 import { statSync } from "node:fs";
+import { lacks, tellBug } from "../os/aid.ts";
 import type { Clock } from "../os/clock.ts";
 import { connectionsOf, type FoundConnection } from "../os/connections.ts";
 import { visitSockets } from "../os/descriptors.ts";
@@ -42,6 +43,11 @@ const PROMPT_MS = 3000;
 /** Where nothing tells an answer that ends by closing from one that does not, its client may be silent for so long. */
 const GRACE_MS = 1000;
 
+const RELAY = {
+  what: "the relay, a process of hupwatch's own",
+  loss: "connections that clients keep are closed as the server means it",
+};
+
 export interface Surroundings {
   clock: Clock;
   relay: RelayLink;
@@ -58,7 +64,7 @@ export interface Surroundings {
 export class Adoption implements Keeping {
   readonly #taken = new Map<number, Taken>();
   #timer: Disposable | undefined;
-  #counts: Kept = { kept: 0, closed: 0 };
+  #counts: Kept = { kept: 0, closed: 0, others: 0 };
   #signalledMs = 0;
   /** All that are taken were their server's then. */
   #ownedMs = 0;
@@ -68,6 +74,8 @@ export class Adoption implements Keeping {
   #leaderEnd: "unknown" | "clean" | "crash" = "unknown";
   #isOver = false;
   #hasRaised = false;
+  /** The stop signal may be sent. */
+  #follow: () => void = () => {};
 
   constructor(
     private readonly owner: KeepingOwner,
@@ -75,18 +83,19 @@ export class Adoption implements Keeping {
   ) {}
 
   begin(then: () => void): void {
+    this.#follow = then;
     this.around.relay.move(() => {
       if (this.#isOver) then();
-      else this.#take(then);
+      else this.#orAbandon(() => this.#take());
     });
   }
 
-  #take(then: () => void): void {
+  #take(): void {
     this.around.limit.raise();
     this.#hasRaised = true;
     const places = this.owner.ways.map(({ place }) => place);
     this.#inSlices(this.#takeAll(connectionsOf(this.owner.processes.pids(), places)), () =>
-      this.#prove([...this.#taken.values()], { untilMs: this.#now + PROVE_MS, looks: PROVE_LOOKS }, then),
+      this.#prove([...this.#taken.values()], { untilMs: this.#now + PROVE_MS, looks: PROVE_LOOKS }),
     );
   }
 
@@ -99,6 +108,7 @@ export class Adoption implements Keeping {
       else this.#have(inode, own, pid, this.owner.ways.find((way) => way.place === place)?.path);
       yield;
     }
+    this.#counts.others += refused;
     // One that has ended meanwhile cannot be had either.
     if (refused > 0 && refused === found.length) this.around.refused(refused);
   }
@@ -106,6 +116,7 @@ export class Adoption implements Keeping {
   /** One whose client nothing may stand for is its server's alone: its client sees the end when its server closes it. */
   #have(inode: number, fd: number, pid: number, path: string | undefined): void {
     if (whyNotFor(fd, { path, isAnyPeer: this.around.isAnyPeer }) !== undefined) {
+      this.#counts.others += 1;
       close(fd);
       return;
     }
@@ -115,18 +126,18 @@ export class Adoption implements Keeping {
   }
 
   /** Until each stands between two messages, or the time is up: those that do not are their server's alone. */
-  #prove(unproven: readonly Taken[], patience: { untilMs: number; looks: number }, then: () => void): void {
+  #prove(unproven: readonly Taken[], patience: { untilMs: number; looks: number }): void {
     const open = unproven.filter((taken) => taken.isTcp && !taken.prove());
     const { untilMs, looks } = patience;
     // On a machine that is overloaded the time is over after a few looks.
     if (open.length > 0 && (this.#now < untilMs || looks > 0) && !this.#isOver) {
-      this.#after(PROVE_LOOK_MS, () => this.#prove(open, { untilMs, looks: looks - 1 }, then));
+      this.#after(PROVE_LOOK_MS, () => this.#prove(open, { untilMs, looks: looks - 1 }));
       return;
     }
     for (const taken of open) taken.letGo();
     this.#signalledMs = this.#ownedMs = this.#fullLookMs = this.#now;
     this.#descriptors = this.#countDescriptors();
-    then();
+    this.#follow();
     if (!this.#isOver) this.#after(LOOK_MS, () => this.#watch());
   }
 
@@ -191,9 +202,18 @@ export class Adoption implements Keeping {
       if (left) joined.push({ fd: taken.fd, left });
       else this.#close(taken);
     }
-    if (joined.length === 0) return;
-    this.#counts.kept += joined.length;
-    this.around.relay.join(joined);
+    if (joined.length > 0) this.#join(joined);
+  }
+
+  /** Without a relay (no process may be started, no memory) they are closed, and all else goes on. */
+  #join(joined: readonly { fd: number; left: Left }[]): void {
+    try {
+      this.around.relay.join(joined);
+      this.#counts.kept += joined.length;
+    } catch (error) {
+      this.#counts.closed += joined.length;
+      lacks(RELAY, error);
+    }
   }
 
   /** How its owner has ended is not known yet. */
@@ -214,7 +234,7 @@ export class Adoption implements Keeping {
   }
 
   #close(taken: Taken): void {
-    this.#counts.closed += 1;
+    this.#counts[taken.verdict === "doubtful" && taken.isAnswered ? "others" : "closed"] += 1;
     taken.close();
   }
 
@@ -238,7 +258,7 @@ export class Adoption implements Keeping {
 
   finish(): Kept {
     this.#timer?.[Symbol.dispose]();
-    this.#settle([...this.#taken.values()]);
+    this.#orAbandon(() => this.#settle([...this.#taken.values()]));
     this.#abandon();
     return this.#counts;
   }
@@ -248,7 +268,18 @@ export class Adoption implements Keeping {
   }
 
   #after(ms: number, act: () => void): void {
-    this.#timer = this.around.clock.after(ms, act);
+    this.#timer = this.around.clock.after(ms, () => this.#orAbandon(act));
+  }
+
+  /** A bug here neither keeps the old generation, nor leaves it deaf. */
+  #orAbandon(act: () => void): void {
+    try {
+      act();
+    } catch (bug) {
+      tellBug(bug);
+      this.#follow();
+      this.#abandon();
+    }
   }
 
   #inSlices(work: Generator<void, void>, then: () => void): void {

@@ -3,11 +3,19 @@
 import { realClock } from "../os/clock.ts";
 import { NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
 import { close } from "../os/libc.ts";
-import { sendWithDescriptors, setSendBuffer, socketPair, startProgram } from "../os/libc-kept.ts";
+import {
+  sendWithDescriptors,
+  setSendBuffer,
+  setSendTimeout,
+  socketPair,
+  startProgram,
+} from "../os/libc-kept.ts";
 import { LEFT_MAX, type Left, PACKET_BYTES_MAX, type RelayNews, type RelayOrder } from "./protocol.ts";
 
 /** A stop signal does not wait longer for a relay that does not answer. */
 const MOVE_MS = 2000;
+/** Far longer than it takes to start: a relay that was stopped (SIGSTOP) must not stop hupwatch. */
+const SEND_MS = 10_000;
 
 /** How the relay is started. */
 export interface RelayProgram {
@@ -20,7 +28,8 @@ export interface RelayProgram {
 }
 
 export class RelayLink implements Disposable {
-  #orders: number | undefined;
+  /** An object, since another relay's may have the same number. */
+  #orders: { fd: number } | undefined;
   #counts = NO_COUNTS;
   #moves = 0;
   readonly #moved = new Map<number, () => void>();
@@ -84,10 +93,16 @@ export class RelayLink implements Disposable {
 
   #order(order: RelayOrder, fds: readonly number[]): void {
     this.#orders ??= this.#start();
-    sendWithDescriptors(this.#orders, Buffer.from(JSON.stringify(order)), fds);
+    const orders = this.#orders;
+    try {
+      sendWithDescriptors(orders.fd, Buffer.from(JSON.stringify(order)), fds);
+    } catch (error) {
+      this.#lose(orders);
+      throw error;
+    }
   }
 
-  #start(): number {
+  #start(): { fd: number } {
     const [ours, theirs] = socketPair("packets");
     const [ourNews, theirNews] = socketPair("stream");
     try {
@@ -101,11 +116,13 @@ export class RelayLink implements Disposable {
       for (const fd of [theirs, theirNews]) close(fd);
     }
     setSendBuffer(ours, 16 * PACKET_BYTES_MAX);
-    this.#hear(ourNews, ours);
-    return ours;
+    setSendTimeout(ours, SEND_MS);
+    const orders = { fd: ours };
+    this.#hear(ourNews, orders);
+    return orders;
   }
 
-  #hear(news: number, orders: number): void {
+  #hear(news: number, orders: { fd: number }): void {
     let line = "";
     const socket = {
       data: (_: unknown, bytes: Buffer) => {
@@ -125,9 +142,9 @@ export class RelayLink implements Disposable {
   }
 
   /** It has ended, and the next connection gets another one. */
-  #lose(orders: number): void {
+  #lose(orders: { fd: number }): void {
     if (this.#orders !== orders) return;
-    close(orders);
+    close(orders.fd);
     this.#orders = undefined;
     this.#counts = { ...this.#counts, waiting: 0, relayed: 0 };
     for (const number of [...this.#moved.keys()]) this.#hasMoved(number);
@@ -137,6 +154,6 @@ export class RelayLink implements Disposable {
   [Symbol.dispose](): void {
     const orders = this.#orders;
     this.#orders = undefined;
-    if (orders !== undefined) close(orders);
+    if (orders !== undefined) close(orders.fd);
   }
 }

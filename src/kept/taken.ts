@@ -133,9 +133,9 @@ export class Taken {
     return isUnchanged ? "between" : "doubtful";
   }
 
-  /** Milliseconds since its server has sent to it; undefined where that is not known. */
-  get sentAgoMs(): number | undefined {
-    return tcpState(this.fd)?.sentAgoMs;
+  /** What its server did last was to send, and nothing is unread: whether the answer was whole is not known. */
+  get isAnswered(): boolean {
+    return this.#look()?.isAnswered === true;
   }
 
   /** As the server's own close(2) would have it now. */

@@ -21,8 +21,10 @@ export interface KeepingOwner {
 export interface Kept {
   /** Passed on to the relay: they live on. */
   kept: number;
-  /** Closed as their server meant it. */
+  /** Closed as their server meant it, in the middle of something or too late. */
   closed: number;
+  /** Its own alone: their clients are on other machines, no duplicate of them could be had, or it closed them behind an answer. */
+  others: number;
 }
 
 /** The connections of one generation that is about to stop. Each step is made once, in this order. */

@@ -34,21 +34,25 @@ interface Known {
 
 const OPT_IN = "--kept-connections adopt lets them live on";
 
-/** For a person. `isRefused`: no duplicate of another process' descriptor can be had here. */
-export function keptInWords({ keptConnections: mode, sockets, checks }: Known, isRefused: boolean): string {
-  const closed = (why: string) =>
-    `connections that clients keep are closed when the server closes them: ${why}`;
-  if (mode === "close") return closed("--kept-connections close ('auto' and 'adopt' let them live on)");
-  if (isRefused) return closed("pidfd_getfd(2) is refused here");
+/** For a person. `isRefused`: no duplicate of another process' descriptor can be had here; asked only where it matters. */
+export function keptInWords(known: Known, isRefused: () => boolean): string {
+  const why = whyClosed(known) ?? (isRefused() ? "pidfd_getfd(2) is refused here" : undefined);
+  if (why !== undefined) return `connections that clients keep are closed when the server closes them: ${why}`;
+  const { keptConnections: mode, sockets } = known;
   if (mode === "adopt=any")
     return "connections that clients keep live on; the server sees another peer for those of other machines";
   if (mode === "adopt")
     return "connections that clients on this machine keep live on; those of others are closed when the server closes them";
-  const [first] = sockets;
-  if (first?.address.kind === "unix" || first?.address.kind === "abstract")
-    return closed(`a Unix socket does not show what was read (${OPT_IN})`);
-  if (!checks.some(({ label }) => /^http(:|$)/.test(label)))
-    return closed(`no check shows that it speaks HTTP (--ready http, or ${OPT_IN})`);
-  const where = sockets.length > 1 ? ` to ${first?.text}` : "";
+  const where = sockets.length > 1 ? ` to ${sockets[0]?.text}` : "";
   return `connections that clients on this machine keep${where} live on, if it answers in HTTP/1 without TLS; others are closed when the server closes them`;
+}
+
+function whyClosed({ keptConnections: mode, sockets: [first], checks }: Known): string | undefined {
+  if (mode === "close") return "--kept-connections close ('auto' and 'adopt' let them live on)";
+  if (mode !== "auto") return undefined;
+  if (first?.address.kind === "unix" || first?.address.kind === "abstract")
+    return `a Unix socket does not show what was read (${OPT_IN})`;
+  if (!checks.some(({ label }) => /^http(:|$)/.test(label)))
+    return `no check shows that it speaks HTTP (--ready http, or ${OPT_IN})`;
+  return undefined;
 }

@@ -31,7 +31,7 @@ describe("explain says which, and why", () => {
   const words = (mode: KeptConnections, binds: string[], check: string, isRefused = false) =>
     keptInWords(
       { keptConnections: mode, sockets: parseSpecs(binds, "/"), checks: [parseCheck(check)] },
-      isRefused,
+      () => isRefused,
     );
   test.each([
     ["auto", [":80"], "http", "live on, if it answers in HTTP/1 without TLS"],

@@ -43,6 +43,12 @@ export function setSendBuffer(fd: number, bytes: number): void {
   C.setsockopt(fd, SOL_SOCKET, 32, ptr(value), 4); // SO_SNDBUFFORCE: for root
 }
 
+/** SO_SNDTIMEO: a send that waits for so long fails with EAGAIN (socket(7)). */
+export function setSendTimeout(fd: number, ms: number): void {
+  const value = new BigInt64Array([BigInt(Math.floor(ms / 1000)), BigInt((ms % 1000) * 1000)]);
+  check("setsockopt(SO_SNDTIMEO)", C.setsockopt(fd, SOL_SOCKET, 21, ptr(value), 16));
+}
+
 /** One message with descriptors beside it. Waits where the peer's buffer is full. Throws SystemError. */
 export function sendWithDescriptors(socket: number, bytes: Uint8Array, fds: readonly number[] = []): void {
   if (fds.length > MAX_DESCRIPTORS) throw new SystemError("sendmsg", "EINVAL");
