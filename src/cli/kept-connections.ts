@@ -31,6 +31,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
   let isRefused: boolean | undefined;
   let relay: RelayLink | undefined;
   let limit: OwnLimit | undefined;
+  const living = new Set<Lazy>();
   const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
     const { Adoption, OwnLimit, RelayLink, relayProgram } = await rooms();
     limit ??= new OwnLimit();
@@ -61,14 +62,17 @@ export function keptConnections(plan: RunPlan): KeptConnections {
         spawn: (request) => (limit ? limit.withGiven(() => os.spawn(request)) : os.spawn(request)),
         keepConnections(owner) {
           const ways = waysKept(mode, owner);
-          return ways.length === 0 ? undefined : new Lazy(() => adopt(safe, { ...owner, ways }));
+          return ways.length === 0 ? undefined : new Lazy(() => adopt(safe, { ...owner, ways }), living);
         },
       };
     },
     counts: mode === "close" ? undefined : () => relay?.counts ?? (mode === "auto" ? undefined : NO_COUNTS),
     inWords: () => keptInWords(plan, () => (isRefused ??= isTakingRefused(realOs, isKilledByTaking))),
     end: () => relay?.end(),
-    [Symbol.dispose]: () => relay?.[Symbol.dispose](),
+    [Symbol.dispose]() {
+      for (const keeping of living) keeping[Symbol.dispose]();
+      relay?.[Symbol.dispose]();
+    },
   };
 }
 
@@ -84,7 +88,13 @@ class Lazy implements Keeping {
   #keeping: Keeping | undefined;
   #isOver = false;
 
-  constructor(private readonly load: () => Promise<Keeping>) {}
+  constructor(
+    private readonly load: () => Promise<Keeping>,
+    /** Those that have not finished. */
+    private readonly living: Set<Lazy>,
+  ) {
+    living.add(this);
+  }
 
   begin(then: () => void): void {
     void this.load().then(
@@ -106,6 +116,11 @@ class Lazy implements Keeping {
   }
 
   finish(): Kept {
+    this.living.delete(this);
     return this.#keeping?.finish() ?? { kept: 0, closed: 0, others: 0 };
+  }
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+    this.#keeping?.[Symbol.dispose]();
   }
 }

@@ -7,8 +7,14 @@
  */
 import type { LeftAs, ServiceEvent, Tell } from "../events/service-event.ts";
 import { Generation } from "../generation/generation.ts";
-import type { RecordedGeneration, Role, StartedGeneration } from "../generation/record.ts";
+import {
+  type RecordedGeneration,
+  type Role,
+  type StartedGeneration,
+  treeQueryOf,
+} from "../generation/record.ts";
 import { SETTLE_MS, settle } from "../generation/settle.ts";
+import { type Aid, orWithout } from "../os/aid.ts";
 import { close, isReadable, stopListening } from "../os/libc.ts";
 import { tcpQueue } from "../os/netstat.ts";
 import type { Os } from "../os/os.ts";
@@ -16,11 +22,17 @@ import { unixQueue } from "../os/socket-table.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import type { AdoptedListener } from "../sockets/held.ts";
 import { listeningAt } from "../sockets/listening.ts";
+import { hostBytes, parse } from "../sockets/sockaddr.ts";
 import { removeNames } from "../sockets/unix-path.ts";
 import type { Census, Survivor } from "./census.ts";
 import { choose } from "./choice.ts";
 import type { RecordedState } from "./state-file.ts";
 import { takeGroup, takeListener } from "./take-listener.ts";
+
+const WAKING: Aid = {
+  what: "a look at the connections of a generation that drains",
+  loss: "a client of it may wait until its server closes the connection",
+};
 
 export interface Takeover {
   current: StartedGeneration;
@@ -66,6 +78,7 @@ export async function prepareTakeover(
     );
     removeDeadNames(state, current);
   };
+  await wake([...(current ? [current] : []), ...others], os);
   if (endOthers === "before") await end();
   if (!current) return undefined;
   const all = [current, ...others];
@@ -92,6 +105,18 @@ export async function prepareTakeover(
       await end();
     },
   };
+}
+
+/** Only one that was to stop may have been held; one that is killed before it has read what waits loses that. */
+async function wake(survivors: readonly Survivor[], os: Os): Promise<void> {
+  for (const survivor of survivors.filter(({ role }) => role === "retiring")) {
+    const places = survivor.listeners.map(({ address }) => parse(address)).filter((one) => "port" in one);
+    if (places.length === 0) continue;
+    const { wakeConnections } = await import("../os/wake.ts");
+    const pids = os.tree(treeQueryOf(survivor)).map(({ pid }) => pid);
+    const ways = places.map((place) => ({ hostBytes: hostBytes(place), port: place.port }));
+    orWithout(WAKING, () => wakeConnections(pids, ways, os.takeDescriptor), undefined);
+  }
 }
 
 /** The hupwatch that flipped to the current one may have died right then: the others get the time that it would have given. */

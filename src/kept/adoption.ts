@@ -240,11 +240,11 @@ export class Adoption implements Keeping {
 
   ended(isCrash: boolean): void {
     this.#leaderEnd = isCrash ? "crash" : "clean";
-    if (isCrash) this.#abandon();
+    if (isCrash) this[Symbol.dispose]();
     else this.#fullLookMs = Number.NEGATIVE_INFINITY;
   }
 
-  #abandon(): void {
+  [Symbol.dispose](): void {
     this.#isOver = true;
     this.#timer?.[Symbol.dispose]();
     for (const taken of this.#taken.values()) {
@@ -259,7 +259,7 @@ export class Adoption implements Keeping {
   finish(): Kept {
     this.#timer?.[Symbol.dispose]();
     this.#orAbandon(() => this.#settle([...this.#taken.values()]));
-    this.#abandon();
+    this[Symbol.dispose]();
     return this.#counts;
   }
 
@@ -278,7 +278,7 @@ export class Adoption implements Keeping {
     } catch (bug) {
       tellBug(bug);
       this.#follow();
-      this.#abandon();
+      this[Symbol.dispose]();
     }
   }
 

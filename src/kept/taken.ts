@@ -7,12 +7,10 @@
  * what is idle and finishes what is not.
  */
 import { close, isNonblocking } from "../os/libc.ts";
-import { lowWater, setLowWater, tcpState, unreadBytes, withoutNewData } from "../os/libc-kept.ts";
+import { HELD_MARK, lowWater, setLowWater, tcpState, unreadBytes, withoutNewData } from "../os/libc-kept.ts";
 
 /** More than half of any receive buffer. */
 const NEVER = 0x7fffffff;
-/** No server wants to wait for so much: it is what a hupwatch left that was killed meanwhile. */
-const NO_SERVERS_MARK = 256 * 1024;
 /** An answer is over when so long nothing more was sent: it is told from one whose server closes right behind it. */
 const QUIET_MS = 20;
 /** Longer than most requests take. */
@@ -85,7 +83,7 @@ export class Taken {
   /** It is, also by what has come meanwhile. */
   letGo(): void {
     if (this.#heldFrom === undefined) return;
-    setLowWater(this.fd, this.#heldFrom >= NO_SERVERS_MARK ? 1 : Math.max(1, this.#heldFrom));
+    setLowWater(this.fd, this.#heldFrom >= HELD_MARK ? 1 : Math.max(1, this.#heldFrom));
     this.#heldFrom = undefined;
   }
 

@@ -27,8 +27,8 @@ export interface Kept {
   others: number;
 }
 
-/** The connections of one generation that is about to stop. Each step is made once, in this order. */
-export interface Keeping {
+/** The connections of one generation that is about to stop. Each step is made once, in this order; disposed of, it leaves them to their server as they were. */
+export interface Keeping extends Disposable {
   /** Before its stop signal: `then` is called when it may be sent. */
   begin(then: () => void): void;
   /** Its first process has ended; a crash keeps nothing. */

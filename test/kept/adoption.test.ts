@@ -1,71 +1,142 @@
-/** What must not hang on a relay: the connections of a generation that stops are let go of, and its end is told, whatever fails. */
+/** Whatever fails, or ends, while the connections of a generation that stops are taken: it is told as gone, and left as it was. */
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
+import { keptConnections } from "../../src/cli/kept-connections.ts";
 import { relayProgram } from "../../src/intercept/programs.ts";
 import { Adoption } from "../../src/kept/adoption.ts";
 import { OwnLimit } from "../../src/kept/own-limit.ts";
 import { RelayLink } from "../../src/kept/relay-link.ts";
+import { connectionsOf } from "../../src/os/connections.ts";
+import type { KeepingOwner } from "../../src/os/keeping.ts";
 import { bind, close, getsockname, listen, socket } from "../../src/os/libc.ts";
+import { HELD_MARK, lowWater } from "../../src/os/libc-kept.ts";
 import { realOs } from "../../src/os/os.ts";
+import { wakeConnections } from "../../src/os/wake.ts";
+import type { RunPlan } from "../../src/plan/run-plan.ts";
 import { decode, encode } from "../../src/sockets/sockaddr.ts";
 import { until } from "../harness/until.ts";
+import { ROOT } from "../setup/places.ts";
 
 const LOOPBACK = { family: "inet", host: "127.0.0.1", port: 0 } as const;
-/** Answers one request, and keeps its connection until TERM ends it. */
+/** Answers what comes on one connection, and ends by TERM. */
 const SERVER = `
-import signal, socket, sys
+import select, signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 c, _ = socket.socket(fileno=0).accept()
 c.setblocking(False)
-while True:
-    try:
-        if c.recv(4096): c.send(b"answer")
-    except BlockingIOError:
-        signal.sigtimedwait([], 0.01)
+poll = select.poll()
+poll.register(c, select.POLLIN)
+while poll.poll() and c.recv(4096): c.send(b"answer")
 `;
 
-/** The connection of a server that stops, taken over by way of such a relay. Resolves when its client has seen the end. */
-async function stopped(relay: RelayLink) {
-  const listener = socket("inet");
-  bind(listener, encode(LOOPBACK));
-  listen(listener, 1);
-  const { port } = decode(getsockname(listener)) as { port: number };
-  const server = Bun.spawn(["python3", "-c", SERVER], { stdio: [listener, "ignore", "inherit"] });
-  close(listener);
-  const client = connect(port, "127.0.0.1");
-  try {
-    let said = "";
-    client.on("data", (bytes) => {
-      said += bytes.toString();
+class Service implements AsyncDisposable {
+  readonly relay = new RelayLink({ ...relayProgram(), words: ["/there/is/no/relay"] });
+  readonly place: { hostBytes: Uint8Array; port: number };
+  readonly server: Bun.Subprocess;
+  readonly client;
+  #answers = 0;
+  isOver = false;
+
+  constructor() {
+    const listener = socket("inet");
+    bind(listener, encode(LOOPBACK));
+    listen(listener, 1);
+    const { port } = decode(getsockname(listener)) as { port: number };
+    this.place = { hostBytes: new Uint8Array([127, 0, 0, 1]), port };
+    this.server = Bun.spawn(["python3", "-c", SERVER], { stdio: [listener, "ignore", "inherit"] });
+    close(listener);
+    this.client = connect(port, "127.0.0.1");
+    this.client.on("error", () => {});
+    this.client.on("end", () => {
+      this.isOver = true;
     });
-    client.write("request");
-    await until(() => said === "answer", { what: "the answer" });
-    const { clock, takeDescriptor, isRunning } = realOs;
-    const processes = { leader: undefined, pids: () => [server.pid], isKilled: false };
-    const ways = [{ place: { hostBytes: new Uint8Array([127, 0, 0, 1]), port }, path: undefined }];
-    const adoption = new Adoption(
-      { generation: 1, processes, ways, isHttp: true },
-      {
-        ...{ clock, takeDescriptor, isRunning, relay, limit: new OwnLimit() },
-        ...{ isAnyPeer: false, patienceMs: 60_000, refused: () => {} },
-      },
-    );
-    await new Promise<void>((mayStop) => adoption.begin(mayStop));
-    server.kill("SIGTERM");
-    await server.exited;
-    adoption.ended(false);
-    const kept = adoption.finish();
-    await until(() => client.readableEnded, { what: "the client to see the end" });
-    return kept;
-  } finally {
-    client.destroy();
-    server.kill("SIGKILL");
-    await server.exited;
+    this.client.on("data", () => {
+      this.#answers += 1;
+    });
   }
+
+  /** A request, and what makes its server answer it. */
+  async ask(meanwhile = () => {}): Promise<void> {
+    const before = this.#answers;
+    this.client.write("request");
+    meanwhile();
+    await until(() => this.#answers > before, { what: "an answer" });
+  }
+
+  get owner(): KeepingOwner {
+    const processes = { leader: undefined, pids: () => [this.server.pid], isKilled: false };
+    return { generation: 1, processes, ways: [{ place: this.place, path: undefined }], isHttp: true };
+  }
+
+  /** Its connection is taken, held and proven. */
+  async take(): Promise<Adoption> {
+    const { clock, takeDescriptor, isRunning } = realOs;
+    const adoption = new Adoption(this.owner, {
+      ...{ clock, takeDescriptor, isRunning, relay: this.relay, limit: new OwnLimit() },
+      ...{ isAnyPeer: false, patienceMs: 60_000, refused: () => {} },
+    });
+    await new Promise<void>((mayStop) => adoption.begin(mayStop));
+    return adoption;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.client.destroy();
+    this.server.kill("SIGKILL");
+    await this.server.exited;
+    this.relay[Symbol.dispose]();
+  }
+}
+
+function connections(pid: number, { place }: Service) {
+  const search = connectionsOf([pid], [place]);
+  let step = search.next();
+  while (!step.done) step = search.next();
+  return step.value;
 }
 
 // Before: where no process could be started for the relay (TasksMax=, no memory) a generation that had ended was never told as gone.
 test("a relay that cannot be started keeps no generation, and no connection", async () => {
-  using relay = new RelayLink({ ...relayProgram(), words: ["/there/is/no/relay"] });
-  expect(await stopped(relay)).toEqual({ kept: 0, closed: 1, others: 0 });
+  await using service = new Service();
+  await service.ask();
+  const adoption = await service.take();
+  service.server.kill("SIGTERM");
+  await service.server.exited;
+  adoption.ended(false);
+  expect(adoption.finish()).toEqual({ kept: 0, closed: 1, others: 0 });
+  await until(() => service.isOver, { what: "the client to see the end" });
+});
+
+// Before: "leaves the old server deaf on those connections, until that one closes them for being idle".
+test("a hupwatch that leaves while it holds a connection does not leave its server deaf", async () => {
+  await using service = new Service();
+  await service.ask();
+  const { pid } = service.server;
+  const kept = keptConnections({ keptConnections: "adopt" } as RunPlan);
+  const keeping = kept.over(realOs).keepConnections?.(service.owner);
+  await new Promise<void>((mayStop) => keeping?.begin(mayStop));
+  const [connection] = connections(pid, service);
+  const own = realOs.takeDescriptor(pid, connection?.fd ?? -1) ?? -1;
+  expect(lowWater(own)).toBeGreaterThan(HELD_MARK);
+  kept[Symbol.dispose]();
+  expect(lowWater(own)).toBe(1);
+  close(own);
+  await service.ask();
+});
+
+test("one that is killed meanwhile does, until the next one wakes it", async () => {
+  const code = `
+    import { HELD_MARK, setLowWater } from "${ROOT}/src/os/libc-kept.ts";
+    import { takeDescriptor } from "${ROOT}/src/os/take-descriptor.ts";
+    const [pid, fd] = process.argv.slice(-2).map(Number);
+    setLowWater(takeDescriptor(pid, fd), 2 * HELD_MARK);
+    process.kill(process.pid, "SIGKILL");`;
+  await using service = new Service();
+  await service.ask();
+  const { pid } = service.server;
+  const [connection] = connections(pid, service);
+  const words = [process.execPath, "-e", code, `${pid}`, `${connection?.fd}`];
+  const held = Bun.spawn(words, { stdio: ["ignore", "ignore", "inherit"] });
+  await held.exited;
+  expect(held.signalCode).toBe("SIGKILL");
+  await service.ask(() => wakeConnections([pid], [service.place], realOs.takeDescriptor));
 });

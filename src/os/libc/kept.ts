@@ -73,6 +73,9 @@ export function setLowWater(fd: number, bytes: number): void {
   check("setsockopt(SO_RCVLOWAT)", C.setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, ptr(value), 4));
 }
 
+/** No server wants to wait for so much: a mark that is as high is one of hupwatch's. */
+export const HELD_MARK = 256 * 1024;
+
 export function lowWater(fd: number): number {
   const value = new Int32Array(1);
   const length = new Uint32Array([4]);
