@@ -96,12 +96,12 @@ class Lazy implements Keeping {
     living.add(this);
   }
 
-  begin(then: () => void): void {
+  begin(then: () => void, goesOn?: () => void): void {
     void this.load().then(
       (keeping) => {
         if (this.#isOver) return then();
         this.#keeping = keeping;
-        keeping.begin(then);
+        keeping.begin(then, goesOn);
       },
       (bug) => {
         tellBug(bug);

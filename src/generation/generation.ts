@@ -59,7 +59,7 @@ export class Generation {
       untilIdleMs: plan.drainUntilIdleMs,
       processes: this.processes,
       connections: () => os.watchConnections(() => this.processes.pids(), this.listeners.places),
-      keep: (then) => this.#keep(then),
+      keep: (then, goesOn) => this.#keep(then, goesOn),
       leftBehind: (processes) => {
         this.listeners.markUnproven();
         tell({ event: "generation.left-behind", generation: number, processes });
@@ -264,11 +264,11 @@ export class Generation {
     this.#takedown.begin(how);
   }
 
-  #keep(then: () => void): void {
+  #keep(then: () => void, goesOn: () => void): void {
     const { os, number: generation, listeners, processes } = this;
     const isHttp = this.#start?.isHttp === true;
     this.#keeping = os.keepConnections?.({ generation, processes, ways: listeners.ways, isHttp });
-    if (this.#keeping) this.#keeping.begin(then);
+    if (this.#keeping) this.#keeping.begin(then, goesOn);
     else then();
   }
 

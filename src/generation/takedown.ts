@@ -19,7 +19,7 @@ const LEFTOVER: readonly StopStep[] = [
 const AT_ONCE = LEFTOVER.slice(-1);
 /** A generation that never served has no clients that would wait for it. */
 const ABANDON_CAP_MS = 5000;
-/** Far longer than ten thousand connections take. */
+/** Far longer than one step takes, on a machine that is overloaded, too. */
 const KEEP_MS = 10_000;
 /** A dead leader's workers notice by themselves within about a second (gunicorn looks at its parent's pid). */
 const LEFTOVER_GRACE_MS = 1500;
@@ -39,8 +39,8 @@ export interface Target {
   processes: Processes;
   /** Clients' connections that it still holds, idle ones included. */
   connections(): ConnectionWatch;
-  /** Its clients' connections live on: `then` is called when the stop signal may be sent. */
-  keep(then: () => void): void;
+  /** Its clients' connections live on: `then` is called when the stop signal may be sent, and `goesOn` with each step on the way. */
+  keep(then: () => void, goesOn: () => void): void;
   leftBehind(processes: Process[]): void;
   gone(): void;
 }
@@ -92,16 +92,21 @@ export class Takedown implements Disposable {
   }
 
   #keep(): void {
+    const { clock, stopSequence, processes } = this.target;
     let hasFollowed = false;
+    // Meanwhile it may have been killed, or have ended.
+    const isOver = () => hasFollowed || this.#how !== "drain" || !processes.isLeaderAlive;
     const follow = () => {
-      // Meanwhile it may have been killed, or have ended.
-      if (hasFollowed || this.#how !== "drain" || !this.target.processes.isLeaderAlive) return;
+      if (isOver()) return;
       hasFollowed = true;
-      this.#take(this.target.stopSequence);
+      this.#take(stopSequence);
+    };
+    const goesOn = () => {
+      if (!isOver()) this.#wait(clock.after(KEEP_MS, follow));
     };
     // First of all: whatever becomes of its connections, the signal follows.
-    this.#wait(this.target.clock.after(KEEP_MS, follow));
-    this.target.keep(follow);
+    goesOn();
+    this.target.keep(follow, goesOn);
   }
 
   #awaitIdle(untilIdleMs: number): void {

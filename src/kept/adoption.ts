@@ -76,14 +76,16 @@ export class Adoption implements Keeping {
   #hasRaised = false;
   /** The stop signal may be sent. */
   #follow: () => void = () => {};
+  #goesOn: () => void = () => {};
 
   constructor(
     private readonly owner: KeepingOwner,
     private readonly around: Surroundings,
   ) {}
 
-  begin(then: () => void): void {
+  begin(then: () => void, goesOn = () => {}): void {
     this.#follow = then;
+    this.#goesOn = goesOn;
     this.around.relay.move(() => {
       if (this.#isOver) then();
       else this.#orAbandon(() => this.#take());
@@ -111,6 +113,11 @@ export class Adoption implements Keeping {
     this.#counts.others += refused;
     // One that has ended meanwhile cannot be had either.
     if (refused > 0 && refused === found.length) this.around.refused(refused);
+    // Only then: taking ten thousand takes its time, and what is held waits.
+    for (const taken of this.#taken.values()) {
+      taken.hold();
+      yield;
+    }
   }
 
   /** One whose client nothing may stand for is its server's alone: its client sees the end when its server closes it. */
@@ -120,9 +127,7 @@ export class Adoption implements Keeping {
       close(fd);
       return;
     }
-    const taken = new Taken(inode, fd, pid, path);
-    this.#taken.set(inode, taken);
-    taken.hold();
+    this.#taken.set(inode, new Taken(inode, fd, pid, path));
   }
 
   /** Until each stands between two messages, or the time is up: those that do not are their server's alone. */
@@ -290,6 +295,7 @@ export class Adoption implements Keeping {
         then();
         return;
       }
+      this.#goesOn();
       if (!this.#isOver) this.#after(0, slice);
       else then();
     };

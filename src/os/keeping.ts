@@ -29,8 +29,8 @@ export interface Kept {
 
 /** The connections of one generation that is about to stop. Each step is made once, in this order; disposed of, it leaves them to their server as they were. */
 export interface Keeping extends Disposable {
-  /** Before its stop signal: `then` is called when it may be sent. */
-  begin(then: () => void): void;
+  /** Before its stop signal: `then` is called when it may be sent, and `goesOn` while there is work that can only end. */
+  begin(then: () => void, goesOn?: () => void): void;
   /** Its first process has ended; a crash keeps nothing. */
   ended(isCrash: boolean): void;
   /** Its whole tree is gone. */

@@ -4,7 +4,7 @@ import type { Processes } from "../../src/generation/processes.ts";
 import { Takedown } from "../../src/generation/takedown.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 
-function retired(keep: (then: () => void) => void) {
+function retired(keep: (then: () => void, goesOn: () => void) => void) {
   const clock = new TurnedClock();
   const signals: string[] = [];
   const processes = { isLeaderAlive: true, stop: (signal: string) => signals.push(signal) > 0 };
@@ -36,5 +36,25 @@ test("after ten seconds where that is never said", async () => {
   await clock.turn(9_000);
   expect(signals).toEqual([]);
   await clock.turn(2_000);
+  expect(signals).toEqual(["SIGTERM"]);
+});
+
+// Of 10,000 idle connections 3,834 were closed at load 50: the signal came after ten seconds, in the middle of the taking.
+test("later, while the work goes on, and once", async () => {
+  let goOn = () => {};
+  let mayStop = () => {};
+  const { clock, signals } = retired((then, goesOn) => {
+    [mayStop, goOn] = [then, goesOn];
+  });
+  for (let i = 0; i < 5; i++) {
+    await clock.turn(9_000);
+    goOn();
+  }
+  expect(signals).toEqual([]);
+  mayStop();
+  goOn();
+  expect(signals).toEqual(["SIGTERM"]);
+  // It is the stop sequence's turn now.
+  await clock.turn(30_000);
   expect(signals).toEqual(["SIGTERM"]);
 });
