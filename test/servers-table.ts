@@ -34,10 +34,12 @@ const NOTES = `*cannot*: granian, Deno.serve and Bun.serve bind a path of their 
 shared Unix socket down at its exit. *Closes each*: no keep-alive in the first place.`;
 
 type Cell = Seen | { reason: string };
-type Column = `${"steer" | "share"} ${Transport}` | `steer ${Transport} 0`;
+type Column = `${"steer" | "share"} ${Transport}` | `steer ${Transport} 0 ${"close" | "adopt"}`;
 const STEERED: readonly Column[] = ["steer unix", "steer tcp"];
 /** How a server stops has nothing to do with where it listens: one transport is enough. */
-const withoutDrain = (server: ServerRow): Column => `steer ${server.transports.at(-1) ?? "unix"} 0`;
+const withoutDrain = (server: ServerRow): Column => `steer ${server.transports.at(-1) ?? "unix"} 0 close`;
+/** Its kept connections live on: of Unix sockets, too, of which less is known. */
+const ADOPTED: readonly Column[] = ["steer unix 0 adopt", "steer tcp 0 adopt"];
 
 const isSeen = (cell: Cell | undefined): cell is Seen => cell !== undefined && "sent" in cell;
 
@@ -67,7 +69,7 @@ const key = (server: ServerRow, column: Column) => `${server.name}, ${column}`;
 const cellOf = (server: ServerRow, column: Column): Cell | undefined => results[key(server, column)];
 
 const jobs = installed.flatMap((server) =>
-  [...COLUMNS, ...(isAny ? [] : [withoutDrain(server)])]
+  [...COLUMNS, ...(isAny ? [] : [withoutDrain(server), ...(server.front ? [] : ADOPTED)])]
     .filter((column) => server.transports.includes(column.split(" ")[1] as Transport))
     .filter((column) => cellOf(server, column) === undefined)
     .map((column) => ({ server, column })),
@@ -89,11 +91,16 @@ async function work(): Promise<void> {
 }
 
 async function look(server: ServerRow, column: Column): Promise<Cell> {
-  const [cutover, transport, drain] = column.split(" ") as ["steer" | "share", Transport, string?];
+  const [cutover, transport, drain, keptConnections = "close"] = column.split(" ") as [
+    "steer" | "share",
+    Transport,
+    string?,
+    string?,
+  ];
   try {
     return await measure({
       ...{ server, transport, cutover, swaps: SWAPS, load: "closed loops" },
-      drainUntilIdle: drain ?? DRAIN.yes,
+      ...{ drainUntilIdle: drain ?? DRAIN.yes, keptConnections },
     });
   } catch (error) {
     // In share some servers cannot even be handed the socket: the table says so with hupwatch's own words.
@@ -133,7 +140,8 @@ const droppedLine = (server: ServerRow): string =>
 function drainLine(server: ServerRow): string {
   const seen = (columns: readonly Column[]) => columns.map((column) => cellOf(server, column)).filter(isSeen);
   const [waited, not] = [seen(STEERED), seen([withoutDrain(server)])];
-  return rowOf([server.name, slow(waited), slow(not), kept(server, waited), kept(server, not)]);
+  const adopted = kept(server, seen(ADOPTED));
+  return rowOf([server.name, slow(waited), slow(not), kept(server, waited), kept(server, not), adopted]);
 }
 
 function anyLine(server: ServerRow): string {
@@ -166,8 +174,8 @@ const known = () => [
   rowOf(Array(6).fill("---")),
   ...installed.map(droppedLine),
   "",
-  rowOf(["server, steered", "slow cut", "without drain", "kept closed", "without drain"]),
-  rowOf(Array(5).fill("---")),
+  rowOf(["server, steered", "slow cut", "without drain", "kept closed", "without drain", "adopted"]),
+  rowOf(Array(6).fill("---")),
   ...installed.map(drainLine),
   "",
   `Older answers after newer ones: ${wentBack("steer")} steered, ${wentBack("share")} shared.`,

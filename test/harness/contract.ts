@@ -22,6 +22,8 @@ export interface Wanted {
   load: "closed loops" | "light";
   /** As --drain-until-idle has it. */
   drainUntilIdle: string;
+  /** As --kept-connections has it, whose default holds where it is left out. */
+  keptConnections?: string;
 }
 
 export interface Seen {
@@ -53,8 +55,19 @@ export async function measure(wanted: Wanted): Promise<Seen> {
   const place = await placeIn(dir.path, transport);
   await server.deploy?.(place, "1");
   const own = server.options?.(place) ?? [];
-  const drain = ["--drain-until-idle", wanted.drainUntilIdle];
-  const options = ["-k", "-w", WARM_UP, "--cutover", wanted.cutover, ...drain, ...own];
+  const { cutover, drainUntilIdle, keptConnections } = wanted;
+  const kept = keptConnections === undefined ? [] : ["--kept-connections", keptConnections];
+  const options = [
+    "-k",
+    "-w",
+    WARM_UP,
+    "--cutover",
+    cutover,
+    "--drain-until-idle",
+    drainUntilIdle,
+    ...kept,
+    ...own,
+  ];
   await using hupwatch = await startHupwatch([...options, "--", ...server.command(place)], {
     cwd: place.directory,
     env: server.env ?? {},
