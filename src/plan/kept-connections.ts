@@ -37,7 +37,8 @@ const OPT_IN = "--kept-connections adopt lets them live on";
 /** For a person. `isRefused`: no duplicate of another process' descriptor can be had here; asked only where it matters. */
 export function keptInWords(known: Known, isRefused: () => boolean): string {
   const why = whyClosed(known) ?? (isRefused() ? "pidfd_getfd(2) is refused here" : undefined);
-  if (why !== undefined) return `connections that clients keep are closed when the server closes them: ${why}`;
+  if (why !== undefined)
+    return `connections that clients keep are closed when the server closes them: ${why}`;
   const { keptConnections: mode, sockets } = known;
   if (mode === "adopt=any")
     return "connections that clients keep live on; the server sees another peer for those of other machines";
