@@ -29,9 +29,9 @@ export const EXIT = { failed: 125, notExecutable: 126, notFound: 127 } as const;
 /** Exit codes of the sub-commands that answer a question. `none`: no hupwatch was found. */
 export const ANSWER = { yes: 0, no: 1, usage: 2, timeout: 3, none: 4 } as const;
 
-/** Behind a reason, in its sentence: the hint where there is one. */
+/** The hint, if any, as a part of the reason's sentence. */
 export const wayOut = (hint: string | undefined): string => (hint ? `; to fix: ${hint}` : "");
 
-/** What a failed call says, without its name and the path by which it was made: the message that it becomes part of has the user's own. */
+/** The message of a failed call without the call's name and path: the message around it has the path as the user wrote it. */
 export const systemReason = (cause: unknown): string =>
   cause instanceof Error ? cause.message.replace(/, \w+ '[^']*'( -> '[^']*')?$/, "") : String(cause);

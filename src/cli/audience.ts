@@ -26,7 +26,7 @@ import { orUnasked, orUnguarded, untold } from "./degraded.ts";
 import { idleGc } from "./idle-gc.ts";
 import type { Prepared } from "./prepared.ts";
 
-/** For each hook the same: they lead to the newest generation, whichever that is. */
+/** The same for every hook: these ports lead to the newest generation, whichever that is. */
 function probePortsOf({
   socketOptions: { probePorts: from },
   sockets,
@@ -87,7 +87,7 @@ export class Audience implements Disposable {
     ];
   }
 
-  /** It hears from now on, too. */
+  /** From now on it gets the events, too. */
   join(consume: Consume): void {
     this.#consumers.push(consume);
   }
@@ -97,7 +97,7 @@ export class Audience implements Disposable {
     this.#upkeep?.look();
   };
 
-  /** Requests are answered from now on, where a control socket is wanted and can be had. */
+  /** From now on requests are answered, if a control socket is wanted and possible. */
   openControl(subject: Subject): void {
     const { ownDir, control, plan, log } = this.prepared;
     if (ownDir === undefined || !control) return;
@@ -105,7 +105,7 @@ export class Audience implements Disposable {
     orUnasked(join(ownDir, `${plan.name}.sock`), log, (path) => this.#control.open(path, uid, subject));
   }
 
-  /** What is in the run directory is made anew from now on when something removes it. */
+  /** From now on the files of the run directory are made anew if something removes them. */
   keepUp(supervisor: Supervisor): void {
     const { ownDir, lock, log, plan } = this.prepared;
     if (ownDir === undefined || !lock) return;
@@ -118,7 +118,7 @@ export class Audience implements Disposable {
     this.#upkeep = this.#owned.use(new Upkeep(ownDir, plan.name, realOs.clock, restore));
   }
 
-  /** The last answers, the last hooks; then there is nothing to guard and, unless the service goes on, nothing to remember. */
+  /** Sends the last answers and runs the last hooks. Then there is nothing to guard and, unless the service goes on, nothing to record. */
   async finish(ending: Ending): Promise<void> {
     this.#upkeep?.[Symbol.dispose]();
     await this.#control.finish(ending);

@@ -1,4 +1,4 @@
-/** What a sub-command is: a name, texts, one table of options, and what it does. Help, completion and the README come from it. */
+/** A sub-command: a name, texts, one table of options, and what it does. Help, completion and the README are made from it. */
 
 export interface Option {
   type: "string" | "boolean";
@@ -12,9 +12,9 @@ export interface Option {
   value?: string;
   /** What the help and the README say; one line. */
   help: string;
-  /** The value that holds where it is left out: `withDefaults` applies it, but for those of `run`, which are the plan's. */
+  /** The value if the option is left out. `withDefaults` applies it; for the options of `run` the plan does. */
   default?: string;
-  /** In words what holds then, where that depends on something. */
+  /** The default in words, if it depends on something. */
   otherwise?: string;
 }
 
@@ -32,7 +32,7 @@ type Defaulted<T extends OptionTable> = {
   [K in keyof T as T[K] extends { default: string } ? K : never]: string;
 };
 
-/** What was given, and where it was left out the table's default. */
+/** The values that were given, and the table's defaults for the others. */
 export function withDefaults<T extends OptionTable>(table: T, values: Values<T>): Values<T> & Defaulted<T> {
   const left = Object.entries(table).filter(([name]) => values[name] === undefined);
   const defaults = left.flatMap(([name, option]) =>

@@ -18,6 +18,6 @@ export const COMMANDS: Record<CommandName, () => Promise<Command>> = {
   complete: () => defaultOf(import("./complete.ts")),
 };
 
-/** A command reads only what its own table has made: here it is one of many, and that table is no longer known. */
+/** A command reads only values of its own table. Here it is one of many, and TypeScript no longer knows which table it has. */
 const defaultOf = async <T extends OptionTable>(file: Promise<{ default: Command<T> }>): Promise<Command> =>
   (await file).default as unknown as Command;

@@ -1,4 +1,4 @@
-/** The last word of a command that failed: on stderr, if that is still read; then it ends all the same. */
+/** Writes why a command failed to stderr, and does not wait if nothing reads it. */
 import { realClock } from "../os/clock.ts";
 import { LineWriter } from "../os/line-writer.ts";
 

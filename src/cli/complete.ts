@@ -14,7 +14,7 @@ import { listOf, usage } from "./values.ts";
 
 const SHELLS = ["bash", "zsh", "fish"] as const;
 
-/** What the scripts take as "ask the file system": the wrapped command's words are not ours to know. */
+/** With this the scripts complete file names, since we do not know the words of the wrapped command. */
 const FILES = ":0\n";
 
 const COMPLETE_OPTIONS = {
@@ -51,7 +51,7 @@ function shellOf(asked: string | undefined, [word = "", second]: readonly string
   return listOf([word], "shell", SHELLS)[0] ?? "";
 }
 
-/** The library's own; it can only print it. */
+/** The library's own script. The library can only print it. */
 function scriptFor(shell: string): string {
   const { log } = console;
   const printed: string[] = [];
@@ -90,7 +90,7 @@ async function takesPath(words: readonly string[]): Promise<boolean> {
   return option?.value === "FILE" || option?.value === "DIR";
 }
 
-/** Behind `--` or behind a word that is none of ours, where another command line is. */
+/** Within another command line: behind `--`, or behind a word that is not ours. */
 function isWithinWrapped(words: readonly string[]): boolean {
   const before = words.slice(0, -1);
   const first = before[0];
@@ -117,7 +117,7 @@ function addOptions(to: Completing, options: OptionTable): void {
   const all: OptionTable = { ...options, ...COMMON_OPTIONS };
   for (const [name, option] of Object.entries(all)) {
     const long = option.negated ? `no-${name}` : name;
-    // A handler makes it an option with a value; the shell has nothing better to offer for it.
+    // A handler makes it an option with a value; there is nothing to offer for that value.
     if (option.type === "string") to.option(long, option.help, () => {}, option.short);
     else if (option.short) to.option(long, option.help, option.short);
     else to.option(long, option.help);

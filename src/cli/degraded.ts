@@ -1,4 +1,4 @@
-/** What a service can do without: where it fails, what is lost is said, and the service runs all the same. */
+/** Parts that a service can do without: if one fails, the log says what that costs, and the service runs all the same. */
 
 import { HupwatchError } from "../error.ts";
 import type { RunDir } from "../instance/run-dir.ts";
@@ -7,7 +7,7 @@ import type { Aid } from "../os/aid.ts";
 import { SystemError } from "../os/libc.ts";
 import { MAX_UNIX_PATH_BYTES } from "../sockets/sockaddr.ts";
 
-/** The run directory and what is in it: one that was requested must work, and a living instance is not the directory's fault. */
+/** The run directory and its files. A requested directory must work, and that an instance is already running is not its fault. */
 export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | undefined {
   try {
     return use();
@@ -23,18 +23,18 @@ export function orWithoutRunDir<T>(runDir: RunDir, log: Log, use: () => T): T | 
   }
 }
 
-/** What is said of an aid that is lacking. */
+/** The warning if an aid is lacking. */
 export const without = (log: Log) => (aid: Aid, why: string) =>
   log.warn("aid.lacking", `${aid.what} is not possible (${why}): ${aid.loss}`, { aid: aid.what });
 
-/** What is said of a state file that cannot be written. */
+/** The warning if the state file cannot be written. */
 export const untold = (runDir: string, log: Log) => (why: string) =>
   log.warn(
     "state.unwritable",
     `cannot write to ${runDir}: ${why}; until that is repaired, a restart finds the service only by its marks and listeners`,
   );
 
-/** The guard of -k: without, only the kernel keeps its promise, for the command's first process. */
+/** The guard of -k. Without it the promise of -k holds only for the command's first process, which the kernel ends. */
 export function orUnguarded<T>(log: Log, start: () => T): T | undefined {
   try {
     return start();
@@ -48,7 +48,7 @@ export function orUnguarded<T>(log: Log, start: () => T): T | undefined {
   }
 }
 
-/** The control socket: without it no request can be made. */
+/** The control socket, which only requests need. */
 export function orUnasked(path: string, log: Log, open: (path: string) => void): void {
   try {
     open(path);

@@ -1,7 +1,7 @@
 /**
- * Runs a sub-command as a citty command. The wrapper itself goes past it: it lives for months, and citty costs it 5 MB.
- * citty keeps only the last of a repeated flag and lets unknown ones pass, so the words are read once more by our own
- * strict tables, which also make the help and the README.
+ * Runs a sub-command as a citty command. `run` does not use citty, which costs 5 MB: a wrapper lives for months.
+ * citty keeps only the last of a repeated flag and ignores unknown ones, so our own strict tables, from which the help and
+ * the README are made, read the words once more.
  */
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import { COMMON_OPTIONS, type Command, type OptionTable } from "./command.ts";

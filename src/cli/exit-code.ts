@@ -1,4 +1,4 @@
-/** How a run ended, as an exit code: the command's own, 128+n for a signal, and env(1)'s for hupwatch's own failures. */
+/** The exit code of a run: the command's own, 128+n for a signal, and env(1)'s for hupwatch's own failures. */
 import { constants } from "node:os";
 import { EXIT } from "../error.ts";
 import type { ExitStatus } from "../os/spawn.ts";
@@ -11,7 +11,7 @@ export function exitCodeOf(ending: Ending, stopSequence: readonly StopStep[]): n
       return 0;
     case "stopped": {
       if (ending.exit === undefined) return 0;
-      // uvicorn and puma end by the very stop signal that they were sent, a JVM and a shell say so by 128+n: that is success.
+      // uvicorn and puma end by the stop signal that they were sent, a JVM and a shell exit with 128+n: both are success.
       const code = statusCode(ending.exit);
       const isOurs = stopSequence.some(
         (s) => s.signal !== "SIGKILL" && code === 128 + constants.signals[s.signal],

@@ -68,7 +68,7 @@ export default command({
   },
 });
 
-/** As `run` plans it; what is wrong with the command line is a usage error here, whatever exit code `run` has for it. */
+/** As `run` plans it. An error in the command line is a usage error here, whatever exit code `run` has for it. */
 function planned(values: RunValues, words: readonly string[], runDir: string): Planned {
   const { pid, ppid } = process;
   const env = callerEnvironment();
@@ -87,7 +87,7 @@ function planned(values: RunValues, words: readonly string[], runDir: string): P
   }
 }
 
-/** What is run to read the command can write nothing; where that cannot be had, or not as the command's user, nothing is run. */
+/** Programs that are run to read the command can write nothing. Where that is not possible, or not as the command's user, none is run. */
 function lookAs({ user, group }: RunValues, words: readonly string[]): "confined" | "blind" {
   try {
     requireIdentity(words[0] ?? "", { user, group });
@@ -98,5 +98,5 @@ function lookAs({ user, group }: RunValues, words: readonly string[]): "confined
   return forbidWrites(DEVICES) ? "confined" : "blind";
 }
 
-/** Those that any program may write to. */
+/** Any program may write to these. */
 const DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty"];

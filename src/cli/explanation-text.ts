@@ -82,7 +82,7 @@ function commandLines({ given, run }: Explanation["command"]): string[] {
   ];
 }
 
-/** The words of one list that the other does not have, each as often as it is missing. */
+/** The words of one list that are missing in the other, each as often as it is missing. */
 function less(words: readonly string[], others: readonly string[]): string[] {
   const left = [...others];
   return words.filter((word) => {
@@ -92,7 +92,7 @@ function less(words: readonly string[], others: readonly string[]): string[] {
   });
 }
 
-/** As a shell would have it; a program within a word is not shown whole. */
+/** Quoted for a shell; of a word with several lines (a program) only the first one is shown. */
 function quote(word: string): string {
   const [line = "", ...more] = word.split("\n");
   const text = more.length > 0 ? `${line} ...` : word;
@@ -118,7 +118,7 @@ function swapLines({ swap, sockets }: Explanation): string[] {
   return [ready, `${warmup}${drain}`, ...kept, ...decisionLines(swap)];
 }
 
-/** What is asked for between the flip and the stop of the old one. */
+/** What the options request between the flip and the stop of the old one. */
 function decisionLines({ confirmMs, judge, keepMs }: Explanation["swap"]): string[] {
   const by = judge === undefined ? "'hupwatch confirm'" : `'hupwatch confirm' or the judge '${judge}'`;
   return [

@@ -21,7 +21,7 @@ export interface Explanation {
   schema: "hupwatch-explain/1";
   name: string;
   server: string;
-  /** What was run to know this; nothing else ever is. */
+  /** The program that was run to know this, if any. */
   ran?: string;
   directory: string;
   identity: Identity;
@@ -29,25 +29,25 @@ export interface Explanation {
   handover: RunPlan["handover"];
   command: { given: readonly string[]; run: readonly string[] };
   environment: { set: Record<string, string>; removed: string[] };
-  /** Run before it, each has to succeed. */
+  /** Commands that run before a start; each must succeed. */
   preflights: readonly string[];
   checks: { check: string; proof: boolean; why: string }[];
   swap: Pick<
     RunPlan,
     "readyTimeoutMs" | "warmupMs" | "drainUntilIdleMs" | "keptConnections" | "confirmMs" | "judge" | "keepMs"
   > & {
-    /** What becomes of connections that clients keep, and why. */
+    /** What happens to connections that clients keep, and why. */
     kept: string;
   };
   stop: { sequence: string; drain: string };
   killAtExit: boolean;
-  /** With killAtExit: so long after TERM it goes on accepting. */
+  /** With killAtExit: for how long it goes on accepting after TERM. */
   stopDelayMs: number;
   warnings: string[];
   quirks: readonly Quirk[];
 }
 
-/** What the command runs as. Names are there where an account has them. */
+/** The command's user and group, with their names if they have any. */
 export interface Identity {
   user?: string;
   uid: number;
@@ -150,7 +150,7 @@ function ownPath({ address }: SocketSpec, cutover: Cutover): { own?: string } {
   };
 }
 
-/** As `bare` has it once the address is open; a host name is still one. */
+/** The same text as `bare` gives once the address is open, except that a host name is not resolved. */
 const addressIn = (spec: SocketSpec, cutover: Cutover): string =>
   ownPath(spec, cutover).own ?? spec.text.replace(/^([A-Za-z0-9_.-]+=)?(unix:)?/, "");
 

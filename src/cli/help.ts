@@ -1,6 +1,6 @@
 /**
- * Renders a command's help from its table, to fit a terminal of 80 columns. Written here and not left to citty: its
- * renderer puts every option on one line, as wide as the widest.
+ * Renders a command's help from its table, to fit a terminal of 80 columns. citty's own renderer puts every option on one
+ * line, as wide as the widest.
  */
 import { styleText } from "node:util";
 import { COMMON_OPTIONS, type Command, type Option, type OptionTable } from "./command.ts";
@@ -69,7 +69,7 @@ function renderEpilogue(text: string, style: Style): string {
     .join("\n");
 }
 
-/** Lines that are too wide and not columns, with those that go on with them: they are broken anew. */
+/** Joins a line of prose that is too wide with the lines that continue it, so that they can be folded together. */
 function joinProse(lines: readonly string[]): string[] {
   const joined: string[] = [];
   for (const line of lines) {
@@ -93,7 +93,7 @@ function fold(line: string, indent = line.search(/\S|$/)): string {
   return `${line.slice(0, at).trimEnd()}\n${fold(`${" ".repeat(indent)}${line.slice(at + 1)}`, indent)}`;
 }
 
-/** A command line that is pasted must still be one. */
+/** A folded command line must still work when it is pasted. */
 const foldCommand = (line: string): string =>
   line.length <= WIDTH
     ? line

@@ -1,6 +1,6 @@
 /**
- * Collects garbage once nothing has happened for a while: the runtime lets it lie until there is more, and after swaps 3 of
- * 10 MB are garbage. Takes some milliseconds while no client waits, and no timer is left behind.
+ * Collects garbage once nothing has happened for a while. The runtime waits until there is more of it, and after swaps 3 of
+ * 10 MB are garbage. It takes some milliseconds while no client waits, and leaves no timer.
  */
 import type { Clock } from "../os/clock.ts";
 

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import type { Surroundings } from "../plan/options.ts";
 import type { RunValues } from "../plan/run-values.ts";
 
-/** Asked only where the handover is not one that the user has chosen in its place. */
+/** Tried only if the user has not chosen another handover. */
 export async function interceptionTrial({
   handover = "auto",
 }: RunValues): Promise<Surroundings["whyNotIntercepted"]> {
@@ -13,7 +13,7 @@ export async function interceptionTrial({
 
 const keeperLink = async () => (await import("../intercept/keeper-link.ts")).KeeperLink;
 
-/** `door`: where the next hupwatch finds it. Throws HupwatchError and SystemError. */
+/** `door`: the path at which the next hupwatch finds it. Throws HupwatchError and SystemError. */
 export const newKeeper = async (door: string | undefined) => (await keeperLink()).start(door);
 
 /** The one that an earlier hupwatch has left at its door; undefined where there is none. */

@@ -11,9 +11,9 @@ import type { RunPlan } from "../plan/run-plan.ts";
 import { inSandbox, isTakingRefused } from "./sandbox.ts";
 
 export interface KeptConnections extends Disposable {
-  /** The same system, in which connections outlive their generation, where the plan wants it. */
+  /** The same system, in which connections outlive their generation if the plan wants that. */
   over(os: Os): Os;
-  /** What the relay has; undefined where connections are not kept, and with `auto` where there was none to keep. */
+  /** The relay's connections; undefined if connections are not kept, or if with `auto` there was none to keep. */
   counts: (() => RelayCounts | undefined) | undefined;
   /** For a person. */
   inWords(): string;
@@ -37,7 +37,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
     limit ??= new OwnLimit();
     relay ??= new RelayLink(relayProgram());
     const { clock, takeDescriptor, isRunning } = os;
-    // Nothing was promised.
+    // `auto` promises nothing.
     const refused = (connections: number) => {
       isRefused = true;
       if (mode !== "auto") lacks(REFUSED, `refused for ${connections}`);
@@ -83,7 +83,7 @@ const rooms = async () => ({
   ...(await import("../intercept/programs.ts")),
 });
 
-/** What happens before the code is loaded means that there is nothing to keep. */
+/** If the generation ends before the code is loaded, there is nothing to keep. */
 class Lazy implements Keeping {
   #keeping: Keeping | undefined;
   #isOver = false;

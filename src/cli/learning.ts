@@ -1,6 +1,6 @@
 /**
- * Addresses that a generation listens at and the command line does not name: each is taken over from the keeper, as a survivor's is, and held from
- * then on. What the keeper tells is the command's word: it is held only where the socket itself says the same.
+ * Addresses at which a generation listens and which the command line does not name. Each is taken over from the keeper, as a survivor's is,
+ * and held from then on. The keeper only repeats what the command did, so an address is held only if the socket itself has it.
  */
 import { systemReason } from "../error.ts";
 import type { KeeperLink, Learned } from "../intercept/keeper-link.ts";
@@ -32,7 +32,7 @@ export function learnFrom(learner: Learner): Disposable {
     const began = since.get(heard.generation) ?? now;
     since.set(heard.generation, began);
     if (!heard.learned) return;
-    // What belongs to a start comes in the time that a start may take. An abstract name is made up by a library more often than it is an address.
+    // What a start needs it opens in the time that a start may take. An abstract name is more often made up by a library than an address of the service.
     const isPassing = now - began > plan.readyTimeoutMs || heard.address.startsWith("unix:@");
     learn(learner, heard, isPassing).catch((error) => {
       log.warn("socket.unlearned", `cannot hold ${heard.address}: ${systemReason(error)}`);

@@ -57,7 +57,7 @@ function strictly(
   return { values, positionals };
 }
 
-/** Throws a usage error where the table does not have it like that. */
+/** Throws a usage error if the table does not allow it. */
 function understood(
   { name, flag, value, isInline }: Extract<Word, { kind: "option" }>,
   cmd: Pick<Command, "name" | "usageExitCode" | "wraps">,

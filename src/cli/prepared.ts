@@ -1,6 +1,6 @@
 /**
- * The first step of a run: the words are read, the instance's name is ours, the plan is made and could be carried out. What is
- * wrong with a command line is found here, before anything is started or taken.
+ * The first step of a run: the command line is read, the instance's lock is taken, the plan is made and checked. Errors in the
+ * command line are found here, before anything is started or taken over.
  */
 import { resolve } from "node:path";
 import { OwnFiles } from "../generation/own-files.ts";
@@ -21,10 +21,10 @@ import type { RunPlan } from "../plan/run-plan.ts";
 import type { RunValues } from "../plan/run-values.ts";
 import { orWithoutRunDir } from "./degraded.ts";
 
-/** Disposing of it gives the name back. */
+/** Disposing of it releases the instance's name. */
 export interface Prepared extends Planned, Disposable {
   log: Log;
-  /** Where this instance, and no other, may write; undefined where it runs without a run directory. */
+  /** The run directory in which this instance may write; undefined if it runs without one. */
   ownDir: string | undefined;
   /** Its lock there. */
   lock: InstanceLock | undefined;
@@ -60,7 +60,7 @@ export function prepare(
   const cwd = process.cwd();
   const around = { env, cwd, pid, ppid, stderrIsTerminal: isTerminal(2), runDir, whyNotIntercepted };
   const options = readOptions(values, words, around);
-  // Programs of the user's are run from here on: not while another hupwatch of that name lives, and not as another user.
+  // From here on programs of the command's user are run: not while another hupwatch of that name lives, and not as another user.
   const lock =
     runDir === undefined
       ? undefined
@@ -71,7 +71,7 @@ export function prepare(
   const { plan, traits } = planned;
   if (traits.ran !== undefined) OwnFiles.presumed(plan, ASKING).remove();
   for (const note of traits.notes) log.warn("server.note", note);
-  // So that a wrong command costs nothing; every generation looks again by itself.
+  // A wrong command is found before anything is started. Every generation looks again by itself.
   const environment = generationEnvironment(plan, 1, pid);
   requireRunnable({ ...plan, argv: plan.words, env: environment, cwd: plan.directory });
   const kept = owned.move();
@@ -97,7 +97,7 @@ function logFor(values: RunValues, env: Record<string, string | undefined>, { wr
   });
 }
 
-/** The server's settings are those of the command's user: what they name is written where that one may write. */
+/** The server's settings belong to the command's user: a path in them is written only where that user may write. */
 function pidfileOf(
   requested: string | undefined,
   servers: string | undefined,

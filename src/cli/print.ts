@@ -1,12 +1,11 @@
 /**
- * What a command says, in one place. A reader that has seen enough (`| head -1`) is not an error, and the exit code stays the
- * command's own: a script with `pipefail` asks whether it was swapped, not what was read. (The runtime ignores SIGPIPE, and
- * puts /dev/null where stdout was closed.)
+ * The output of all commands. A reader that stops early (`| head -1`) is not an error, and does not change the exit code: a script
+ * with `pipefail` wants to know whether it was swapped. (The runtime ignores SIGPIPE, and opens /dev/null if stdout was closed.)
  */
 import { HupwatchError } from "../error.ts";
 import { json, plainPage } from "../text.ts";
 
-/** False where no process reads it. Throws HupwatchError where it cannot be written, as on a full disk. */
+/** False if no process reads it. Throws HupwatchError if it cannot be written, as on a full disk. */
 export async function print(text: string, stream: "stdout" | "stderr" = "stdout"): Promise<boolean> {
   try {
     await Bun.write(Bun[stream], plainPage(text));

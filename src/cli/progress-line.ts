@@ -1,4 +1,4 @@
-/** How a long run goes, on stderr: on a terminal one line that is written over, elsewhere a line every five seconds. */
+/** The progress of a long run on stderr: on a terminal one line that is overwritten, elsewhere a line every five seconds. */
 export class ProgressLine implements Disposable {
   readonly #live = process.stderr.isTTY === true;
   /** How often it wants to be told. */

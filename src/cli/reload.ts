@@ -17,7 +17,7 @@ export const RELOAD_OPTIONS = {
   ...TARGET_OPTIONS,
 } as const;
 
-/** Of stderr: what a person still sees together with the reason above them; --json has all that are kept. */
+/** Lines of stderr that fit on a screen together with the reason above them; --json has all that are kept. */
 const LINES_SHOWN = 30;
 const FRAMES_BEGIN = 1;
 const FRAMES_END = 4;
@@ -52,7 +52,7 @@ interface Asked {
   json?: boolean;
 }
 
-/** Asks for a new generation, says what became of it, and returns the exit code. */
+/** Requests a new generation, prints the outcome, and returns the exit code. */
 export async function requestSwap(
   target: string,
   values: Asked,
@@ -72,7 +72,7 @@ export async function requestSwap(
   return isGood(answer) ? ANSWER.yes : ANSWER.no;
 }
 
-/** While others say whether it is good, no time of ours runs. */
+/** The time of --confirm comes on top of --timeout. */
 async function confirmMsOf(socket: string, timeoutMs: number): Promise<number> {
   const question = { method: "GET", target: "/status", timeoutMs } as const;
   const { confirmMs = 0 } = await ask<StatusAnswer>(socket, "hupwatch-status/1", question);
@@ -129,8 +129,8 @@ function lastLines(failure: FailureFacts | undefined): string[] {
 }
 
 /**
- * Too many lines are mostly frames of stack traces, which every language indents: gunicorn leaves those of two workers and of its
- * master, one behind the other. Of each the outer and the inner ones are shown, so that the cause stays on the screen.
+ * If there are too many lines, most are frames of stack traces, which every language indents: gunicorn writes those of two workers and of
+ * its master one after the other. Of each trace the outermost and innermost frames are shown, so that the cause stays on the screen.
  */
 function shortened(lines: readonly string[]): readonly string[] {
   if (lines.length <= LINES_SHOWN) return lines;

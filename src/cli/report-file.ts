@@ -2,7 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
 
-/** Asked before minutes of load, not after. `-` is stdout. Throws HupwatchError, exit code 3. */
+/** Checked before minutes of load, not after. `-` is stdout. Throws HupwatchError, exit code 3. */
 export function requireWritable(file: string | undefined): void {
   if (file === undefined || file === "-") return;
   try {
@@ -16,7 +16,7 @@ export function requireWritable(file: string | undefined): void {
   }
 }
 
-/** Throws HupwatchError, exit code 3: the verdict has to be told by then. */
+/** Throws HupwatchError, exit code 3. Call it only after the verdict is printed. */
 export async function writeReport(file: string, text: string): Promise<void> {
   try {
     await Bun.write(file, text);

@@ -1,7 +1,6 @@
 /**
- * Where a filter of system calls says so, a forbidden one ends the process that makes it, by SIGSYS: SystemCallFilter= of
- * systemd.exec(5) does, and pidfd_getfd(2) is not in its @system-service. So where there is a filter, a program that has nothing to lose
- * makes the call first.
+ * A filter of system calls may end a process that makes a forbidden one, by SIGSYS: SystemCallFilter= of systemd.exec(5) does, and
+ * pidfd_getfd(2) is not in its @system-service. So if there is a filter, another program makes the call first.
  */
 import { closeSync, openSync } from "node:fs";
 import { type Aid, lacks } from "../os/aid.ts";
@@ -15,7 +14,7 @@ const DUPLICATES: Aid = {
 
 const tellLacking = (why: string) => lacks(DUPLICATES, why);
 
-/** `isDeadly`: whether the program that takes a descriptor was ended by it; asked once, when the first one is wanted. `tell`: why none is taken. */
+/** `isDeadly`: whether the call ended the program that tried it; called once, before the first descriptor is taken. `tell`: gets the reason if none is taken. */
 export function inSandbox(os: Os, isDeadly: () => boolean, tell: (why: string) => void = tellLacking): Os {
   let mayTake: boolean | undefined;
   const look = () => {
@@ -32,7 +31,7 @@ export function inSandbox(os: Os, isDeadly: () => boolean, tell: (why: string) =
   };
 }
 
-/** Tried on one of our own: a filter refuses it there, too, and only of others' ptrace(2) has a word to say. */
+/** Tried on a descriptor of our own: a filter refuses that, too, while ptrace's permissions only concern other processes. */
 export function isTakingRefused(os: Os, isDeadly: () => boolean): boolean {
   const own = openSync("/dev/null", "r");
   try {

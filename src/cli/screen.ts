@@ -1,4 +1,4 @@
-/** A picture that is drawn over and over on the terminal's other screen, and stays on the first one when it ends. */
+/** A text that is redrawn on the terminal's alternate screen; its last state stays on the normal one. */
 
 import { plainPage } from "../text.ts";
 
@@ -29,7 +29,7 @@ export class Screen implements Disposable {
   }
 }
 
-/** What does not fit is cut, and where it is cut can be seen. */
+/** Cuts what does not fit, and marks where. */
 export function fit(text: string, columns: number, rows: number): string[] {
   const lines = text.split("\n");
   const shown = lines.length > rows ? lines.slice(0, rows - 1) : lines;

@@ -43,7 +43,7 @@ export function listenToSignals(
   if (stopDelayMs === 0) on("SIGTERM", end);
   else handlers.set("SIGTERM", stack.use(new LateStop(post, stopDelayMs, isStopping, log)).onTerm);
   for (const signal of FORWARDED) on(signal, { kind: "forward", signal });
-  // Says only that some child changed: a stop or a continuation is not a death, and the reaper looks for itself.
+  // Some child has changed its state, which may be a stop or a continuation; the reaper looks for itself.
   handlers.set("SIGCHLD", onChildEnd);
   for (const [signal, handler] of handlers) process.on(signal, handler);
   stack.defer(() => {
@@ -90,8 +90,8 @@ class LateStop implements Disposable {
 }
 
 /**
- * A bug of ours in a timer, a promise or a consumer is not a reason to end a service, and least of all in the middle of a swap: it is
- * told once, and its stack with -v. Until disposed of.
+ * A bug of ours in a timer, a promise or a consumer must not end a service, least of all in the middle of a swap. It is reported once, with
+ * its stack with -v. Until disposed of.
  */
 export function surviveBugs(log: Log): Disposable {
   const told = new Set<string>();

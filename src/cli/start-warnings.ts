@@ -1,4 +1,4 @@
-/** What a start would fail by, in its own words: found by the start's own code, without running or taking anything. */
+/** The errors with which a start would fail, found by the start's own code, which runs and takes nothing here. */
 
 import { ANSWER, EXIT, HupwatchError } from "../error.ts";
 import { findInstances, ownRunDirs } from "../instance/instances.ts";

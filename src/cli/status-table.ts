@@ -53,7 +53,7 @@ function holdOf({ heldUntil }: StatusAnswer, now: number): string[] {
   ];
 }
 
-/** What is left for a person to say. */
+/** A decision that a generation waits for. */
 function decisionOn({ number, role, until }: GenerationStatus, now: number): string[] {
   if (until === undefined) return [];
   const left = leftUntil(until, now);
@@ -112,7 +112,7 @@ function generationTable(generations: readonly GenerationStatus[], now: number):
   ]);
 }
 
-/** What was dropped matters where connections are held, and wherever there was any. */
+/** The column of dropped connections is shown during a hold, and whenever there are any. */
 function socketTable(sockets: readonly SocketStatus[]): string {
   const isTold = sockets.some(({ dropped = 0, limit }) => dropped > 0 || limit !== undefined);
   return columns([
@@ -124,7 +124,7 @@ function socketTable(sockets: readonly SocketStatus[]): string {
   ]);
 }
 
-/** How many can wait matters where no process accepts. */
+/** The limit is shown only if no process accepts. */
 const queueIn = ({ queued, limit }: SocketStatus): string =>
   `${queued ?? "?"}${limit === undefined ? "" : ` of ${limit}`}`;
 

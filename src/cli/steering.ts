@@ -1,4 +1,4 @@
-/** What `confirm`, `rollback` and `hold` share: one request that is answered at once, and its answer in words. */
+/** `confirm`, `rollback` and `hold`: one request that is answered at once, and its answer in words. */
 import { ask } from "../control/client.ts";
 import type { SteerAnswer } from "../control/protocol.ts";
 import { ANSWER } from "../error.ts";

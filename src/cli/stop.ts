@@ -57,7 +57,7 @@ export default command({
       target: "/stop",
       timeoutMs,
     });
-    // Its hooks may still run, and its lock is its own until it is gone: a start right after this must find it free.
+    // Its hooks may still run, and it has its lock until it is gone: a start right after this must find the lock free.
     while (identity && processOf(identity.pid)?.startTime === identity.startTime) {
       if (performance.now() > endAt) throw late(answer.name, identity.pid);
       if (processOf(identity.pid)?.state === "Z") break;

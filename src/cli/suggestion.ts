@@ -15,7 +15,7 @@ export function suggesting(error: unknown, word: string): unknown {
 export const nearest = (word: string, names: readonly string[]): string | undefined =>
   names.find((name) => isNear(word, name));
 
-/** Two slips (letters that changed places are two), one in a name as short as `run`. */
+/** Two typos (two exchanged letters count as two), or one in a name as short as `run`. */
 const isNear = (word: string, name: string) => distance(word, name) <= Math.min(2, name.length / 2);
 
 /** Levenshtein's: how many letters have to be put in, taken out or changed. */

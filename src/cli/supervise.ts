@@ -1,4 +1,4 @@
-/** The last step of a run: the supervisor is given the sockets, hears signals and control requests, and says how it ended. */
+/** The last step of a run: the supervisor gets the sockets, signals and control requests, and runs until the end. */
 import type { Of, Tell } from "../events/service-event.ts";
 import { isStarted } from "../generation/record.ts";
 import type { Adoption } from "../instance/adoption.ts";

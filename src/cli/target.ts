@@ -71,7 +71,7 @@ export function targetOf(positionals: readonly string[], runDir: string | undefi
   return { name: one.name, socket: one.socket, pid: one.pid };
 }
 
-/** A service of that name whose hupwatch is gone; only by its name, since ending it is for good. */
+/** A service whose hupwatch is gone. Only its name finds it, so that nothing is ended by mistake. */
 export function leftOver([name]: readonly string[], runDir: string | undefined): Instance | undefined {
   if (name === undefined || name === "" || name.includes("/")) return undefined;
   const uid = process.getuid?.() ?? 0;
@@ -79,7 +79,7 @@ export function leftOver([name]: readonly string[], runDir: string | undefined):
   return found.every(({ pid }) => pid === undefined) ? found[0] : undefined;
 }
 
-/** Its name and pid are what the run directory says, if it is in one that we know. */
+/** Name and pid come from the run directory, if the socket is in one that we know. */
 function atPath(socket: string, all: readonly Instance[]): Instance {
   const known = all.find((one) => one.socket === socket);
   return known ?? { name: socket, runDir: "", pid: 0, socket, left: [] };

@@ -1,6 +1,6 @@
 /**
- * What is said where main.ts was started without its launcher, as in `bun src/main.ts explain -- x`: the runtime has eaten a leading
- * `--` by then, and the traps that launcher.sh closes stand open.
+ * The error if main.ts is started without its launcher, as in `bun src/main.ts explain -- x`: the runtime may have swallowed a leading
+ * `--`, and the traps that launcher.sh avoids are open.
  */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -17,7 +17,7 @@ import { PASSED_ON, VERIFY_OPTIONS } from "./verify-options.ts";
 
 export type VerifyValues = Values<typeof VERIFY_OPTIONS>;
 
-/** A release that hangs is only found out at the deadline: the default minute would be most of the run. */
+/** A release that hangs is noticed only at the deadline: the default minute would be most of the run. */
 const HANG_READY_TIMEOUT = "15s";
 /** It is made as one piece. */
 const UPLOAD_BYTES_MAX = 1024 ** 3;

@@ -1,6 +1,6 @@
 /**
- * What the words before a command say, by a table of options. They are read as parseArgs of node:util reads them, which a test holds:
- * that module takes half as long to load as the whole runtime.
+ * Reads the words before a command by a table of options, exactly as parseArgs of node:util does (a test compares the two). Loading that
+ * module takes half as long as loading the whole runtime.
  */
 import type { OptionTable } from "./command.ts";
 

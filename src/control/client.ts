@@ -1,6 +1,6 @@
 /**
- * Asks a control socket: one connection, one request, one answer. Never a second try: a `POST /reload` that was sent twice
- * would be two swaps, and the runtime's fetch repeats what it thinks was lost.
+ * Sends one request over one connection to a control socket, and reads the answer. It never tries twice: a `POST /reload` that is sent
+ * twice would be two swaps. (The runtime's fetch repeats a request that it thinks lost.)
  */
 import { existsSync, statSync } from "node:fs";
 import { ANSWER, HupwatchError } from "../error.ts";
@@ -21,8 +21,8 @@ export interface Question {
 }
 
 /**
- * The JSON of a good answer. Throws HupwatchError: exit code 4 where no hupwatch listens, 3 where no answer came in time or it
- * was refused, 1 where it ended during a request for something.
+ * The JSON of a good answer. Throws HupwatchError: exit code 4 if no hupwatch listens, 3 if no answer came in time or the request
+ * was refused, 1 if hupwatch ended during a request that changes something.
  */
 export async function ask<T extends { schema: string }>(
   path: string,
@@ -66,7 +66,7 @@ export async function ask<T extends { schema: string }>(
   });
 }
 
-/** What was requested comes no more; a mere question has the answer that none runs. */
+/** A request that changes something is lost; for a mere question the answer is that none runs. */
 const itEnded = (path: string, method: Question["method"]) =>
   new HupwatchError("control.ended", `${path}: hupwatch ended before it answered`, {
     exitCode: method === "POST" ? ANSWER.no : ANSWER.none,
@@ -82,7 +82,7 @@ function objectOf(text: string): object {
   }
 }
 
-/** Most often the server's own socket, which people have at hand. */
+/** Most often it is the server's own socket. */
 const noHupwatch = (path: string) =>
   new HupwatchError("control.no-hupwatch", `${path}: no hupwatch answers there, but another program`, {
     exitCode: ANSWER.none,
@@ -109,10 +109,10 @@ async function connect(path: string, socket: Handlers): Promise<Bun.Socket<undef
   }
 }
 
-/** A process has the socket, and is stopped, busy or overrun. */
+/** A process has the socket, but is stopped, busy or overloaded. */
 const BUT_LISTENS = new Set(["EAGAIN", "ECONNRESET"]);
 
-/** What connect(2) says: the runtime reports a full queue (EAGAIN) as ECONNREFUSED. Undefined where it works by now. */
+/** The errno of connect(2): the runtime reports a full queue (EAGAIN) as ECONNREFUSED. Undefined if it works by now. */
 function errnoOf(path: string): string | undefined {
   try {
     Probe.unix(path)[Symbol.dispose]();

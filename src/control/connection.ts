@@ -1,6 +1,6 @@
 /**
- * One client of the control socket: one request, one answer, closed. It owns its socket, its deadline and what is not yet
- * written. A client that is slow to ask, or to read, is let go; it never makes another client wait.
+ * One client of the control socket: one request, one answer, then closed. It owns its socket, its deadline and the bytes that are not
+ * written yet. A client that is slow to send or to read is dropped; it never makes another client wait.
  */
 import type { Socket } from "bun";
 import type { Clock } from "../os/clock.ts";
@@ -28,7 +28,7 @@ export class Connection {
   readonly #reader = new RequestReader();
   #pending = Buffer.alloc(0);
   #deadline: Disposable | undefined;
-  /** `asking`: the request is not whole; `asked`: its answer is awaited or under way; `answered`: all is given. */
+  /** `asking`: the request is not complete; `asked`: its answer is awaited or being sent; `answered`: all is sent. */
   state: "asking" | "asked" | "answered" = "asking";
   #onClose: (() => void) | undefined;
 

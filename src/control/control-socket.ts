@@ -12,7 +12,7 @@ import { Connection } from "./connection.ts";
 import type { Request } from "./request.ts";
 
 const BACKLOG = 128;
-/** Beyond it the one that has been silent for longest goes, so that a new client always gets in. */
+/** Beyond this number the client that has been silent for longest is dropped, so that a new one always gets in. */
 const MAX_CONNECTIONS = 512;
 const LAST_FLUSH_MS = 500;
 const FLUSH_POLL_MS = 5;
@@ -94,7 +94,7 @@ export class ControlSocket implements Disposable {
     connection.closed();
   }
 
-  /** Waits, not for long, until what was answered is on its way. */
+  /** Waits, not for long, until the answers are sent. */
   async flush(): Promise<void> {
     const { clock } = this.options;
     const until = clock.now() + LAST_FLUSH_MS;
@@ -108,11 +108,11 @@ export class ControlSocket implements Disposable {
   }
 }
 
-/** Once it has asked: a socket that is closed with a request unread is reset, and the client never sees why. */
+/** Only after the request is read: a socket that is closed with unread bytes is reset, and the client never sees the reason. */
 const refuseAll = (_: Request, connection: Connection): void =>
   connection.refuse({ status: 503, reason: `${MAX_CONNECTIONS} clients wait already` });
 
-/** root may anyway: it owns the machine. */
+/** root may do anything anyway. */
 const mayAsk = (peer: number | undefined, uid: number): boolean => peer === uid || peer === 0;
 
 function peerOf(socket: Client): number | undefined {

@@ -1,6 +1,6 @@
 /**
- * The control plane of one hupwatch: receives the events and answers requests. Data flows one way: it posts events
- * into the supervisor's queue and reads snapshots; it owns nothing of a swap and can delay none.
+ * The control plane of one hupwatch: it gets the events and answers requests. It posts events into the supervisor's queue and
+ * reads snapshots; it owns no part of a swap, and cannot delay one.
  */
 
 import { History } from "../events/history.ts";
@@ -128,7 +128,7 @@ export class Control implements Disposable {
     post();
   }
 
-  /** The last answers, then silence. */
+  /** Sends the last answers; nothing is answered afterwards. */
   async finish(ending: Ending): Promise<void> {
     this.#outcomes.end();
     const name = this.#subject?.plan.name ?? "";
@@ -155,7 +155,7 @@ const answerer =
     connection.answerJson(status, whole);
   };
 
-/** Each kind has a limit of its own, far below all connections: subscribers of events never keep a client from a reload. */
+/** Each kind has its own limit, far below that of all connections: subscribers of events never keep a client from a reload. */
 const MAX_STREAMS = 64;
 const MAX_WAITING = 128;
 

@@ -1,7 +1,7 @@
 /**
- * A client that requested a swap waits here for its outcome. Generation numbers are handed out in order, and every swap that is
- * asked for leads to a generation with a number above the highest one of that moment; so the outcome of such a
- * generation, and of none before it, answers the request. Two clients that ask during one swap share the one that follows.
+ * A client that requested a swap waits here for its outcome. Generation numbers are given in order, and every requested swap leads to a
+ * generation with a number above the highest one of that moment. So the outcome of such a generation, and of none before it, answers the
+ * request. Two requests during one swap share the outcome of the swap that follows.
  */
 
 import type { Gen, ServiceEvent } from "../events/service-event.ts";
@@ -24,7 +24,7 @@ export class Outcomes {
     return this.#waiting.size;
   }
 
-  /** `from`: the highest number given so far plus one. To be called before the swap is asked for. */
+  /** `from`: the highest number given so far plus one. Call it before the swap is requested. */
   wait(from: Gen, answer: (outcome: Outcome) => void): Disposable {
     const waiter = { from, answer };
     this.#waiting.add(waiter);

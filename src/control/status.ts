@@ -1,4 +1,4 @@
-/** What `GET /status` says: put together for each request, so that it costs nothing without one. */
+/** The answer of `GET /status`. It is made for each request, so it costs nothing without one. */
 import { readFileSync } from "node:fs";
 import { uptime } from "node:os";
 import type { History } from "../events/history.ts";

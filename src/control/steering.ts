@@ -1,6 +1,6 @@
 /**
- * What is answered to a client that says which of two generations remains. The request only posts an event, and the machine takes
- * it at once: the answer is what is true afterwards.
+ * Answers a client that decides which of two generations remains. The request only posts an event, which the machine takes at once:
+ * the answer is the state afterwards.
  */
 import type { Gen } from "../events/service-event.ts";
 import { format } from "../sockets/sockaddr.ts";
@@ -11,11 +11,11 @@ import type { Subject } from "./status.ts";
 type Supervisor = Subject["supervisor"];
 type Answer = Omit<SteerAnswer, "schema" | "name">;
 
-/** The one that has the clients, or will have them, and that waits for `confirm`. */
+/** The generation that has or will have the clients, and waits for `confirm`. */
 export const unconfirmedOf = (state: State): Gen | undefined =>
   (state.phase === "warming" || state.phase === "warm") && !state.isConfirmed ? state.next : undefined;
 
-/** The one that serves when nothing more is asked for. */
+/** The generation that serves if nothing more is requested. */
 function remaining(state: State): Gen | undefined {
   if (state.phase === "warming" || state.phase === "warm") return state.next;
   return "current" in state ? state.current : undefined;

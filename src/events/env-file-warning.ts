@@ -1,6 +1,6 @@
 /**
- * At each start of a generation, a warning of what its env file has that is not a variable, or that other readers of such files would
- * read otherwise. Never the text: it may be a secret.
+ * Warns at each start of a generation of lines of its env file that are not variables, or that other readers of such files read
+ * differently. It never shows the text, which may be a secret.
  */
 import { HupwatchError } from "../error.ts";
 import type { Log } from "../log.ts";

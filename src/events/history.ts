@@ -1,4 +1,4 @@
-/** Remembers what a snapshot cannot tell: when each generation started and was ready, how the last swaps went, counts. */
+/** Records what is not in a snapshot: when each generation started and was ready, how the last swaps went, counts. */
 import type { Gen, Of, ServiceEvent } from "./service-event.ts";
 import { type FailureFacts, failureFacts } from "./words.ts";
 

@@ -1,6 +1,6 @@
 /**
- * The user's own shell lines, run when something has happened: as the command's user and in the command's directory, one after
- * the other, in the order of the events, each with a deadline. A hook never delays a swap, and its failure is told and harms nothing. Owns the one that runs.
+ * Runs the user's own shell lines when something has happened: as the command's user, in the command's directory, one after
+ * the other in the order of the events, each with a deadline. A hook never delays a swap, and a failed hook is only reported.
  */
 
 import { existsSync } from "node:fs";
@@ -71,7 +71,7 @@ export class Hooks {
       const env = { ...environment, ...hookEnvironment(hook.event, told) };
       // stdout belongs to the server: what a hook says goes to the log.
       const child = startAs(account, ["/bin/sh", "-c", hook.line], {
-        // A release that is not there is a reason for a rollback, and none for keeping silent about it.
+        // The release's directory may be gone, which is what the hook is to report.
         cwd: existsSync(`${directory}/.`) ? directory : "/",
         env,
         stdio: ["ignore", 2 as never, 2 as never],

@@ -1,4 +1,4 @@
-/** Events go to every consumer, in order, together with their words, which are found once. One that throws costs the others nothing. */
+/** Events go to every consumer, in order, with their message, which is made once. A consumer that throws does not affect the others. */
 import type { Log } from "../log.ts";
 import { tellBug } from "../os/aid.ts";
 import type { EventName, Told } from "./events.ts";
@@ -20,14 +20,14 @@ export const publishTo =
     }
   };
 
-/** What a client or a signal can cause as often as it likes, and what is then no news. */
+/** Events that a client or a signal can cause any number of times. */
 const REPEATABLE: ReadonlySet<EventName> = new Set(["swap.queued", "ignored"]);
-/** Later it is news again: nobody is to wonder whether today's signal was heard. */
+/** After this time such an event is logged again, so that a user sees that a later signal was received. */
 const SAME_MS = 1000;
 
 /**
- * The event log: every event is one line, with its facts for the JSON form. Of a storm of requests the first one is, and how many more
- * came is said before whatever is said next.
+ * The event log: every event is one line, with its facts for the JSON form. Of a storm of requests only the first one is a line; the
+ * number of the others is a line before the next event.
  */
 export function logTo(log: Log, now: () => number = () => performance.now()): Consume {
   let last: { told: Told; at: number; more: number } | undefined;

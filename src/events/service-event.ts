@@ -64,7 +64,7 @@ export type ServiceEvent =
   | { event: "socket.renewed"; path: string }
   | { event: "generation.started"; generation: Gen; pid: number }
   | { event: "generation.preflight"; generation: Gen; command: string; tookMs: number }
-  /** `unasked`: no check was asked for, so that there is no time either after which one had passed. */
+  /** `unasked`: no check was requested, and so there is no time at which one passed. */
   | ({
       event: "generation.ready";
       generation: Gen;

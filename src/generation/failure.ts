@@ -23,7 +23,7 @@ export function describeKill(exit: ExitStatus, { isBesideAnother }: { isBesideAn
 const KILLED_BELOW_A_SHELL = 128 + 9;
 
 /**
- * What is meant by "address already in use". A program that binds by itself an address that hupwatch holds says no more than that it is taken.
+ * Explains "address already in use": a program that itself binds an address that hupwatch holds only says that it is taken.
  * `held`: as `--bind` has them. Its `words` may name the port where its error does not.
  */
 export function describeTaken(
@@ -48,7 +48,7 @@ const portsIn = (texts: readonly string[]): Set<number> =>
 /** strerror(3) of EADDRINUSE, and its name, which Node and others write. */
 const TAKEN = /address already in use|EADDRINUSE|port is already allocated/i;
 
-/** Trouble with a command or its sockets is its generation's failure, not the end of the service; so is a bug, which is told as one, too. */
+/** An error with a command or its sockets is its generation's failure, not the end of the service. So is a bug, which is also reported as one. */
 export function failureBy(error: unknown): Failure {
   if (error instanceof HupwatchError)
     return { reason: `${error.message}${wayOut(error.hint)}`, exitCode: error.exitCode };

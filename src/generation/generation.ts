@@ -29,13 +29,13 @@ export class Generation {
   readonly processes: Processes;
   readonly #takedown: Takedown;
   #files: OwnFiles | undefined;
-  /** Until its turn to boot comes. */
+  /** It waits for its turn to boot. */
   #turn: Disposable | undefined;
   #preflight: Preflight | undefined;
   /** An adopted one has none. */
   #start: Start | undefined;
   #readyMs: number | undefined;
-  /** No other process can answer at its listeners. Those of a dead generation are shared with its workers while these live. */
+  /** No other process can answer at its listeners. A dead generation's listeners are shared with its workers while these live. */
   #mayBeProbed = true;
   #gone = false;
   /** Its clients' connections, which outlive it. */
@@ -78,7 +78,7 @@ export class Generation {
     return this.#readyMs;
   }
 
-  /** None where its checks were answered by this generation for sure, or it was seen to accept. */
+  /** Undefined if this generation has answered its checks for sure, or was seen to accept. */
   get doubt(): Doubt | undefined {
     if (this.#start?.isSeenAccepting) return undefined;
     if (this.#start?.isNowhere) return "nowhere";
@@ -90,17 +90,17 @@ export class Generation {
     return this.plan.isHandoverRefused && !this.plan.isReadinessGiven;
   }
 
-  /** Where only it answers, beside a Unix path. */
+  /** A Unix path at which only this generation answers. */
   get privatePath(): string | undefined {
     return this.listeners.probed[0]?.privatePath;
   }
 
-  /** None, too, where something that the user asked for says that it is ready. */
+  /** Also undefined if a check that the user requested says that it is ready. */
   get ownDoubt(): Doubt | undefined {
     return this.plan.isReadinessGiven ? undefined : this.doubt;
   }
 
-  /** What a later hupwatch has to know of it, from before it runs until it is gone. */
+  /** What a later hupwatch must know of it, from before it runs until it is gone. */
   record(role: Role): RecordedGeneration | undefined {
     if (this.#gone) return undefined;
     const stop = formatStopSequence(this.plan.stopSequence);
@@ -177,25 +177,25 @@ export class Generation {
     if (this.#mayBeProbed) this.#start.probe();
   }
 
-  /** No process is left of the generations whose listeners it got. */
+  /** The generations whose listeners it got have no process left. */
   probe(): void {
     this.#mayBeProbed = true;
     this.#start?.probe();
   }
 
-  /** A line of the user's about it. Throws HupwatchError. */
+  /** Runs a shell line of the user for it. Throws HupwatchError. */
   run(line: string): UserLine {
     const own = generationEnvironment(this.plan, this.number, this.os.pid);
     return runLine(this.os, this.plan, line, { env: { ...own, ...this.listeners.way } });
   }
 
-  /** It listens at an address that was unknown so far: from now on that is held. */
+  /** It listens at an address that was unknown; from now on that is held. */
   learn(socket: HeldSocket): void {
     this.listeners.learn(socket);
     this.#start?.listens();
   }
 
-  /** An older one listens there, which was unknown when this one was started. Throws HupwatchError and SystemError. */
+  /** An older generation listens there, which was unknown when this one was started. Throws HupwatchError and SystemError. */
   offer(socket: HeldSocket): void {
     this.processes.leader?.give?.(this.listeners.offer(socket));
   }
@@ -244,7 +244,7 @@ export class Generation {
     this.tell({ event: "generation.cut", generation: this.number, signal });
   }
 
-  /** Where it listens by itself, besides what it was given. */
+  /** Where it listens besides the listeners that it was given. */
   unheld(): Unheld[] {
     return unheldBy(this.processes, this.listeners, this.os);
   }

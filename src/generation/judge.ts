@@ -1,6 +1,6 @@
 /**
- * `--judge exec:CMD`: asked again and again while a generation waits to be confirmed. Its first failure is a rollback; all that time
- * without one is a confirmation. Owned by the supervisor.
+ * `--judge exec:CMD`: run again and again while a generation waits to be confirmed. Its first failure is a rollback; no failure in all that
+ * time is a confirmation. Owned by the supervisor.
  */
 import { formatDuration } from "../duration.ts";
 import type { Clock } from "../os/clock.ts";
@@ -23,7 +23,7 @@ export class Judge implements Disposable {
   #timer: Disposable | undefined;
   #isOver = false;
 
-  /** Asks at once, and for the last time when `forMs` are over or nearly so. */
+  /** Runs CMD at once, and for the last time when `forMs` are over or nearly over. */
   constructor(
     private readonly clock: Clock,
     forMs: number,

@@ -1,6 +1,6 @@
 /**
- * The listeners of one generation: one behind each held socket, and where those are shared and an answer there proves
- * nothing, one more of its own. It owns them until they are released, together with its successors.
+ * The listeners of one generation: one behind each held socket. If those are shared, an answer there proves nothing, so it has one
+ * more that only it has. It owns them until they are released, together with its successors.
  */
 import { fstatSync } from "node:fs";
 import type { Gen } from "../events/service-event.ts";
@@ -18,16 +18,16 @@ import { removeNames } from "../sockets/unix-path.ts";
 import type { RecordedListener } from "./record.ts";
 
 export class Listeners {
-  /** A survivor may have none for an address that is new. */
+  /** A survivor has none for an address that is new. */
   readonly #public = new Map<HeldSocket, Listener>();
   #probe: Listener | undefined;
   #hasSuccessor = false;
   /**
-   * Every generation that has these listeners, each until its release: a dead one's leftover processes may outlive its successor.
+   * Every generation that has these listeners, until its release; the leftover processes of a dead one may outlive its successor.
    * Unproven: a leftover process that cannot be ended may answer in place of any of them.
    */
   #shared = { owners: new Set<Listeners>([this]), isUnproven: false };
-  /** What a survivor came with. */
+  /** What a survivor already had. */
   #recorded: readonly RecordedListener[] | undefined;
 
   constructor(
@@ -45,7 +45,7 @@ export class Listeners {
   /** Those of a dead generation, open as they are. Throws HupwatchError. */
   succeed(predecessor: Listeners): void {
     for (const socket of this.held) {
-      // A survivor's that the kernel did not hand out has gone with it, and for a new address it had none.
+      // A survivor's listener of which the kernel allowed no duplicate is gone, and a new address had none.
       const listener = predecessor.of(socket);
       this.#public.set(
         socket,
@@ -69,7 +69,7 @@ export class Listeners {
     return this.#hasSuccessor;
   }
 
-  /** A leftover process that has them does not end: any answer there may be its own, now and for every successor. */
+  /** A leftover process that has them does not end: any answer there may come from it, now and for every successor. */
   markUnproven(): void {
     this.#shared.isUnproven = true;
   }
@@ -84,7 +84,7 @@ export class Listeners {
     if (socket.adopted) this.#public.set(socket, socket.adopted);
   }
 
-  /** Those that it does not listen at are given back, and stay with those that do. Returns their sockets' numbers in /proc. */
+  /** Gives back the listeners at which it does not listen; the generations that do keep them. Returns their sockets' numbers in /proc. */
   keepOnly(isWanted: (socket: HeldSocket) => boolean): number[] {
     const dropped = [...this.#public].filter(([socket]) => !isWanted(socket));
     return dropped.flatMap(([socket, listener]) => {
@@ -108,7 +108,7 @@ export class Listeners {
     return this.#probe ? [this.#probe] : [...this.#public.values()];
   }
 
-  /** Where only this generation answers, for lines of the user's. */
+  /** For shell lines of the user: where only this generation answers. */
   get way(): Record<string, string> {
     const socket = this.probed[0]?.privatePath;
     const ports = this.held.find(({ probePorts }) => probePorts !== undefined)?.probePorts;
@@ -122,7 +122,7 @@ export class Listeners {
     return [...this.#public.values(), ...(this.#probe ? [this.#probe] : [])];
   }
 
-  /** Of the listeners that clients reach; those that the server binds itself have none here. */
+  /** Descriptors of the listeners that clients reach; a path that the server binds itself has none here. */
   get inodes(): number[] {
     return ownDescriptors(this.#public.values()).map((fd) => fstatSync(fd).ino);
   }
@@ -155,7 +155,7 @@ export class Listeners {
     return ownDescriptors(this.#all);
   }
 
-  /** As a generation's words and environment name them, in the same order. */
+  /** As the command line and the environment name them, in the same order. */
   get sockets(): HandoverSocket[] {
     const sockets = this.held.map((socket) => ({
       name: socket.spec.name,

@@ -1,7 +1,7 @@
 /**
- * Makes and removes the directory of metrics that is a generation's own (plan/metrics.ts). Its path comes from the environment, of
- * which the release may write a part: nothing is made, given away or removed but in a directory that the command's user may
- * write to, and never through a symlink of its last component.
+ * Makes and removes a generation's own directory of metrics (plan/metrics.ts). Its path comes from the environment, which the release may
+ * write in part. So it is made, given away or removed only in a directory to which the command's user may write, and never through a
+ * symlink as last component.
  */
 import { chownSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
@@ -11,8 +11,8 @@ import { METRICS } from "../plan/metrics.ts";
 import type { Owner } from "../plan/owner.ts";
 
 /**
- * Empty, and owned like the place that it is in, for servers that change their user. `user`: what the command runs as, where that is
- * not ours. Throws HupwatchError.
+ * Empty, and owned like its parent, for servers that change their user. `user`: the command's user, if that is not ours. Throws
+ * HupwatchError.
  */
 export function makeMetricsDirectory(path: string, user?: Owner): void {
   try {
@@ -33,7 +33,7 @@ export function makeMetricsDirectory(path: string, user?: Owner): void {
   }
 }
 
-/** The first directory on the way up that is there; `missing` gets the names below it, from above to below. */
+/** The nearest parent that exists; `missing` gets the names below it, topmost first. */
 function nearest(path: string, missing: string[]): Place {
   try {
     return Place.open(path);
@@ -51,7 +51,7 @@ function ownerIn(place: Place, user: Owner | undefined): Owner {
   throw new Error(`${place.path} belongs to user ${uid}, and the command runs as user ${user.uid}`);
 }
 
-/** One that is there already must be the owner's: what belongs to another user is neither given away nor emptied. */
+/** An existing one must be the owner's: another user's directory is neither given away nor emptied. */
 function make(place: Place, name: string, owner: Owner): Place {
   const isNew = unlessThere(() => mkdirSync(place.at(name)));
   const made = place.enter(name);
@@ -75,7 +75,7 @@ function unlessThere(step: () => void): boolean {
   }
 }
 
-/** The generation's processes have all ended: no process is left that could still write to it. */
+/** Call it when all processes of the generation have ended: none can write to it any more. */
 export function removeMetricsDirectory(path: string, user?: Owner): void {
   try {
     using place = Place.open(dirname(path));
@@ -89,7 +89,7 @@ export function removeMetricsDirectory(path: string, user?: Owner): void {
   }
 }
 
-/** Nothing but what prometheus_client writes, wherever a wrong value may lead. */
+/** Only files of prometheus_client, in case a wrong value leads elsewhere. */
 function empty(place: Place): void {
   for (const name of readdirSync(place.at("."))) if (name.endsWith(".db")) unlinkSync(place.at(name));
 }

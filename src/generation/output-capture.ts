@@ -1,6 +1,6 @@
 /**
- * What a generation writes and notifies while it is young: it keeps the last lines of stderr, for the reason of a failure, and passes
- * lines and notifications on to the checks. It ends when the generation is proven; the output goes on without us.
+ * Reads what a young generation writes and notifies. It keeps the last lines of stderr, for the reason of a failure, and passes lines and
+ * notifications to the checks. It ends when the generation is proven; the output then goes on without us.
  */
 import { type Clock, poll } from "../os/clock.ts";
 import type { NotifySocket, Trust } from "../os/notify-socket.ts";
@@ -9,12 +9,12 @@ import type { Output, Tap, TeeStart } from "../os/output.ts";
 import type { CheckContext, Need } from "../ready/check.ts";
 
 /**
- * Lines of stderr that a reason keeps. gunicorn 20.1 puts two workers' tracebacks and the master's own behind each other where
- * two workers fail at once: with twenty lines the one that names the cause was gone.
+ * How many lines of stderr a reason keeps. If two workers of gunicorn 20.1 fail at once, their tracebacks and the master's follow each
+ * other: twenty lines lost the one that names the cause.
  */
 const KEPT_LINES = 60;
 
-/** How long the last lines of a process that died young are waited for. */
+/** How long to wait for the last lines of a process that died young. */
 const LAST_LINES_MS = 30;
 const LAST_LINES_LOOK_MS = 2;
 
@@ -44,8 +44,8 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
   }
 
   /**
-   * Where both lead to one file or pipe, both go through one tee: what takes another way arrives at another time, and lines change places,
-   * or are torn where a line and its end are two writes.
+   * If both lead to one file or pipe, both go through one tee. Otherwise lines would change places, or be torn if a line and its end
+   * are two writes.
    */
   #wanted({ stderr, needs }: Wants, os: Os): (readonly Output[])[] {
     const isStdoutWanted = needs.has("output");
@@ -75,7 +75,7 @@ export class OutputCapture implements Disposable, Pick<CheckContext, "onLine" | 
     return this.#taps.every(({ tap }) => tap.isOver);
   }
 
-  /** Calls `then` when nothing more will come, at once or after a moment. No client is served worse for the wait. */
+  /** Calls `then` when nothing more will come, at once or after a moment. No client notices the wait. */
   awaitEnd(clock: Clock, then: () => void): Disposable | undefined {
     if (this.isOver) {
       then();

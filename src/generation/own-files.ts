@@ -1,6 +1,6 @@
 /**
- * What lies on disk for one generation alone: its directory of metrics, and the pid file that its server writes under a name
- * of hupwatch's making. Known from the start on: the env file, or what `current` leads to, may be another one by its end.
+ * The files of one generation: its directory of metrics, and the pid file that its server writes under a name made by hupwatch.
+ * Their paths are remembered from the start on: the env file, or the target of `current`, may be another one when it ends.
  */
 import { basename, dirname, join } from "node:path";
 import { HupwatchError } from "../error.ts";
@@ -30,12 +30,12 @@ export class OwnFiles {
     );
   }
 
-  /** Of a generation that another hupwatch started: where the plan and the environment of today say. */
+  /** For a generation that another hupwatch started: according to today's plan and environment. */
   static presumed(plan: RunPlan, generation: number): OwnFiles {
     try {
       return OwnFiles.of(plan, generation);
     } catch (error) {
-      if (!(error instanceof HupwatchError)) throw error; // the env file has gone: so be it
+      if (!(error instanceof HupwatchError)) throw error; // the env file is gone
       return new OwnFiles(generation, undefined, pidfileOf(plan, generation), userOf(plan));
     }
   }
@@ -62,6 +62,6 @@ function pidfileOf({ generationPidfile }: RunPlan, generation: number): string |
   return path && join(physical(dirname(path)), basename(path));
 }
 
-/** What the command runs as, where that is not ours. */
+/** The command's user, if that is not ours. */
 const userOf = ({ user, group = "" }: RunPlan): Owner | undefined =>
   user === undefined ? undefined : ownerOf(`${user}:${group}`, "--user");

@@ -1,6 +1,6 @@
 /**
- * `--preflight CMD`: what the user wants to know before a generation is started, one line after the other. Owned by the
- * generation. A line that fails ends it, and so does its deadline; what it wrote is the reason.
+ * `--preflight CMD`: the user's checks before a generation is started, one line after the other. Owned by the generation. It ends with
+ * the first line that fails or exceeds the deadline; the output of that line is the reason.
  */
 import { formatDuration } from "../duration.ts";
 import { EXIT } from "../error.ts";

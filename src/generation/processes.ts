@@ -1,6 +1,6 @@
 /**
- * The processes of one generation: its leader, the server below it where the leader is only a wrapper, and all that they
- * started. It owns what is known of the leader, and every signal to one of them goes through it.
+ * The processes of one generation: its leader, the server below it if the leader is only a wrapper, and everything that they
+ * started. It owns what is known of the leader, and sends every signal to them.
  */
 import type { Gen, Tell } from "../events/service-event.ts";
 import { uidOf } from "../os/accounts.ts";
@@ -31,9 +31,9 @@ export class Processes implements Disposable {
   #startedAt: number;
   /** As the times of files are. */
   #seenAtMs = 0;
-  /** What its environment says: an adopted one was started by another hupwatch. */
+  /** The pid in its environment: an adopted one was started by another hupwatch. */
   #hupwatchPid: number;
-  /** Of its leader, as last seen: a command may start as root and become another user by itself. */
+  /** Its leader's uid, as last seen: a command may start as root and change its user by itself. */
   #uid: number | undefined;
   /** Signals, by hupwatch. */
   readonly #sent = new Set<string>();
@@ -51,7 +51,7 @@ export class Processes implements Disposable {
     this.#startedAt = os.clock.now();
   }
 
-  /** Its turn has come: from now on it ages, although nothing runs yet. */
+  /** Its turn has come: its age counts from now on, although nothing runs yet. */
   begin(): void {
     this.#startedAt = this.os.clock.now();
   }
@@ -94,7 +94,7 @@ export class Processes implements Disposable {
     return this.#seenAtMs;
   }
 
-  /** By what a later hupwatch finds them; without a leader as long as none is started. */
+  /** What a later hupwatch finds them by; without a leader until one is started. */
   get identity() {
     const child = this.#child;
     return child ? this.#identityOf(child) : { number: this.gen, hupwatchPid: this.#hupwatchPid };
@@ -116,15 +116,15 @@ export class Processes implements Disposable {
     return this.all().map(({ pid }) => pid);
   }
 
-  /** By a signal that it was not sent, or before it was sent any. An end without fault is its own affair. */
+  /** It ended by a signal that hupwatch did not send, or before it was sent any. */
   endedByItself({ code, signal }: ExitStatus): boolean {
     if (signal !== undefined) return !this.#sent.has(signal);
     return this.#sent.size === 0 && code !== 0;
   }
 
   /**
-   * Sends a signal to the leader alone: servers pass on to their workers what those should have. Returns why it was not sent, if it
-   * was not: except for WINCH, the default action of every forwarded signal is to terminate or stop the process (signal(7)).
+   * Sends a signal to the leader alone: servers themselves pass signals on to their workers. Returns the reason if it was not sent: except
+   * for WINCH, the default action of every forwarded signal is to terminate or stop the process (signal(7)).
    */
   forward(signal: NodeJS.Signals): string | undefined {
     const child = this.#child;
@@ -145,7 +145,7 @@ export class Processes implements Disposable {
     return process === undefined || this.os.expects(process.pid, signal);
   }
 
-  /** Sends a stop signal to the server. A wrapper in front of it gets its own when the server has gone. False where it could not be sent. */
+  /** Sends a stop signal to the server. A wrapper in front of it gets one when the server is gone. False if it could not be sent. */
   stop(signal: NodeJS.Signals): boolean {
     const child = this.#child;
     if (!child) return true;
@@ -163,7 +163,7 @@ export class Processes implements Disposable {
     return true;
   }
 
-  /** SIGKILL was sent: what its processes had was in the middle of anything. */
+  /** SIGKILL was sent, so its processes may have been in the middle of anything. */
   get isKilled(): boolean {
     return this.#sent.has("SIGKILL");
   }

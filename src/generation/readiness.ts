@@ -1,7 +1,7 @@
 /**
  * Runs the checks of a young generation until all have passed or its time is up. Owned by the generation, which says when it may
- * be probed. While another process can answer in its place, only the checks that hear output and notifications run (they must not
- * miss one), and its time does not begin. What it still waits for is reported after some seconds, and not only at the end.
+ * be probed. While another process can answer in its place, only the checks of output and notifications run (they must miss
+ * nothing), and its time does not begin. After some seconds it reports its obstacles, and not only at the end.
  */
 import { formatDuration } from "../duration.ts";
 import { wayOut } from "../error.ts";
@@ -12,7 +12,7 @@ export type ReadinessContext = Omit<CheckContext, "note" | "extend">;
 
 export interface Patience {
   timeoutMs: number;
-  /** No other generation serves and the user set no deadline: that it is late is only reported. */
+  /** No other generation serves and the user set no deadline: if it is late, that is only reported. */
   goesOn: boolean;
 }
 
@@ -26,11 +26,11 @@ export interface Verdicts {
 }
 
 /**
- * How far beyond --ready-timeout a generation may move its own deadline in all: one that is broken and goes on asking for time
- * must not stand in the way of the next one for ever.
+ * By how much a generation may extend its own deadline beyond --ready-timeout in all: a broken one that extends it again and again must
+ * not block the next one for ever.
  */
 const EXTENSION_MAX_MS = 3_600_000;
-/** Healthy servers are ready by then; the pauses double. */
+/** Healthy servers are ready by then; the pauses between reports double. */
 const FIRST_WAITING_MS = 10_000;
 const WAITING_PAUSE_MAX_MS = 600_000;
 const LONGER = "a longer --ready-timeout";

@@ -5,8 +5,8 @@ import type { TreeQuery } from "../os/tree.ts";
 import type { GroupMember } from "../sockets/held.ts";
 
 /**
- * `kept`: it has no clients now and can have them back; beside one that is `unconfirmed` and has them it is the one that remains
- * if nothing more is said.
+ * `kept`: it has no clients now and can have them back. Beside an `unconfirmed` one, which has them, it is the one that remains unless
+ * the other is confirmed.
  */
 export type Role = "serving" | "starting" | "retiring" | "unconfirmed" | "kept";
 export const ROLES: readonly Role[] = ["serving", "starting", "retiring", "unconfirmed", "kept"];
@@ -55,7 +55,7 @@ export interface Snapshot {
   generations: RecordedGeneration[];
 }
 
-/** By what the processes of a generation are found. `uids`: users that they may have besides that of their leader. */
+/** What the processes of a generation are found by. `uids`: users that they may have besides the leader's. */
 export const treeQueryOf = (
   { pid, startTime, uid, number, hupwatchPid }: Leader & Pick<Recorded, "number" | "hupwatchPid" | "uid">,
   uids: readonly (number | undefined)[] = [],

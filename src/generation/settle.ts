@@ -1,15 +1,15 @@
 /**
- * The time between a flip and the stop signal: what was on its way to the old generation arrives, what it has accepted
- * gets read, and its accept queue is seen to be empty.
+ * The time between a flip and the stop signal: connections that were on their way to the old generation arrive, those that it has
+ * accepted are read, and its accept queue is seen to be empty.
  */
 import { type Aid, orWithout } from "../os/aid.ts";
 import { type Clock, poll } from "../os/clock.ts";
 
 /** At least so long, where there is a socket: connections that were on their way, accepted but not yet read. */
 export const SETTLE_MS = 500;
-/** An accept queue that does not empty belongs to a server that hangs: waiting longer would not help. */
+/** If the accept queue does not empty, the server hangs, and a longer wait would not help. */
 const MAX_QUEUE_WAIT_MS = 5000;
-/** Of those that were passed on from a dead one each has a whole exchange before it, and may be a client that keeps its connection. */
+/** A connection that was passed on from a dead generation has a whole exchange before it, and its client may keep it. */
 export const GIVE_BACK_MS = 30_000;
 const QUEUE_POLL_MS = 10;
 

@@ -1,6 +1,6 @@
 /**
- * A generation's pid file after its server was killed. A later generation of that number would end at once where the pid in it
- * belongs to another process by now: gunicorn only looks whether any process has it (gunicorn/pidfile.py, validate).
+ * A generation's pid file after its server was killed. A later generation with the same number would end at once if another process has
+ * that pid by now: gunicorn only checks whether any process has it (gunicorn/pidfile.py, validate).
  */
 import { unlinkSync } from "node:fs";
 import { basename, dirname } from "node:path";
@@ -8,7 +8,7 @@ import { marksIn } from "../os/marks.ts";
 import { Place, readSmall } from "../os/place.ts";
 import { environmentOf, processOf } from "../os/procfs.ts";
 
-/** Removes it unless its process lives, or might. Never fails: the server itself says better what is in the way. */
+/** Removes it unless its process lives, or might live. Never fails: the server's own error is more precise. */
 export function removeStalePidfile(path: string, generation: number): void {
   // `.2` is what the second master writes that gunicorn starts at USR2 (gunicorn/arbiter.py, start).
   for (const name of [path, `${path}.2`]) {
@@ -31,7 +31,7 @@ function pidIn(path: string): number | undefined {
   return pid === undefined ? undefined : Number(pid);
 }
 
-/** A process of that generation, of whichever hupwatch; also where its environment cannot be known. */
+/** A process of that generation, of any hupwatch; also true if its environment cannot be read. */
 function mayBe(pid: number, generation: number): boolean {
   const process = processOf(pid);
   if (!process || process.state === "Z") return false;

@@ -1,6 +1,6 @@
 /**
- * One start of the command, until it is ready or has failed: its process begins, what it writes is captured, its checks run, and
- * where none of them is a proof it is waited for until it is seen to accept. Owned by the generation, which says what follows.
+ * One start of the command, until it is ready or has failed: its process begins, its output is captured, its checks run. If none of them
+ * is a proof, it waits until the process is seen to accept. Owned by the generation, which decides what follows.
  */
 import { wayOut } from "../error.ts";
 import type { Failure, Gen, Tell } from "../events/service-event.ts";
@@ -25,7 +25,7 @@ import { Speakers } from "./speakers.ts";
 import { unheldBy } from "./unheld.ts";
 import { runLine } from "./user-line.ts";
 
-/** A look reads /proc of each process of the generation. */
+/** Each look reads /proc for every process of the generation. */
 const ACCEPTS_LOOK_MS = 50;
 
 const FORGETTING: Aid = {
@@ -146,8 +146,8 @@ export class Start implements Disposable {
   }
 
   /**
-   * Its checks have passed. Where another generation may have answered them, it is not replaced before this one is seen to
-   * accept, or so much time has passed that a start like the last one is over.
+   * Its checks have passed. If another generation may have answered them, that one is not replaced before this one is seen to accept, or
+   * before a start like the last one must be over.
    */
   #passed(): void {
     const { plan, os, listeners, processes } = this.of;
@@ -167,7 +167,7 @@ export class Start implements Disposable {
     });
   }
 
-  /** Of addresses that are learned, those where it does not listen stay with the generation that does. */
+  /** A learned address at which it does not listen stays with the generation that does. */
   #keepItsOwn(): void {
     const { plan, listeners, processes, tell } = this.of;
     const listening = processes.leader?.listening?.();
@@ -183,7 +183,7 @@ export class Start implements Disposable {
     this.outcome.ready();
   }
 
-  /** It listens at an address that is new. Where it was ready without any, it is seen now whether it accepts. */
+  /** It listens at a new address. If it was ready without any, it is now checked whether it accepts. */
   listens(): void {
     if (!this.#isNowhere || this.#late || !this.#context) return;
     const there = { ...this.#listening({ isAsked: false }), nowhere: "never" } as const;
@@ -224,7 +224,7 @@ export class Start implements Disposable {
     return [listeningCheck(this.#listening({ isAsked: asking.length > 0 }), asking), ...others];
   }
 
-  /** What is seen of it where its addresses are learned. `isAsked`: a check of the user's wants an answer there. */
+  /** Whether it is seen to listen and accept, if its addresses are learned. `isAsked`: a check of the user needs an answer there. */
   #listening({ isAsked }: { isAsked: boolean }): Listening {
     const { listeners, processes, plan, os } = this.of;
     const mustListen = plan.isInterceptionRequested || isAsked;
@@ -244,7 +244,7 @@ export class Start implements Disposable {
     };
   }
 
-  /** Why it does not answer, most often: it ignores the listener that it was given, and has opened one of its own. */
+  /** Most often it does not answer because it ignores the listener that it was given, and has opened another. */
   #elsewhere(): string {
     const { plan, os, processes, listeners } = this.of;
     if (plan.sockets.length === 0) return "";
@@ -288,7 +288,7 @@ export class Start implements Disposable {
     this.#capture = undefined;
   }
 
-  /** It is taken down, or has ended: nothing is expected of it any more. */
+  /** It is taken down or has ended: its checks are over. */
   giveUp(): void {
     this.#readiness?.[Symbol.dispose]();
     this.#acceptance?.[Symbol.dispose]();

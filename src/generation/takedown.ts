@@ -1,6 +1,6 @@
 /**
- * Takes a generation down: its stop sequence, signal by signal, then whatever a dead leader left behind. Owned by the
- * generation, which hears `gone` when the whole tree has ended or was reported.
+ * Takes a generation down: its stop sequence, signal by signal, then the leftover processes of a dead leader. Owned by the
+ * generation, which gets `gone` when the whole tree has ended or was reported.
  */
 import { formatDuration } from "../duration.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
@@ -11,7 +11,7 @@ import { type StopStep, shortened } from "../plan/stop-sequence.ts";
 import type { Retirement } from "./posts.ts";
 import type { Processes } from "./processes.ts";
 
-/** What is given to processes that a dead leader left behind, before they are asked (TERM) and then killed. */
+/** How long leftover processes of a dead leader may live on before they get TERM, and then KILL. */
 const LEFTOVER: readonly StopStep[] = [
   { signal: "SIGTERM", waitMs: 3000 },
   { signal: "SIGKILL", waitMs: 5000 },
@@ -25,15 +25,14 @@ const KEEP_MS = 10_000;
 const LEFTOVER_GRACE_MS = 1500;
 const ASK_AGAIN_MS = 100;
 const SWEEP_POLL_MS = 50;
-/** Most often only the tee of its output is left, which ends with the last writer. */
+/** Most often only the tee of its output is left, which ends when the last writer does. */
 const SWEEP_FIRST_MS = 3;
 
 export interface Target {
   clock: Clock;
   stopSequence: readonly StopStep[];
   /**
-   * How long one that drains is left alone while it holds connections: some servers cut what is in flight when they are
-   * told to stop.
+   * How long a draining generation is left alone while it has connections: some servers cut requests in flight at the stop signal.
    */
   untilIdleMs: number;
   processes: Processes;
@@ -139,12 +138,12 @@ export class Takedown implements Disposable {
       this.#ask(step, next);
       return;
     }
-    // First of all: whatever becomes of this signal, the next one follows.
+    // This comes first: the next signal follows whatever happens to this one.
     this.#wait(this.target.clock.after(step.waitMs, next));
     this.target.processes.signal(this.target.processes.all(), "SIGKILL", why);
   }
 
-  /** One that the kernel refuses is sent again: the next one would cut what the server has in hand. */
+  /** A signal that the kernel refuses is sent again, since the next one would cut requests. */
   #ask({ signal, waitMs }: StopStep, next: () => void): void {
     const { clock, processes } = this.target;
     this.#wait(clock.after(waitMs, next));

@@ -1,6 +1,6 @@
 /**
- * Addresses on which a generation listens by itself. Of such an address no second copy can have its share: on a port it is refused
- * (EADDRINUSE), and a path it unlinks from under the first one.
+ * Addresses on which a generation listens by itself. A second copy cannot share such an address: its bind of a port fails (EADDRINUSE),
+ * and a path it takes away from the first one by unlink(2).
  */
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -26,8 +26,8 @@ export interface Unheld {
 }
 
 /**
- * Where a generation listens besides what it was given, and the next copy would want to, too: at a port that the kernel did not
- * choose, at a path in a directory that was there before the generation. None where that cannot be looked at: no step depends on it.
+ * Where a generation listens besides the listeners that it was given, and where the next copy would, too: at a port that the kernel did not
+ * choose, at a path in a directory that existed before the generation. Empty if that cannot be read: no step depends on it.
  */
 export const unheldBy = (processes: Processes, listeners: Listeners, os: Os): Unheld[] =>
   orWithout(OWN_ADDRESSES, () => lookForUnheld(processes, listeners, os), []);

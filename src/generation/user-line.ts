@@ -1,6 +1,6 @@
 /**
- * A shell line of the user's that is run for one generation: a readiness check, a preflight, a judge. As the command's user, in its
- * directory, in a session of its own, and ended with all that it has started.
+ * A shell line of the user for one generation: a readiness check, a preflight, a judge. It runs as the command's user, in its
+ * directory, in its own session, and is ended with everything that it has started.
  */
 import type { Os } from "../os/os.ts";
 import type { ExitStatus } from "../os/spawn.ts";

@@ -1,6 +1,6 @@
 /**
- * What a start takes over from an earlier hupwatch, in the only order possible: claim what it left, hold the sockets with what its
- * survivors hold (which steers all clients to the current one), end the others. Then the swap begins in a known place.
+ * What a start takes over from an earlier hupwatch, in the only order possible: claim what it left, make the held sockets from the
+ * survivors' listeners (which steers all clients to the current one), end the other survivors. Then the swap begins in a known state.
  */
 import type { Tell } from "../events/service-event.ts";
 import type { Log } from "../log.ts";
@@ -86,7 +86,7 @@ export class Adoption<K extends Keeper> implements Disposable {
   }
 }
 
-/** The held sockets, until the supervisor has them: a start that fails meanwhile lets go of them. */
+/** The held sockets, until the supervisor has them: if the start fails before that, they are released. */
 export class Held implements Disposable {
   #isPassedOn = false;
 

@@ -1,6 +1,6 @@
 /**
- * Which of an earlier hupwatch's generations live, and what they hold: facts, gathered in one look, behind the Os seam. What follows from
- * them is choice.ts.
+ * Which of an earlier hupwatch's generations live, and what they hold: facts, gathered in one look, behind the Os seam. choice.ts says what
+ * follows from them.
  */
 import {
   isStarted,
@@ -22,9 +22,9 @@ export interface Survivor extends StartedGeneration {
   isRecorded: boolean;
   /** Its leader runs. */
   isLed: boolean;
-  /** One of its processes, not merely the tee of its output, has a listener of its open. */
+  /** One of its processes, and not only the tee of its output, has one of its listeners open. */
   mayAccept: boolean;
-  /** A public Unix path is a name of a listener of its: that is what clients reach, whatever the state file says. */
+  /** A public Unix path is a name of one of its listeners: clients reach it there, whatever the state file says. */
   isPublic: boolean;
   /** Sockets that its processes have open, by their numbers in /proc. A tee counts: it keeps a listener in its group. */
   sockets: ReadonlySet<number>;
@@ -37,7 +37,7 @@ export interface Census {
   last: number;
 }
 
-/** What the start that looks knows by itself. */
+/** What the start itself knows. */
 export interface Known {
   /** Of its command; undefined where it has a name that only the system's libraries can look up. */
   commandUid: number | undefined;
@@ -90,7 +90,7 @@ function survivorOf(
 
 const inodesOf = ({ pid }: Process, os: Os): number[] => [...os.socketsOf(pid).keys()].map(Number);
 
-/** What it has in its hands of all that the kernel knows to listen there. */
+/** The listeners at these addresses, by the kernel's lists, that it has open. */
 const foundAt = (addresses: readonly string[], sockets: ReadonlySet<number>): RecordedListener[] =>
   addresses.flatMap((address) =>
     listeningAt(address)
@@ -113,7 +113,7 @@ function isAnotherUsers(g: StartedGeneration, os: Os): boolean {
   return uid !== undefined && uid !== 0 && ![undefined, 0, uid].includes(g.uid);
 }
 
-/** It could do what it liked anyway. */
+/** It could do anything anyway. */
 const ROOT = 0;
 
 /** Its user is one whose word counts: root, our own, the command's, or one of `more`. */

@@ -1,4 +1,4 @@
-/** What follows from a census: which survivor is swapped from, and in which order the others go. Pure. */
+/** What follows from a census: from which survivor the swap begins, and in which order the others are ended. Pure. */
 import type { GroupMember } from "../sockets/held.ts";
 import type { Census, Survivor } from "./census.ts";
 
@@ -8,8 +8,8 @@ export interface Choice {
   /** Unfinished or retired ones, to be ended before the next swap. */
   others: Survivor[];
   /**
-   * When the others end: `after` clients have been steered away from them, or `before` anything is held, since the order of a
-   * SO_REUSEPORT group is no longer known and nothing can be steered; what then is alone in its group is found without an order.
+   * When the others are ended: `after` clients have been steered away from them. Or `before` anything is held, if the order of a SO_REUSEPORT
+   * group is no longer known and nothing can be steered; the one that is then alone in its group needs no order.
    */
   endOthers: "before" | "after";
 }
@@ -31,8 +31,8 @@ export function choose({ survivors }: Census): Choice {
 }
 
 /**
- * What a dead leader left behind may be workers that still accept, or nothing but the tee of a log. Of one that is not recorded
- * only what it listens on shows that clients reach it.
+ * The leftover processes of a dead leader may be workers that still accept, or only the tee of a log. If a generation is not recorded,
+ * only its listeners show that clients reach it.
  */
 const isAble = ({ isRecorded, isLed, mayAccept }: Survivor): boolean => (isRecorded && isLed) || mayAccept;
 

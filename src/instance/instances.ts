@@ -1,6 +1,6 @@
 /**
- * Which hupwatches of this user there are, by what lies in the run directories: the lock tells the pid, the socket how
- * to ask. A lock is never tried: for that instant a real start would find it taken.
+ * Finds the hupwatches of this user by the files in the run directories: the lock has the pid, and requests go to the socket. A lock is
+ * never tried: at that instant a real start would find it taken.
  */
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -48,8 +48,8 @@ export function findInstances(runDirs: readonly string[], uid: number): Instance
 }
 
 /**
- * By what the process itself has open: XDG_RUNTIME_DIR, --run-dir and /tmp (PrivateTmp=) may be others there than here. Undefined where
- * no hupwatch has that number, or we may not look.
+ * By the files that the process has open: its XDG_RUNTIME_DIR, --run-dir and /tmp (PrivateTmp=) may differ from ours. Undefined if no
+ * hupwatch has that pid, or we may not look.
  */
 export function instanceOf(pid: number): Instance | undefined {
   const process = processOf(pid);
@@ -109,7 +109,7 @@ function lockedBy(path: string): number | undefined {
   }
 }
 
-/** The kernel knows which process has the lock where a full disk did not take the pid (proc_locks(5)). */
+/** If the disk was full, the lock file has no pid; the kernel knows which process has the lock (proc_locks(5)). */
 function holderOf(path: string): string | undefined {
   const line = new RegExp(`FLOCK +ADVISORY +WRITE +(\\d+) +[0-9a-f]+:[0-9a-f]+:${lstatSync(path).ino} `);
   return line.exec(readFileSync("/proc/locks", "latin1"))?.[1];

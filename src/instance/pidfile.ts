@@ -1,4 +1,4 @@
-/** `--pidfile`, or the server's: hupwatch's own pid for as long as it lives, put there in one step, removed only while it is still ours. */
+/** `--pidfile`, or the server's pid file: has hupwatch's own pid while it lives, is written in one step, and is removed only if it is still ours. */
 import { lstatSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HupwatchError, systemReason } from "../error.ts";
@@ -9,11 +9,11 @@ const PID_BYTES = 32;
 
 export interface PidFilePlace {
   path: string;
-  /** The command's user, where it was the server's settings that named the path: hupwatch writes only where that one could. */
+  /** The command's user, if the path comes from the server's settings: hupwatch writes only where that user could. */
   chosenBy?: number | undefined;
 }
 
-/** Made in two steps: trouble with the place shows early, and a start that fails later has not taken the file of the one that runs. */
+/** Made in two steps: a bad place fails early, and a start that fails later has not replaced the file of a running hupwatch. */
 export class PidFile implements Disposable {
   readonly #path: string;
   readonly #file: string;
@@ -51,8 +51,8 @@ export class PidFile implements Disposable {
   }
 
   /**
-   * A server that knows no other place (nginx) writes its own pid there when it starts, and removes the file when it ends: put back after
-   * both. Never fails: the next time comes.
+   * A server that knows no other place (nginx) writes its own pid there when it starts, and removes the file when it ends; hupwatch writes
+   * it again after both. Never fails: there will be a next time.
    */
   readonly consume = ({ event }: ServiceEvent): void => {
     if (!this.#isPublished || (event !== "generation.ready" && event !== "generation.gone")) return;

@@ -1,7 +1,7 @@
 /**
- * What a start takes over from: what an earlier hupwatch of its name left, else what one left at an address of ours under
- * another name or in another run directory. Names come from the directory and the command, and both change when a release or
- * a line of the supervisor's file does; a supervisor has no XDG_RUNTIME_DIR, a login shell has one.
+ * What a start takes over: what an earlier hupwatch of its name left, else what one left at an address of ours under another name or in
+ * another run directory. The name comes from the directory and the command, which change with a release or with a line of the
+ * supervisor's file. A supervisor has no XDG_RUNTIME_DIR, a login shell has one.
  */
 import { basename } from "node:path";
 import { HupwatchError } from "../error.ts";
@@ -48,7 +48,7 @@ export function claimState(starter: Starter): Left | undefined {
   return unnoted(starter) ?? left;
 }
 
-/** What is found without notes; from now on there are some, so that the next start needs no such look. */
+/** What is found without a state file. One is written now, so that the next start need not look like this. */
 function unnoted(looker: Looker): Left | undefined {
   const left = findUnnoted(looker, looker.os);
   return left && hasSurvivors(left) ? left : undefined;
@@ -65,7 +65,7 @@ export function findLeft(looker: Looker): RecordedState | undefined {
   return unnoted(looker)?.state;
 }
 
-/** Directory and name of all but the starter's own. What has no address of its own finds none of its addresses there. */
+/** Directory and name of all but the starter's own. A start without an address can find none there. */
 function others({ runDir, name, otherRunDirs, addresses }: Looker): [dir: string, name: string][] {
   const dirs = namedAmong(addresses).length > 0 ? new Set([runDir, ...otherRunDirs]) : [];
   return [...dirs].flatMap((dir) =>

@@ -21,7 +21,7 @@ import { statOrUndefined } from "../sockets/unix-path.ts";
 
 export interface RunDir {
   path: string;
-  /** The user named it; then trouble with it is an error, not a warning. */
+  /** The user named it: then a problem with it is an error, not a warning. */
   isRequested: boolean;
 }
 
@@ -37,14 +37,14 @@ export function chooseRunDir(
   return { path: ownRunDir(uid), isRequested: false };
 }
 
-/** Where no runtime directory is given to this user. */
+/** If this user has no runtime directory. */
 export const ownRunDir = (uid: number): string => (uid === 0 ? "/run/hupwatch" : `/tmp/hupwatch-${uid}`);
 
 const FIX = { hint: "remove it, or choose another one with --run-dir" };
 
 /**
- * Makes it where it is missing; returns it. Throws where it is not ours alone: /tmp is every user's. Where it was not requested and another
- * user was there first, it is one of ours beside that.
+ * Makes it if it is missing, and returns it. Throws if it is not ours alone: all users may write to /tmp. If it was not requested and
+ * another user was there first, it is one of our own beside that.
  */
 export function openRunDir({ path, isRequested }: RunDir, uid: number): string {
   try {
@@ -101,7 +101,7 @@ export function enterRunDir(path: string, uid: number): Place {
   }
 }
 
-/** What to say of a requested one below a directory that is not there: all of it will be made, and it may be a slip of the pen. */
+/** The warning if a requested one is below a directory that does not exist: all of it is made, and it may be a typo. */
 export function runDirNote({ path, isRequested }: RunDir): string | undefined {
   const above = dirname(resolve(path));
   if (!isRequested || statOrUndefined(above)) return undefined;
@@ -154,7 +154,7 @@ export class InstanceLock implements Disposable {
       closeSync(fd);
       throw alreadyRunning(name, holder);
     }
-    // The one before removed the file between our open and our lock: what we hold now is a lock on nothing.
+    // The last holder removed the file between our open and our lock: our lock is on a file that has no name.
     if (statOrUndefined(place.at(file))?.ino !== fstatSync(fd).ino) {
       closeSync(fd);
       return InstanceLock.take(runDir, name, pid);

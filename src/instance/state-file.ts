@@ -1,6 +1,6 @@
 /**
- * What a later start must know to take over: which generations run, and which listeners they hold. Written beside the lock after
- * every change, in one step; only the holder of the lock writes it. A failed write is told once and harms nothing.
+ * What a later start must know to take over: which generations run, and which listeners they hold. It is written beside the lock at
+ * every change, in one step, only by the holder of the lock. A failed write is reported once and has no other effect.
  */
 import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -74,8 +74,8 @@ function putText(place: Place, file: string, text: string): void {
 }
 
 /**
- * Undefined where there is none; then there is nothing to take over. Nor is there where it cannot be understood: `onUnreadable`
- * is told why, since the generations that it names serve on.
+ * Undefined if there is none; then there is nothing to take over. Also undefined if it cannot be understood: `onUnreadable` gets the
+ * reason, since its generations serve on.
  */
 export function readState(
   runDir: string,

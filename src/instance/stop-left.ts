@@ -1,6 +1,6 @@
 /**
- * Ends a service whose hupwatch is gone, as that one would have: the state file names its processes with their start times and their stop
- * sequence. Under the lock, so that no start takes it over meanwhile.
+ * Ends a service whose hupwatch is gone, as that hupwatch would have: the state file has its processes with their start times and their
+ * stop sequence. It holds the lock, so that no start takes the service over meanwhile.
  */
 
 import { basename } from "node:path";

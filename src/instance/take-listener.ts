@@ -4,7 +4,7 @@ import { close } from "../os/libc.ts";
 import type { Os } from "../os/os.ts";
 import type { GroupMember } from "../sockets/held.ts";
 
-/** A duplicate, by the number that the socket has in /proc; undefined where the kernel does not let us (another user, or Yama's ptrace_scope). */
+/** A duplicate of the socket with this number in /proc; undefined if the kernel forbids it (another user, or Yama's ptrace_scope). */
 export function takeListener(survivor: StartedGeneration, inode: number, os: Os): number | undefined {
   for (const { pid } of os.tree(treeQueryOf(survivor))) {
     const fd = os.socketsOf(pid).get(String(inode));

@@ -39,7 +39,7 @@ export interface Takeover {
   last: number;
   /** Takes what the current one holds of an address: each call makes new duplicates. */
   adopt(address: string): AdoptedListener | undefined;
-  /** To be called when the held sockets stand: from then on no new client reaches the others. */
+  /** Call it when the held sockets are made: from then on no new client reaches the others. */
   endOthers(): Promise<void>;
 }
 
@@ -135,8 +135,8 @@ async function settleOthers(current: Survivor, others: readonly Survivor[], os: 
 }
 
 /**
- * Members of a group whose order no record tells, and that only tees have open: with them gone the order is known. Clients are not
- * steered there, so none waits in them.
+ * Group members that are not recorded and that only tees have open: without them the order is known. Clients are not steered there, so
+ * none waits in them.
  */
 function endIdle(
   address: string,

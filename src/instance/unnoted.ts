@@ -1,7 +1,7 @@
 /**
- * Survivors of which no state file tells: the run directory was another one (XDG_RUNTIME_DIR, PrivateTmp=, sudo, cron), was removed by
- * logind, or never could be written. What listens at an address of the start's own, has a user that the start trusts and carries the
- * marks of a hupwatch that is gone, is one: anything less any process could say of itself.
+ * Survivors that are in no state file: the run directory was another one (XDG_RUNTIME_DIR, PrivateTmp=, sudo, cron), was removed by
+ * logind, or could not be written. A process is a survivor if it listens at one of the start's addresses, has a user that the start trusts,
+ * and has the marks of a hupwatch that is gone. With any less, any process could claim to be one.
  */
 import { ANY_HUPWATCH, marksIn } from "../os/marks.ts";
 import type { Os } from "../os/os.ts";

@@ -1,13 +1,13 @@
 /**
- * What hupwatch has in its run directory is made anew when something removes it: logind does at a user's last logout, and so does what
- * cleans /tmp. Else a service that runs could not be asked, and a second start would not find its lock.
+ * Files in the run directory are made anew when something removes them: logind does at a user's last logout, and so do cleaners of /tmp.
+ * Otherwise requests could not reach a running service, and a second start would not find its lock.
  */
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { basename } from "node:path";
 import { type Aid, lacks, orWithout } from "../os/aid.ts";
 import type { Clock } from "../os/clock.ts";
 
-/** What removes a directory removes one thing after the other, and our own writes wake us, too. */
+/** A directory is removed file by file, and our own writes wake us, too. */
 const LOOK_MS = 200;
 /** Of one instance, below its name. */
 const FILE_OF_ONE = /\.(?:lock|sock|keeper|json|json\.new)$/;
@@ -45,7 +45,7 @@ export class Upkeep implements Disposable {
     });
   };
 
-  /** Of hundreds of instances in one directory each would be woken by what all others write there. */
+  /** With hundreds of instances in one directory, each would be woken by the writes of all others. */
   readonly #hear = (_: string, file: string | null): void => {
     const isOurs = !file || file.startsWith(`${this.name}.`) || file === basename(this.runDir);
     if (isOurs || !FILE_OF_ONE.test(file)) this.look();

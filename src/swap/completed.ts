@@ -12,7 +12,7 @@ export interface GenerationFacts {
   doubt: Doubt | undefined;
   /** The same; undefined also where something that the user asked for says that it is ready. */
   ownDoubt: Doubt | undefined;
-  /** Where only it answers, beside a Unix path. */
+  /** A Unix path at which only this generation answers. */
   privatePath: string | undefined;
 }
 
