@@ -1,7 +1,7 @@
-/** Values that hold in part: neither is an error, so that is said. */
+/** Values that only hold in part. They are no errors, so there is a warning. */
 import { formatDuration } from "../duration.ts";
 
-/** Age and memory lead to no two swaps within so long; doubled with each one that fails. */
+/** The shortest time between two swaps that age or memory lead to; doubled by each one that fails. */
 export const RECYCLE_PAUSE_MS = 60_000;
 
 export function ageNote(maxAgeMs: number | undefined): string | undefined {

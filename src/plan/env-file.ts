@@ -1,7 +1,7 @@
 /**
  * The file of --env-file: NAME=value lines, read anew for every generation. systemd's EnvironmentFile=, docker's --env-file and
- * dotenv read such files, and not alike: where they agree, this is read so, and where they differ, there is a warning that
- * names the line and never the value.
+ * dotenv read such files differently. Where they agree, hupwatch reads as they do. Where they differ, a warning names the line, but
+ * never the value.
  *
  * systemd.exec(5) and its parse_env_file(); docker run --env-file (no quotes at all: of those nothing is said); python-dotenv.
  */
@@ -11,7 +11,7 @@ import { withFile } from "../os/place.ts";
 import type { Account } from "../os/setpriv.ts";
 import { runToEnd } from "../os/spawn.ts";
 
-/** What may be meant otherwise, for a sentence that begins with the lines. */
+/** Doubts about a line: each completes a sentence that begins with the line numbers. */
 export const LINE_WARNINGS = {
   skipped: "not NAME=value, skipped",
   comment:
@@ -39,7 +39,7 @@ export interface EnvFile {
 export const readEnvFile = (path: string, account: Account): Record<string, string> =>
   parseEnvFile(path, account).variables;
 
-/** `account`: the user that gets the variables. Throws HupwatchError where it cannot be read, or holds what no environment can. */
+/** `account`: the user that gets the variables. Throws HupwatchError if it cannot be read, or has what no environment can contain. */
 export function parseEnvFile(path: string, account: Account): EnvFile {
   const parsed = parse(textOf(path, account));
   const broken = Object.entries(parsed.variables).find((entry) => entry.join("").includes("\0"));
@@ -143,7 +143,7 @@ function textOf(path: string, account: Account): string {
 
 const READING_MS = 10_000;
 
-/** Read as root, it could be any file: the user can choose which one, and gets what it says. */
+/** If root read it, the user could choose any file by a link, and would get its content. */
 function readAs({ user, group }: Account, path: string): Uint8Array {
   const limited = ["/bin/sh", "-c", 'exec head -c "$1" -- "$2"', "sh", `${FILE_BYTES_MAX}`, path];
   const question = { argv: limited, env: { PATH: process.env.PATH ?? "" }, cwd: "/", user, group };
@@ -152,7 +152,7 @@ function readAs({ user, group }: Account, path: string): Uint8Array {
   throw new Error(`another user's symlink leads to it, so it is read as ${user}: ${stderr.trim()}`);
 }
 
-/** Other bytes would be changed in silence: the runtime's strings cannot hold them. */
+/** The runtime's strings cannot hold other bytes, and would change them silently. */
 function decoded(path: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -1,4 +1,4 @@
-/** The environment of a generation: the caller's, then the env file as it is now, then what hupwatch tells. */
+/** The environment of a generation: the caller's, then the env file's as it is now, then hupwatch's own variables. */
 
 import { userRow } from "../os/accounts.ts";
 import { variablesOf } from "../os/marks.ts";
@@ -8,8 +8,8 @@ import { physical, pinnedSearchPaths } from "./release.ts";
 import type { RunPlan } from "./run-plan.ts";
 
 /**
- * Variables that were meant for hupwatch, not for the command: a supervisor's notify socket and descriptors would be
- * answered by the wrong process, and a server that sees a stranger's LISTEN_FDS takes them for its own.
+ * Variables for hupwatch, not for the command: the wrong process would answer a supervisor's notify socket, and a server takes
+ * the LISTEN_FDS of another process for its own.
  */
 const OWN = /^(NOTIFY_SOCKET|WATCHDOG_(PID|USEC)|LISTEN_(FDS|PID|FDNAMES|PIDFDID)|HUPWATCH_.*)$/;
 
@@ -43,8 +43,8 @@ export function givenEnvironment(plan: Caller): Record<string, string> {
 }
 
 /**
- * What belongs to an identity is its user's, as systemd's User= has it (systemd.exec(5)): HOME, USER, LOGNAME, SHELL. The runtime
- * directory is the caller's alone (0700) and goes. For a number without an account, HOME is `/`, as container runtimes have it.
+ * The variables of a user are set as systemd's User= does (systemd.exec(5)): HOME, USER, LOGNAME, SHELL. XDG_RUNTIME_DIR, which only the
+ * caller can enter (0700), is removed. For a number without an account HOME is `/`, as in container runtimes.
  */
 export function loginEnvironment(
   environment: Readonly<Record<string, string>>,
@@ -63,8 +63,8 @@ export function loginEnvironment(
 }
 
 /**
- * The one environment in which a generation is planned, asked, looked for and started. Throws HupwatchError where the env file
- * cannot be read.
+ * The one environment in which a generation is planned, its settings are read, its program is looked up and started. Throws HupwatchError
+ * if the env file cannot be read.
  */
 export function generationEnvironment(
   plan: Caller,

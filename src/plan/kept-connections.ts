@@ -1,8 +1,9 @@
 /**
- * What becomes of the connections that clients keep to a generation that is replaced (kept/README.md). Pure.
+ * What happens to the connections that clients keep to a generation that is replaced (kept/README.md). Pure.
  *
- * `auto` keeps what hardly a client can be worse off by: of the first socket, if it is TCP (which tells what its server has read), and if the
- * server was seen to answer there in HTTP/1 without TLS: on anything else a client must hear at once that its server has closed.
+ * `auto` keeps connections only where clients can hardly be worse off: those of the first socket, if it is TCP (which tells what its server
+ * has read) and the server was seen to answer there in HTTP/1 without TLS. In any other protocol a client must see at once that its server
+ * has closed.
  */
 import type { SocketSpec } from "../sockets/spec.ts";
 
@@ -22,7 +23,7 @@ export function waysKept<Way extends { path: string | undefined }>(
   return first && first.path === undefined && isHttp ? [first] : [];
 }
 
-/** How long a client may be silent, in milliseconds: with `auto` not so long that one which waits for an event is deaf. */
+/** How long a client may be silent, in milliseconds. Short with `auto`: a client that waits for an event must learn soon that its server is gone. */
 export const patienceOf = (mode: KeptConnections): number =>
   mode === "auto" ? 2000 : Number.POSITIVE_INFINITY;
 
@@ -34,7 +35,7 @@ interface Known {
 
 const OPT_IN = "--kept-connections adopt lets them live on";
 
-/** For a person. `isRefused`: no duplicate of another process' descriptor can be had here; asked only where it matters. */
+/** For people. `isRefused`: the kernel allows no duplicate of another process's descriptor here; called only if it matters. */
 export function keptInWords(known: Known, isRefused: () => boolean): string {
   const why = whyClosed(known) ?? (isRefused() ? "pidfd_getfd(2) is refused here" : undefined);
   if (why !== undefined)

@@ -1,14 +1,14 @@
 /**
  * A directory of metrics for each generation: PROMETHEUS_MULTIPROC_DIR with `{gen}` in it. prometheus_client keeps a file there for
- * every process, wants the directory wiped before a start, and counts what dead processes have left: in one directory for all,
- * a new generation would wipe the counts of the serving one, or add up those of every release there ever was.
+ * every process, demands that the directory is emptied before a start, and counts the files of dead processes. With one directory for all
+ * generations a start would delete the counts of the serving one, or add up those of all releases.
  * https://prometheus.github.io/client_python/multiprocess/
  */
 import { join } from "node:path";
 
 export const METRICS = "PROMETHEUS_MULTIPROC_DIR";
 
-/** Undefined where generations are to share one, or there is none. */
+/** Undefined if the generations share one, or there is none. */
 export function metricsDirectory(
   env: Readonly<Record<string, string>>,
   generation: number,
@@ -17,7 +17,7 @@ export function metricsDirectory(
   return wanted?.includes("{gen}") ? wanted.replaceAll("{gen}", String(generation)) : undefined;
 }
 
-/** What to say of a directory that all generations share. */
+/** The warning if all generations share one directory. */
 export function metricsNote(env: Readonly<Record<string, string>>): string | undefined {
   const shared = env[METRICS];
   if (!shared || shared.includes("{gen}")) return undefined;

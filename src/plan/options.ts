@@ -1,4 +1,4 @@
-/** What the options say, each value checked, before anything is asked, touched or started. */
+/** Reads the options and checks each value, before anything is run, touched or started. */
 import { basename, resolve } from "node:path";
 import type { LogFormat } from "../log.ts";
 import type { Check } from "../ready/check.ts";
@@ -68,7 +68,7 @@ export interface Options extends Given {
     backlog: number;
     socketMode: number | undefined;
     socketOwner: SocketOptions["owner"];
-    /** A line of the user's may want to ask the new generation. */
+    /** A shell line of the user may connect to the new generation. */
     asksByLine: boolean;
     hooks: { hooks: Hook[]; timeoutMs: number };
   };
@@ -163,7 +163,7 @@ function recycling(
   };
 }
 
-/** Less than any process has that serves: meant was another unit. */
+/** Less memory than any serving process has: the user meant another unit. */
 const MIN_BYTES = 1024 ** 2;
 
 function memoryOf(text: string): number {

@@ -1,4 +1,4 @@
-/** From the options and what the server is found to do to a RunPlan: one plan for `run` and `explain`. */
+/** Makes a RunPlan from the options and from what the server's adapter reads: one plan for `run` and `explain`. */
 import { HupwatchError } from "../error.ts";
 import type { Check } from "../ready/check.ts";
 import { defaultCheck, parseCheck } from "../ready/parse.ts";
@@ -30,7 +30,7 @@ export interface Planned {
   hooks: Options["requested"]["hooks"];
 }
 
-/** Asks the server's own code where it has to, as the command's user. Throws HupwatchError. */
+/** Runs the server's own code if it has to, as the command's user. Throws HupwatchError. */
 export function planRun(options: Options): Planned {
   const { around, requested, ...given } = options;
   const { directory } = given;
@@ -114,16 +114,16 @@ function placesNotes(plan: RunPlan, [program = ""]: readonly string[], cwd: stri
   ].filter((note) => note !== undefined);
 }
 
-/** No generation has this number: what a config file makes for a generation by its number, it makes for none when it is read. */
+/** No generation has this number: files that a config file makes by its generation's number belong to no generation when it is only read. */
 export const ASKING = 0;
 
-/** A start would lose clients at its first swap. */
+/** Otherwise clients would be lost at the first swap. */
 const refuseUnknown = (why: string) =>
   new HupwatchError("server.unasked", why, {
     hint: "give each address to hupwatch with --bind, or let hupwatch trap the binds: --handover intercept",
   });
 
-/** Behind a runner that stays, LISTEN_PID is set where the server's pid is: in its place, by a shell that becomes it. */
+/** Behind a runner that stays, a shell in the server's place sets LISTEN_PID to its own pid and becomes the server. */
 function withTruePid(words: readonly string[]): readonly string[] {
   const program = programOf(words);
   if (!program?.runner) return words;
@@ -131,7 +131,7 @@ function withTruePid(words: readonly string[]): readonly string[] {
   return [...words.slice(0, program.from), ...shell, ...words.slice(program.from)];
 }
 
-/** A dialect of descriptors that is sure to reach the server, else its own bind is seen. `whyNot`: why that cannot be here. */
+/** The server's own way to take descriptors if that is sure to reach it; else interception. `whyNot`: why binds cannot be trapped here. */
 function chooseHandover(
   mode: Handover | "auto",
   traits: ServerTraits,
@@ -153,7 +153,7 @@ function chooseHandover(
 const unseen = (why: string): string =>
   `the command's own binds cannot be trapped here: ${why}; let it take its listeners by LISTEN_FDS, {fd} or {socket} (--bind), or its swaps are refused if it listens by itself; with --handover none they are not refused`;
 
-/** The server's own dialect, unless the user speaks for it: by another mode, or by placeholders in its words. */
+/** The server's own way to take its sockets, unless the user has chosen another mode, or put placeholders into the command line. */
 function handedBy(traits: ServerTraits, mode: Handover, sockets: readonly SocketSpec[]): Handed {
   const take = sockets.length > 0 ? dialectOf(traits, mode)?.take : undefined;
   return take?.(sockets) ?? { words: traits.words };
@@ -174,7 +174,7 @@ const handingOf = ({ handover }: ServerTraits) => (handover.by === "intercept" ?
 const besidesOf = ({ handover }: ServerTraits) =>
   handover.by === "intercept" ? handover.besides : undefined;
 
-/** Where generations share a listener, one that they do not share tells which of them answers; it needs a server that serves both. */
+/** If generations share a listener, another one that they do not share shows which of them answers; the server must serve both. */
 function wantsExtra(
   traits: ServerTraits,
   mode: Handover,
@@ -213,7 +213,7 @@ function rejectUnshareable(
     );
 }
 
-/** Else both would go on accepting, and there would be nothing to flip back. */
+/** With a shared listener both would go on accepting, and there would be nothing to flip back. */
 function requireSteered(
   option: string,
   handover: Handover,
@@ -231,7 +231,7 @@ function requireSteered(
   }
 }
 
-/** The server binds a path of its own for each generation, so it has to be told which. */
+/** The server binds another path in each generation, which its command line must name. */
 function requireOwnPaths(
   words: readonly string[],
   sockets: readonly SocketSpec[],
@@ -278,7 +278,7 @@ function socketOptions(
 const portsOf = (sockets: readonly SocketSpec[]): number[] =>
   sockets.flatMap(({ address }) => (address.kind === "tcp" ? [address.port] : []));
 
-/** What the user says of all sockets comes before what the server does to one. */
+/** Options for all sockets come before what the server does to one. */
 const withRights = (
   sockets: readonly SocketSpec[],
   traits: ServerTraits,

@@ -6,7 +6,7 @@ import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { ReleasePaths } from "../servers/adapter.ts";
 
-/** As it is now; as it was written where it is not there: the start of the generation says what is wrong with it. */
+/** Its present target. If it does not exist, the path as it was written: the start of the generation reports that. */
 export function physical(directory: string): string {
   try {
     return realpathSync(directory);
@@ -15,7 +15,7 @@ export function physical(directory: string): string {
   }
 }
 
-/** What a path leads to; as it was written where no symlink is on the way but those of the system in / (/bin, /lib). */
+/** The target of a path; the path itself if it has no symlink in it except those of the system in / (/bin, /lib). */
 function ledTo(path: string, directory: string, real: (given: string) => string = physical): string {
   const given = resolve(physical(directory), path);
   const top = join("/", given.split("/")[1] ?? "");
@@ -25,8 +25,8 @@ function ledTo(path: string, directory: string, real: (given: string) => string 
 }
 
 /**
- * The command with its program reached without a symlinked directory: Python looks for its packages from there. The program's
- * own name stays, even as a symlink: it is how a virtualenv is known. Options of the server's that lead to a release are led there, too.
+ * The command, with the symlinks in its program's directory resolved: Python looks for its packages from there. The program's own name
+ * stays even if it is a symlink, since a virtualenv is recognised by it. Options that lead to a release are resolved, too.
  */
 export function pinned(
   [program = "", ...words]: readonly string[],

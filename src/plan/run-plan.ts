@@ -35,20 +35,20 @@ export interface RunPlan {
   socketOptions: SocketOptions;
   cutover: "steer" | "share";
   handover: Handover;
-  /** Beside interception LISTEN_FDS is passed: what does not bind may take it. */
+  /** With interception LISTEN_FDS is passed, too, for a command that does not bind. */
   passesBesides: boolean;
   /** --handover intercept was given: the user says that the command listens. */
   isInterceptionRequested: boolean;
-  /** Why interception, which would be the default, cannot be had here. */
+  /** Why interception, which would be the default, is not possible here. */
   unintercepted: string | undefined;
-  /** --handover none was given: what the command binds by itself is its user's business. */
+  /** --handover none was given: the user takes care of what the command binds by itself. */
   isHandoverRefused: boolean;
   checks: readonly Check[];
   /** Shell lines that have to succeed before a generation is started. */
   preflights: readonly string[];
   /** Keep the last lines of stderr for the reason of a failure. */
   watchStderr: boolean;
-  /** A name of hupwatch's making, with `{gen}`: what a dead generation leaves there is removed. */
+  /** A name made by hupwatch, with `{gen}`: a file that a dead generation leaves there is removed. */
   generationPidfile: string | undefined;
   /** A private directory for sockets of the generations' own; undefined where there is none. */
   runDir: string | undefined;
@@ -59,11 +59,11 @@ export interface RunPlan {
   readyTimeoutMs: number;
   /** --ready-timeout was given: a deadline for the first generation, too. */
   isReadyTimeoutGiven: boolean;
-  /** --ready was given: it is what the user wants to know, and no more is asked. */
+  /** --ready was given: there are no other checks. */
   isReadinessGiven: boolean;
   /** Both serve for so long; at least the settle time, where there is a socket to settle. */
   warmupMs: number;
-  /** A replaced generation gets no stop signal for so long while it holds connections; 0 does not wait. */
+  /** For how long a replaced generation gets no stop signal while it has connections; 0 does not wait. */
   drainUntilIdleMs: number;
   stopSequence: readonly StopStep[];
   /** That the command has a handler for it the process table says of any. */
@@ -73,11 +73,11 @@ export interface RunPlan {
   maxDraining: number;
   /** Undefined: hupwatch ends with the serving generation. */
   respawn: { times: number; withinMs: number } | undefined;
-  /** Without `confirm` within so long a flip is taken back; undefined: none is asked for. */
+  /** A flip without `confirm` in this time is taken back; undefined: no confirm is needed. */
   confirmMs: number | undefined;
-  /** A shell line that confirms in the user's place. */
+  /** A shell line that decides instead of the user. */
   judge: string | undefined;
-  /** So long after a swap the old one can have the clients back; undefined: it retires at once. */
+  /** For how long after a swap the old one can have the clients back; undefined: it retires at once. */
   keepMs: number | undefined;
   /** What becomes of the connections that clients keep to a generation that is replaced. */
   keptConnections: KeptConnections;

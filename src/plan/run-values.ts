@@ -1,4 +1,4 @@
-/** What holds where an option is left out. For one without it that depends on the surroundings, or on the server. */
+/** The defaults of options. The default of an option that is not here depends on the surroundings or on the server. */
 export const RUN_DEFAULTS = {
   "warmup-time": "1",
   handover: "auto",
@@ -14,7 +14,7 @@ export const RUN_DEFAULTS = {
   "log-format": "text",
 } as const satisfies Partial<RunValues>;
 
-/** What the options of `run` said, as text: each is read where its meaning is. cli/run-options.ts has the table that makes them. */
+/** The values of `run`'s options as text; each is parsed where it is used. cli/run-options.ts has the table of these options. */
 export interface RunValues {
   "warmup-time"?: string;
   "kill-at-exit"?: boolean;

@@ -1,6 +1,6 @@
 /**
- * What starting a generation asks of the system: `explain` prints it, a start carries it out. It reads what can change between
- * two generations (the env file, where symlinks lead to) and changes nothing.
+ * What a start of a generation does: `explain` prints it, a start carries it out. It reads what can change between two generations (the
+ * env file, the targets of symlinks) and changes nothing.
  */
 import type { SpawnRequest } from "../os/spawn.ts";
 import { type HandoverSocket, handOver } from "../sockets/handover.ts";

@@ -1,4 +1,4 @@
-/** `TERM/30s/KILL`: what a generation is sent, and how long each signal is given. Parsing only. */
+/** `TERM/30s/KILL`: the signals that a generation gets, and the time after each. Parsing only. */
 import { constants } from "node:os";
 import { parseDuration } from "../duration.ts";
 import { HupwatchError } from "../error.ts";
@@ -37,7 +37,7 @@ function parseSignal(word: string, what: string, text: string): NodeJS.Signals {
   });
 }
 
-/** For a generation that never served: no client of its own is waiting, so nothing is given more than `capMs`. */
+/** For a generation that never served, and so has no clients: no signal gets more than `capMs`. */
 export const shortened = (steps: readonly StopStep[], capMs: number): StopStep[] =>
   steps.map((step) => ({ ...step, waitMs: Math.min(step.waitMs, capMs) }));
 

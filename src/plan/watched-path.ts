@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** What to say of a path that no touch will reach, or too many. */
+/** The warning for a path that can never be touched, or too often. */
 export function watchNote(path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   if (kindOf(path) === "directory")

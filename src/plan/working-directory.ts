@@ -15,8 +15,8 @@ export function logicalDirectory(cwd: string, pwd: string | undefined): string {
 }
 
 /**
- * What to say of a directory that a symlink leads to: the starter of hupwatch may have followed it for good (supervisord's
- * `directory=`, systemd's `WorkingDirectory=`), and then every generation would run the release of the first one.
+ * The warning for a directory to which a symlink leads: the starter of hupwatch may have resolved the symlink once and for all
+ * (supervisord's `directory=`, systemd's `WorkingDirectory=`). Then every generation would run the release of the first one.
  */
 export function releaseNote(directory: string): string | undefined {
   const link = linkTo(directory);
@@ -54,8 +54,8 @@ function leadsTo(link: string, target: string): boolean {
 }
 
 /**
- * What to say of a program that the PATH finds in the very release that a symlink leads to now: an activated virtualenv puts its
- * directory on PATH without the symlink, and later generations would still run that release's interpreter.
+ * The warning for a program that PATH finds in the release to which a symlink leads now: an activated virtualenv puts its directory on
+ * PATH without the symlink, and later generations would still run that release's interpreter.
  */
 export function pathNote(
   program: string,

@@ -1,6 +1,6 @@
 /**
- * A readiness check: asks the new generation until it passes. It never gives up by itself (the generation's deadline
- * does) and reaches only the new generation, where the listener makes that possible.
+ * A readiness check: probes the new generation until it passes. It never gives up by itself (the generation's deadline ends it),
+ * and reaches only the new generation if the listener makes that possible.
  *
  * A new check is a file beside this one, a line in `parseCheck` (parse.ts), and a row in the README.
  */
@@ -18,7 +18,7 @@ export interface CheckContext {
   note(obstacle: string, hint?: string): void;
   /** Its first listener has answered a request in HTTP/1, without TLS. */
   answered(): void;
-  /** Grants so many milliseconds from now on, if that is later than the present deadline. */
+  /** Moves the deadline to this many milliseconds from now, if that is later than the present one. */
   extend(ms: number): void;
   /** Every line that it writes; for checks that need "output". */
   onLine(subscriber: (line: string) => void): Disposable;
@@ -28,7 +28,7 @@ export interface CheckContext {
   run(line: string): { exited: Promise<ExitStatus>; kill(): void };
 }
 
-/** What a check cannot work without: a held socket to ask, a look at the output, a NOTIFY_SOCKET. */
+/** What a check needs: a held socket to probe, the output, a NOTIFY_SOCKET. */
 export type Need = "socket" | "output" | "notify";
 
 export interface Check {

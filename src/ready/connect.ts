@@ -33,8 +33,9 @@ export const connectCheck = (): Check => ({
 });
 
 /**
- * True when a connection that it makes there has left the accept queue; `probes` keeps it between two looks. It is closed at once then: a server that
- * has one worker without a timeout waits for it to speak, and serves no other connection. So the queue need not be empty: clients may wait in it.
+ * True when a connection that it makes there has left the accept queue; `probes` keeps it between two looks. The queue need not be empty:
+ * clients may wait in it. The connection is closed at once then: a server with one worker and no timeout would wait for it to speak, and
+ * serve no other connection.
  */
 export function tryToConnect(
   listener: Listener,

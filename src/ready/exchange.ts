@@ -1,6 +1,6 @@
 /**
- * One connection to a young generation and one HTTP request on it. It says at each look how far that has come, and judges
- * nothing: what counts as ready is the check's business.
+ * One connection to a young generation and one HTTP request on it. Each look says how far the exchange is; the check decides what counts
+ * as ready.
  */
 import { HupwatchError } from "../error.ts";
 import { ResponseReader } from "../http/response.ts";
@@ -11,7 +11,7 @@ import type { Probe } from "../sockets/probe.ts";
 export type Progress =
   /** Not accepted yet, or what was sent is not read yet. */
   | { kind: "unread" }
-  /** Accepted, all that was sent has been read, and for so long no byte has come back. */
+  /** Accepted, and everything that was sent has been read; for how long no byte has come back. */
   | { kind: "silent"; forMs: number }
   /** The head of an answer is here and its body is not complete. */
   | { kind: "head"; status: number }
@@ -23,7 +23,7 @@ export type Progress =
   /** There is no connection. */
   | { kind: "refused"; reason: string };
 
-/** Where the peer has read everything is a question for the kernel: not asked at each look, and not before this. */
+/** Whether the peer has read everything costs a question to the kernel: not at each look, and not before this time. */
 const FIRST_UNREAD_LOOK_MS = 300;
 const UNREAD_LOOK_MS = 100;
 

@@ -2,10 +2,10 @@
  * The checks that send an HTTP request to the generation's first listener. Before the server accepts, the request simply
  * waits in the new listener's queue.
  *
- * `http` and `http:/path` are a user's demand: a complete answer below 500, or 2xx and 3xx of that path. Without a
- * demand it is `anyAnswer`: that asks only whether this generation accepts and reads, whatever it speaks and however long its
- * front page takes, so that it never ends a healthy server. A status of 500 or more does not count there either: a release
- * that is broken in this way must not replace one that works.
+ * `http` and `http:/path` are requested by the user: a complete answer below 500, or 2xx and 3xx of that path. Otherwise it is
+ * `anyAnswer`, which only checks whether this generation accepts and reads, in any protocol and however slow its front page is, so
+ * it never ends a healthy server. A status of 500 or more fails there, too: a release that is broken like this must not replace one
+ * that works.
  */
 import { pollPatiently } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
@@ -13,16 +13,16 @@ import type { Check, CheckContext } from "./check.ts";
 import { Exchange, type Progress } from "./exchange.ts";
 
 const POLL_MS = 5;
-/** An accepted request may sit in a worker that hangs: another one is sent beside it after so long, then twice as long. */
+/** An accepted request may be in a worker that hangs: after this time another one is sent beside it, the next after twice the time. */
 const ANOTHER_AFTER_MS = 5000;
 /** Requests that wait at a time. */
 const MAX_REQUESTS = 4;
 /** After a refusal: soon enough not to be noticed. */
 const REFUSED_PAUSE_MS = 50;
-/** After a bad answer, doubling: a page that mails its errors is requested a few times and not a thousand. */
+/** The pause after a bad answer, doubled each time: a page that mails its errors must not be requested a thousand times. */
 const ANSWERED_PAUSE_MS = 50;
 const MAX_ANSWERED_PAUSE_MS = 2000;
-/** A server that has read a request and says nothing for so long serves, and its page is slow. */
+/** A server that has read a request and is silent for this long serves a slow page. */
 const SILENCE_MS = 2000;
 
 export interface Obstacle {
@@ -120,7 +120,7 @@ class Asking implements Disposable {
   #nextAt = 0;
   #beside = ANOTHER_AFTER_MS;
   #pause = ANSWERED_PAUSE_MS;
-  /** What it has answered once tells more than the silence of a later request. */
+  /** An earlier answer says more than the silence of a later request. */
   #hasAnswered = false;
 
   constructor(

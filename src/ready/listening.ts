@@ -1,7 +1,7 @@
 /**
- * For a command whose addresses are learned: it listens, and accepts wherever it listens. Where the serving one listens its successor has to,
- * too, however long its start takes: clients come there, as to what --bind names. Without other addresses it is given up after some time in which
- * nothing new came. Where none ever listened (a worker), it is ready when its start is over: it has come to rest.
+ * For a command whose addresses are learned: it listens, and accepts wherever it listens. A successor must listen wherever the serving
+ * generation does, however long its start takes, since clients come there, as to an address of --bind. Other addresses of an older
+ * generation are given up after some time in which nothing new came. If none ever listened (a worker), it is ready when it has come to rest.
  */
 import { type Clock, pollPatiently } from "../os/clock.ts";
 import type { Listener } from "../sockets/held.ts";
@@ -27,11 +27,11 @@ export interface Work {
   isBusy: boolean;
 }
 
-/** So long it neither runs nor waits for a disk: a start that only waits for others (a database) is taken for its end. */
+/** It has come to rest if it neither runs nor waits for a disk for this long. A start that only waits for others (a database) looks the same. */
 const REST_MS = 1000;
 const REST_TICKS_MAX = 5;
 const REST_LOOK_MS = 100;
-/** A worker that has work at once never rests. */
+/** The longest wait: a worker that has work at once never comes to rest. */
 const RESTLESS_MS = 30_000;
 
 const POLL_MS = 10;

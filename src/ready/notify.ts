@@ -1,6 +1,6 @@
 /**
- * `notify`: the generation sends READY=1 by the protocol of sd_notify(3). No proof that it answers: gunicorn says so before
- * a worker has imported the app; combine it with `http` where that matters. EXTEND_TIMEOUT_USEC moves the deadline.
+ * `notify`: the generation sends READY=1 by the protocol of sd_notify(3). This is no proof that it answers: gunicorn sends it before a
+ * worker has imported the app. Combine it with `http` if that matters. EXTEND_TIMEOUT_USEC moves the deadline.
  */
 import type { Check } from "./check.ts";
 

@@ -14,7 +14,7 @@ const HTTP_TARGET = /^(?=.)(\/\/[\w.:[\]-]+)?(\/(?!\/)\S*)?$/;
 
 const CHECK_FORMS = "http, http:/path, http://HOST/path, connect, notify, line:REGEX, exec:CMD, delay:SEC";
 
-/** What a server is asked where the user asks for nothing: `http`, where any sign of life will do, or `connect`. */
+/** The check if the user requests none: `http`, for which any sign of life is enough, or `connect`. */
 export const defaultCheck = (kind: "http" | "connect"): Check =>
   kind === "http" ? anyAnswer() : connectCheck();
 

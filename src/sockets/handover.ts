@@ -2,8 +2,8 @@
  * How a generation learns of its listeners. Pure: words and variables in, words and variables out.
  *
  * `systemd` is sd_listen_fds(3): LISTEN_FDS and LISTEN_FDNAMES here, LISTEN_PID at the fork (os/spawn.ts).
- * `intercept` says nothing: the command's own bind(2) is given the listener (intercept/). Where only the program knows whether it
- * takes descriptors or binds, it has both ways.
+ * `intercept` changes nothing: the command's own bind(2) gets the listener (intercept/). If only the program knows whether it takes
+ * descriptors or binds, it gets both.
  * Placeholders in the command's words work with every mode: {fd}, {fd:NAME}, {socket}, {socket:NAME}, {gen}.
  */
 import { HupwatchError } from "../error.ts";
@@ -64,11 +64,11 @@ export function handOver(input: HandoverInput): HandedOver {
 
 const PLACEHOLDER = /\{(fd|socket|gen)(?::([A-Za-z0-9_.-]+))?\}/g;
 
-/** The words say by such a placeholder how they take what is held. */
+/** The command line says by such a placeholder how it takes the sockets. */
 export const hasPlaceholder = (words: readonly string[], kind: "fd" | "socket"): boolean =>
   placeholders(words).some((m) => m[1] === kind && m[2] !== PROBE.name);
 
-/** A wish for the private listener. It says nothing of how the others are taken. */
+/** Requests the private listener; says nothing of how the others are taken. */
 export const wantsProbe = (words: readonly string[]): boolean =>
   placeholders(words).some((m) => m[1] === "fd" && m[2] === PROBE.name);
 

@@ -1,6 +1,6 @@
 /**
- * One listener for all generations, where it cannot be steered: inherited from a supervisor, abstract, or by wish.
- * The public always reaches a living generation, but a probe may be answered by the old one.
+ * One listener for all generations, if it cannot be steered: inherited from a supervisor, abstract, or requested by --cutover share.
+ * Clients always reach a living generation, but the old one may answer a probe.
  */
 import { HupwatchError } from "../error.ts";
 import { bind, close, isListening, isReadable, listen, SystemError, socket } from "../os/libc.ts";

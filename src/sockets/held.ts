@@ -17,7 +17,7 @@ export type Holder =
   | { readonly heldBy: "hupwatch"; readonly fd: number }
   /** The server, which binds the private path by itself. */
   | { readonly heldBy: "server"; readonly fd?: undefined }
-  /** A survivor, and the kernel did not hand it out: it goes when the survivor does, and no successor can get it. */
+  /** A survivor has it, and the kernel allowed no duplicate: it ends with the survivor, and no successor can get it. */
   | { readonly heldBy: "survivor"; readonly fd?: undefined };
 
 /** One generation's way in. */
@@ -63,7 +63,7 @@ export type PathNews =
   | { what: "restored"; path: string; after?: string }
   /** A process of a generation of ours had bound it for itself. */
   | { what: "taken-back"; path: string; pid: number }
-  /** Clients do not reach it, and why; what has taken it is let be until it goes. */
+  /** Clients do not reach it, and why; the listener that has taken it is left alone until it ends. */
   | { what: "taken"; path: string; by: string }
   /** Its file has a name that is not ours, and which: clients there are not steered. */
   | { what: "linked"; path: string; by: string }
@@ -97,11 +97,11 @@ export interface HeldSocket extends Disposable {
   group?(): GroupMember[];
   /** From now on the public path is kept: it is put back by whatever means there are, and what happens to it is told. */
   keep?(owner: PathOwner): void;
-  /** Looks at the public path, and puts it back where it does not lead to us. Never throws. */
+  /** Looks at the public path, and puts it back if it does not lead to us. Never throws. */
   look?(): void;
   /** Why clients do not reach the public path; undefined while they do. */
   readonly trouble?: string | undefined;
-  /** Lets go without taking anything away from the generations that go on living. */
+  /** Releases it; generations that live on keep everything. */
   leave(): void;
 }
 
@@ -113,7 +113,7 @@ export interface SocketOptions {
   owner?: { uid: number; gid: number } | undefined;
   /** The first of the source ports that lead to the newest generation (probe-ports.ts); undefined where no line of the user's asks. */
   probePorts?: number | undefined;
-  /** The users that the command runs as: into their directories another user's symlink may lead root. */
+  /** The users that the command runs as: root follows another user's symlink only into their directories. */
   users?: readonly number[] | undefined;
   /** Of an IPv6 socket: leaves IPv4 alone (IPV6_V6ONLY). It does so, too, where another spec has the same port of IPv4. */
   ipv6Only?: boolean | undefined;

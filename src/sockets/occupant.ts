@@ -1,4 +1,4 @@
-/** Which process listens at a Unix socket's path, and how a start gets past it. */
+/** Which process listens at a Unix socket's path, and what the user can do about it. */
 import { readlinkSync } from "node:fs";
 import { descriptorOf, holdersOf } from "../os/descriptors.ts";
 import { SystemError } from "../os/libc.ts";

@@ -1,4 +1,4 @@
-/** From specs to held sockets: resolves names, picks steer or share, and lets go of all where one fails. */
+/** From specs to held sockets: resolves names, picks steer or share, and releases all if one fails. */
 
 import { lstatSync, readFileSync } from "node:fs";
 import { HupwatchError } from "../error.ts";
@@ -97,8 +97,8 @@ export async function addressOf(spec: SocketSpec, options: SocketOptions): Promi
 }
 
 /**
- * Throws what `holdAll` would throw of a spec that no survivor holds. A port is bound for an instant and does not listen, so
- * that no client comes to it; all else is only looked at.
+ * Throws the error that `holdAll` would throw for a spec that no survivor holds. A port is bound for an instant without listen(2), so no
+ * client connects to it; everything else is only looked at.
  */
 export async function requireFree(
   spec: SocketSpec,
@@ -194,8 +194,8 @@ function listeningAt(spec: SocketSpec, fd: number): SocketAddress {
 }
 
 /**
- * A name is taken as gunicorn, hypercorn, daphne and uWSGI take it: its first IPv4 address, else its first IPv6 one. What others make of
- * it their adapters say (servers/reading/addresses.ts).
+ * A name means its first IPv4 address, else its first IPv6 one, as for gunicorn, hypercorn, daphne and uWSGI. The adapters of other servers
+ * say what it means for them (servers/reading/addresses.ts).
  */
 async function resolve(spec: SocketSpec, host: string, port: number): Promise<InetAddress> {
   if (host === "" || host === "*") return { family: "inet", host: "0.0.0.0", port };

@@ -1,13 +1,13 @@
 /**
  * Names of a socket's file that are not ours: hard links, and mounts of the file in this mount namespace or another one (a container's `-v
- * /run/app.sock:/run/app.sock`). A swap steers the public path alone: clients that come by another name stay with the generation whose file
- * it is, and find nothing when that has gone.
+ * /run/app.sock:/run/app.sock`). A swap steers only the public path: clients that come by another name stay with the generation whose file
+ * it is, and reach nothing when that is gone.
  */
 import type { Stats } from "node:fs";
 import { orWithout } from "../os/aid.ts";
 import { type Mount, mountNamespaces, mountsOf } from "../os/mounts.ts";
 
-/** Something is mounted on that very path, which link(2), rename(2) and unlink(2) refuse with EBUSY. */
+/** Something is mounted on the path itself: link(2), rename(2) and unlink(2) fail with EBUSY. */
 export const isMountPoint = (path: string): boolean => {
   try {
     return mountsOf("self").some(({ at }) => at === path);

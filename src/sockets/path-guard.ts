@@ -1,7 +1,7 @@
 /**
- * When a public Unix path is looked at, and what is said of it. inotify on our own inode tells at once that it has lost a name, and
- * costs nothing while nothing happens. Where the path cannot be had it is looked at again and again until it can; the owner asks for a look
- * at each event in the life of its generations, which is all there is where inotify cannot be had.
+ * When a public Unix path is looked at, and what is reported of it. inotify on our own inode says at once that it has lost a name, and
+ * costs nothing while nothing happens. While something is in the way, the path is looked at again and again. The owner looks at each event
+ * in the life of its generations, too: without inotify only these looks remain.
  */
 import { type FSWatcher, watch } from "node:fs";
 import { HupwatchError } from "../error.ts";
@@ -65,7 +65,7 @@ export class PathGuard implements Disposable {
     this.#watcher = orWithout(aid, begin, undefined);
   }
 
-  /** Never throws: what stands in the way is said, and looked at again. */
+  /** Never throws: an obstacle is reported, and looked at again. */
   look(): void {
     clearTimeout(this.#timer);
     this.#take(this.#lookOnce(), LOOK_AGAIN_MS);

@@ -1,6 +1,6 @@
 /**
- * Source ports for lines of the user's (`--ready exec:`, hooks, a judge): over TCP a client is told from others by where it connects
- * from, and a shell line can choose that (`curl --local-port`). Many, since each is in TIME_WAIT for a minute after it was used.
+ * Source ports for shell lines of the user (`--ready exec:`, hooks, a judge): over TCP the selector recognises a client by its source port,
+ * which a shell line can choose (`curl --local-port`). There are many, since each is in TIME_WAIT for a minute after it was used.
  */
 import { readFileSync } from "node:fs";
 import { PROBE_PORTS } from "./selectors.ts";

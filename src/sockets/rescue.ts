@@ -1,7 +1,7 @@
 /**
  * Saves the connections that wait in the queue of a listener whose generation died: accepts them here and passes their
- * bytes on to the public address, which by then leads to a living generation. What the dead one had accepted is lost
- * with it; what it had not accepted is saved. Rare, so node:net is loaded only then.
+ * bytes on to the public address, which by then leads to a living generation. Connections that the dead one had accepted are lost.
+ * This is rare, so node:net is loaded only then.
  */
 import type { Server, Socket } from "node:net";
 import { type Blocking, dup, isReadable, setBlocking } from "../os/libc.ts";

@@ -1,7 +1,7 @@
 /**
- * The rights of a Unix socket's file: its mode, its owner, and what may take it away. None of it goes through a name that
- * another process could have replaced meanwhile, and what only an owner may do is done as the owner: root may lack CAP_FOWNER
- * (capabilities(7)), as in a container that drops it.
+ * The rights of a Unix socket's file: its mode, its owner, and what may remove it. Nothing is done through a name that another
+ * process could have replaced meanwhile. Operations that only an owner may do are done as the owner, since root may lack CAP_FOWNER
+ * (capabilities(7)) in a container.
  */
 import { chmodSync, chownSync, fchmodSync, fstatSync, linkSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -16,9 +16,8 @@ import type { SocketSpec } from "./spec.ts";
 import { statOrUndefined, unlinkIfOurs } from "./unix-path.ts";
 
 /**
- * systemd-tmpfiles(8) removes what is old, but what carries this bit it lets be (tmpfiles.d(5)); of a socket the kernel does not look at
- * it. Other live sockets it knows by the name that they were bound to, and to the public path none is bound: it is a link. The bit stays
- * when hupwatch has gone.
+ * systemd-tmpfiles(8) removes old files, but not those with this bit (tmpfiles.d(5)), which means nothing to the kernel on a socket. It
+ * recognises other live sockets by the name to which they were bound, and the public path is only a link. The bit stays when hupwatch is gone.
  */
 const STICKY = 0o1000;
 

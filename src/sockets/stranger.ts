@@ -1,4 +1,4 @@
-/** What else listens at an address that is held: the error that names it. */
+/** The error if another socket listens at an address that is held: it names the process. */
 import { HupwatchError } from "../error.ts";
 import { holdersOf } from "../os/descriptors.ts";
 import type { SocketSpec } from "./spec.ts";

@@ -127,8 +127,8 @@ export class TcpGroup {
   }
 
   /**
-   * What else listens at this address. Idle ones of an earlier hupwatch have no number: of so many unknown ones as there are of
-   * those it cannot be told whether they are a stranger's, and they are taken for idle.
+   * Other sockets that listen at this address. The idle members of an earlier hupwatch have no known number, so as many unknown sockets as
+   * there are idle members cannot be told from strangers, and are taken for idle members.
    */
   get strangers(): number[] {
     const known = this.#known;

@@ -1,4 +1,4 @@
-/** Opens a TCP listener of hupwatch's own, and says what stands in the way where it cannot. */
+/** Opens a TCP listener, or says why it cannot. */
 import { HupwatchError } from "../error.ts";
 import { bind, close, listen, SystemError, setFlag, setIPv6Only, setNoDelay, socket } from "../os/libc.ts";
 import type { SocketOptions } from "./held.ts";

@@ -75,7 +75,7 @@ export class Addresses {
     if (listener && this.generations.publicNumber === to.number) socket.steerTo(listener);
   }
 
-  /** A learned address where no generation listens any more is let go of. */
+  /** A learned address at which no generation listens any more is released. */
   letGo(): void {
     if (!learns(this.plan)) return;
     for (const socket of [...this.held]) {

@@ -21,7 +21,7 @@ import {
 } from "./moves.ts";
 import type { Effect, Failure, Gen, In, Limits, Report, Retirement, State, Step } from "./states.ts";
 
-/** The new generation is no good: the old one goes on, and the failed one is taken down before anything else starts. */
+/** The new generation has failed: the old one goes on, and the failed one is taken down before anything else starts. */
 export function rollBack(
   state: In<"booting"> | In<"warming"> | In<"warm">,
   how: "sweep" | "abandon",
@@ -80,7 +80,7 @@ export function flippedBack(state: In<"flipping-back">, limits: Limits, { died =
   return serveOrSwap({ ...base, again }, current, ...done);
 }
 
-/** I3: the one that was flipped back to is of no use. The other one still lives and serves: better than none. */
+/** I3: the flip back has failed. The other one still lives and serves, which is better than none. */
 export function stayAfterAll(
   state: In<"flipping-back">,
   how: "sweep" | "drain",
@@ -110,7 +110,7 @@ export function settle(state: In<"warming">, limits: Limits): Step {
   );
 }
 
-/** It is good. The old one is kept for a while, where it is to be, and nothing else is due. */
+/** The new one is confirmed. The old one is kept for a while with --keep, and nothing else is due. */
 export function confirm(state: In<"warming"> | In<"warm">, limits: Limits): Step {
   const { keepMs } = limits;
   const { current, next, again } = state;

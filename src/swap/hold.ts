@@ -94,7 +94,7 @@ export function rolledBack(state: In<"rolling-back">): Step {
   );
 }
 
-/** They have been answered, or a second TERM does not wait for that. */
+/** They have been answered, or a second TERM came, which does not wait for that. */
 export function endGivenBack(state: In<"rolling-back">, how: "leave" | "stop"): Step {
   const { current } = state;
   const base = withFailed(state);

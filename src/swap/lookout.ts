@@ -1,6 +1,6 @@
 /**
- * Carries out what looks.ts asks for: a look at processes, addresses and memory, so that people are told what no event says. It decides
- * nothing, and one that fails takes nothing away.
+ * Carries out the looks of looks.ts at processes, addresses and memory: they report what no event of the machine says. A look decides
+ * nothing, and if it fails, nothing else does.
  */
 import type { Gen, Tell } from "../events/service-event.ts";
 import { Escaped } from "../generation/escaped.ts";

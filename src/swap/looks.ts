@@ -1,6 +1,6 @@
 /**
- * What is looked at around a report: for people, to tell what no event says. A look decides nothing, and one that fails takes nothing
- * away. Pure.
+ * What is looked at around a report, in order to tell people what no event of the machine says. A look decides nothing, and if it fails,
+ * nothing else does. Pure.
  */
 import type { Effect, Look, Report } from "./states.ts";
 

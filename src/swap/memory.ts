@@ -17,7 +17,7 @@ export class Memory {
     this.#swap = { to, before: this.look(), toldKills: 0 };
   }
 
-  /** What was killed so far, where that is more than was told. `isAlone`: one generation is left, and what it lacks is its own affair. */
+  /** The kills so far, if there are more than were reported. `isAlone`: only one generation is left, so a lack of memory is not the swap's. */
   check(isAlone: boolean): void {
     const swap = this.#swap;
     if (!swap?.before) return;

@@ -1,6 +1,6 @@
 /**
- * What generations listen on besides what hupwatch holds. Two cannot both have it: a server may say nothing and go without, so
- * that is said here.
+ * Addresses on which generations listen besides those that hupwatch holds. Two generations cannot both have one, and a server may silently
+ * go without it, so there is a warning.
  */
 import type { Gen, Tell } from "../events/service-event.ts";
 import type { Unheld } from "../generation/unheld.ts";
@@ -11,7 +11,7 @@ export class OwnAddresses {
 
   constructor(private readonly tell: Tell) {}
 
-  /** The generation serves now. Of an address that the one before it had, too, nothing is said again. */
+  /** The generation serves now. An address that the previous one had, too, is not reported again. */
   serves(generation: Gen, unheld: readonly Unheld[]): void {
     this.#of.set(generation, unheld);
     const addresses = unheld.map(({ address }) => address);

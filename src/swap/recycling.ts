@@ -1,6 +1,6 @@
 /**
- * Swaps that no user requests: the serving generation is old, its tree has grown, a file was touched. Each is a HUP and no more: with all
- * checks, folded into one that is under way. What is not asked for has no timer here.
+ * Swaps that no user requests: the serving generation is old, its tree has grown, a file was touched. Each is handled like a HUP, with all
+ * checks, and follows a swap that is under way. Without its option nothing has a timer here.
  */
 import { formatDuration } from "../duration.ts";
 import type { ServiceEvent, Tell } from "../events/service-event.ts";
@@ -12,7 +12,7 @@ import type { RunPlan } from "../plan/run-plan.ts";
 import type { State } from "./machine.ts";
 
 const FLOOR_MAX_MS = 3_600_000;
-/** So much earlier at most: machines that were deployed together do not swap together. */
+/** By how much of the age a swap may come earlier: machines that were deployed together must not swap together. */
 const JITTER = 0.1;
 const MEMORY_LOOK_MS = 10_000;
 const TOUCH_LOOK_MS = 1000;
@@ -99,7 +99,7 @@ export class Recycling implements Disposable {
       this.#isDue(`its processes have ${megabytes(bytes)}, more than ${megabytes(maxBytes)} (--max-memory)`);
   }
 
-  /** A person's wish: at once, as a HUP. A file that goes is no touch. */
+  /** A touch is a user's request: at once, like a HUP. A file that is removed is not touched. */
   #lookAtFile(path: string): void {
     const at = this.os.changedAtMs(path);
     const was = this.#touchedAt;

@@ -1,6 +1,6 @@
 /**
- * The machine's words: what a run can be in, what can happen to it, what is to be done and said then. Types alone, for the
- * table (machine.ts), for what carries its effects out and for what reports them.
+ * The machine's types: the phases of a run, the events that can happen, the effects and reports that follow. Only types, for the
+ * table (machine.ts), for the code that carries out its effects and for the code that reports them.
  */
 import type { Failure, Gen } from "../events/service-event.ts";
 import type { GenerationEvent, Retirement } from "../generation/posts.ts";
@@ -90,7 +90,7 @@ export interface Fall {
 
 export type Event =
   | { kind: "swap" }
-  /** New connections are to wait for the next generation, so long at most. */
+  /** New connections are to wait for the next generation, for `forMs` at most. */
   | { kind: "hold"; ms: number }
   /** They have waited long enough, and no new release has come. */
   | { kind: "resume"; why: "request" | "deadline" }
@@ -104,9 +104,9 @@ export type Event =
   | GenerationEvent
   /** The time after a flip to `gen` is over, and the accept queue of the other one is empty. */
   | { kind: "settled"; gen: Gen }
-  /** The user, or the judge, takes it as good. */
+  /** The user or the judge accepts it as good. */
   | { kind: "confirm"; gen: Gen }
-  /** The user, or the judge, wants the one before it back. */
+  /** The user or the judge wants the previous one back. */
   | { kind: "rollback"; gen: Gen; failure: Failure }
   /** So long it could be confirmed, which is the `failure`; or the one before it was kept. */
   | { kind: "expired"; gen: Gen; failure: Failure };
@@ -135,7 +135,7 @@ export type Report =
   | { event: "crashed"; gen: Gen; failure: Failure }
   /** It was being replaced. */
   | { event: "died"; gen: Gen; failure: Failure }
-  /** More drain at once than may. */
+  /** Too many drain at once. */
   | { event: "hurried"; gen: Gen; maxDraining: number }
   | { event: "respawning"; gen: Gen; afterMs: number }
   /** It was not ready in its time, and a HUP asked for a fresh copy. */
@@ -173,7 +173,7 @@ export type Effect =
   | { do: "release"; gen: Gen }
   | { do: "forward"; gen: Gen; signal: string }
   | { do: "report"; report: Report }
-  /** For people alone, at what `gen` is about: see looks.ts. */
+  /** A look at something about `gen`, only to tell people: see looks.ts. */
   | { do: "look"; at: Look; gen: Gen | undefined }
   | { do: "end"; ending: Ending };
 

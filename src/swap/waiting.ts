@@ -1,6 +1,6 @@
 /**
- * Clients wait in listeners that no process has: until the deadline, and they are counted meanwhile. The kernel keeps so many and no more: over
- * Unix it refuses the next one, over TCP its packets are dropped and sent again.
+ * Counts the clients that wait in listeners that no process has, until the deadline. The kernel's queue is limited: a Unix socket refuses
+ * the next client, over TCP its packets are dropped and sent again.
  */
 import type { Tell } from "../events/service-event.ts";
 import { type Aid, orWithout } from "../os/aid.ts";
