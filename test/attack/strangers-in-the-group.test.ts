@@ -71,7 +71,7 @@ describe.each([
       hupwatch.hup();
       await hupwatch.until(LOG.rolledBack);
       expect(hupwatch.log).toMatch(
-        new RegExp(`rolled back: generation 2 process ${other.pid} \\(python3?[^)]*\\) listens at`),
+        new RegExp(`rolled back: generation 2 process ${other.pid} \\(python3?[^)]*\\) also listens at`),
       );
       expect(await versions(reached, port)).toEqual(["one"]);
     }

@@ -178,7 +178,7 @@ describe("interpreters", () => {
     const words = ["--handover", "systemd", ...hypercorn];
     const { code, err } = run(words, dir.path);
     expect(err).toContain("the binds of hc.toml are not known, since hypercorn could not be run");
-    expect(err).toContain("To fix: give each address to hupwatch by --bind");
+    expect(err).toContain("To fix: give each address to hupwatch with --bind");
     expect(code).toBe(125);
     expect(run(["explain", ...words], dir.path)).toMatchObject({ code: 2, err });
     expect(binds(explained(["-b", ":81", ...words], dir.path))).toEqual([":81"]);
