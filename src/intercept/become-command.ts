@@ -3,21 +3,22 @@
  * descriptor of its notifications to the keeper, and replaces itself. What it is to run comes in a file without a name
  * and not in its own environment, which the runtime would read as its own (BUN_OPTIONS).
  *
- * It answers once, with the descriptor; and once more only where the command cannot be run, or is none.
+ * It answers once, with the descriptor; and once more only where the command cannot be run, or is none. Each start of a command waits for it,
+ * and most of that is what it loads: node:fs alone would be a quarter of it.
  */
-import { readFileSync } from "node:fs";
-import type { BpfInstruction } from "../os/libc.ts";
-import { close, SystemError } from "../os/libc.ts";
 import {
+  type BpfInstruction,
+  close,
   closeOnExec,
+  contentsOf,
   execute,
   exitNow,
   installFilter,
   keepOnExec,
+  SystemError,
   sendWithDescriptors,
   tryTrappedCall,
-} from "../os/libc-intercept.ts";
-import { FIRST_DESCRIPTOR } from "../sockets/handover.ts";
+} from "../os/libc-exec.ts";
 import { encode } from "../sockets/sockaddr.ts";
 
 export interface ExecOrder {
@@ -36,6 +37,9 @@ export type ExecAnswer =
   | { step: "tried" }
   | { step: "failed"; call: string; errno: string };
 
+/** After stdin, stdout and stderr. */
+const FIRST_PASSED = 3;
+
 /** What the other end has to find in our memory. */
 export const TRIED: Uint8Array = encode({ family: "unix", path: "/hupwatch/tries/a/bind" });
 
@@ -47,8 +51,8 @@ export function becomeCommand(orderFd: number, answerFd: number): never {
     // What the keeper gave is for this program; the command keeps what is below.
     closeOnExec(answerFd);
     // The runtime has marked all from 4 on, at its start.
-    for (let fd = FIRST_DESCRIPTOR; fd < orderFd; fd++) keepOnExec(fd);
-    const order = JSON.parse(readFileSync(`/proc/self/fd/${orderFd}`, "utf8")) as ExecOrder;
+    for (let fd = FIRST_PASSED; fd < orderFd; fd++) keepOnExec(fd);
+    const order = JSON.parse(Buffer.from(contentsOf(orderFd)).toString()) as ExecOrder;
     close(orderFd);
     process.chdir(order.directory);
     const { fd, noNewPrivileges } = installFilter(order.filter);

@@ -1,6 +1,4 @@
 /** Starts the programs of this room, each of which loads only what it needs. */
-import { writeFileSync } from "node:fs";
-import { KEEPER, RELAY } from "../os/process-names.ts";
 
 /**
  * `keep DOOR PATH CONNECTION MEMORY` and `exec ORDER ANSWER`: all of them numbers of descriptors but the path. `try` says what forbids
@@ -20,12 +18,12 @@ export async function enter([word, ...rest]: readonly string[]): Promise<void> {
     return;
   }
   if (word === "relay") {
-    nameProcess(RELAY);
+    await takeName("RELAY");
     process.chdir("/");
     new (await import("../kept/relay.ts")).Relay(Number(rest[0]), Number(rest[1])).run();
     return;
   }
-  nameProcess(KEEPER);
+  await takeName("KEEPER");
   const { Keeper } = await import("./keeper.ts");
   const [door, path, connection, memory] = rest;
   process.chdir("/");
@@ -36,13 +34,9 @@ export async function enter([word, ...rest]: readonly string[]): Promise<void> {
   }).run();
 }
 
-/** As ps(1) and pgrep(1) know it (proc(5), comm). */
-function nameProcess(name: string): void {
-  try {
-    writeFileSync("/proc/self/comm", name);
-  } catch {
-    // A read-only /proc: it is found by its command line only.
-  }
+async function takeName(which: "KEEPER" | "RELAY"): Promise<void> {
+  const names = await import("../os/process-names.ts");
+  names.takeName(names[which]);
 }
 
 // No await up here: bytecode is for CommonJS.

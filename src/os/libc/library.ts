@@ -4,7 +4,6 @@
  * is normal.
  */
 import { CString, dlopen, type FFIFunction, type Pointer, ptr, read } from "bun:ffi";
-import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { HupwatchError } from "../../error.ts";
 
@@ -36,6 +35,7 @@ export function openLibc<const T extends Record<string, FFIFunction>>(functions:
 
 /** prctl(2), PR_SET_MDWE, as MemoryDenyWriteExecute= of systemd.exec(5) sets it; or RLIMIT_AS of getrlimit(2). */
 function noExecutableMemory(cause: unknown): HupwatchError {
+  const { readFileSync } = process.getBuiltinModule("node:fs");
   const limit = /^Max address space +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
   const [why, hint] =
     limit === undefined
@@ -57,11 +57,11 @@ function noExecutableMemory(cause: unknown): HupwatchError {
   );
 }
 
-/** The file of the C library that this machine has. */
+/** The file of the C library that this machine has. Asked without node:fs, whose load is a quarter of a small program's start. */
 export function libcName(): string {
   const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
   const musl = `/lib/libc.musl-${machine}.so.1`;
-  return existsSync(musl) ? musl : "libc.so.6";
+  return Bun.file(musl).size > 0 ? musl : "libc.so.6";
 }
 
 /** The errno of the call just made, by its name. */
