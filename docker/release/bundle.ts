@@ -18,6 +18,25 @@ const withoutThem: BunPlugin = {
   setup: (build) => void build.onResolve({ filter: ELSEWHERE }, ({ path }) => ({ path, external: true })),
 };
 
+const ENTRY = `${ROOT}/src/intercept/entry.ts`;
+/** Its programs, by what it imports for each. */
+const PROGRAMS = {
+  exec: "./become-command.ts",
+  keep: "./keeper.ts",
+  relay: "../kept/relay.ts",
+  take: "../os/take-descriptor.ts",
+  try: "./trial.ts",
+};
+/** A program of its own, since each start waits for some of them, and others live as long as the service: it reads and keeps no more. */
+const only = (program: string): BunPlugin => ({
+  name: `only ${program}`,
+  setup: (build) =>
+    void build.onResolve({ filter: /^\.\.?\/.*\.ts$/ }, ({ path, importer }) => {
+      const isOther = Object.values(PROGRAMS).includes(path) && path !== program;
+      return importer === ENTRY && isOther ? { path, external: true } : undefined;
+    }),
+});
+
 /** Not minified: a stack trace must tell where it was, and it makes no start faster. */
 export async function bundle(): Promise<void> {
   rmSync(DIST, { recursive: true, force: true });
@@ -25,16 +44,16 @@ export async function bundle(): Promise<void> {
   const hupwatch = { ...common, entrypoints: [`${ROOT}/src/main.ts`] };
   // Bytecode halves a start. It is only good for the very Bun that made it; any other reads the file instead.
   const quick = { ...hupwatch, format: "cjs", bytecode: true } as const;
-  // The keeper and the exec helper, which a start waits for.
-  const intercept = { entrypoints: [`${ROOT}/src/intercept/entry.ts`], naming: "intercept.cjs" };
+  const own = { ...quick, entrypoints: [ENTRY] };
   const demo = { ...common, entrypoints: [`${ROOT}/fixtures/demo/demo.ts`], naming: "demo.js" };
   // One after the other: nothing is gained by more on two cores, and an error names its step.
   const built = [
     await Bun.build({ ...quick, naming: "main.cjs", plugins: [withoutThem] }),
     await Bun.build({ ...quick, naming: "load.cjs" }),
-    await Bun.build({ ...common, ...{ format: "cjs", bytecode: true }, ...intercept }),
     await Bun.build(demo),
   ];
+  for (const [word, program] of Object.entries(PROGRAMS))
+    built.push(await Bun.build({ ...own, naming: `${word}.cjs`, plugins: [only(program)] }));
   const inputs = built.flatMap(({ metafile }) => Object.keys(metafile?.inputs ?? {}));
   await Bun.write(`${DIST}/LICENSES.txt`, licensesOf(inputs));
   writePackageLauncher(`${DIST}/hupwatch`);

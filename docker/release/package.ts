@@ -32,9 +32,9 @@ export interface Packed {
 const ALLOWED = [
   /^package\.json$/,
   /^((src\/([a-z]+\/)?|docker\/)?README|CHANGELOG)\.md$/,
-  /^fixtures\/supervisors\//,
+  /^fixtures\/(supervisors|fleet)\//,
   /^LICENSE$/,
-  /^dist\/js\/(hupwatch|(main|load)\.cjs(\.jsc)?|demo\.js|LICENSES\.txt)$/,
+  /^dist\/js\/(hupwatch|(main|load|exec|keep|relay|take|try)\.cjs(\.jsc)?|demo\.js|LICENSES\.txt)$/,
   /^fixtures\/apps\/(http\.ts|tiny\.ts|wsgi\.py)$/,
 ];
 const NEEDED = [
@@ -43,7 +43,7 @@ const NEEDED = [
   "LICENSE",
   "dist/js/hupwatch",
   "dist/js/main.cjs",
-  "dist/js/load.cjs",
+  ...["load", "exec", "keep", "relay", "take", "try"].map((name) => `dist/js/${name}.cjs`),
   "dist/js/demo.js",
   "dist/js/LICENSES.txt",
 ];

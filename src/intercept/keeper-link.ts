@@ -325,7 +325,7 @@ export class KeeperLink implements Disposable {
         {
           do: "start",
           generation: interception.generation,
-          helper: [...ownProgram(), "exec"],
+          helper: ownProgram("exec"),
           helperEnv: OWN_ENVIRONMENT,
           descriptors: descriptors.length,
           listeners,

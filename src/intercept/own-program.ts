@@ -1,17 +1,17 @@
 /** hupwatch's own programs: how they are started, and the one that tries what a sandbox may forbid. */
 import { dirname } from "node:path";
 
-/** The programs of this room, as this hupwatch was started itself: from its sources, its bundles or one executable. */
-export function ownProgram(): string[] {
+/** As entry.ts knows them. */
+type Program = "exec" | "keep" | "relay" | "take" | "try";
+
+/** A program of this room, as this hupwatch was started itself: from its sources, one of its bundles (each has its own) or one executable. */
+export function ownProgram(word: Program): string[] {
   const { execPath } = process;
-  if (Bun.main.startsWith("/$bunfs/")) return [execPath, "intercept"];
+  if (Bun.main.startsWith("/$bunfs/")) return [execPath, "intercept", word];
   const flags = ["--no-env-file", "--config=/dev/null"];
   const isBundled = /\/dist\/js\/\w+\.cjs$/.test(Bun.main);
-  return [
-    execPath,
-    ...flags,
-    isBundled ? `${dirname(Bun.main)}/intercept.cjs` : `${import.meta.dir}/entry.ts`,
-  ];
+  const file = isBundled ? `${dirname(Bun.main)}/${word}.cjs` : `${import.meta.dir}/entry.ts`;
+  return [execPath, ...flags, file, word];
 }
 
 /** As launcher.sh has it, and for the same reasons: no compiler, and no thread that a fork or a signal could meet. */
@@ -33,8 +33,7 @@ export function whyNotByProgram(): string | undefined {
   return signalCode === "SIGSYS" ? "a filter of system calls forbids it" : "a trial failed";
 }
 
-function runOwn(word: string, timeout: number) {
-  const [runtime = process.execPath, ...rest] = ownProgram();
+function runOwn(word: Program, timeout: number) {
   const env = Object.fromEntries(OWN_ENVIRONMENT.map((line) => line.split("=") as [string, string]));
-  return Bun.spawnSync([runtime, ...rest, word], { env, stdio: ["ignore", "pipe", "ignore"], timeout });
+  return Bun.spawnSync(ownProgram(word), { env, stdio: ["ignore", "pipe", "ignore"], timeout });
 }

@@ -19,7 +19,7 @@ export function startKeeper(door: string | undefined, memory: number): number {
     const fds = [...standard.fds, theirs, memory, ...(listening === undefined ? [] : [listening])];
     const where = door === undefined || listening === undefined ? ["-", "-"] : ["5", door];
     const environment = [...OWN_ENVIRONMENT, ofThisHupwatch()];
-    startProgram([...ownProgram(), "keep", ...where, "3", "4"], environment, fds, BLOCKED_SIGNALS);
+    startProgram([...ownProgram("keep"), ...where, "3", "4"], environment, fds, BLOCKED_SIGNALS);
     return ours;
   } finally {
     for (const fd of [theirs, listening]) if (fd !== undefined) close(fd);
@@ -33,7 +33,7 @@ const ofThisHupwatch = () => `HUPWATCH_MASTER_PID=${process.pid}`;
  * The relay of kept/, which is at work while requests are: with a compiler, where this hupwatch has the memory for one.
  */
 export const relayProgram = () => ({
-  words: [...ownProgram(), "relay"],
+  words: ownProgram("relay"),
   env: [
     ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
     ofThisHupwatch(),

@@ -54,11 +54,7 @@ function tryIt(): void {
 function startWith([file, theirs]: [file: number, theirs: number]): number {
   try {
     using standard = descriptorsFor(["ignore", "ignore", "ignore"]);
-    return startProgram([...ownProgram(), "exec", "3", "4"], OWN_ENVIRONMENT, [
-      ...standard.fds,
-      file,
-      theirs,
-    ]);
+    return startProgram([...ownProgram("exec"), "3", "4"], OWN_ENVIRONMENT, [...standard.fds, file, theirs]);
   } finally {
     close(theirs);
   }

@@ -15,12 +15,19 @@ const NEEDED = [
   "dist/js/hupwatch",
   "dist/js/main.cjs",
   "dist/js/load.cjs",
+  "dist/js/exec.cjs",
+  "dist/js/keep.cjs",
+  "dist/js/relay.cjs",
+  "dist/js/take.cjs",
+  "dist/js/try.cjs",
   "dist/js/demo.js",
   "dist/js/LICENSES.txt",
 ];
 
 test("the program, its documents and the demo", () => {
-  expect(contentFaults(packed(...NEEDED, "CHANGELOG.md", "fixtures/apps/tiny.ts"))).toEqual([]);
+  expect(
+    contentFaults(packed(...NEEDED, "CHANGELOG.md", "fixtures/apps/tiny.ts", "fixtures/fleet/README.md")),
+  ).toEqual([]);
 });
 
 test.each([
