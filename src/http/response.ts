@@ -33,7 +33,8 @@ export class ResponseReader {
   /** Bytes behind the end of the response, which were not requested. */
   surplusBytes = 0;
 
-  #isHead = false;
+  /** That is answered. */
+  readonly #request = { isHead: false };
   #keptBytesMax = 0;
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
@@ -51,7 +52,7 @@ export class ResponseReader {
     this.state = "idle";
     this.problem = undefined;
     this.receivedBytes = this.bodyBytes = this.surplusBytes = 0;
-    this.#isHead = request.head === true;
+    this.#request.isHead = request.head === true;
     this.#keptBytesMax = request.keepBodyBytes ?? 0;
     if (this.#keptBytes > 0) this.#kept = [];
     this.#keptBytes = 0;
@@ -112,7 +113,7 @@ export class ResponseReader {
         this.#partial = bytes.slice(from);
         return chunk.length;
       }
-      this.head.parse(bytes, from, end, this.#isHead);
+      this.head.parse(bytes, from, end, this.#request);
       from = searchFrom = end;
       if (this.head.status >= 200) break;
       // 1xx: the real answer is still to come (RFC 9110, 15.2). 101 would be another protocol, which was not offered.

@@ -21,6 +21,9 @@ interface Body {
 const NO_BODY: Body = { framing: "none", bytes: 0 };
 const NOTHING = new Uint8Array();
 
+/** How far a read goes: to the last byte, or to the end of the first message that is whole. */
+type Extent = "all" | "one message";
+
 /** Where the head ends that begins at `from` or before; negative where it does not yet. */
 function headEnd(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(CR, from); at >= 0; at = bytes.indexOf(CR, at + 1))
@@ -46,11 +49,11 @@ class Messages {
     return this.#state === "none" && this.#head.length === 0;
   }
 
-  /** Returns where it stopped: behind all, or where `stopsAtEnd` behind the first message that is whole. */
-  push(bytes: Uint8Array, stopsAtEnd = false): number {
+  /** Returns where it stopped. */
+  push(bytes: Uint8Array, extent: Extent): number {
     for (let at = 0; at < bytes.length; ) {
       at = this.#take(bytes, at);
-      if (stopsAtEnd && this.isBetween) return at;
+      if (extent === "one message" && this.isBetween) return at;
     }
     return bytes.length;
   }
@@ -153,23 +156,23 @@ export class Exchange {
 
   /** From the client. */
   sent(bytes: Uint8Array): void {
-    this.#read(this.#requests, bytes, false);
+    this.#read(this.#requests, bytes);
   }
 
   /** From the client, up to the end of the request that is under way: returns how many of them that is. */
   sentToEnd(bytes: Uint8Array): number {
-    return this.#read(this.#requests, bytes, true);
+    return this.#read(this.#requests, bytes, "one message");
   }
 
   /** From the server. */
   answered(bytes: Uint8Array): void {
-    this.#read(this.#responses, bytes, false);
+    this.#read(this.#responses, bytes);
   }
 
-  #read(messages: Messages, bytes: Uint8Array, stopsAtEnd: boolean): number {
+  #read(messages: Messages, bytes: Uint8Array, extent: Extent = "all"): number {
     if (this.#isOpaque) return bytes.length;
     try {
-      return messages.push(bytes, stopsAtEnd && !this.isStuck);
+      return messages.push(bytes, this.isStuck ? "all" : extent);
     } catch (error) {
       if (!(error instanceof FramingError)) throw error;
       this.#isOpaque = true;
@@ -187,7 +190,7 @@ export class Exchange {
   #onResponse(bytes: Uint8Array, from: number, to: number): Body {
     const [request] = this.#unanswered;
     if (!request) throw new FramingError("an answer that was not asked for");
-    RESPONSE.parse(bytes, from, to, request.isHead);
+    RESPONSE.parse(bytes, from, to, request);
     const { status, framing, contentLength, keepAlive } = RESPONSE;
     if (status === 101 || (request.isConnect && status < 300)) throw new FramingError("another protocol");
     this.#isInterim = status < 200;

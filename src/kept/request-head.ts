@@ -2,18 +2,8 @@
  * The head of a request: what follows from it for the framing of its connection (RFC 9112, 3 to 6 and 9.3). Strict, since what two servers
  * could read differently must not be taken for a boundary. Pure, and byte by byte: it is read once for each request that is relayed.
  */
-import {
-  COLON,
-  CR,
-  equalsIgnoringCase,
-  FIELD_BYTE,
-  FramingError,
-  HTAB,
-  LF,
-  latin1,
-  SP,
-  TCHAR,
-} from "../http/bytes.ts";
+import { CR, FramingError, SP } from "../http/bytes.ts";
+import { behindLine, FieldCursor, tokenEnd } from "../http/fields.ts";
 import type { Framing } from "../http/head.ts";
 
 export interface Request {
@@ -27,16 +17,8 @@ export interface Request {
 }
 
 const VERSION = " HTTP/1.";
-/** A number is exact up to there. */
-const LENGTH_DIGITS_MAX = 15;
-
-/** What the fields say. */
-interface Said {
-  length: number;
-  isChunked: boolean;
-  closes: boolean;
-  keeps: boolean;
-}
+/** One for all: what it has read is used at once. */
+const FIELDS = new FieldCursor();
 
 /** `bytes[from, to)` ends with the empty line. Throws FramingError. */
 export function readRequest(bytes: Uint8Array, from: number, to: number): Request {
@@ -45,9 +27,10 @@ export function readRequest(bytes: Uint8Array, from: number, to: number): Reques
   const version = lineEnd - VERSION.length - 1;
   if (!isRequestLine(bytes, methodEnd, version)) throw new FramingError("no request line");
   const minor = (bytes[lineEnd - 1] as number) - 48;
-  const said: Said = { length: -1, isChunked: false, closes: false, keeps: false };
-  for (let at = behindLine(bytes, lineEnd); at < to - 2; ) at = readField(bytes, at, to, said);
-  const { length, isChunked, closes, keeps } = said;
+  FIELDS.begin();
+  for (let at = behindLine(bytes, lineEnd, "the request line"); at < to - 2; )
+    at = FIELDS.read(bytes, at, to);
+  const { length, isChunked, closes, keeps } = FIELDS;
   if (isChunked && (length !== -1 || minor === 0)) throw new FramingError("Transfer-Encoding");
   return {
     isHead: isMethod(bytes, from, methodEnd, "HEAD"),
@@ -70,72 +53,9 @@ function isRequestLine(bytes: Uint8Array, methodEnd: number, version: number): b
   return minor === 48 || minor === 49;
 }
 
-/** Returns where the next line begins. */
-function readField(bytes: Uint8Array, from: number, to: number, said: Said): number {
-  const colon = tokenEnd(bytes, from, to);
-  if (colon === from || bytes[colon] !== COLON) throw new FramingError("a field line without a proper name");
-  let valueFrom = colon + 1;
-  while (isBlank(bytes[valueFrom])) valueFrom++;
-  let end = valueFrom;
-  while (FIELD_BYTE[bytes[end] as number] === 1) end++;
-  const next = behindLine(bytes, end);
-  while (end > valueFrom && isBlank(bytes[end - 1])) end--;
-  switch (colon - from) {
-    case 10:
-      if (equalsIgnoringCase(bytes, from, colon, "connection")) readConnection(bytes, valueFrom, end, said);
-      break;
-    case 14:
-      if (equalsIgnoringCase(bytes, from, colon, "content-length")) {
-        const length = decimal(bytes, valueFrom, end);
-        if (said.length !== -1 && said.length !== length) throw new FramingError("Content-Length");
-        said.length = length;
-      }
-      break;
-    case 17:
-      if (equalsIgnoringCase(bytes, from, colon, "transfer-encoding")) {
-        const isChunked = equalsIgnoringCase(bytes, valueFrom, end, "chunked");
-        if (said.isChunked || !isChunked) throw new FramingError("Transfer-Encoding");
-        said.isChunked = true;
-      }
-  }
-  return next;
-}
-
-function readConnection(bytes: Uint8Array, from: number, to: number, said: Said): void {
-  for (const option of latin1(bytes, from, to).toLowerCase().split(",")) {
-    const name = option.trim();
-    said.closes ||= name === "close";
-    said.keeps ||= name === "keep-alive";
-  }
-}
-
-function tokenEnd(bytes: Uint8Array, from: number, to: number): number {
-  let at = from;
-  while (at < to && TCHAR[bytes[at] as number] === 1) at++;
-  return at;
-}
-
-const isBlank = (byte: number | undefined): boolean => byte === SP || byte === HTAB;
-
 /** Methods are in upper case (RFC 9110, 9.1). */
 function isMethod(bytes: Uint8Array, from: number, to: number, name: string): boolean {
   if (to - from !== name.length) return false;
   for (let i = 0; i < name.length; i++) if (bytes[from + i] !== name.charCodeAt(i)) return false;
   return true;
-}
-
-function behindLine(bytes: Uint8Array, at: number): number {
-  if (bytes[at] === CR && bytes[at + 1] === LF) return at + 2;
-  throw new FramingError("a control byte in a line");
-}
-
-function decimal(bytes: Uint8Array, from: number, to: number): number {
-  let value = 0;
-  for (let at = from; at < to; at++) {
-    const digit = (bytes[at] as number) - 48;
-    if (!(digit >= 0 && digit <= 9)) throw new FramingError("Content-Length");
-    value = value * 10 + digit;
-  }
-  if (to === from || to - from > LENGTH_DIGITS_MAX) throw new FramingError("Content-Length");
-  return value;
 }
