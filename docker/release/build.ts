@@ -8,9 +8,12 @@ import { ROOT } from "../rig/places.ts";
 import { writeExecutableLauncher } from "./launcher.ts";
 
 const DIST = `${ROOT}/dist`;
+const FILES = ["hupwatch", "hupwatch.bin"];
+const SUMS = "SHA256SUMS";
 
 export async function build(): Promise<void> {
-  rmSync(DIST, { recursive: true, force: true });
+  // dist/js is that of a pack which may be under way.
+  for (const name of [...FILES, SUMS]) rmSync(`${DIST}/${name}`, { force: true });
   mkdirSync(DIST, { recursive: true });
   // An application's directory must not decide what runs: its .env and bunfig.toml are not read.
   const app = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
@@ -20,8 +23,8 @@ export async function build(): Promise<void> {
   const done = Bun.spawnSync([...words, "--outfile", `${DIST}/hupwatch.bin`], { cwd: ROOT });
   if (!done.success) throw new Error(`${words.join(" ")}\n${done.stderr}`);
   writeExecutableLauncher(`${DIST}/hupwatch`);
-  const sums = await Promise.all(["hupwatch", "hupwatch.bin"].map(checksum));
-  await Bun.write(`${DIST}/SHA256SUMS`, sums.join(""));
+  const sums = await Promise.all(FILES.map(checksum));
+  await Bun.write(`${DIST}/${SUMS}`, sums.join(""));
 }
 
 /** A line as sha256sum(1) writes and checks it. */

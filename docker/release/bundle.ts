@@ -3,13 +3,43 @@
  * hundred and installs nothing else. npm and bun call it before they pack, and remove it afterwards (`prepack`, `postpack`):
  * a clone always runs its sources.
  */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { resolve } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { BunPlugin } from "bun";
 import { ROOT } from "../rig/places.ts";
 import { writePackageLauncher } from "./launcher.ts";
 
 const DIST = `${ROOT}/dist/js`;
+
+/** Longer than a pack takes from the last file that it writes to its end. */
+const ABANDONED_MS = 120_000;
+const LOOK_MS = 100;
+
+/** Packs of one clone take turns: the folder is the lock, and `postpack`, which removes it, the release. */
+async function claim(): Promise<void> {
+  mkdirSync(dirname(DIST), { recursive: true });
+  if (isOurs()) return;
+  console.error(
+    `${DIST} is there: another pack of this clone is under way, or was killed; waits until it ends`,
+  );
+  while (!isOurs()) {
+    if (Date.now() - changedAtMs() > ABANDONED_MS) rmSync(DIST, { recursive: true, force: true });
+    else await Bun.sleep(LOOK_MS);
+  }
+}
+
+function isOurs(): boolean {
+  try {
+    mkdirSync(DIST);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Of one that has just been removed: now. */
+const changedAtMs = (): number => statSync(DIST, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
 
 /** As cli/commands.ts imports them. The launcher starts load.cjs for these, and nobody else needs what they bring. */
 const ELSEWHERE = /^\.\/(load|verify|complete)\.ts$/;
@@ -39,7 +69,16 @@ const only = (program: string): BunPlugin => ({
 
 /** Not minified: a stack trace must tell where it was, and it makes no start faster. */
 export async function bundle(): Promise<void> {
-  rmSync(DIST, { recursive: true, force: true });
+  await claim();
+  try {
+    await write();
+  } catch (error) {
+    rmSync(DIST, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function write(): Promise<void> {
   const common = { target: "bun", outdir: DIST, metafile: true } as const;
   const hupwatch = { ...common, entrypoints: [`${ROOT}/src/main.ts`] };
   // Bytecode halves a start. It is only good for the very Bun that made it; any other reads the file instead.

@@ -1,7 +1,7 @@
 /** The package as it is published, installed into a project, and started by the two package runners. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { PUBLINT } from "../../docker/release/package.ts";
+import { contentFaults, PUBLINT } from "../../docker/release/package.ts";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
@@ -16,16 +16,26 @@ const LAUNCHER = `${project}/node_modules/.bin/hupwatch`;
 /** Says what it got and stays. */
 const COMMAND = ["sh", "-c", 'echo "args: $*"; exec sleep 1000', "sh", "a", "--", "b"];
 
-function run(command: string[], cwd: string): void {
+function run(command: string[], cwd: string): string {
   const done = Bun.spawnSync(command, { cwd });
   if (!done.success) throw new Error(`${command.join(" ")}\n${done.stdout}\n${done.stderr}`);
+  return done.stdout.toString();
 }
 
+async function pack(tarball: string): Promise<void> {
+  const words = [process.execPath, "pm", "pack", "--quiet", "--filename", tarball];
+  const packing = Bun.spawn(words, { cwd: ROOT, stdio: ["ignore", "ignore", "pipe"] });
+  const said = await packing.stderr.text();
+  if ((await packing.exited) !== 0) throw new Error(`${words.join(" ")}\n${said}`);
+}
+
+const TARBALLS = ["one.tgz", "other.tgz"].map((name) => `${dir.path}/${name}`);
+
+// "Two `bun pm pack` in one worktree race": the first one's postpack removed what the other one was about to pack.
 beforeAll(async () => {
-  run([process.execPath, "pm", "pack", "--quiet", "--destination", dir.path], ROOT);
-  const tarball = readdirSync(dir.path).find((name) => name.endsWith(".tgz"));
+  await Promise.all(TARBALLS.map(pack));
   await Bun.write(`${project}/package.json`, '{"name":"project","private":true}');
-  run([process.execPath, "add", "--silent", `${dir.path}/${tarball}`], project);
+  run([process.execPath, "add", "--silent", `${TARBALLS[0]}`], project);
 }, TIMEOUT_MS);
 afterAll(() => dir[Symbol.dispose]());
 
@@ -34,6 +44,15 @@ async function ownPid(hupwatch: Hupwatch): Promise<number> {
   const [, pid] = await hupwatch.until(/hupwatch\[(\d+)\]/);
   return Number(pid);
 }
+
+test("two packs at once have the same files, all that are needed and no others", () => {
+  const [one = [], other = []] = TARBALLS.map((tarball) =>
+    run(["tar", "-tzf", tarball], dir.path).split("\n"),
+  );
+  expect(other.sort()).toEqual(one.sort());
+  const files = one.filter(Boolean).map((name) => ({ path: name.replace(/^package\//, "") }));
+  expect(contentFaults({ filename: "", size: 0, unpackedSize: 0, files })).toEqual([]);
+});
 
 test("it brings all that it needs, built in, and none of the sources", () => {
   expect(readdirSync(`${project}/node_modules`).filter((name) => !name.startsWith("."))).toEqual([
@@ -47,7 +66,7 @@ test("it brings all that it needs, built in, and none of the sources", () => {
 
 test(
   "publint finds nothing to say",
-  () => run(["npx", "--yes", PUBLINT, "--strict", "--pack", "false", "node_modules/hupwatch"], project),
+  () => void run(["npx", "--yes", PUBLINT, "--strict", "--pack", "false", "node_modules/hupwatch"], project),
   TIMEOUT_MS,
 );
 
