@@ -8,8 +8,8 @@
  */
 
 import type { LetGo } from "../os/keeping.ts";
-import { close, isWritable, recv, SystemError, send, socketError } from "../os/libc.ts";
-import { EVENT, resetAtClose, shutdownWrite } from "../os/libc-kept.ts";
+import { close, isWritable, recv, SystemError, send, shutdownWrite, socketError } from "../os/libc.ts";
+import { EVENT, resetAtClose } from "../os/libc-kept.ts";
 import { beginConnect, connectAgain } from "./back-end.ts";
 import { beginning, Exchange } from "./framing.ts";
 import type { Left } from "./protocol.ts";

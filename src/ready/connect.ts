@@ -7,7 +7,7 @@ import { pollPatiently } from "../os/clock.ts";
 import { SystemError } from "../os/libc.ts";
 import type { Listener } from "../sockets/held.ts";
 import type { Probe } from "../sockets/probe.ts";
-import type { Check } from "./check.ts";
+import type { Check, CheckContext } from "./check.ts";
 
 const POLL_MS = 5;
 
@@ -18,7 +18,7 @@ export const connectCheck = (): Check => ({
     const waiting = new Map<Listener, Probe | undefined>(listeners.map((l) => [l, undefined]));
     const polling = pollPatiently(clock, POLL_MS, () => {
       for (const listener of [...waiting.keys()])
-        if (tryToConnect(listener, waiting, note)) waiting.delete(listener);
+        if (tryToConnect(listener, waiting, { clock, note })) waiting.delete(listener);
       if (waiting.size > 0) return "more";
       passed();
       return "enough";
@@ -34,13 +34,13 @@ export const connectCheck = (): Check => ({
 
 /**
  * True when a connection that it makes there has left the accept queue; `probes` keeps it between two looks. The queue need not be empty:
- * clients may wait in it. The connection is closed at once then: a server with one worker and no timeout would wait for it to speak, and
+ * clients may wait in it. Its own end is closed at once then: a server with one worker and no timeout would wait for it to speak, and
  * serve no other connection.
  */
 export function tryToConnect(
   listener: Listener,
   probes: Map<Listener, Probe | undefined>,
-  note: (obstacle: string) => void,
+  { clock, note }: Pick<CheckContext, "clock" | "note">,
 ): boolean {
   try {
     const probe = probes.get(listener) ?? listener.connect();
@@ -48,7 +48,8 @@ export function tryToConnect(
     if (!probe.connected()) return false;
     note("it has not accepted a connection");
     if (listener.hasQueued() && !probe.isAccepted()) return false;
-    probe[Symbol.dispose]();
+    probes.delete(listener);
+    probe.leave(clock);
     return true;
   } catch (error) {
     if (!(error instanceof SystemError || error instanceof HupwatchError)) throw error;

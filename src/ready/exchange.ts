@@ -13,8 +13,8 @@ export type Progress =
   | { kind: "unread" }
   /** Accepted, and everything that was sent has been read; for how long no byte has come back. */
   | { kind: "silent"; forMs: number }
-  /** The head of an answer is here and its body is not complete. */
-  | { kind: "head"; status: number }
+  /** The head of an answer is here, for so long, and its body is not complete. */
+  | { kind: "head"; status: number; forMs: number }
   | { kind: "answered"; status: number }
   /** It closed the connection; `within` what the end has cut off. */
   | { kind: "closed"; within: "nothing" | "the head" | "the body" }
@@ -34,6 +34,7 @@ export class Exchange implements Disposable {
   #probe: Probe | undefined;
   #unsent: Uint8Array;
   #readSince: number | undefined;
+  #headSince: number | undefined;
   #nextUnreadLook: number;
   readonly #reader = new ResponseReader();
 
@@ -83,7 +84,10 @@ export class Exchange implements Disposable {
   }
 
   #waiting(probe: Probe, now: number): Progress {
-    if (this.#reader.state === "body") return { kind: "head", status: this.#reader.status };
+    if (this.#reader.state === "body") {
+      this.#headSince ??= now;
+      return { kind: "head", status: this.#reader.status, forMs: now - this.#headSince };
+    }
     if (now >= this.#nextUnreadLook && this.#readSince === undefined && this.#unsent.length === 0) {
       this.#nextUnreadLook = now + UNREAD_LOOK_MS;
       if (probe.isRead()) this.#readSince = now;

@@ -24,6 +24,8 @@ const ANSWERED_PAUSE_MS = 50;
 const MAX_ANSWERED_PAUSE_MS = 2000;
 /** A server that has read a request and is silent for this long serves a slow page. */
 const SILENCE_MS = 2000;
+/** The rest of an answer that has an end comes within so long. A server that cannot write it, since the probe is gone, logs an error. */
+const BODY_MS = 250;
 
 export interface Obstacle {
   what: string;
@@ -53,6 +55,8 @@ export const anyAnswer = (): Check =>
       case "closed":
         return "passed";
       case "head":
+        if (!isAlive(progress.status)) return obstacleOf(progress);
+        return progress.forMs >= BODY_MS ? "passed" : "wait";
       case "answered":
         return isAlive(progress.status) ? "passed" : obstacleOf(progress);
       case "silent":

@@ -76,7 +76,7 @@ function untilAccepted(
     if (listeners.length !== seen) quietFrom = clock.now();
     seen = listeners.length;
     for (const listener of listeners)
-      if (!done.has(listener) && tryToConnect(listener, probes, note)) done.add(listener);
+      if (!done.has(listener) && tryToConnect(listener, probes, { clock, note })) done.add(listener);
     if (missing.length > 0) noteMissing(missing, note);
     else if (seen === 0) note("it does not listen", "use --handover none for a command that never listens");
     if (seen === 0 && missing.length === 0 && mayListenNowhere()) {

@@ -3,6 +3,7 @@
  * it connects. It is polled, never waited for: a boot may ask every few milliseconds, and nothing runs afterwards.
  */
 import { fstatSync } from "node:fs";
+import { type Clock, poll } from "../os/clock.ts";
 import {
   bind,
   close,
@@ -14,6 +15,7 @@ import {
   recv,
   SystemError,
   send,
+  shutdownWrite,
   socket,
   socketError,
   unreadByPeer,
@@ -21,11 +23,15 @@ import {
 import { type Endpoint, isUnixAccepted, tcpEnd } from "../os/socket-table.ts";
 import { decode, encode, hostBytes, type InetAddress } from "./sockaddr.ts";
 
+const LEAVING_MS = 250;
+const LEAVING_LOOK_MS = 10;
+
 export class Probe implements Disposable {
   readonly #fd: number;
   #isOpen = true;
   #connected = false;
-  readonly #release: () => void;
+  #isEnded = false;
+  #release: () => void;
   #tcpTarget: InetAddress | undefined;
   readonly #buffer = new Uint8Array(16 * 1024);
 
@@ -126,6 +132,32 @@ export class Probe implements Disposable {
     const n = recv(this.#fd, this.#buffer);
     if (n === undefined) return undefined;
     return n === 0 ? "eof" : this.#buffer.subarray(0, n);
+  }
+
+  /**
+   * Goes as a client does that has nothing to say: its end is closed, and what the server writes to it is read until it closes, too, for
+   * LEAVING_MS at most. A server that writes to a connection that is closed logs an error.
+   */
+  leave(clock: Clock): void {
+    this.#release();
+    this.#release = () => {};
+    const giveUpAt = clock.now() + LEAVING_MS;
+    poll(clock, LEAVING_LOOK_MS, () => {
+      if (clock.now() < giveUpAt && !this.#isLeft()) return "more";
+      this[Symbol.dispose]();
+      return "enough";
+    });
+  }
+
+  #isLeft(): boolean {
+    try {
+      if (!this.#isEnded) shutdownWrite(this.#fd);
+      this.#isEnded = true;
+      return this.read() === "eof";
+    } catch (error) {
+      if (error instanceof SystemError) return true; // reset by the server
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

@@ -5,7 +5,25 @@ import { defaultCheck, parseCheck } from "../../src/ready/parse.ts";
 import type { Listener } from "../../src/sockets/held.ts";
 import { TurnedClock } from "../fake-os/clock.ts";
 import { until } from "../harness/until.ts";
+import { PYTHON } from "../setup/places.ts";
 import { ask, ground, serve, TRANSPORTS } from "./stage.ts";
+
+/** As a thread of socketserver does with a client that says nothing. */
+const ANSWERS_AN_END = `
+import socket
+listener = socket.socket(fileno=3)
+listener.setblocking(True)
+client, _ = listener.accept()
+client.setblocking(True)
+assert client.recv(1024) == b""
+try:
+    # Over TCP only the second one fails where the client is gone.
+    for _ in range(2):
+        client.sendall(b"who is there?")
+    print("answered")
+except OSError as error:
+    print(type(error).__name__)
+`;
 
 const answer = (status: string, more = "") => `HTTP/1.1 ${status}\r\nContent-Length: 2\r\n${more}\r\nok`;
 const GOOD = answer("200 OK");
@@ -105,6 +123,16 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     await until(() => asking.passed === 1, { what: "it to pass" });
   });
 
+  test("connect: its end is closed, and what a server says to that is still read", async () => {
+    using place = ground(transport);
+    const fd = place.young.fd ?? -1;
+    const server = Bun.spawn([PYTHON, "-c", ANSWERS_AN_END], { stdio: ["ignore", "pipe", "inherit", fd] });
+    using asking = ask(parseCheck("connect"), [place.young]);
+    await until(() => asking.passed === 1, { what: "it to pass" });
+    expect(await server.stdout.text()).toBe("answered\n");
+    await server.exited;
+  });
+
   test("passes once, and one that is given up asks no more", async () => {
     using place = ground(transport);
     let requests = 0;
@@ -144,6 +172,26 @@ describe.each(TRANSPORTS)(
       using _server = serve(place.young, answerTo);
       using asking = ask(defaultCheck("http"), [place.young]);
       await until(() => asking.passed === 1, { what: "it to pass", context: () => asking.obstacle });
+    });
+
+    // "A probe of an unknown threaded server causes a BrokenPipe trace: it closes before reading the answer."
+    test("an answer in two writes is read to its end", async () => {
+      using place = ground(transport);
+      const clock = new TurnedClock();
+      let young: Bun.Socket<undefined> | undefined;
+      using _server = serve(place.young, (s) => {
+        s.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+        young = s;
+      });
+      using asking = ask(defaultCheck("http"), [place.young], { clock });
+      const looks = async (done: () => boolean, what: string) =>
+        await until(async () => done() || void (await clock.turn(5)), { what, everyMs: 1 });
+      await looks(() => young !== undefined, "the head");
+      const from = clock.now();
+      await looks(() => clock.now() >= from + 100, "20 looks");
+      expect(asking.passed).toBe(0);
+      young?.end("ok");
+      await looks(() => asking.passed === 1, "it to pass");
     });
 
     test("but not an error of 500 or more, a listener that nobody accepts from, or a request that nobody reads", async () => {

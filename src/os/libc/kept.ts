@@ -10,7 +10,6 @@ const C = openLibc({
   getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
   ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
   setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
-  shutdown: { args: ["int", "int"], returns: "int" },
   syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
 });
 
@@ -21,7 +20,6 @@ const SO_RCVLOWAT = 18;
 const IP_BIND_ADDRESS_NO_PORT = 24;
 const TCP_INFO = 11;
 const FIONREAD = 0x541b;
-const SHUT_WR = 1;
 
 /** linux/tcp.h, struct tcp_info: where its fields are, and the last of them that is needed (Linux 4.19). */
 const INFO = {
@@ -183,9 +181,6 @@ export function connectAs(
     }
   }
 }
-
-/** shutdown(2): the other end reads the end behind what was sent. */
-export const shutdownWrite = (fd: number): void => void check("shutdown", C.shutdown(fd, SHUT_WR));
 
 /** Its close(2) will be an RST, as its server's was. */
 export function resetAtClose(fd: number): void {

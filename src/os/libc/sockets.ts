@@ -32,6 +32,7 @@ const SO = {
 } as const;
 
 const SHUT_RD = 0;
+const SHUT_WR = 1;
 
 export type Family = "unix" | "inet" | "inet6";
 
@@ -68,6 +69,9 @@ export function connect(fd: number, address: Uint8Array): "connected" | "in-prog
 
 /** shutdown(2) of a listener, for all that have it open: from now on it refuses every connection. */
 export const stopListening = (fd: number): void => void check("shutdown", C.shutdown(fd, SHUT_RD));
+
+/** shutdown(2): the other end reads the end behind what was sent. */
+export const shutdownWrite = (fd: number): void => void check("shutdown", C.shutdown(fd, SHUT_WR));
 
 /** getsockname(2): the raw sockaddr. */
 export function getsockname(fd: number): Uint8Array {
