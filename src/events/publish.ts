@@ -27,19 +27,25 @@ const SAME_MS = 1000;
 
 /**
  * The event log: every event is one line, with its facts for the JSON form. Of a storm of requests only the first one is a line; the
- * number of the others is a line before the next event.
+ * number of the others is a line once a second, and before the next event.
  */
 export function logTo(log: Log, now: () => number = () => performance.now()): Consume {
   let last: { told: Told; at: number; more: number } | undefined;
+  const sayMore = () => {
+    if (last && last.more > 0) write(log, repeated(last.told, last.more));
+  };
   return (_, told) => {
     const at = now();
-    if (last && last.told.text === told.text && at - last.at < SAME_MS) {
+    const isOver = last === undefined || at - last.at >= SAME_MS;
+    if (last?.told.text === told.text && (last.more > 0 || !isOver)) {
       last.more++;
-      return;
+      if (!isOver) return;
+      sayMore();
+    } else {
+      sayMore();
+      write(log, told);
     }
-    if (last && last.more > 0) write(log, repeated(last.told, last.more));
     last = REPEATABLE.has(told.event) ? { told, at, more: 0 } : undefined;
-    write(log, told);
   };
 }
 

@@ -64,6 +64,8 @@ test("a storm of requests is the first one and a number; later one is news again
   storm(2);
   now += 1000;
   storm(1);
+  now += 1000;
+  storm(1);
   tell({ event: "ignored", what: "SIGUSR1", why: "no generation serves" });
   tell({ event: "ignored", what: "SIGUSR2", why: "no generation serves" });
   expect(lines).toEqual([
@@ -71,7 +73,7 @@ test("a storm of requests is the first one and a number; later one is news again
     `${queued} (99 times more)`,
     "generation 1 gone",
     `${queued}`,
-    `${queued} (once more)`,
+    `${queued} (2 times more)`,
     `${queued}`,
     "SIGUSR1 ignored: no generation serves",
     "SIGUSR2 ignored: no generation serves",
