@@ -1,9 +1,9 @@
 /**
- * Aids that may be lacking: a watch, a count, a look at one of the kernel's tables. That one is lacking is reported once, and the
- * step goes on without it. So it does after a bug.
+ * Aids that may be lacking: a watch, a count, a look at one of the kernel's tables. If one is lacking, that is reported once, and the
+ * step goes on without it. The same holds for a bug.
  */
 
-/** `loss`: what is different without it. */
+/** `what` is not possible (a gerund: "watching /run/app.sock"), and so `loss`. */
 export interface Aid {
   what: string;
   loss: string;
@@ -58,5 +58,5 @@ function throwUncaught(bug: unknown): void {
   });
 }
 
-/** What calls this goes on. */
+/** Reports a bug; the caller goes on. */
 export const tellBug = (bug: unknown): void => hearBug(bug);

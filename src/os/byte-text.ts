@@ -1,7 +1,7 @@
 /**
- * Bytes that are no UTF-8, as text and back without a loss. The runtime's strings have no place for them and put U+FFFD there; here
- * such a byte becomes a lone surrogate, U+DC80 to U+DCFF, which no UTF-8 decodes to (the way of Python's PEP 383). Only where
- * a process is started do they matter again: see trampoline.ts.
+ * Bytes that are not UTF-8, as text and back without a loss. The runtime's strings would have U+FFFD in their place. Here such a byte
+ * becomes a lone surrogate, U+DC80 to U+DCFF, to which no UTF-8 decodes (as in Python's PEP 383). A start of a process needs the
+ * bytes again: see trampoline.ts.
  */
 import { isUtf8 } from "node:buffer";
 

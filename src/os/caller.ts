@@ -1,4 +1,4 @@
-/** What this process was given by its caller, byte for byte: neither the launcher's shell nor the runtime's strings keep all of it. */
+/** The words and environment of the caller, byte for byte: the launcher's shell and the runtime's strings lose a part of them. */
 import { isUtf8 } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { isPlainText, textOf } from "./byte-text.ts";

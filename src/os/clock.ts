@@ -18,9 +18,9 @@ export const realClock: Clock = {
 };
 
 /**
- * Calls `ask` soon (never from within this call) and then every `ms` until it says "enough". Never overlaps. From `firstMs`,
- * where that is given, the pauses double until they are `ms`: for what is most often over at once. What a look throws goes up,
- * and the next one follows all the same: something waits for its end.
+ * Calls `ask` soon (never from within this call) and then every `ms` until it returns "enough". Calls never overlap. If `firstMs` is given,
+ * the pauses double from there up to `ms`, for things that are most often over at once. If `ask` throws, the next call follows all the same,
+ * since something waits for the end.
  */
 export function poll(clock: Clock, ms: number, ask: () => "more" | "enough", firstMs = ms): Disposable {
   let pause = firstMs / 2;
@@ -33,8 +33,8 @@ export function poll(clock: Clock, ms: number, ask: () => "more" | "enough", fir
 const PATIENT_MS = 250;
 
 /**
- * As `poll`, less often the longer nothing comes: what comes is seen late by a hundredth of the wait, 250 ms at most. For waits without a
- * deadline, a first start's. "news" is progress: from then on it looks every `ms` again.
+ * Like `poll`, but the longer nothing comes, the longer are the pauses: a hundredth of the wait, 250 ms at most. For waits without a
+ * deadline, as at a first start. "news" is progress: from then on the pauses are `ms` again.
  */
 export function pollPatiently(clock: Clock, ms: number, ask: () => "more" | "news" | "enough"): Disposable {
   let since = clock.now();

@@ -1,7 +1,6 @@
 /**
- * Whether processes still hold connections of a public address. Asked of the kernel's filters (sock_diag(7)) and never of a whole
- * table: one connection that is still open answers it. Only when that one is gone others are looked for, among the processes'
- * own descriptors.
+ * Whether processes still have connections of a public address. The kernel filters them (sock_diag(7)), so no whole table is read: one
+ * connection that is still open is enough. Only when that one is gone, others are sought among the processes' own descriptors.
  */
 import { socketInodesOf, visitSockets } from "./descriptors.ts";
 import { STATE, type TcpSocket, tcpSocket, unixSocket, visitTcp, visitUnix } from "./sockdiag.ts";
@@ -10,7 +9,7 @@ import { STATE, type TcpSocket, tcpSocket, unixSocket, visitTcp, visitUnix } fro
 export type Accepting = { path: string } | { hostBytes: Uint8Array; port: number };
 
 export interface ConnectionWatch extends Disposable {
-  /** A short look; `nextMs` is when the next one may follow, so that all together cost one hundredth of a core at most. */
+  /** A short look; `nextMs` says when the next one may follow, so that all looks together cost at most one hundredth of a core. */
   look(): { isIdle: boolean; nextMs: number };
 }
 
@@ -25,10 +24,10 @@ const MIN_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 1000;
 /** Among so many descriptors there is most probably a connection: the kernel is asked for them before more are read. */
 const FIRST_SOCKETS = 512;
-/** As many are remembered: when the last of them is gone, others are looked for. */
+/** This many are remembered; when the last of them is gone, others are sought. */
 const REMEMBERED = 64;
 
-/** `pids` is asked only when connections are looked for anew. */
+/** `pids` is called only when connections are sought anew. */
 export function watchConnections(
   pids: () => readonly number[],
   places: readonly Accepting[],
@@ -63,7 +62,7 @@ export function watchConnections(
   };
 }
 
-/** All that these processes hold at these places, in one go: for a person or a program that asks. */
+/** All connections of these processes at these places, in one go: for `status`. */
 export function countConnections(pids: readonly number[], places: readonly Accepting[]): number {
   const inodes = new Set<number>();
   for (const pid of pids) for (const _ of socketInodesOf(pid, inodes));

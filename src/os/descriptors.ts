@@ -1,6 +1,6 @@
 /**
- * Which sockets processes have open: /proc/PID/fd (proc(5)). A proxy has ten thousands, so they are read some hundred at a time,
- * without a string for each.
+ * Which sockets processes have open: /proc/PID/fd (proc(5)). A proxy may have tens of thousands, so they are read some hundred at a
+ * time, without a string for each.
  */
 import { readdirSync, readlinkSync } from "node:fs";
 import { close, directoryEntries, linkInto, openDirectory, SystemError } from "./libc.ts";

@@ -1,4 +1,4 @@
-/** Of connections that outlive the generation that accepted them: what the generation tells, and what becomes of them. */
+/** Connections that outlive the generation that accepted them: what the generation reports of itself, and what happens to them. */
 import type { Accepting } from "./connections.ts";
 import type { Leader } from "./procfs.ts";
 
@@ -21,13 +21,13 @@ export interface KeepingOwner {
 export interface Kept {
   /** Passed on to the relay: they live on. */
   kept: number;
-  /** Closed as their server meant it, in the middle of something or too late. */
+  /** Closed when the server closed them, in the middle of something or too late. */
   closed: number;
-  /** Its own alone: their clients are on other machines, no duplicate of them could be had, or it closed them behind an answer. */
+  /** Left to their server: their clients are on other machines, the kernel allowed no duplicate, or the server closed them after an answer. */
   others: number;
 }
 
-/** The connections of one generation that is about to stop. Each step is made once, in this order; disposed of, it leaves them to their server as they were. */
+/** The connections of one generation that is about to stop. Each step is made once, in this order. If it is disposed of before, they are left to their server as they were. */
 export interface Keeping extends Disposable {
   /** Before its stop signal: `then` is called when it may be sent, and `goesOn` while there is work that can only end. */
   begin(then: () => void, goesOn?: () => void): void;
@@ -48,7 +48,7 @@ export interface RelayCounts {
   relayed: number;
   /** Ever joined. */
   joined: number;
-  /** Times that one of them got another server at a swap. */
+  /** How often one of them got another server at a swap. */
   moved: number;
   letGo: Partial<Record<LetGo, number>>;
 }

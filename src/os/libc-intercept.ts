@@ -1,4 +1,4 @@
-/** The door to the calls of libc/ that only intercept/ needs: a hupwatch that intercepts nothing does not load them. */
+/** Exports the calls of libc/ that only intercept/ needs: a hupwatch that intercepts nothing does not load them. */
 export * from "./libc/caller.ts";
 export * from "./libc/memory.ts";
 export * from "./libc/messages.ts";

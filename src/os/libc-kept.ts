@@ -1,4 +1,4 @@
-/** The door to the calls of libc/ that only kept/ needs: a hupwatch that keeps no connection does not load them. */
+/** Exports the calls of libc/ that only kept/ needs: a hupwatch that keeps no connection does not load them. */
 export * from "./libc/epoll.ts";
 export * from "./libc/kept.ts";
 export * from "./libc/limits.ts";

@@ -1,6 +1,6 @@
 /**
- * The door to libc/, which alone uses bun:ffi: thin, typed calls into libc for what the runtime does not offer. What only intercepts
- * or keeps goes through doors of its own, since binding a function costs time at the start.
+ * Exports libc/, which alone uses bun:ffi: thin, typed calls into libc for what the runtime does not offer. libc-intercept.ts and
+ * libc-kept.ts export what only those rooms need, since binding a function costs time at the start.
  */
 export { attachReuseportSelector, type BpfInstruction } from "./libc/bpf.ts";
 export * from "./libc/datagrams.ts";

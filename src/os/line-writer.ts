@@ -1,8 +1,7 @@
 /**
  * Writes lines for a reader that may hang: a terminal after Ctrl-S, a log shipper that was stopped, a journal that is restarted.
- * write(2) would wait for it as long as it likes, and everything of hupwatch with it. So no write ever waits. What is not
- * taken at once is tried again, up to a limit; what goes beyond that is dropped and counted, and the reader is told when
- * it is back.
+ * write(2) would wait for such a reader, and stop all of hupwatch. So no write ever waits. Bytes that are not taken at once are kept, up
+ * to a limit, and tried again. Lines beyond the limit are dropped and counted, and a line says so when the reader is back.
  *
  * O_NONBLOCK belongs to the open file, which the command and our starter share: it is never set there.
  */
@@ -10,10 +9,10 @@ import { closeSync, constants, fstatSync, openSync, type Stats } from "node:fs";
 import type { Clock } from "./clock.ts";
 import { isWritable, SystemError, send, write } from "./libc.ts";
 
-/** Some hundred lines: a reader that is merely slow loses nothing. */
+/** Some hundred lines: a reader that is only slow loses nothing. */
 const PENDING_BYTES_MAX = 64 * 1024;
 const RETRY_MS = 50;
-/** What is still unwritten at the end is tried so often, half a second long. */
+/** How often the rest is tried at the end, for half a second in all. */
 const FAREWELL_LOOKS = 50;
 const FAREWELL_LOOK_MS = 10;
 /** A pipe that poll(2) calls writable takes so many bytes at once (pipe(7)). */
@@ -96,8 +95,8 @@ export class LineWriter implements Disposable {
 }
 
 /**
- * The same pipe or terminal once more, as an open file of our own that does not wait. Undefined for what is neither, and where
- * it may not be opened: a pipe of another user's.
+ * Opens the same pipe or terminal again, as an open file of our own that does not wait. Undefined if it is neither, or may not be opened
+ * (another user's pipe).
  */
 function ownDescriptor(fd: number): number | undefined {
   const stat = statOf(fd);

@@ -1,7 +1,7 @@
 /**
- * One look at the processes of the machine: the list is read once, and a process when it is asked for, once. What never changes is
- * remembered from look to look. A process has an inode of its own in /proc as long as it is there (fs/proc/base.c,
- * proc_pid_make_inode and proc_flush_pid), and the list tells it: pid and inode together name one process, as pid and start time do.
+ * One look at the processes of the machine: the list is read once, and each process at most once, when it is needed. What never changes is
+ * remembered from look to look. A process has its own inode in /proc as long as it lives (fs/proc/base.c, proc_pid_make_inode and
+ * proc_flush_pid), which is in the list: pid and inode together identify a process, as pid and start time do.
  */
 import { close, directoryEntries, openDirectory } from "./libc.ts";
 import { environmentOf, type Process, processOf } from "./procfs.ts";

@@ -1,4 +1,4 @@
-/** Where the words of a command lead: as execvp(3) would look it up, with the rights of the user that will run it. */
+/** Finds the program of a command as execvp(3) would, with the rights of the user that will run it. */
 import { accessSync, closeSync, constants, openSync, readSync, type Stats, statSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
 import { EXIT, HupwatchError } from "../error.ts";
@@ -59,13 +59,13 @@ function wayTo(word: string, cwd: string): string {
 /** NAME_MAX of limits.h, in bytes. */
 const NAME_BYTES_MAX = 255;
 
-/** which(1): for what is merely said of a program. The runtime throws where the name is longer than any path. */
+/** which(1), for messages about a program. The runtime throws if the name is longer than any path. */
 export const which = (program: string, PATH: string): string | null =>
   Buffer.byteLength(program) > NAME_BYTES_MAX ? null : Bun.which(program, { PATH });
 
 /**
- * As `locate`, and its interpreter is there, too: a virtualenv that was moved or is half there has scripts whose interpreter is
- * missing, of which a shell would only say "not found".
+ * Like `locate`, but checks its interpreter, too: a virtualenv that was moved or is incomplete has scripts whose interpreter is missing,
+ * of which a shell only says "not found".
  */
 export function requireRunnable(request: Lookup): void {
   const word = request.argv[0] ?? "";
@@ -84,7 +84,7 @@ export function requireRunnable(request: Lookup): void {
   );
 }
 
-/** Ours to run, and not theirs. */
+/** We may run it, and that user may not. */
 const isForbidden = (word: string, path: string, { user, group }: Account) =>
   new HupwatchError(
     "command.forbidden",

@@ -1,6 +1,6 @@
 /**
- * The marks: variables that name the hupwatch and the generation of every process which a start leads to. They are set and read here
- * alone. A process may write what it likes into its environment: a mark counts only where the kernel vouches for that process.
+ * The marks: variables that name the hupwatch and the generation of every process that a start leads to. Only this file sets and reads
+ * them. A process can write anything into its environment: a mark counts only if the kernel's data on that process confirm it.
  */
 import { isName } from "../text.ts";
 

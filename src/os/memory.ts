@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 /** Gone meanwhile, or none of its memory is left. */
 const OVER = ["ENOENT", "ESRCH"];
 
-/** PSS: of a page that several have each its share, so that the sum over a tree is what the tree takes. Throws where that is forbidden. */
+/** PSS: each process counts its share of a shared page, so the sum over a tree is what the tree uses. Throws if that is forbidden. */
 export function proportionalBytes(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + pssOf(pid), 0);
 }

@@ -2,8 +2,8 @@
  * A private NOTIFY_SOCKET for one generation (sd_notify(3)): a Unix datagram socket that is polled while it boots. The
  * runtime has no datagram API for Unix sockets, and its streams join messages.
  *
- * An abstract name is open to every process on the machine (/proc/net/unix lists it), so what counts is the sender of a message,
- * which the kernel names. The name only has to be one that no other process can take before us.
+ * Every process of the machine can send to an abstract name (/proc/net/unix lists it), so the sender of a message, which the kernel
+ * names, decides whether it counts. The name must only be one that no other process can take before us.
  */
 import { unlinkSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** How many processes the kernel has killed for want of memory: in our control group where it counts them, else on the machine. */
+/** How many processes the kernel has killed because memory was short: in our control group if that counts them, else on the machine. */
 import { readFileSync } from "node:fs";
 
 export interface OomKills {

@@ -37,17 +37,17 @@ export interface Os {
   spawn(request: SpawnRequest): Child;
   /** Another process's child, watched: its exit status cannot be known. */
   adopt(leader: Leader): Child;
-  /** A look at what a command writes; undefined where it cannot be had. */
+  /** Reads what a command writes; undefined if that is not possible. */
   tap(target: Output): Tap | undefined;
-  /** Its stdout and stderr would be one and the same, and their lines keep their order for its reader. */
+  /** Its stdout and stderr would be the same file, whose reader sees the order of their lines. */
   hasOneOutput(): boolean;
   /** A datagram socket in that directory, or with an abstract name. */
   notifySocket(directory: string | undefined, isTrusted: Trust): NotifySocket;
-  /** For several questions about the same moment: what one of them has read, the others need not read again. */
+  /** For several questions about the same instant: what one of them has read, the others do not read again. */
   look(): Look;
   /** Every process of a generation that still runs. */
   tree(query: Omit<TreeQuery, "self">, look?: Look): Process[];
-  /** Children of ours that we never started, and that say of no generation that they belong to it. */
+  /** Children of ours that we never started, and whose marks name no generation. */
   strays(): Process[];
   /** Its real one; undefined where that very process is gone. */
   uidOf(process: Leader): number | undefined;
@@ -55,7 +55,7 @@ export interface Os {
   isRunning(process: Leader): boolean;
   /** Processes whose environment has that line; of a mark that ends with `=`, one that begins so. */
   marked(mark: string, look: Look): Marked[];
-  /** A hupwatch runs by that number, and no process that has it by chance. */
+  /** This pid belongs to a hupwatch, and not to another process that got the number later. */
   isHupwatch(pid: number): boolean;
   /** Its sockets by their numbers in /proc, with a descriptor of each. */
   socketsOf(pid: number): ReadonlyMap<string, number>;
@@ -73,7 +73,7 @@ export interface Os {
   seenAtMs(pid: number): number | undefined;
   /** Where these processes listen. */
   listenersOf(pids: readonly number[]): OwnListener[];
-  /** Memory of these processes, a page that several have counted once among them all (PSS); undefined where it is not to be seen. */
+  /** Memory of these processes, with shared pages counted once (PSS); undefined if it cannot be read. */
   proportionalBytes(pids: readonly number[]): number | undefined;
   /** As the file says; undefined where there is none. */
   changedAtMs(path: string): number | undefined;

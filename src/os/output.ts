@@ -1,7 +1,7 @@
 /**
- * A look at what a generation writes, without standing in its way. Its stderr (or stdout) becomes a pipe that tee(1)
- * copies to our own and to us. tee belongs to the generation and outlives hupwatch: a server whose log pipe breaks would
- * die with us. When the output is not captured any more, tee goes on without us (--output-error=warn-nopipe).
+ * Reads what a generation writes, without delaying it. Its stderr (or stdout) becomes a pipe, which tee(1) copies to our own stderr and
+ * to us. The tee belongs to the generation and outlives hupwatch; otherwise the server's log pipe would break when hupwatch dies. When
+ * the output is no longer captured, tee goes on without us (--output-error=warn-nopipe).
  */
 
 import { fchmodSync, fstatSync, realpathSync } from "node:fs";
@@ -16,8 +16,8 @@ const MAX_LINE = 2000;
 /** The pipe holds a megabyte meanwhile. The runtime's own streams cannot be closed while they wait for more. */
 const LOOK_MS = 10;
 /**
- * A look begins no further read after so long. A flood that is faster than we read has no end, and nothing else of hupwatch,
- * no signal and no deadline, would ever have its turn. What stays in the pipe makes the writers wait for us.
+ * After this time a look begins no further read. A flood that is faster than we read has no end, and no signal and no deadline of
+ * hupwatch would ever be handled. While the pipe is full, its writers wait.
  */
 const BUSY_MS = 2;
 const CHUNK_BYTES = 64 * 1024;
@@ -56,7 +56,7 @@ export function hasOneOutput(): boolean {
 
 let found: string | null | undefined;
 
-/** busybox's tee has not the option that keeps it alive without us. */
+/** busybox's tee does not have the option that keeps it alive without us. */
 export const canTap = (): boolean => tee() !== null;
 
 /** Its path, by our PATH: the command's PATH must not choose it. */
@@ -103,8 +103,8 @@ interface Reading extends Disposable {
 }
 
 /**
- * Looks every few milliseconds and takes what it can in a short time. Disposing takes a last look, unless it happens within one: the line that
- * makes a generation ready ends the looking, and the descriptor is closed (or belongs to something else) when that look goes on.
+ * Looks every few milliseconds and reads what it can in a short time. Disposing takes a last look, unless it happens during one: the line
+ * that makes a generation ready disposes of it, and then the descriptor is closed (or belongs to something else) when that look goes on.
  */
 function readLines(fd: number, clock: Clock, line: (text: string) => void): Reading {
   const buffer = new Uint8Array(CHUNK_BYTES);

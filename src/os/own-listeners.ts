@@ -28,8 +28,8 @@ export function listenersOf(pids: readonly number[]): OwnListener[] {
 }
 
 /**
- * The kernel chose it, most probably (ip(7), ip_local_port_range): the next copy gets another one. So libraries do for talk among
- * processes, on loopback addresses; a server for others has a port that they know.
+ * Most probably the kernel chose this port (ip(7), ip_local_port_range), and the next copy gets another one. Libraries use such ports among
+ * processes, on loopback addresses; a server has a port that its clients know.
  */
 export function isChosenPort(host: Uint8Array, port: number): boolean {
   const isLoopback =

@@ -1,11 +1,11 @@
 /**
- * A directory that is held open while something is done in it. Where another user may write to a directory on the way, what a path
- * leads to can change between a look and the call that follows it. What is done `at` a name of a place is done in that one
- * directory, whatever becomes of its path (/proc/self/fd, proc(5)).
+ * A directory that is held open while something is done in it. If another user may write to a directory on the way, the target of a path
+ * can change between a check and the next call. Whatever happens to the path, an action `at` a name of a place happens in that
+ * one directory (/proc/self/fd, proc(5)).
  *
- * On the way there a symlink is followed as the kernel's protected_symlinks has it (proc_sys_fs(5)), in every directory: its
- * owner is root, ourselves, or the owner of the directory that it is in. And what another user links to, root takes only from that
- * user: else a user with the right to write here would choose where root writes.
+ * On the way a symlink is followed, in every directory, as the kernel's protected_symlinks would (proc_sys_fs(5)): its owner is root,
+ * ourselves, or the owner of its directory. And root follows another user's link only to a directory of that user. Otherwise a user that may
+ * write here would choose where root writes.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
@@ -18,8 +18,8 @@ const ENTRY = O_PATH | constants.O_NOFOLLOW;
 const MAX_LINKS = 40;
 
 /**
- * Descriptors that are given up for a walk: whose descriptors are all taken must still put a public path back, and take away what
- * it has made. Enough for a walk in one place that is open while another is opened, and the inode of a file.
+ * Spare descriptors that are closed for a walk: a process that has no descriptor left must still put a public path back, and remove its
+ * own files. There are enough for a walk in one place while another place and a file are open.
  */
 const SPARES = 5;
 const spares: number[] = [];

@@ -1,11 +1,10 @@
 /**
- * What /proc knows of another process: identity (pid and start time), parent, session, users, environment. proc(5). A
- * process may write what it likes into its environment and its name; its parents, its session and its user are the
- * kernel's word.
+ * What /proc says of another process: identity (pid and start time), parent, session, users, environment. proc(5). A
+ * process can write anything into its environment and its name; its parents, its session and its user come from the kernel.
  */
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 
-/** A pid alone may be a stranger's tomorrow; with the start time it names one process for ever. */
+/** A pid may belong to another process later; with its start time it identifies one process for ever. */
 export interface Identity {
   pid: number;
   /** Clock ticks since boot. */
@@ -27,8 +26,8 @@ export interface Process extends Identity {
 }
 
 /**
- * A descriptor that is given up for the length of a look: without it a process whose descriptors are all taken would see none of the others,
- * and take them for ended.
+ * A spare descriptor that is closed for the length of a look: without one, a process that has no descriptor left could read nothing of the
+ * others, and would think that they have ended.
  */
 let spare: number | undefined = openSpare();
 
@@ -89,8 +88,8 @@ export function parseStat(text: string): { command: string; fields: string[] } {
 }
 
 /**
- * What became of a child since its vfork(2): a program of its own, a zombie that never was one and what ended it (as
- * wait(2) has it), or it is on its way to either, which takes microseconds of its own time.
+ * What became of a child since its vfork(2): another program; or a zombie that never was one, with its status as wait(2) has it; or
+ * it is on its way to either, which takes microseconds of its own time.
  */
 export function birthOf(pid: number): "executed" | "on its way" | { waitStatus: number } {
   const [child, own] = [statOf(pid), statOf(process.pid)];
@@ -162,7 +161,7 @@ export function environmentOf(pid: number): string[] {
 export const isHupwatch = (pid: number): boolean =>
   environmentOf(pid).some((line) => line.startsWith("HUPWATCH_LAUNCHER="));
 
-/** Root could do what it liked anyway. */
+/** Root could do anything anyway. */
 export function isOneOf(uids: readonly number[], process: Identity): boolean {
   const uid = realUidOf(process);
   return uid !== undefined && (uid === 0 || uids.includes(uid));

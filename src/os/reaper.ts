@@ -1,7 +1,7 @@
 /**
- * Takes the status of ended children that this process never started: orphaned processes that came to us because we are PID 1 or a
- * subreaper. The runtime waits only for its own children, and taking one of those from under it would break its promise,
- * so the ended one is looked at first (waitid with WNOWAIT) and taken only if it is a stranger.
+ * Takes the status of ended children that this process never started: orphaned processes that became our children because we are PID 1
+ * or a subreaper. The runtime waits for its own children, and its promises would break if another wait took one of them. So an ended child is
+ * first looked at (waitid with WNOWAIT), and taken only if the runtime did not start it.
  */
 import type { Clock } from "./clock.ts";
 import { peekEndedChild, reap } from "./libc.ts";

@@ -1,6 +1,6 @@
 /**
- * Which process of a tree is the server: the lowest one that has all in its tree that have bound an address, and above it those
- * of the same program (a master whose workers bind by themselves). What stands above that is a wrapper: npm, sh, timeout.
+ * Which process of a tree is the server: the lowest one that has in its tree all processes that have bound an address, or the highest
+ * process above it that runs the same program (a master whose workers bind by themselves). Processes above it are wrappers: npm, sh, timeout.
  */
 import { readlinkSync } from "node:fs";
 import { type Leader, type Process, processOf } from "./procfs.ts";

@@ -1,4 +1,4 @@
-/** What setpriv(1) does between us and the command: another user or group, and the parent's death signal. */
+/** What setpriv(1) does before the command starts: it sets another user or group, and the parent's death signal. */
 import { HupwatchError } from "../error.ts";
 import { groupRow, groupsWith, numberIn, userRow } from "./accounts.ts";
 import type { FileIdentity } from "./libc.ts";
@@ -8,7 +8,7 @@ export interface Account {
   group?: string | undefined;
 }
 
-/** util-linux's; busybox has one without the option. Looked for once, and only where it is wanted. */
+/** The one of util-linux; busybox's does not have the option. It is looked up once, and only if it is needed. */
 let setpriv: string | null | undefined;
 
 /** `setpriv`'s words for them. */

@@ -1,6 +1,6 @@
 /**
- * Words that only a shell understands. No shell stands between hupwatch and the command, so they are looked up as programs and not found;
- * what does the same without a shell is the way out.
+ * Words that only a shell understands. No shell runs the command, so they are looked up as programs and not found; the way out names what
+ * does the same without a shell.
  */
 
 /** The built-in commands and keywords of sh(1p) and bash(1) that are no programs. `which` may find some of them all the same: those run. */

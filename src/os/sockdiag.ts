@@ -1,6 +1,6 @@
 /**
- * The protocol of sock_diag(7), spoken in this one place: what the kernel is asked about sockets, one of them or all of a kind, and
- * how its answers are read (linux/sock_diag.h, unix_diag.h, inet_diag.h). What others want to know stands in socket-table.ts.
+ * The protocol of sock_diag(7), only here: requests to the kernel about one socket or all of a kind, and how its answers are read
+ * (linux/sock_diag.h, unix_diag.h, inet_diag.h). socket-table.ts has the questions of the other rooms.
  */
 import { AF, IPPROTO_TCP } from "./libc/numbers.ts";
 import { close, openSockDiag, recv, SystemError, send } from "./libc.ts";

@@ -1,8 +1,7 @@
 /**
- * What the kernel knows of sockets, in the words of those that want to know it: what listens at an address and how many connections
- * wait there, which connections were accepted and how much in them is unread. By sock_diag(7), which knows the file that a Unix socket
- * was bound to, also after a rename, and is asked for no whole table where one socket is meant: /proc/net/tcp takes 0.1 s where some
- * ten thousand connections are in TIME_WAIT.
+ * What the kernel knows of sockets, as other rooms ask for it: what listens at an address and how many connections wait there, which
+ * connections were accepted and how much in them is unread. It uses sock_diag(7), which knows the file to which a Unix socket was bound, also
+ * after a rename, and needs no whole table for one socket: /proc/net/tcp takes 0.1 s with ten thousand connections in TIME_WAIT.
  */
 import { statSync } from "node:fs";
 import {

@@ -1,6 +1,6 @@
 /**
- * Starts processes: a generation's command, in a session of its own, with listeners from descriptor 3 on, and LISTEN_PID
- * being its true pid (a pid is known only after the fork, so the trampoline sets it); helpers; and what is run to its end.
+ * Starts processes: a generation's command in its own session, with listeners from descriptor 3 on and LISTEN_PID as its true pid (which
+ * is known only after the fork, so the trampoline sets it); helper programs; and programs that are run to their end.
  */
 
 import { constants as numbers } from "node:os";
@@ -32,7 +32,7 @@ export interface SpawnRequest extends Lookup {
 export interface Interception {
   generation: number;
   listeners: readonly InterceptingListener[];
-  /** Stay open as long as the generation lives, whatever becomes of hupwatch. */
+  /** These stay open as long as the generation lives, whatever happens to hupwatch. */
   kept: readonly number[];
   /** What else it listens on is learned, with an accept queue of that length. */
   learns?: { backlog: number } | undefined;
@@ -96,7 +96,7 @@ export function startAs(
   return startOwn(words, { ...options, env });
 }
 
-/** Each takes another SIGHUP within some 50 microseconds: only a storm without a pause can bring so many in a row. */
+/** Each try needs another SIGHUP within some 50 microseconds to fail: only a storm without a pause can bring this many in a row. */
 const MAX_STILLBORN = 100;
 /** Far longer than a process needs to end. */
 const BIRTH_MS = 200;
@@ -153,7 +153,7 @@ export function spawn(request: SpawnRequest): Child {
 
 export type Question = Pick<SpawnRequest, "argv" | "env" | "cwd" | "user" | "group" | "umask">;
 
-/** Runs it to its end, for what it says, at most `timeoutMs`. Throws HupwatchError as `spawn` does. */
+/** Runs it to its end, for `timeoutMs` at most, and returns its output. Throws HupwatchError as `spawn` does. */
 export function runToEnd(question: Question, timeoutMs: number) {
   requireRunnable(question);
   const { words, env } = trampoline(question);
@@ -175,7 +175,7 @@ export function runToEnd(question: Question, timeoutMs: number) {
   }
 }
 
-/** Its processes that live on may still write: what is there now is what it said. */
+/** Processes that it left may still write; only what is written by now counts. */
 function textIn(pipe: number): string {
   const buffer = new Uint8Array(SAID_BYTES_MAX);
   let length = 0;
@@ -189,7 +189,7 @@ function textIn(pipe: number): string {
 
 const SAID_BYTES_MAX = 4 * 1024 * 1024;
 
-/** What fork(2) and pipe(2) lack: no fault of the command. */
+/** Errors of fork(2) and pipe(2), which are not the command's fault. */
 const EXHAUSTED: Record<string, [what: string, hint: string]> = {
   EMFILE: [
     "hupwatch has no file descriptors left",
@@ -206,7 +206,7 @@ const EXHAUSTED: Record<string, [what: string, hint: string]> = {
   ],
 };
 
-/** What only execve(2) can tell: the file is there and executable, and still cannot be run. */
+/** Errors that only execve(2) finds: the file exists and is executable, but cannot be run. */
 function orExplain<T>({ argv }: Pick<SpawnRequest, "argv">, start: () => T): T {
   try {
     return start();

@@ -1,7 +1,7 @@
 /**
- * Children of ours that we never started. Whatever a generation starts stays below hupwatch, the subreaper (prctl(2)): a
- * process whose parent has ended becomes our child, also one that has left its session and cleaned its environment
- * (su -, env -i, start-stop-daemon). By then the kernel no longer tells which generation it came from.
+ * Children of ours that we never started. Everything that a generation starts stays below hupwatch, the subreaper (prctl(2)): a
+ * process whose parent has ended becomes our child, even if it has left its session and emptied its environment
+ * (su -, env -i, start-stop-daemon). Then the kernel no longer says from which generation it came.
  */
 import { HOOK_OF, lineOf } from "./marks.ts";
 import { allProcesses, environmentOf, type Process, processOf } from "./procfs.ts";

@@ -1,10 +1,10 @@
 /**
- * The words that stand between us and a command: setpriv(1) for another user, and `sh`, which sets what only a process can
- * set for itself and replaces itself by the command. No shell ever reads the command's words, and none stays.
+ * The programs before a command: setpriv(1) for another user, and `sh`, which sets what only a process can set for itself and then
+ * replaces itself with the command. No shell ever interprets the command's words, and none stays.
  *
- * Where the user changes, setpriv still runs with our rights, and the command's variables may come from a file that its
- * user can write: LD_PRELOAD or PATH in it would make that user's code run as root. So setpriv gets only what our own
- * environment says, too; the rest travels under names that mean nothing to any program, and gets its own after the change.
+ * If the user changes, setpriv still runs with our rights, and the command's variables may come from a file that the new user can write:
+ * LD_PRELOAD or PATH in it would run that user's code as root. So setpriv gets only variables that our own environment has, too. The others
+ * travel under names that mean nothing to any program, and get their own names after the change.
  */
 import { bytesOf, isPlainText } from "./byte-text.ts";
 import {

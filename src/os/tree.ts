@@ -1,7 +1,7 @@
 /**
- * Which processes are those of a generation: its leader, what descends from it, its session, and every process that went off on its own
- * (setsid, double fork) but still carries the marks in its environment. A look costs little on a machine with thousands of others:
- * of these only what is new is read.
+ * Which processes belong to a generation: its leader, the leader's descendants, its session, and every process that went off on its own
+ * (setsid, double fork) but still has the marks in its environment. A look is cheap on a machine with thousands of others, of which only
+ * new ones are read.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { Look, type Skip } from "./look.ts";
@@ -56,7 +56,7 @@ const REMEMBERED = 8;
 function strangersTo({ leader, marks, uids }: TreeQuery): Map<number, number> {
   const key = [leader.pid, leader.startTime, ...marks, ...new Set(uids)].join(" ");
   const strangers = strangersOf.get(key) ?? new Map<number, number>();
-  // The last one in the order is the one that was asked for last.
+  // The last one in the order was used last.
   strangersOf.delete(key);
   strangersOf.set(key, strangers);
   for (const [oldest] of strangersOf) if (strangersOf.size > REMEMBERED) strangersOf.delete(oldest);
@@ -75,9 +75,8 @@ function membersAmong(
     const environment = look.environmentOf(pid);
     return marks.every((mark) => environment.includes(mark));
   };
-  // Whatever any process of the machine can write into its environment counts only where the kernel vouches for it: by a
-  // parent that leads to us, the subreaper of all that we start, or by a user. The number of a session whose leader has
-  // gone may be a stranger's by now.
+  // Any process can write the marks into its environment. They count only if the kernel's data confirm it: its parents lead to us, the
+  // subreaper of everything that we start, or its user is trusted. The number of a session whose leader is gone may be a stranger's by now.
   const isVouchedFor = (p: Process) => isBelow(p.pid) || isOneOf(uids, p);
   const belongs = (p: Process) => {
     if (isLeader(p)) return true;

@@ -1,4 +1,4 @@
-/** Classic BPF programs, and what the kernel is given them for: the selector of a SO_REUSEPORT group, a filter of one socket (socket(7)). */
+/** Classic BPF programs and where the kernel uses them: as the selector of a SO_REUSEPORT group, as the filter of one socket (socket(7)). */
 import { ptr } from "bun:ffi";
 import { check, openLibc } from "./library.ts";
 import { SOL_SOCKET } from "./numbers.ts";

@@ -63,15 +63,15 @@ export function unreadBytes(fd: number): number {
 }
 
 /**
- * SO_RCVLOWAT: what waits for this connection is not woken before so many bytes have come. The kernel caps it at half of the receive
- * buffer; what has come is told as soon as the mark is low enough again. TCP alone.
+ * SO_RCVLOWAT: a process that waits for this connection is not woken before this many bytes have come. The kernel caps it at half of the
+ * receive buffer. Bytes that have come are reported as soon as the mark is low enough again. Only TCP.
  */
 export function setLowWater(fd: number, bytes: number): void {
   const value = new Int32Array([bytes]);
   check("setsockopt(SO_RCVLOWAT)", C.setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, ptr(value), 4));
 }
 
-/** No server wants to wait for so much: a mark that is as high is one of hupwatch's. */
+/** No server waits for this much: a mark this high was set by hupwatch. */
 export const HELD_MARK = 256 * 1024;
 
 export function lowWater(fd: number): number {
@@ -95,8 +95,8 @@ const NO_DATA: readonly BpfInstruction[] = [
 ];
 
 /**
- * Calls `act` while no data comes to that TCP connection: its client sends once more what comes meanwhile (after 200 ms most often), so
- * `act` must be short. Returns whether it was called: not where the connection has a filter of its server's, or can have none.
+ * Calls `act` while no data can come to that TCP connection. Its client must send again what it sends meanwhile (most often after 200 ms), so
+ * `act` must be short. Returns whether it was called: not if the connection has a filter of its server, or can have none.
  */
 export function withoutNewData(fd: number, act: () => void): boolean {
   if (hasFilter(fd)) return false;

@@ -1,7 +1,7 @@
 /**
- * How libc is called, by the files of this folder and no others: each binds the functions of its subject, with their man page and what
- * they throw. No policy here. A failed call throws SystemError with the errno's name; EAGAIN is a result, not an error, where waiting
- * is normal.
+ * How the files of this folder, and only these, call libc: each binds the functions of its subject, with their man page and what they
+ * throw. There is no policy here. A failed call throws SystemError with the errno's name; where waiting is normal, EAGAIN is a result and
+ * not an error.
  */
 import { CString, dlopen, type FFIFunction, type Pointer, ptr, read } from "bun:ffi";
 import { constants } from "node:os";

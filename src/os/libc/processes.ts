@@ -1,4 +1,4 @@
-/** Processes that this one did not start by the runtime: children that came to it, descriptors of others; and the clock that they share. */
+/** Processes that were not started by the runtime: adopted children, descriptors of other processes; and the clock that they share. */
 import { ptr } from "bun:ffi";
 import { check, errno, openLibc, SystemError } from "./library.ts";
 

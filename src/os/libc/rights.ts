@@ -22,9 +22,8 @@ const WRITES = WRITE_FILE | (0x1ffn << 4n);
 const O_PATH_CLOEXEC = 0o10000000 | 0o2000000;
 
 /**
- * From now on this process and all that it starts can write to no file and make or remove none, but for these; what is open stays
- * open. False where the kernel has no Landlock (before 5.13, or left out). There is no way back. Mode, owner and times of a file are
- * not in its power.
+ * From now on this process and everything that it starts can write to, make or remove no file except these; open files stay open. False if
+ * the kernel has no Landlock (before 5.13, or left out). There is no way back. It does not protect mode, owner and times of a file.
  */
 export function forbidWrites(except: readonly string[]): boolean {
   const version = C.syscall(SYS_LANDLOCK.create, 0, 0, LANDLOCK_CREATE_RULESET_VERSION, 0);
