@@ -1,4 +1,4 @@
-/** Options of other tools (gunicorn, supervisord, systemd, docker), each with what it is here. Read where one is refused. */
+/** Options of other tools (gunicorn, supervisord, systemd, docker), each with hupwatch's own. Loaded only when an option is refused. */
 import type { OptionTable } from "./command.ts";
 
 const CHDIR = "--chdir DIR";
@@ -37,7 +37,7 @@ const HERE: Record<string, string> = {
   output: "--json",
 };
 
-/** What stands here in the place of `flag`, in one sentence; undefined where that is not known, or not an option of this sub-command. */
+/** One sentence that names the option to use instead of `flag`; undefined if none is known, or this sub-command does not have it. */
 export function insteadOf(flag: string, options: OptionTable): string | undefined {
   const name = flag.replace(/^--?/, "");
   const here = Object.hasOwn(HERE, name) ? HERE[name] : undefined;

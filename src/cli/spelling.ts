@@ -1,4 +1,4 @@
-/** Words that are sub-commands of other tools: those that are options of ours are read as these options, the others are refused with what they are here. */
+/** Sub-commands of other tools. Those that are options here are read as these options; the others are refused, and the error names what to use. */
 import { EXIT, HupwatchError } from "../error.ts";
 import { nearest } from "./suggestion.ts";
 import { isCommandName, SUMMARIES } from "./summaries.ts";

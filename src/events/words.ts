@@ -140,7 +140,7 @@ const WORDS: { [E in EventName]: (event: Of<E>) => Words } = {
   }),
   "hold.began": ({ forMs }) => ({
     level: "notice",
-    text: `new connections wait for the next generation: 'hupwatch reload' or 'hupwatch resume' starts it; after ${formatDuration(forMs)} it is started by itself`,
+    text: `new connections wait for the next generation: 'hupwatch reload' or 'hupwatch resume' starts it; after ${formatDuration(forMs)} it starts anyway`,
     facts: { forMs },
   }),
   "hold.failed": ({ failure }) => ({

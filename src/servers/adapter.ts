@@ -1,5 +1,5 @@
 /**
- * What hupwatch has to know of a server, as data. An adapter recognises a command and reads from its words and
+ * What hupwatch must know of a server, as data. An adapter recognises a command and reads from its command line and
  * environment what the server would do by itself. It may read the server's configuration, and run its interpreter or
  * a runner in front of it (uv run) for that, but it starts no server and changes nothing.
  *
@@ -17,11 +17,11 @@ export interface CommandLine {
   directory: string;
   /** The user that it will run as: what has to be read from one of its programs, is read as that user. Left out: our own. */
   account?: Account & { umask?: number | undefined };
-  /** A mere look: "confined", what is run to read the command cannot write; "blind", nothing is run. Left out: a start. */
+  /** For explain: "confined" if programs that are run to read the command cannot write, "blind" if none is run. Left out: a start. */
   look?: "confined" | "blind" | undefined;
-  /** Grows by each program that is run to read the command, in words. */
+  /** Collects, in words, each program that is run to read the command. */
   ran?: string[];
-  /** Grows by what a look cannot find out. */
+  /** Collects what explain cannot find out. */
   unknown?: string[];
 }
 
@@ -54,7 +54,7 @@ export interface SocketRights {
 
 /** How it gets the sockets that hupwatch holds. */
 export type Dialect =
-  /** Its own bind is seen. `besides`: it gets LISTEN_FDS, too, and alone where its bind cannot be seen; whether it takes them only the program knows. */
+  /** Its own bind is trapped. `besides`: it gets LISTEN_FDS, too, and only these if its bind cannot be trapped; only the program knows whether it takes them. */
   | { by: "intercept"; besides?: "systemd" }
   /** LISTEN_FDS, words with a descriptor's number, or a path of its own. */
   | {
@@ -70,7 +70,7 @@ export type Dialect =
     };
 
 export interface Pidfile {
-  /** Absolute: the one it was told to write. What reads it is to find hupwatch, the process that stays. */
+  /** Absolute: the configured one. Its readers must find hupwatch, the process that stays. */
   path: string;
   /** Absolute, with `{gen}`: where generations write instead, if it is hupwatch that has chosen the name. */
   ofGeneration?: string;
@@ -117,11 +117,11 @@ export interface ServerTraits {
   ran?: string;
   /** The addresses that it would bind by itself, as `--bind` SPECs. Empty: none are known. */
   binds: readonly string[];
-  /** Why `binds` may not be all: the server computes them, and could not be asked. Without a --bind that is refused. */
+  /** Why `binds` may be incomplete: the server computes them, and could not be run to print them. Without a --bind that is refused. */
   unknownBinds?: string;
   sockets?: SocketMaking;
   handover: Dialect;
-  /** What it is asked where the user asks for nothing. */
+  /** Its readiness check if the user requests none. */
   ready: "http" | "connect";
   stop: Stopping;
   /** The words to run instead of the given ones. */

@@ -1,4 +1,4 @@
-/** The servers hupwatch knows, asked in this order: the first that recognises the command has it. */
+/** The servers that hupwatch knows, tried in this order: the first that recognises the command describes it. */
 import type { CommandLine, ServerAdapter, ServerTraits } from "./adapter.ts";
 import { caddy } from "./adapters/caddy.ts";
 import { cheroot } from "./adapters/cheroot.ts";

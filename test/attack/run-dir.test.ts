@@ -125,7 +125,7 @@ describe.skipIf(!hasPeople)("F21: the pid file", () => {
     expect(existsSync(`${app}/app.pid`)).toBe(false);
   });
 
-  test("a FIFO of the command's user in its place holds nobody up", () => {
+  test("a FIFO of the command's user in its place does not block a start", () => {
     using place = ground();
     const app = place.directory("app", APP);
     const pidfile = new PidFile({ path: `${app}/app.pid` }, 77);

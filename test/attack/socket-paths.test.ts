@@ -255,7 +255,7 @@ describe.skipIf(!hasPeople)("F28: a socket that the server binds by itself", () 
     }
   });
 
-  test("a stranger whom the mode keeps out stays out", async () => {
+  test("a stranger that the mode does not allow cannot connect", async () => {
     using place = ground();
     const { socket, hupwatch } = await serve(place, "--socket-mode", "0600");
     await using _hupwatch = hupwatch;

@@ -82,7 +82,7 @@ describe.skipIf(!hasPeople)("notifications", () => {
     await hupwatch.swap(2);
   });
 
-  test("F6: a stranger that has taken the names of 0.1.0 keeps nobody from a deploy", async () => {
+  test("F6: a stranger that has taken the names of 0.1.0 does not stop a deploy", async () => {
     using place = ground();
     const server = place.file("server.py", APP, NOTIFIER);
     const options = [...asNobody, ...words(place, 20_000, PYTHON, server, "ready")];

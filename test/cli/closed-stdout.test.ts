@@ -20,7 +20,7 @@ async function unheard(command: string, place: ReturnType<typeof home>, cwd: str
   return stdout;
 }
 
-describe("with nobody to be asked", () => {
+describe("without a hupwatch that could answer", () => {
   const rows: [command: string, said: string][] = [
     ["hupwatch --version >&3", "exit 0\n"],
     ["hupwatch --help >&3", "exit 0\n"],

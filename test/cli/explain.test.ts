@@ -90,7 +90,7 @@ test("a command that a start could not run ends with the start's exit code, and 
 });
 
 // "`--max-age 1` becomes 60 s silently."
-test("what a value is cut to", () => {
+test("the value in effect, if the kernel or a rule reduces one", () => {
   using dir = place("server");
   const [most] = readFileSync("/proc/sys/net/core/somaxconn", "utf8").split("\n");
   const words = ["-b", "unix:a.sock", "-w", "0", "--max-age", "5s", "--backlog", "1000000", "--", "server"];

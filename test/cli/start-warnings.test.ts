@@ -151,7 +151,7 @@ describe("in the words of the start", () => {
     }
   });
 
-  test("all that stands in the way is told, not the first one alone", async () => {
+  test("every obstacle is a warning, not only the first one", async () => {
     using dir = tempDir();
     using own = home();
     const words = ["-b", "unix:a/x.sock", "-b", "unix:b/y.sock", "--", "no-such-command"];

@@ -127,7 +127,7 @@ test.each([
   expect(ageOf(ago(seconds), NOW)).toBe(text);
 });
 
-test("what does not fit the terminal is cut, and one sees where", () => {
+test("what does not fit the terminal is cut, with a mark", () => {
   expect(fit("one\ntwo\nthree", 5, 3)).toEqual(["one", "two", "three"]);
   expect(fit("one\nand two\nthree\nfour", 6, 3)).toEqual(["one", "and t…", "… 2 m…"]);
 });

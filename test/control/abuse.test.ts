@@ -98,7 +98,7 @@ test("a request in pieces is one request", async () => {
   expect(raw.received()).toContain('"schema":"hupwatch-status/1"');
 });
 
-test("a body nobody asked for is not read, and does no harm", async () => {
+test("a body that is not needed is not read, and does no harm", async () => {
   const body = "x".repeat(50_000);
   const answer = await exchange(
     `POST /reload?wait=0 HTTP/1.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
@@ -107,7 +107,7 @@ test("a body nobody asked for is not read, and does no harm", async () => {
   await stillSwaps();
 });
 
-test("half a request is let go after some seconds", async () => {
+test("a client that sends half a request is dropped after some seconds", async () => {
   const raw = await connect();
   raw.socket.write("GET /status HTT");
   await until(raw.closed, { what: "the server to lose patience", timeoutMs: 15_000 });
@@ -183,7 +183,7 @@ describe("F17: a crowd of the same user's clients", () => {
     await stillSwaps();
   });
 
-  test("silent ones without end: the oldest go, and a client that asks is answered", async () => {
+  test("ever more silent clients: the oldest are dropped, and a client with a request is answered", async () => {
     const silent = await crowd(700, "");
     await stillSwaps();
     await until(() => silent.filter((c) => c.closed()).length >= 150, { what: "the oldest to be let go" });
@@ -228,7 +228,7 @@ time.sleep(1000)`;
   });
 });
 
-test("a client that asks for a swap and goes away has asked all the same", async () => {
+test("the swap of a client that goes away after its request is carried out", async () => {
   const before = hupwatch.count(/generation \d+ serves/);
   const raw = await connect();
   raw.socket.write("POST /reload HTTP/1.1\r\n\r\n");

@@ -49,7 +49,7 @@ test("hupwatch is killed during a reload: 1, and what to do", async () => {
   });
 });
 
-test("what cannot be a target is told so", async () => {
+test("a target that is none is refused by name", async () => {
   using place = home();
   writeFileSync(`${place.path}/file`, "");
   for (const command of ["reload", "status", "stop"])

@@ -47,7 +47,7 @@ test("it is answered once", () => {
   expect(answers).toHaveLength(1);
 });
 
-test("one that takes a dead one's place is as good: it started later", () => {
+test("a generation that takes the place of a dead one answers the request, too: it started later", () => {
   expect(
     asking(3).play(
       { event: "generation.crashed", generation: 1, failure },

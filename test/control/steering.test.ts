@@ -15,7 +15,7 @@ const standing = (state: State) => ({
   post: () => {},
 });
 
-test("where nothing waits and none is kept there is nothing to do, and it is said", () => {
+test("if no generation waits and none is kept, the answer says that there is nothing to do", () => {
   const serving = standing(play(WAY_TO.serving).state);
   expect(confirm(serving)).toEqual({ outcome: "nothing", reason: "no generation waits to be confirmed" });
   expect(rollback(serving)).toMatchObject({
@@ -27,13 +27,13 @@ test("where nothing waits and none is kept there is nothing to do, and it is sai
   expect(confirm(standing(play([ready(1), swap, ready(2)]).state))).toMatchObject({ outcome: "nothing" });
 });
 
-test("what the machine does not do is never told as done", () => {
+test("what the machine does not do is never reported as done", () => {
   const { state } = play(WAY_TO.warming, { maxDraining: 4, confirmMs: 1000 });
   expect(confirm(standing(state))).toMatchObject({ outcome: "nothing" });
   expect(rollback(standing(state))).toMatchObject({ outcome: "nothing", serving: 2 });
 });
 
-test("no time of reload's runs while others say whether the new one is good", async () => {
+test("the time of --confirm does not count towards reload's --timeout", async () => {
   using place = home();
   const path = `${place.path}/control.sock`;
   await using _server = Bun.serve({

@@ -83,7 +83,7 @@ test("a worker that listens nowhere is ready when it has come to rest, which is 
   expect(hupwatch.count(/no socket is held/)).toBe(1);
 });
 
-test("a user's own check is all that is waited for of one that listens nowhere, and hears from its beginning", async () => {
+test("a command that listens nowhere waits only for the user's own check, which gets its output from the beginning", async () => {
   using dir = tempDir();
   const words = [
     "-k",
@@ -103,7 +103,7 @@ test("a user's own check is all that is waited for of one that listens nowhere, 
 const SECCOMP = process.arch === "arm64" ? 277 : 317;
 
 // The refusal of "Field cases I", 5, stays where a bind cannot be seen: the swap would be an outage.
-test("where binds cannot be seen the start says why, and a swap that would be an outage is refused", async () => {
+test("if binds cannot be trapped the start says why, and a swap that would be an outage is refused", async () => {
   using dir = tempDir();
   const port = await freePort("0.0.0.0");
   writeFileSync(`${dir.path}/server.js`, SERVES);

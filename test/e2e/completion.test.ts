@@ -99,7 +99,7 @@ describe.each(["bash", "zsh"] as const)("%s", (shell) => {
   );
 
   test(
-    "TAB carries nothing out of what stands in the line",
+    "TAB runs nothing that is in the line",
     async () => {
       using dir = tempDir();
       await using terminal = new Terminal(shell, setUp(dir, PROFILES[shell]), dir.path);

@@ -332,7 +332,7 @@ test.concurrent(
 );
 
 test.concurrent.each(TRANSPORTS)(
-  "I3: a generation that shuts its listener down at its own exit harms nobody (%s)",
+  "I3: a generation that shuts its listener down at its own exit does no harm (%s)",
   async (transport) => {
     using _turn = await takeTurn();
     using dir = tempDir();
@@ -357,7 +357,7 @@ test.concurrent.each(TRANSPORTS)(
 );
 
 test.concurrent(
-  "I1: a generation that says twice that it is ready is ready once",
+  "I1: a generation that sends READY=1 twice is ready once",
   async () => {
     using _turn = await takeTurn();
     const options = ["-k", "-w", "0", "--ready", "notify"];

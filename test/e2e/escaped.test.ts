@@ -15,7 +15,7 @@ const ESCAPED =
 /** Its parents have ended by the time that the server starts; `$!` is what env(1) and sleep(1) go on with. */
 const DAEMON = `(setsid env -i /bin/sleep 1000 </dev/null >/dev/null 2>&1 & echo "daemon $!")`;
 
-test("what escaped from a generation is named once, with its pid, and left alone", async () => {
+test("an escaped process is named once, with its pid, and left alone", async () => {
   const port = await freePort();
   const options = ["-k", "-w", "0", "--ready", "http", "--handover", "systemd", "-b", `127.0.0.1:${port}`];
   const server = ["sh", "-c", `${DAEMON}; exec ${TINY}`];
@@ -68,7 +68,7 @@ function ended(pids: readonly number[]): Disposable {
 }
 
 /** "Deploys kill jobs that the app has started on purpose", and said nothing: https://github.com/alpacax/alpamon/pull/327 */
-test("what is killed on purpose is said with its command, and what is started as the README has it outlives a release", async () => {
+test("a process that is killed on purpose is named with its command; one that is started as the README says outlives a release", async () => {
   const port = await freePort();
   const options = ["-k", "-w", "0", "--ready", "http", "--handover", "systemd", "-b", `127.0.0.1:${port}`];
   const killed = "(setsid sleep 1001 </dev/null >/dev/null 2>&1 &)";

@@ -183,7 +183,7 @@ test("a new version that listens nowhere is rolled back, and the old one never n
   expect(await ask(port)).toBe("1");
 }, 120_000);
 
-test("port 0, UDP, and sockets of a directory of its own are the command's own business", async () => {
+test("port 0, UDP, and sockets in a directory that the command made are left to the command", async () => {
   using dir = tempDir();
   const own = `
     const net = require("net"), dgram = require("dgram"), fs = require("fs");

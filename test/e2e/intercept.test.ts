@@ -65,7 +65,7 @@ test.each(CASES)(
 );
 
 // The wrapper's own reaction to TERM ends the server at once (sh), or leaves it to be killed.
-test("the stop signal goes to the server, and the wrapper in front of it hears of it afterwards", async () => {
+test("the stop signal goes to the server, and the wrapper in front of it gets one afterwards", async () => {
   using dir = tempDir();
   const place = await placeIn(dir.path, "tcp");
   const stubborn = `trap "echo wrapper told >&2; exit 0" TERM; node node.mjs ${place.at} & while :; do sleep 0.1; done`;
@@ -96,7 +96,7 @@ test("the stop signal goes to the server, and the wrapper in front of it hears o
   expect(hupwatch.log).toMatch(/wrapper told[\s\S]*generation 1 gone/);
 }, 120_000);
 
-test("below another supervisor of this kind it cannot be, and that is said with the way out", async () => {
+test("below another supervisor of this kind it is refused, with the way out", async () => {
   using dir = tempDir();
   const place = await placeIn(dir.path, "tcp");
   const inner = [
@@ -197,7 +197,7 @@ test.each([
 );
 
 // netty#16240: its native transport registered before it bound, and SETFD drops the registration.
-test("a socket that is in epoll before its bind: refused at a held address, and else its own, which no swap takes away", async () => {
+test("a socket that is in epoll before its bind: refused at a held address, elsewhere left to the command", async () => {
   using dir = tempDir();
   const port = await freePort("0.0.0.0");
   const early = `
@@ -221,7 +221,7 @@ while True:
   expect(own.log).toContain(`the serving one listens on 0.0.0.0:${port} (pid `);
 }, 120_000);
 
-test("-k: nothing of an intercepted command outlives a killed hupwatch, its keeper neither", async () => {
+test("-k: no process of an intercepted command outlives a killed hupwatch, and neither does its keeper", async () => {
   using dir = tempDir();
   const place = await placeIn(dir.path, "tcp");
   const words = ["sh", "-c", `node node.mjs ${place.at}; exit $?`];

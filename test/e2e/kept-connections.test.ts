@@ -78,7 +78,7 @@ for (const server of Object.keys(COMMANDS))
       expect(report.lost).toEqual({});
     }, 90_000);
 
-test("closed as the server means it, they are lost: the test can see the difference", async () => {
+test("with --kept-connections close they are lost: the test can see the difference", async () => {
   const report = await postThroughSwaps("uvicorn", "tcp", "close");
   expect(Object.keys(report.lost).filter((what) => what.startsWith("kept")).length).toBeGreaterThan(0);
 }, 90_000);

@@ -54,7 +54,7 @@ test.skipIf(!hasNginx).each(["unix", "tcp"] as const)(
 );
 
 test.skipIf(!hasNginx)(
-  "closed as the server means it, some are: the test can see the difference (needs nginx)",
+  "with --kept-connections close some are: the test can see the difference (needs nginx)",
   async () => {
     const { lost } = await postThroughNginx("unix", "close");
     expect(lost["new status 502"] ?? 0).toBeGreaterThan(0);

@@ -221,7 +221,7 @@ async function hearsTheEnd({ hupwatch, bind }: Service, words: (client: string[]
   }
 }
 
-describe("whom nothing is kept for hears at once that the server has closed", () => {
+describe("a client whose connection is not kept sees at once that the server has closed", () => {
   test("with auto, a client that waits in silence", async () => {
     using place = tempDir();
     await using app = await service(place, "tcp", { mode: "auto" });

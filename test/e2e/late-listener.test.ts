@@ -93,7 +93,7 @@ test("a first generation that listens late is not proven before, and is afterwar
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
 }, 120_000);
 
-test("one that is replaced before it ever listened is followed by what nothing shows to serve, which reload says", async () => {
+test("the successor of a generation that never listened is unproven, and reload says so", async () => {
   using dir = tempDir();
   const port = await freePort();
   await using hupwatch = await waitingServer(dir.path, port);
@@ -121,7 +121,7 @@ test("a generation that boots when the serving one begins to listen is given tha
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
 }, 120_000);
 
-test("where the serving one begins to listen after the flip, the flip to one that does not is taken back", async () => {
+test("if the old generation begins to listen after the flip, and the new one does not, the flip is taken back", async () => {
   using dir = tempDir();
   const port = await freePort();
   await using hupwatch = await waitingServer(dir.path, port, { warmup: "60" });
@@ -136,7 +136,7 @@ test("where the serving one begins to listen after the flip, the flip to one tha
   expect(await (await fetch(`http://127.0.0.1:${port}/`)).headers.get("x-version")).toBe("1");
 }, 120_000);
 
-test("a worker: reload says that nothing shows that it serves, unless a check of the user's does", async () => {
+test("a worker: reload says that it is unproven, unless a check of the user passes", async () => {
   using dir = tempDir();
   const worker = ["sh", "-c", "echo at work >&2; exec sleep 1000"];
   const words = ["-k", "-w", "0", "--name", "late"];

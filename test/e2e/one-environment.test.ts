@@ -185,7 +185,7 @@ describe("interpreters", () => {
   });
 });
 
-describe("a program of the user's is run after the lock, and never by a look", () => {
+describe("a program of the user is run after the lock, and never by explain", () => {
   const CONFIG = 'import os, shutil\nopen("ran", "a").write("x")\nbind = "unix:c.sock"\n';
 
   // "a second `hupwatch -- gunicorn wsgi:app` while the first lives (refused) runs the file, too"
@@ -210,7 +210,7 @@ describe("a program of the user's is run after the lock, and never by a look", (
     expect(e.ran).toBe("gunicorn was run to print its configuration");
   });
 
-  test("what a config file makes for the generation that is asked is gone again", async () => {
+  test("what a config file creates while it is read is removed again", async () => {
     const making = `import os\nd = os.environ["PROMETHEUS_MULTIPROC_DIR"]\nos.makedirs(d, exist_ok=True)\nopen(d + "/counter_1.db", "w")\nbind = "unix:c.sock"\n`;
     using dir = site({ "gunicorn.conf.py": making });
     await using _hupwatch = await startHupwatch(["-k", "--", GUNICORNS.debian, "wsgi:app"], {

@@ -10,7 +10,7 @@ import { ROOT } from "../setup/places.ts";
 
 const TINY = `${ROOT}/fixtures/apps/tiny.ts`;
 
-test("{socket} is the hidden path that was bound and nothing before it, of a shared Unix socket as of one of its own", async () => {
+test("{socket} is only the hidden path that was bound, for a shared Unix socket and for a generation's own", async () => {
   using place = tempDir();
   const path = join(place.path, "app.sock");
   const tell = `echo "told $1" >&2; exec "$0" ${TINY}`;
@@ -27,7 +27,7 @@ test("{socket} is the hidden path that was bound and nothing before it, of a sha
   }
 });
 
-test("I3: a server that binds its own {socket} is swapped without a drop, and its unlinking at exit harms nobody", async () => {
+test("I3: a server that binds its own {socket} is swapped without a drop, although it unlinks its path at exit", async () => {
   using place = tempDir();
   const bind = `unix:${join(place.path, "app.sock")}`;
   await using hupwatch = await startHupwatch(

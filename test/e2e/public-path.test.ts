@@ -162,7 +162,7 @@ async function byGeneration(scene: Scene, phase: string, by: string, generation:
 
 describe("I3: in each phase, under counting load", () => {
   // "A program that unlinks and binds the public path takes it for good: nothing answers, nothing is in the log, status says serving."
-  test("unlinked, bound, renamed over: put back at once from our own, and from a stranger when it has gone", async () => {
+  test("unlinked, bound, renamed over: put back at once if our own process did it, else when the stranger ends", async () => {
     await using scene = await Scene.start("-w", "6");
     const { hupwatch } = scene;
     await byStranger(scene, "serving");
@@ -189,7 +189,7 @@ describe("I3: in each phase, under counting load", () => {
   }, 120_000);
 
   // "As a failed deploy: rolled back; generation 1 goes on, while every request fails."
-  test("a new generation that has taken the path and is not ready leaves it to the old one, and so does a stranger at its end", async () => {
+  test("a new generation that took the path and is not ready loses it to the old one, and so does a stranger that ends", async () => {
     await using scene = await Scene.start("--ready-timeout", "4s");
     const { hupwatch } = scene;
     scene.hold();
@@ -243,7 +243,7 @@ describe("I3: in each phase, under counting load", () => {
 });
 
 // https://github.com/nodejs/node/issues/1666: "generation 1 EMFILE: too many open files, watch ...", exit 125.
-test("where inotify cannot be had it is said once, and the path is put back at each event of a swap", async () => {
+test("without inotify there is one warning, and the path is put back at each event of a swap", async () => {
   using place = tempDir();
   const path = join(place.path, "app.sock");
   const none = `#!/bin/sh\nexec unshare -Ur sh -c 'echo 0 > /proc/sys/user/max_inotify_instances; exec "$0" "$@"' ${LAUNCHER} "$@"\n`;

@@ -68,7 +68,7 @@ test(
   TIMEOUT_MS,
 );
 
-test("leaving tells STOPPING, and how to stop what goes on", async () => {
+test("leaving sends STOPPING, and says how to stop the service that goes on", async () => {
   using dir = tempDir();
   using systemd = new NotifyReceiver(`${dir.path}/notify`);
   const words = ["--ready", "delay:0", "--stop-signal", "QUIT", "--", "sleep", "1000"];

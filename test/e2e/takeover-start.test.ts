@@ -18,7 +18,7 @@ import { until } from "../harness/until.ts";
 const RATE = 300;
 
 test.concurrent(
-  "an address that has left the command line before a takeover is let go of, and another's is left alone",
+  "an address that has left the command line before a takeover is released, and another service's is left alone",
   async () => {
     using _turn = await takeTurn();
     using site = gunicornSite();
@@ -86,7 +86,7 @@ test.concurrent(
 
 // F20: "after swaps on a full run directory and kill -9, the next start cannot take over, and names a dead pid"
 test.concurrent(
-  "a generation that nobody could record is found by what it says and by the listener in its hands",
+  "a generation that could not be recorded is found by its marks and its listener",
   async () => {
     using _turn = await takeTurn();
     using site = gunicornSite();

@@ -89,7 +89,7 @@ test("with -k a closed window ends the service, as it ends everything else in it
 });
 
 // Ctrl-C leaves the server behind: https://github.com/cloudflare/tableflip/issues/59
-test("what lives on after hupwatch's end is told with -q, too", async () => {
+test("with -q, too, the log says what lives on after hupwatch's end", async () => {
   using dir = tempDir();
   const hook = ["--hook", `ready=touch '${dir.path}/serves'`];
   await using hupwatch = spawnHupwatch(["-q", "-w", "0", ...hook, "--", "sleep", "1000"]);

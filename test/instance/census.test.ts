@@ -76,7 +76,7 @@ test("a dead leader's workers may accept, its tee does not, though both keep the
   expect(tee.survivors).toMatchObject([{ isLed: false, mayAccept: false, sockets: new Set([1]) }]);
 });
 
-test("nobody lives: nobody is found", () => {
+test("nothing lives: nothing is found", () => {
   expect(census(machine([]), recorded(1)).survivors).toEqual([]);
 });
 

@@ -69,7 +69,7 @@ const rows: [what: string, make: (path: string) => unknown, why: string][] = [
   ],
 ];
 
-describe("where nobody is left, the start goes on", () => {
+describe("if no service is left, the start goes on", () => {
   test.each(rows)("%s", async (_, make, why) => {
     using place = home();
     const path = `${runDirOf(place)}/shop.json`;

@@ -1,4 +1,4 @@
-/** What gunicorn itself makes of its config file, environment and words: asked of its own code, which starts no server. */
+/** gunicorn's settings from its config file, environment and command line: its own code is run to read them, and starts no server. */
 import { HupwatchError } from "../../error.ts";
 import { ask, MARK } from "../reading/asking.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";

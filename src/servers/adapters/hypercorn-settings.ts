@@ -1,4 +1,4 @@
-/** What a config file of hypercorn binds: asked of hypercorn's own code, which starts no server. */
+/** What a config file of hypercorn binds: hypercorn's own code is run to read it, and starts no server. */
 
 import { answerOf, MARK, type Unasked } from "../reading/asking.ts";
 import { pythonOf } from "../reading/python-interpreter.ts";

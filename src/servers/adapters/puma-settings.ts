@@ -1,4 +1,4 @@
-/** What a config file of puma computes: asked of puma's own code, which starts no server. */
+/** What a config file of puma computes: puma's own code is run to read it, and starts no server. */
 import { answerOf, MARK, type Unasked } from "../reading/asking.ts";
 import type { Recognised } from "../reading/recognise.ts";
 

@@ -1,4 +1,4 @@
-/** What a config file of unicorn says: asked of unicorn's own code, which starts no server. */
+/** The settings of unicorn's config file: unicorn's own code is run to read them, and starts no server. */
 import { answerOf, MARK, type Unasked } from "../reading/asking.ts";
 import type { Recognised } from "../reading/recognise.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Pid files that a server was told to write: two copies fight over one, and the one that ends removes it. Each generation writes its
- * own, FILE.N, and in FILE stands hupwatch's pid, so that HUP, USR1 and QUIT by it go the right way.
+ * Configured pid files: two copies fight over one, and the copy that ends removes it. Each generation writes its own, FILE.N, and FILE has
+ * hupwatch's pid, so that HUP, USR1 and QUIT reach hupwatch.
  */
 import { resolve } from "node:path";
 import type { ServerTraits } from "../adapter.ts";

@@ -1,4 +1,4 @@
-/** What to tell of a runner that stays as a process between hupwatch and the server. */
+/** The warning of a runner that stays as a process between hupwatch and the server. */
 import type { Recognised } from "./recognise.ts";
 
 export function runnerNotes({ program }: Recognised): string[] {

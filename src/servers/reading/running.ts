@@ -1,5 +1,5 @@
 /**
- * Programs of the user's that are run before the command is, because only they know: a runner, or a server's own code. Each
+ * Programs of the user that are run before the command, because only they know a setting: a runner, or a server's own code. Each
  * runs as the command will: in its environment and its directory, as its user, with its umask.
  */
 import { HupwatchError } from "../../error.ts";
@@ -34,8 +34,8 @@ const endOf = ({ exitCode, signal }: ReturnType<typeof runToEnd>): string =>
   signal ? `it was ended by ${signal} within ${TIME_LIMIT_MS / 1000} s` : `it exited with ${exitCode}`;
 
 /**
- * In a look that may write nothing: what could not be found out for that is told by `unknown`, and is not a fault of the command.
- * False where it is.
+ * In explain, which may write nothing: a program that failed for that reason is noted in `unknown`, and is not a fault of the command.
+ * False if it is one.
  */
 export function isUnknown({ look, unknown }: CommandLine, what: string, why: string): boolean {
   if (!isDueToLook(look, why)) return false;
