@@ -41,10 +41,10 @@ function isOurs(): boolean {
 /** Of one that has just been removed: now. */
 const changedAtMs = (): number => statSync(DIST, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
 
-/** As cli/commands.ts imports them. The launcher starts load.cjs for these, and nobody else needs what they bring. */
-const ELSEWHERE = /^\.\/(load|verify|complete)\.ts$/;
+/** As cli/commands.ts and main.ts import them: the launcher starts load.cjs for the first ones, and the last is PROGRAMS. */
+const ELSEWHERE = /^\.\/(load|verify|complete|intercept\/entry)\.ts$/;
 const withoutThem: BunPlugin = {
-  name: "without load, verify and complete",
+  name: "without what other bundles have",
   setup: (build) => void build.onResolve({ filter: ELSEWHERE }, ({ path }) => ({ path, external: true })),
 };
 

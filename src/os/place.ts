@@ -18,7 +18,7 @@ const ENTRY = O_PATH | constants.O_NOFOLLOW;
 const MAX_LINKS = 40;
 
 /**
- * Spare descriptors that are closed for a walk: a process that has no descriptor left must still put a public path back, and remove its
+ * Spare descriptors that are closed for a walk where no other one is left: such a process must still put a public path back, and remove its
  * own files. There are enough for a walk in one place while another place and a file are open.
  */
 const SPARES = 5;
@@ -33,9 +33,17 @@ function fillSpares(): void {
   }
 }
 
-const giveUpSpares = (): void => {
-  for (const fd of spares.splice(0)) closeSync(fd);
-};
+/** openSync, with the spare descriptors where there are no others. */
+function openWithSpares(path: string, flags: number): number {
+  try {
+    return openSync(path, flags);
+  } catch (error) {
+    const isLacking = ["EMFILE", "ENFILE"].includes((error as NodeJS.ErrnoException).code ?? "");
+    if (!isLacking || spares.length === 0) throw error;
+    for (const fd of spares.splice(0)) closeSync(fd);
+    return openSync(path, flags);
+  }
+}
 
 export class Place implements Disposable {
   readonly #fd: number;
@@ -177,16 +185,15 @@ export function readSmall(path: string, bytesMax: number): string | undefined {
 
 /** What it leads to, the directory that this is in, and which users other than root and ourselves have had a say in that. */
 function walk(path: string): { fd: number; authors: number[]; directory: Stats } {
-  giveUpSpares();
   const left = path.split("/");
   const authors: number[] = [];
   let links = 0;
-  let fd = openSync("/", O_PATH);
+  let fd = openWithSpares("/", O_PATH);
   let directory = fstatSync(fd);
   try {
     for (let name = left.shift(); name !== undefined; name = left.shift()) {
       if (name === "") continue;
-      const next = openSync(`/proc/self/fd/${fd}/${name}`, ENTRY);
+      const next = openWithSpares(`/proc/self/fd/${fd}/${name}`, ENTRY);
       const stat = fstatSync(next);
       directory = fstatSync(fd);
       if (!stat.isSymbolicLink()) {
@@ -202,7 +209,7 @@ function walk(path: string): { fd: number; authors: number[]; directory: Stats }
       left.unshift(...target.split("/"));
       if (!target.startsWith("/")) continue;
       closeSync(fd);
-      fd = openSync("/", O_PATH);
+      fd = openWithSpares("/", O_PATH);
     }
     return { fd, authors, directory };
   } catch (error) {

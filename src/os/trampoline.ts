@@ -31,7 +31,7 @@ interface Words {
 }
 
 /** By its path: the command's PATH says nothing about helpers of ours. */
-const ENV = Bun.which("env") ?? "/usr/bin/env";
+const envProgram = () => Bun.which("env") ?? "/usr/bin/env";
 
 /** In front of a variable's name until the user has changed. */
 const MOVED = "HUPWATCH_MOVED_";
@@ -115,5 +115,5 @@ function setByEnv(env: Readonly<Record<string, string>>, more: readonly string[]
   const names = Object.keys(env).filter(
     (name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || more.includes(name),
   );
-  return names.length === 0 ? [] : [ENV, "--", ...names.map((name) => `${name}=${env[name]}`)];
+  return names.length === 0 ? [] : [envProgram(), "--", ...names.map((name) => `${name}=${env[name]}`)];
 }

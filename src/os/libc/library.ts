@@ -7,6 +7,8 @@ import { CString, dlopen, type FFIFunction, type Pointer, ptr, read } from "bun:
 import { constants } from "node:os";
 import { HupwatchError } from "../../error.ts";
 
+const LIBC = libcName();
+
 const C = openLibc({
   __errno_location: { args: [], returns: "ptr" },
   strerror: { args: ["int"], returns: "ptr" },
@@ -26,7 +28,7 @@ export class SystemError extends Error {
 /** Throws HupwatchError where the runtime got no executable memory, without which it calls no library. */
 export function openLibc<const T extends Record<string, FFIFunction>>(functions: T) {
   try {
-    return dlopen(libcName(), functions).symbols;
+    return dlopen(LIBC, functions).symbols;
   } catch (cause) {
     if (!String(cause).includes("requires the JIT")) throw cause;
     throw noExecutableMemory(cause);
@@ -58,7 +60,7 @@ function noExecutableMemory(cause: unknown): HupwatchError {
 }
 
 /** The file of the C library that this machine has. Asked without node:fs, whose load is a quarter of a small program's start. */
-export function libcName(): string {
+function libcName(): string {
   const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
   const musl = `/lib/libc.musl-${machine}.so.1`;
   return Bun.file(musl).size > 0 ? musl : "libc.so.6";
