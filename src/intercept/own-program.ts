@@ -14,10 +14,17 @@ export function ownProgram(word: Program): string[] {
   return [execPath, ...flags, file, word];
 }
 
+/**
+ * Without its stock of half a megabyte, and the two threads that look after it (https://github.com/oven-sh/bun/pull/41239). A runtime ends at
+ * once where it does not know an option: this one is known to have it.
+ */
+const QUIET = Bun.version === "1.4.5" ? ["BUN_JSC_useWarmUpMarkedBlocks=0"] : [];
+
 /** As launcher.sh has it, and for the same reasons: no compiler, and no thread that a fork or a signal could meet. */
 export const OWN_ENVIRONMENT = [
   ...["BUN_JSC_useBaselineJIT=0", "BUN_JSC_useDFGJIT=0"],
   ...["BUN_JSC_useConcurrentGC=0", "BUN_JSC_numberOfGCMarkers=1"],
+  ...QUIET,
 ];
 
 /** True where a filter of system calls has killed a program of ours that called pidfd_getfd(2). */
