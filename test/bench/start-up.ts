@@ -2,6 +2,7 @@
 import { median } from "../../fixtures/demo/text.ts";
 import { LAUNCHER } from "../../fixtures/demo/wrapped.ts";
 import { tempDir } from "../harness/temp-dir.ts";
+import { cpuMsOfAll } from "./cpu-of-all.ts";
 import { ms, type Row } from "./row.ts";
 
 /**
@@ -57,8 +58,6 @@ interface Took {
 
 function run(command: string[]): Took {
   const before = performance.now();
-  const env = { ...process.env, HUPWATCH_BUN: process.execPath };
-  const { exitCode, stderr, resourceUsage } = Bun.spawnSync(command, { env, stdout: "ignore" });
-  if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit code ${exitCode}\n${stderr}`);
-  return { wallMs: performance.now() - before, cpuMs: Number(resourceUsage.cpuTime.total) / 1000 };
+  const cpuMs = cpuMsOfAll(command, { ...process.env, HUPWATCH_BUN: process.execPath });
+  return { cpuMs, wallMs: performance.now() - before };
 }

@@ -3,10 +3,12 @@ import { readdirSync, readFileSync } from "node:fs";
 
 /** CPU of all its threads in milliseconds, to the microsecond (Documentation/scheduler/sched-stats); those that ended are not counted. */
 export function cpuMsOf(pid: number): number {
-  const tasks = readdirSync(`/proc/${pid}/task`);
-  const ns = tasks.map((tid) => Number(textOf(`/proc/${pid}/task/${tid}/schedstat`).split(" ")[0]));
-  return ns.reduce((sum, one) => sum + one, 0) / 1e6;
+  return msOf(readdirSync(`/proc/${pid}/task`).map((tid) => textOf(`/proc/${pid}/task/${tid}/schedstat`)));
 }
+
+/** By the schedstat of each thread. */
+export const msOf = (schedstats: readonly string[]): number =>
+  schedstats.reduce((sum, one) => sum + Number(one.split(" ")[0]), 0) / 1e6;
 
 /** What `use` makes the process take. */
 export async function cpuMsIn(pid: number, use: () => Promise<unknown>): Promise<number> {
