@@ -37,11 +37,22 @@ const CONNECT_AGAIN_MS = 5;
 const CONNECT_MS = 10_000;
 /** As long as clients keep a connection that they do not use: nginx 60 s, most others less. */
 export const IDLE_MS = 75_000;
+/** A client that goes on sending after its last answer has so long to read that answer: an end with unread bytes would take it away (RFC 9112, 9.6). */
+const LINGER_MS = 1000;
 /** Those of which the time is up are found by a look at all: ten times a second at most. */
 const DEADLINE_STEP_MS = 100;
 
 const deadlineIn = (ms: number, host: Host): number =>
   Math.ceil((host.now() + ms) / DEADLINE_STEP_MS) * DEADLINE_STEP_MS;
+
+/** What the other end has broken meanwhile (ENOTCONN) is told by the next read. */
+function endWriting(fd: number): void {
+  try {
+    shutdownWrite(fd);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+  }
+}
 
 export class Joined {
   #server: number | undefined;
@@ -59,7 +70,11 @@ export class Joined {
   #hasClientEnded = false;
   #isEndPassed = false;
   #hasServerEnded = false;
+  /** It reads no more; what it has sent before is still the client's. */
+  #isServerDeaf = false;
   #isMoving = false;
+  /** Its server has ended; what it sends is for nobody. */
+  #isLingering = false;
   #isOver = false;
   #deadlineMs: number | undefined;
 
@@ -98,7 +113,7 @@ export class Joined {
       else this.#onServer(events);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      if (fd === this.client || !this.#isLeaving) this.#abort();
+      if (fd === this.client || !(this.#isLeaving || this.#isServerDeaf)) this.#abort();
       this.#hasServerEnded = true;
     }
     this.#settle();
@@ -110,7 +125,7 @@ export class Joined {
     if (this.#server !== undefined && !this.#isConnected) {
       if (isLate) this.#close("unreachable");
       else this.#tryAgain();
-    } else if (isLate) this.#close("silent");
+    } else if (isLate) this.#close(this.#isLingering ? undefined : "silent");
     this.#settle();
   }
 
@@ -120,7 +135,7 @@ export class Joined {
     const n = recv(this.client, BUFFER);
     if (n === undefined) return;
     if (n === 0) this.#hasClientEnded = true;
-    else this.#pass(BUFFER.subarray(0, n));
+    else if (!this.#isLingering && !this.#isServerDeaf) this.#pass(BUFFER.subarray(0, n));
   }
 
   /** From the client. */
@@ -147,7 +162,8 @@ export class Joined {
       this.#finishConnect(server);
       return;
     }
-    if (events & EVENT.out && this.#toServer.length > 0) this.#toServer = this.#write(server, this.#toServer);
+    if (events & EVENT.out && this.#toServer.length > 0)
+      this.#toServer = this.#writeToServer(server, this.#toServer);
     if (this.#toClient.length > 0 || (events & (EVENT.in | EVENT.hangup | EVENT.error)) === 0) return;
     const n = recv(server, BUFFER);
     if (n === undefined) return;
@@ -172,7 +188,18 @@ export class Joined {
     if (this.#isMoving) end = this.#exchange?.sentToEnd(bytes) ?? end;
     else this.#exchange?.sent(bytes);
     this.#toNext = bytes.slice(end);
-    this.#toServer = this.#write(this.#server, bytes.subarray(0, end));
+    this.#toServer = this.#writeToServer(this.#server, bytes.subarray(0, end));
+  }
+
+  /** A server that has closed the connection may have answered before: its answer is read before anything else ends. */
+  #writeToServer(server: number, bytes: Uint8Array): Uint8Array {
+    try {
+      return this.#write(server, bytes);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#isServerDeaf = true;
+      return NOTHING;
+    }
   }
 
   /** Returns what it did not take, in memory of its own. */
@@ -183,6 +210,7 @@ export class Joined {
 
   get #readsClient(): boolean {
     if (this.#hasClientEnded) return false;
+    if (this.#isLingering || this.#isServerDeaf) return true;
     if (this.#isConnected) {
       const isFlushed = this.#toServer.length === 0 && this.#toNext.length === 0;
       return isFlushed && !(this.#isMoving && this.#exchange?.mayPause);
@@ -194,9 +222,10 @@ export class Joined {
   #settle(): void {
     if (this.#isOver) return;
     if (this.#isLeaving) this.#leaveServer();
-    else if (this.#hasServerEnded && this.#toClient.length === 0) this.#close(undefined);
+    else if (this.#hasServerEnded && this.#toClient.length === 0) this.#linger();
     if (this.#isOver) return;
-    if (this.#hasClientEnded && this.#server === undefined) this.#close("left");
+    if (this.#hasClientEnded && this.#server === undefined)
+      this.#close(this.#isLingering ? undefined : "left");
     if (this.#isOver) return;
     if (this.#toNext.length > 0 && this.#exchange?.isStuck) this.#sendNext();
     if (this.#hasClientEnded && this.#isConnected) this.#passEnd();
@@ -207,6 +236,18 @@ export class Joined {
   get #isLeaving(): boolean {
     const isFlushed = this.#toClient.length === 0 && this.#toServer.length === 0;
     return this.#isMoving && isFlushed && this.#exchange?.isBetween === true;
+  }
+
+  /** The end of its server is passed on, and what it sends meanwhile is read and dropped, until it ends, too. */
+  #linger(): void {
+    if (this.#server === undefined) return;
+    this.#closeServer(this.#server);
+    this.#server = this.#exchange = undefined;
+    this.#isConnected = this.#isMoving = this.#hasServerEnded = this.#isServerDeaf = false;
+    this.#toServer = this.#toNext = NOTHING;
+    this.#isLingering = true;
+    this.#deadlineMs = deadlineIn(LINGER_MS, this.host);
+    endWriting(this.client);
   }
 
   /** There will be no other server. */
@@ -221,7 +262,7 @@ export class Joined {
     if (this.#isEndPassed || this.#server === undefined) return;
     if (this.#toServer.length > 0 || this.#toNext.length > 0) return;
     this.#isEndPassed = true;
-    shutdownWrite(this.#server);
+    endWriting(this.#server);
   }
 
   #wait(): void {
@@ -286,7 +327,12 @@ export class Joined {
     if (server === undefined) return;
     this.#closeServer(server);
     this.#server = undefined;
-    this.#isConnected = this.#isMoving = this.#hasServerEnded = this.#isEndPassed = false;
+    this.#isConnected =
+      this.#isMoving =
+      this.#hasServerEnded =
+      this.#isEndPassed =
+      this.#isServerDeaf =
+        false;
     this.#exchange = undefined;
     this.#deadlineMs = deadlineIn(IDLE_MS, this.host);
     this.#toServer = this.#toNext;
