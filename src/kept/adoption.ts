@@ -14,7 +14,7 @@ import { visitSockets } from "../os/descriptors.ts";
 import type { Keeping, KeepingOwner, Kept } from "../os/keeping.ts";
 import { close } from "../os/libc.ts";
 import type { Leader } from "../os/procfs.ts";
-import { whyNotFor } from "./back-end.ts";
+import { Origins } from "./back-end.ts";
 import { IDLE_MS } from "./joined.ts";
 import type { OwnLimit } from "./own-limit.ts";
 import type { Left } from "./protocol.ts";
@@ -63,6 +63,7 @@ export interface Surroundings {
 
 export class Adoption implements Keeping {
   readonly #taken = new Map<number, Taken>();
+  readonly #origins: Origins;
   #timer: Disposable | undefined;
   #counts: Kept = { kept: 0, closed: 0, others: 0 };
   #signalledMs = 0;
@@ -81,7 +82,9 @@ export class Adoption implements Keeping {
   constructor(
     private readonly owner: KeepingOwner,
     private readonly around: Surroundings,
-  ) {}
+  ) {
+    this.#origins = new Origins(around.isAnyPeer);
+  }
 
   begin(then: () => void, goesOn = () => {}): void {
     this.#follow = then;
@@ -122,7 +125,7 @@ export class Adoption implements Keeping {
 
   /** One whose client nothing may stand for is its server's alone: its client sees the end when its server closes it. */
   #have(inode: number, fd: number, pid: number, path: string | undefined): void {
-    if (whyNotFor(fd, { path, isAnyPeer: this.around.isAnyPeer }) !== undefined) {
+    if (this.#origins.whyNotFor(fd, path) !== undefined) {
       this.#counts.others += 1;
       close(fd);
       return;

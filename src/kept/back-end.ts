@@ -18,11 +18,37 @@ const ownIdentity = (): Peer => ({ uid: process.geteuid?.() ?? 0, gid: process.g
  * Why no other connection can stand for that client's; undefined where one can. Where none can, its server's end of it must be the
  * client's at once: a request on it would be lost for sure. Throws SystemError of what is wrong with the client's socket.
  */
-export function whyNotFor(client: number, left: Pick<Left, "path" | "isAnyPeer">): LetGo | undefined {
+function whyNotFor(client: number, left: Pick<Left, "path" | "isAnyPeer">): LetGo | undefined {
   const place = placeFor(client, left);
   if ("why" in place) return place.why;
   close(place.fd);
   return undefined;
+}
+
+/** Remembers what `whyNotFor` says of each address that TCP clients have: ten thousand have few. */
+export class Origins {
+  readonly #known = new Map<string, LetGo | undefined>();
+
+  constructor(private readonly isAnyPeer: boolean) {}
+
+  whyNotFor(client: number, path: string | undefined): LetGo | undefined {
+    const left = { path, isAnyPeer: this.isAnyPeer };
+    if (path !== undefined) return whyNotFor(client, left);
+    const from = hostOf(client);
+    if (from === undefined) return "left";
+    if (!this.#known.has(from)) this.#known.set(from, whyNotFor(client, left));
+    return this.#known.get(from);
+  }
+}
+
+/** Raw, without its port; undefined of one that has no peer any more. */
+function hostOf(client: number): string | undefined {
+  try {
+    return Buffer.from(getpeername(client).subarray(4)).toString("latin1");
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return undefined;
+  }
 }
 
 /** The descriptor is the caller's to close. Throws SystemError of what is wrong with the client's socket. */

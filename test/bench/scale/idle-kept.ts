@@ -10,6 +10,8 @@ import { cpuMsOf } from "./usage.ts";
 /** What each process needs besides. */
 const SPARE = 500;
 const BATCH = 100;
+/** Behind the swap: the last one's turn must come before its connection is closed for silence, on a machine that does much else, too. */
+const BATCH_BEHIND = 1000;
 /** Of their own stop signal, not of their connections. */
 const BUDGET = { lost: 0, cpuMsPerThousand: 100 };
 const REQUEST = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi";
@@ -33,8 +35,10 @@ export async function idleKept(wanted: number): Promise<Row[]> {
   const tookMs = performance.now() - fromMs;
   const cpuMs = cpuMsOf(light.hupwatch.pid) - before;
   const second: string[] = [];
-  for (let at = 0; at < size; at += BATCH)
-    second.push(...(await Promise.all(clients.slice(at, at + BATCH).map((client) => client.ask()))));
+  const goneMs = performance.now();
+  for (let at = 0; at < size; at += BATCH_BEHIND)
+    second.push(...(await Promise.all(clients.slice(at, at + BATCH_BEHIND).map((client) => client.ask()))));
+  const askedMs = performance.now() - goneMs;
   for (const client of clients) client.end();
   limitDescriptors(given);
   const lost = second.filter((answer) => answer !== "2").length;
@@ -42,7 +46,7 @@ export async function idleKept(wanted: number): Promise<Row[]> {
     {
       what: `lost of ${count(size)} idle kept connections through one swap (TCP${size < wanted ? "; no more descriptors here" : ""})`,
       budget: `${BUDGET.lost}`,
-      measured: `${count(lost)} (answers ${first} before, ${tally(second)} behind; ${(tookMs / 1000).toFixed(1)} s from HUP to the old one's end)`,
+      measured: `${count(lost)} (answers ${first} before, ${tally(second)} behind; ${(tookMs / 1000).toFixed(1)} s from HUP to the old one's end, asked within ${(askedMs / 1000).toFixed(1)} s)`,
       met: lost === BUDGET.lost,
     },
     {
