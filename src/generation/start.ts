@@ -12,7 +12,7 @@ import type { Interception } from "../os/spawn.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
 import type { Check, CheckContext } from "../ready/check.ts";
-import { type Listening, listeningCheck } from "../ready/listening.ts";
+import { type Listening, listeningCheck, REST_MS } from "../ready/listening.ts";
 import type { HeldSocket } from "../sockets/held.ts";
 import { format } from "../sockets/sockaddr.ts";
 import { describeTaken } from "./failure.ts";
@@ -240,8 +240,19 @@ export class Start implements Disposable {
           isListening(socket) ? [] : [{ address: format(socket.address), isRequired: isRequired(socket) }],
         ),
       nowhere: mustListen ? "never" : plan.isReadinessGiven ? "at once" : "at rest",
+      restMs: this.#restMs,
       work: () => os.workOf(processes.pids()),
     };
+  }
+
+  /**
+   * The one before it may be at rest, too, and about to listen: this one would only begin later. It is seen at rest before its own time
+   * is up, however short that is.
+   */
+  get #restMs(): number {
+    const { isFirst, isReplacement, unprovenMs } = this.boot;
+    if (isFirst || isReplacement) return REST_MS;
+    return Math.max(REST_MS, Math.min(unprovenMs, this.of.plan.readyTimeoutMs / 2));
   }
 
   /** Most often it does not answer because it ignores the listener that it was given, and has opened another. */

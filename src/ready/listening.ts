@@ -16,6 +16,8 @@ export interface Listening {
   missing(): readonly { address: string; isRequired: boolean }[];
   /** When a generation may listen nowhere: never, as soon as its other checks have passed, or when it has come to rest. */
   nowhere: "never" | "at once" | "at rest";
+  /** It has come to rest if it neither runs nor waits for a disk for this long. A start that only waits for others (a database) looks the same. */
+  restMs: number;
   work(): Work;
 }
 
@@ -27,8 +29,8 @@ export interface Work {
   isBusy: boolean;
 }
 
-/** It has come to rest if it neither runs nor waits for a disk for this long. A start that only waits for others (a database) looks the same. */
-const REST_MS = 1000;
+/** Enough for a first start, which nobody is replaced by. */
+export const REST_MS = 1000;
 const REST_TICKS_MAX = 5;
 const REST_LOOK_MS = 100;
 /** The longest wait: a worker that has work at once never comes to rest. */
@@ -110,7 +112,7 @@ function noteMissing(missing: ReturnType<Listening["missing"]>, note: CheckConte
 }
 
 /** Whether one that listens nowhere counts as ready by now. */
-function restOf({ nowhere, work }: Listening, clock: Clock): () => boolean {
+function restOf({ nowhere, restMs, work }: Listening, clock: Clock): () => boolean {
   const from = clock.now();
   let quiet = { from, ticks: Number.NEGATIVE_INFINITY };
   let nextLook = from;
@@ -121,6 +123,6 @@ function restOf({ nowhere, work }: Listening, clock: Clock): () => boolean {
     nextLook = now + REST_LOOK_MS;
     const { ticks, isBusy } = work();
     if (isBusy || ticks - quiet.ticks > REST_TICKS_MAX) quiet = { from: now, ticks };
-    return now - quiet.from >= REST_MS || now - from >= RESTLESS_MS;
+    return now - quiet.from >= restMs || now - from >= RESTLESS_MS;
   };
 }

@@ -88,9 +88,12 @@ export class Generations {
     return generation;
   }
 
-  /** So long the old one stays beside an unproven one: enough for a start like the last ones, and no longer than a start may take at all. */
+  /**
+   * So long the old one stays beside an unproven one: enough for a start like the last ones, and no longer than a start may take at all. Of one
+   * that listens nowhere most of that was such a wait.
+   */
   unprovenMs(readyTimeoutMs: number): number {
-    const readyMs = this.all.map((generation) => generation.readyMs ?? 0);
+    const readyMs = this.all.map(({ doubt, readyMs = 0 }) => (doubt === "nowhere" ? 0 : readyMs));
     return Math.min(readyTimeoutMs, Math.max(UNPROVEN_MS, 2 * Math.max(0, ...readyMs)));
   }
 

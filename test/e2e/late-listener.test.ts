@@ -15,7 +15,9 @@ import { NotifyReceiver } from "../harness/notify-receiver.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { PYTHON } from "../setup/places.ts";
 
+/** The second word: a fifo, which is read first. */
 const SERVES = `
+if (process.argv[3]) require("fs").readFileSync(process.argv[3]);
 require("http").createServer((request, response) => {
   response.setHeader("X-Version", process.env.HUPWATCH_GENERATION);
   response.setHeader("X-Request-Id", request.headers["x-request-id"] ?? "");
@@ -23,7 +25,16 @@ require("http").createServer((request, response) => {
 }).listen(process.argv[2], "127.0.0.1");
 `;
 
-/** Behind a shell that stays. The first one rests until it is told to go on, and then listens; so do the later ones, or they are busy until then. */
+const LATER = {
+  rest: ":",
+  rested: "sleep 1.5; echo rested >&2",
+  busy: "while [ ! -e now ]; do :; done; go=",
+};
+
+/**
+ * Behind a shell that stays. The first one rests until it is told to go on, and then listens; so do the later ones, which say when they have rested
+ * longer than a first one has to, or they are busy until then.
+ */
 async function waitingServer(
   dir: string,
   port: number,
@@ -31,16 +42,12 @@ async function waitingServer(
     later = "rest",
     warmup = "0.2",
     env = {},
-  }: { later?: "rest" | "busy"; warmup?: string; env?: Record<string, string> } = {},
+  }: { later?: keyof typeof LATER; warmup?: string; env?: Record<string, string> } = {},
 ): Promise<Hupwatch> {
   for (const generation of [1, 2]) spawnSync("mkfifo", [`${dir}/go${generation}`]);
   writeFileSync(`${dir}/server.js`, SERVES);
-  const rest = "read go < go$HUPWATCH_GENERATION";
-  const waits =
-    later === "rest"
-      ? rest
-      : `if [ $HUPWATCH_GENERATION = 1 ]; then ${rest}; else while [ ! -e now ]; do :; done; fi`;
-  const words = ["sh", "-c", `${waits}; node server.js ${port}; exit $?`];
+  const begins = `go=go$HUPWATCH_GENERATION; [ $go = go1 ] || { ${LATER[later]}; }`;
+  const words = ["sh", "-c", `${begins}; node server.js ${port} $go; exit $?`];
   return await startHupwatch(["-k", "-w", warmup, "--name", "late", "--", ...words], { cwd: dir, env });
 }
 
@@ -103,6 +110,26 @@ test("the successor of a generation that never listened is unproven, and reload 
   expect(said.exitCode).toBe(3);
   goOn(dir.path, 2);
   await hupwatch.until(new RegExp(`generation 2 accepts at 127.0.0.1:${port}, .*: proven`));
+}, 120_000);
+
+// A reload at 2.2 s of `sh -c 'sleep 3; exec server'` retired the first one, and the service began 2.2 s later than without it.
+test("one that begins to listen while its successor rests is not replaced before that one listens, too", async () => {
+  using dir = tempDir();
+  const port = await freePort();
+  await using hupwatch = await waitingServer(dir.path, port, { later: "rested" });
+  const reloaded = reload(hupwatch);
+  await hupwatch.until(/^rested$/m);
+  goOn(dir.path, 1);
+  await hupwatch.until(new RegExp(`generation 1 listens at 127.0.0.1:${port}: held from now on`));
+  await using load = await startLoad({ target: `127.0.0.1:${port}`, rate: 100, afterFirstOk: true });
+  await load.version("1");
+  goOn(dir.path, 2);
+  expect(await reloaded).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringContaining("generation 2 serves"),
+  });
+  await load.version("2");
+  expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
 }, 120_000);
 
 // Both would bind: the second one was refused (EADDRINUSE), or took the path away.
