@@ -6,11 +6,9 @@ import { afterAll, expect, test } from "bun:test";
 import { chownSync, existsSync } from "node:fs";
 import { copyForAll, NOBODY } from "../harness/another-user.ts";
 import { ENDS } from "../harness/ends.ts";
-import { startHupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { highestGeneration } from "../harness/log-lines.ts";
-import { killEntry } from "../harness/processes.ts";
 import { bindFor, gunicornSite } from "../harness/site.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { takeTurn } from "../harness/turns.ts";
@@ -84,39 +82,4 @@ test("I7: a service whose hupwatch was killed can go on binding", async () => {
   await second.exited;
   await second.assertTreeGone();
   expect(existsSync(at)).toBe(false);
-}, 120_000);
-
-/** Unlinks a file in each request, which is a trapped call where a Unix socket is held. */
-const UNLINKS = `
-const http = require("http"), fs = require("fs");
-http.createServer((request, response) => {
-  const file = process.argv[1] + "." + Math.random();
-  response.setHeader("X-Version", process.env.HUPWATCH_GENERATION);
-  response.setHeader("X-Request-Id", request.headers["x-request-id"] ?? "");
-  fs.writeFileSync(file, "");
-  fs.unlink(file, (error) => { response.statusCode = error ? 500 : 200; response.end(String(error)); });
-}).listen(process.argv[1]);
-`;
-
-test("a keeper that is killed is replaced, and no call of the service fails", async () => {
-  using dir = tempDir();
-  const at = `${dir.path}/app.sock`;
-  await using hupwatch = await startHupwatch(
-    ["-k", "-w", "0.2", "--handover", "intercept", "-b", `unix:${at}`, "--", "node", "-e", UNLINKS, at],
-    { cwd: dir.path },
-  );
-  const keeper = () => hupwatch.tree().find(({ command }) => / keep \S+ \S+ \d+ \d+$/.test(command));
-  await using load = await startLoad({ target: `unix:${at}`, concurrency: 4 });
-  for (let round = 1; round <= 4; round++) {
-    const old = await until(keeper, { what: "a keeper" });
-    await load.more(200);
-    killEntry(old, "SIGKILL");
-    await load.more(200);
-    await until(() => hupwatch.count(/the keeper was killed/) === round, { what: "that to be said" });
-  }
-  await hupwatch.swap(2);
-  expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0 });
-  hupwatch.signal("SIGTERM");
-  expect(await hupwatch.exited).toBe(0);
-  await hupwatch.assertTreeGone();
 }, 120_000);
