@@ -10,11 +10,14 @@ import { ms, type Row } from "./row.ts";
  * floor, a file that loads what hupwatch has to (fs, path, os, ffi) and starts one command, takes 2.3 already, launcher's shell included. Of 6.7 a
  * profile shows: 1.0 the runtime, 0.5 the launcher, 0.8 those modules, 0.7 the decoding of the bundle (bytecode; minified 0.6), 1.2 the
  * evaluation of what a run needs; the rest is the work: plan 0.9, lock and state file 0.4, control socket 0.1, log 0.3, spawn and output
- * capture 0.7, and the looks at an end that find nothing left 0.7. Tried and of no use: a bundle in 73 parts (0.4 more), one without the
- * other sub-commands, the compilers on (1.4 more), --smol. An intercepted start has two programs more, one after the other, before the
- * command: the one that tries, and the exec helper; and the keeper beside it. Each of them takes 2.1.
+ * capture 0.7, and the looks at an end that find nothing left 0.7. Six tenths of a start are the kernel's time, most of it for 3,900 page faults.
+ * Tried and of no use: a bundle in 73 parts (0.4 more), one without the other sub-commands, minified, or with bytecode for the outer
+ * functions only (0 to 4 more), the compilers on (1.4 more), --smol. Huge pages (MIMALLOC_ALLOW_THP) save two thirds of the faults, and
+ * cost 6 MB on 10. Without the runtime's stock of heap blocks (BUN_JSC_useWarmUpMarkedBlocks) there are 500 faults fewer, but a runtime ends
+ * where it does not know an option, and the launcher does not know which one it starts. An intercepted start has two programs more, keeper and
+ * exec helper: 4.4 together.
  */
-const BUDGET = { none: 8, intercept: 10 };
+const BUDGET = { none: 8, intercept: 13 };
 const KINDS = ["bare", "floor", "none", "intercept"] as const;
 type Kind = (typeof KINDS)[number];
 
