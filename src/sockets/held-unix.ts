@@ -26,7 +26,7 @@ import { OtherNames } from "./other-names.ts";
 import { type Look, PathGuard, reasonOf } from "./path-guard.ts";
 import { Probe } from "./probe.ts";
 import { cannotBind, claim, nameless, replace, restore, type Target } from "./public-path.ts";
-import { bindBeside, keepFromCleaners } from "./rights.ts";
+import { bindBeside, furnish, keepFromCleaners } from "./rights.ts";
 import type { SocketAddress } from "./sockaddr.ts";
 import type { SocketSpec } from "./spec.ts";
 import {
@@ -105,6 +105,14 @@ export class HeldUnix implements HeldSocket {
     this.#current = listener;
     this.#guard.watch(listener.privatePath);
     return listener;
+  }
+
+  /** Gives what was adopted the mode and the owner of our options. Throws HupwatchError. */
+  furnish(): void {
+    if (this.adopted === undefined) return;
+    using place = this.#open();
+    const { spec, options } = this;
+    furnish({ spec, place, options }, place.at(basename(this.adopted.privatePath)));
   }
 
   listenFor(generation: number): PrivateListener {

@@ -55,6 +55,9 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
         ? like(adopted, request.options)
         : { ...request.options, ...spec.rights };
       const steered = new HeldUnix(spec, path, options, adopted, request.boundBy);
+      // The command has bound it, and knows nothing of what was asked for on the command line.
+      if (request.isLearned && (request.options.mode !== undefined || request.options.owner))
+        steered.furnish();
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {

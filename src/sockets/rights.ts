@@ -100,7 +100,10 @@ function giveAway(
   }
 }
 
-/** A server that binds by itself knows nothing of our options: what becomes public has them before it does. */
+/**
+ * A server that binds by itself knows nothing of our options. What becomes public has them before it does; what is learned, as soon as it
+ * is held.
+ */
 export function furnish(
   { spec, place, options }: { spec: SocketSpec; place: Place; options: SocketOptions },
   own: string,

@@ -35,6 +35,22 @@ const CASES = ALL.filter(canRun);
 const MISSING = ALL.filter((one) => !canRun(one));
 if (MISSING.length > 0) test.skip.each(MISSING)("$name over $transport: $needs is not installed", () => {});
 
+// With --socket-mode 0777 and a command that binds by itself nginx answered 151 x 502 (13: Permission denied) until the first swap.
+test("--socket-mode and --socket-owner hold for a learned path, from the first generation on", async () => {
+  using dir = tempDir();
+  const place = await placeIn(dir.path, "unix");
+  const mine = `${process.getuid?.()}:${process.getgid?.()}`;
+  const options = ["-k", "--umask", "0022", "--socket-mode", "0606", "--socket-owner", mine, ...INTERCEPT];
+  await using hupwatch = await startHupwatch([...options, "--", "node", "node.mjs", place.at], {
+    cwd: place.directory,
+  });
+  await hupwatch.until(/held from now on/);
+  for (const generation of [2, 3]) {
+    expect(statSync(place.at).mode & 0o777).toBe(0o606);
+    await hupwatch.swap(generation);
+  }
+});
+
 // `node server.js` was rolled back by EADDRINUSE, and `./entrypoint.sh` lost its path with the first swap that was called a success.
 test.each(CASES)(
   "$name over $transport: two swaps, a kill -9 and a start, nothing dropped",
