@@ -42,6 +42,8 @@ export function listenToSignals(
   using stack = new DisposableStack();
   if (stopDelayMs === 0) on("SIGTERM", end);
   else handlers.set("SIGTERM", stack.use(new LateStop(post, stopDelayMs, isStopping, log)).onTerm);
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    handlers.set(signal, withoutEcho(handlers.get(signal) as () => void));
   for (const signal of FORWARDED) on(signal, { kind: "forward", signal });
   // Some child has changed its state, which may be a stop or a continuation; the reaper looks for itself.
   handlers.set("SIGCHLD", onChildEnd);
@@ -50,6 +52,23 @@ export function listenToSignals(
     for (const [signal, handler] of handlers) process.off(signal, handler);
   });
   return stack.move();
+}
+
+/** A wrapper takes milliseconds to pass a signal on, on a busy machine more; a third Ctrl-C hurries a stop for sure. */
+const ECHO_MS = 250;
+
+/**
+ * One Ctrl-C, or one signal of timeout(1), may come twice: to the whole process group, and from a wrapper that passes it on. The second
+ * would hurry the stop, which cuts requests.
+ */
+function withoutEcho(handler: () => void): () => void {
+  let last = Number.NEGATIVE_INFINITY;
+  return () => {
+    const now = performance.now();
+    if (now - last < ECHO_MS) return;
+    last = now;
+    handler();
+  };
 }
 
 /**

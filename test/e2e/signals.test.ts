@@ -2,7 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { always, child, firstThen, TINY } from "../harness/commands.ts";
-import { type Hupwatch, LAUNCHER, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import {
+  type Hupwatch,
+  LAUNCHER,
+  LONGER_THAN_AN_ECHO_MS,
+  spawnHupwatch,
+  startHupwatch,
+} from "../harness/hupwatch.ts";
 import { KEEPER } from "../harness/lives.ts";
 import { type Load, startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -203,6 +209,7 @@ test.concurrent(
     await hupwatch.until(/ready \(pid/, { stream: "output" });
     hupwatch.signal("SIGTERM");
     await hupwatch.until(/ignored TERM/, { stream: "output" });
+    await Bun.sleep(LONGER_THAN_AN_ECHO_MS);
     hupwatch.signal("SIGTERM");
     await hupwatch.exited;
     expect(hupwatch.log).toContain("SIGKILL");

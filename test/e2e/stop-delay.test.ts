@@ -5,7 +5,7 @@
  */
 import { expect, test } from "bun:test";
 import { freePort } from "../harness/free-port.ts";
-import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
+import { LONGER_THAN_AN_ECHO_MS, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { ROOT } from "../setup/places.ts";
 
@@ -45,9 +45,24 @@ test("a second TERM stops at once, and gracefully: the request in hand is answer
   hupwatch.signal("SIGTERM");
   await hupwatch.until(DELAYED);
   const answer = await slow(1);
+  await Bun.sleep(LONGER_THAN_AN_ECHO_MS);
   hupwatch.signal("SIGTERM");
   expect(await answer.isWhole()).toBe(true);
   expect(await hupwatch.exited).toBe(0);
+});
+
+// `timeout 20 hupwatch -k ...`: timeout(1) signals its child, and then its whole process group. 27 ms after "stopping" came "sent SIGKILL".
+test("a TERM that comes a second time at once, as timeout(1) sends it, is one TERM", async () => {
+  await using service = await serving("0s");
+  const { hupwatch, slow } = service;
+  const answer = await slow(1);
+  hupwatch.signal("SIGTERM");
+  // One that is pending already would take in the second.
+  Bun.sleepSync(5);
+  hupwatch.signal("SIGTERM");
+  expect(await answer.isWhole()).toBe(true);
+  expect(await hupwatch.exited).toBe(0);
+  expect(hupwatch.log).not.toContain("SIGKILL");
 });
 
 test("a stop that something else asks for meanwhile is not hurried by the delay's end", async () => {

@@ -6,6 +6,8 @@ import { isSame, killEntry, type ProcessEntry, processesWithEnv, processTree } f
 import { type TempDir, tempDir } from "./temp-dir.ts";
 import { until } from "./until.ts";
 
+/** Two signals of one kind that are closer than src/cli/signals.ts's ECHO_MS are one. */
+export const LONGER_THAN_AN_ECHO_MS = 400;
 export const LAUNCHER = `${ROOT}/src/launcher.sh`;
 
 /** In the environment of hupwatch and so of all that it starts: finds what has left the process tree. */
