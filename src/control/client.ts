@@ -32,7 +32,8 @@ export async function ask<T extends { schema: string }>(
   const reader = new ResponseReader();
   reader.reset({ keepBodyBytes: MAX_BODY_BYTES });
   const { promise: ended, resolve: end, reject } = Promise.withResolvers<void>();
-  const late = () => reject(noAnswer(path, `no answer within ${question.timeoutMs / 1000} s`));
+  const goesOn = question.method === "GET" ? "" : "; what was asked for goes on";
+  const late = () => reject(noAnswer(path, `no answer within ${question.timeoutMs / 1000} s${goesOn}`));
   const deadline = setTimeout(late, question.timeoutMs);
   const socket = await connect(path, {
     data: (_, bytes) => {
@@ -137,5 +138,5 @@ function refuseStrangers(socket: Bun.Socket<undefined>, path: string): void {
 const noAnswer = (path: string, why: string) =>
   new HupwatchError("control.no-answer", `${path}: ${why}`, {
     exitCode: ANSWER.timeout,
-    hint: "look at hupwatch's log, or give a longer --timeout",
+    hint: "'hupwatch status' and hupwatch's log show how far it is; a longer --timeout waits longer",
   });

@@ -121,7 +121,7 @@ function rejectForeign(path: string, stat: Stats, uid: number): void {
     throw new HupwatchError("run-dir.foreign", `the run directory ${path} belongs to user ${stat.uid}`, FIX);
   if ((stat.mode & 0o077) !== 0)
     throw new HupwatchError("run-dir.open", `the run directory ${path} is open to others`, {
-      hint: `chmod 700 ${path}`,
+      hint: `give --run-dir a directory that nothing else uses, for example ${join(path, "hupwatch")}; if it is one, chmod 700 ${path}`,
     });
 }
 

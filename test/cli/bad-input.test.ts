@@ -143,7 +143,10 @@ describe("options", () => {
     chmodSync(dir.path, 0o755);
     const { message, hint } = await refused(["--run-dir", dir.path, ...TRUE]);
     expect(message).toBe(`the run directory ${dir.path} is open to others`);
-    expect(hint).toBe(`chmod 700 ${dir.path}`);
+    // Somebody may have named /tmp: chmod alone would be bad advice.
+    expect(hint).toBe(
+      `give --run-dir a directory that nothing else uses, for example ${dir.path}/hupwatch; if it is one, chmod 700 ${dir.path}`,
+    );
   });
 });
 

@@ -54,7 +54,11 @@ describe("in the words of the start", () => {
     [["-b", "203.0.113.1:8000"], "this machine does not have that address"],
     [["-b", "no-host.invalid:8000"], "the name no-host.invalid does not have an address"],
     [["--run-dir", "/dev/null"], "the run directory /dev/null is not a directory"],
-    [["--run-dir", "open"], "is open to others. To fix: chmod 700", (cwd) => mkdirSync(`${cwd}/open`, 0o755)],
+    [
+      ["--run-dir", "open"],
+      "is open to others. To fix: give --run-dir a directory that nothing else uses",
+      (cwd) => mkdirSync(`${cwd}/open`, 0o755),
+    ],
     [["-b", "fd://77"], "descriptor 77 of 'fd://77' is not open"],
   ];
   test.each(rows)("%j: %s", async (words, said, prepare = () => {}) => {
