@@ -25,26 +25,20 @@ export function countTests(stderr: string, exitCode: number): Counts {
   return counts;
 }
 
-/** Of one failure more than this is not said again: its stack and the calls around it. */
-const LINES_OF_FAILURE = 60;
+/** A failed expectation and its stack, and what a test of the other process may have said between. */
+const LINES_OF_FAILURE = { before: 40, after: 20 };
 
 /**
- * What `bun test` said of each failed test: its error and its name, which stand far above the end of a long output. Bun
- * prints the error first; in a run with `--parallel`, too, a test's lines stand together.
+ * What `bun test` said around the name of each failed test, which stands far above the end of a long output. Bun prints the error before the
+ * name; with `--parallel` other tests' lines may come between, or the error behind the name, and all names come again at the end.
  */
 export function failuresIn(stderr: string): string[] {
-  const failures: string[] = [];
-  let said: string[] = [];
-  for (const line of Bun.stripANSI(stderr).split("\n")) {
-    const verdict = /^\((pass|fail|skip|todo)\) /.exec(line)?.[1];
-    if (verdict === undefined) {
-      said.push(line);
-      continue;
-    }
-    if (verdict === "fail") failures.push([...said.slice(-LINES_OF_FAILURE), line].join("\n").trim());
-    said = [];
-  }
-  return failures;
+  const { before, after } = LINES_OF_FAILURE;
+  const [text = ""] = Bun.stripANSI(stderr).split(/^\d+ tests? failed:$/m);
+  const lines = text.split("\n").filter((line) => !/^\((pass|skip|todo)\) /.test(line));
+  return lines.flatMap((line, at) =>
+    line.startsWith("(fail) ") ? lines.slice(Math.max(0, at - before), at + after).join("\n") : [],
+  );
 }
 
 export const sumOf = (all: readonly Counts[]): Counts => ({
