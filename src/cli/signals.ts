@@ -25,11 +25,11 @@ export function listenToSignals(
   log: Log,
 ): Disposable {
   const handlers = new Map<NodeJS.Signals, () => void>();
-  const on = (signal: NodeJS.Signals, event: Event) =>
-    handlers.set(signal, () => {
-      log.debug("signal", `received ${signal}`, { signal });
-      post(event);
-    });
+  const posting = (signal: NodeJS.Signals, event: Event) => () => {
+    log.debug("signal", `received ${signal}`, { signal });
+    post(event);
+  };
+  const on = (signal: NodeJS.Signals, event: Event) => handlers.set(signal, posting(signal, event));
   if (isNohup)
     log.warn(
       "signal.nohup",
@@ -37,13 +37,14 @@ export function listenToSignals(
     );
   else handlers.set("SIGHUP", onHangup(post, killAtExit, log));
   const end: Event = { kind: killAtExit ? "stop" : "leave" };
-  on("SIGINT", end);
   on("SIGQUIT", { kind: "quit" });
   using stack = new DisposableStack();
-  if (stopDelayMs === 0) on("SIGTERM", end);
-  else handlers.set("SIGTERM", stack.use(new LateStop(post, stopDelayMs, isStopping, log)).onTerm);
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    handlers.set(signal, withoutEcho(handlers.get(signal) as () => void));
+  const onTerm =
+    stopDelayMs === 0
+      ? posting("SIGTERM", end)
+      : stack.use(new LateStop(post, stopDelayMs, isStopping, log)).onTerm;
+  handlers.set("SIGTERM", withoutEcho(onTerm));
+  handlers.set("SIGINT", withoutEcho(posting("SIGINT", end)));
   for (const signal of FORWARDED) on(signal, { kind: "forward", signal });
   // Some child has changed its state, which may be a stop or a continuation; the reaper looks for itself.
   handlers.set("SIGCHLD", onChildEnd);
@@ -54,7 +55,7 @@ export function listenToSignals(
   return stack.move();
 }
 
-/** A wrapper takes milliseconds to pass a signal on, on a busy machine more; a third Ctrl-C hurries a stop for sure. */
+/** A wrapper takes milliseconds to pass a signal on, on a busy machine more. Whatever comes later is meant as a second one. */
 const ECHO_MS = 250;
 
 /**

@@ -57,7 +57,7 @@ async function hold(spec: SocketSpec, request: HoldRequest): Promise<HeldSocket>
       const steered = new HeldUnix(spec, path, options, adopted, request.boundBy);
       // The command has bound it, and knows nothing of what was asked for on the command line.
       if (request.isLearned && (request.options.mode !== undefined || request.options.owner))
-        steered.furnish();
+        furnishOrLeave(steered);
       return cutover.mode === "share" ? shareOne(steered, cutover) : steered;
     }
     case "tcp": {
@@ -136,6 +136,16 @@ function like(adopted: AdoptedListener | undefined, options: SocketOptions): Soc
     mode: options.mode ?? mode & 0o777,
     owner: options.owner ?? (isOurs ? undefined : { uid, gid }),
   };
+}
+
+/** Its server goes on with it, whatever we may not do to it. */
+function furnishOrLeave(steered: HeldUnix): void {
+  try {
+    steered.furnish();
+  } catch (error) {
+    steered.leave();
+    throw error;
+  }
 }
 
 /** A path is shared by giving every generation the first one's listener. */

@@ -19,13 +19,16 @@ import {
   unsettle,
   withEffects,
 } from "../moves.ts";
-import type { Gen, Retirement, Row } from "../states.ts";
+import type { Gen, In, Retirement, Row, Step } from "../states.ts";
+
+/** Not beside the failed one; where hupwatch leaves, not at all. */
+const swapAfterwards = (s: In<"rolling-back" | "flipping-back">): Step =>
+  s.leaving
+    ? goTo(s, tooLate())
+    : goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed }));
 
 export const rollingBack: Row<"rolling-back"> = {
-  swap: (s) => {
-    if (s.leaving) return goTo(s, tooLate());
-    return goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed }));
-  },
+  swap: swapAfterwards,
   leave: (s) => {
     if (s.leaving) return endGivenBack(s, s.leaving.how);
     return s.isHeld ? giveBack(s, "leave") : leaveKeeping(s, s.failed);
@@ -66,10 +69,7 @@ export const rollingBack: Row<"rolling-back"> = {
 };
 
 export const flippingBack: Row<"flipping-back"> = {
-  swap: (s) => {
-    if (s.leaving) return goTo(s, tooLate());
-    return goTo({ ...s, again: true }, say({ event: "swap-queued", behind: s.failed }));
-  },
+  swap: swapAfterwards,
   leave: (s, _, limits) => {
     if (s.leaving) return flippedBack(s, limits);
     return goTo({ ...s, again: false, leaving: true }, ...(s.again ? [tooLate()] : []));
