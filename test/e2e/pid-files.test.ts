@@ -219,8 +219,9 @@ test.each(ROWS.map((row) => [row.name, row] as const))(
         what: "the pid file",
         context: () => `${leadsTo()}`,
       });
-      for (const name of own)
-        expect(existsSync(`${dir.path}/${name.replace("GEN", `${generation}`)}`)).toBe(true);
+      // A server may write them after it has begun to listen, as puma does with its state.
+      for (const name of own.map((each) => each.replace("GEN", `${generation}`)))
+        await until(() => existsSync(`${dir.path}/${name}`), { what: name });
     };
     await isRight(1);
     // By the file, as scripts do.
