@@ -113,7 +113,6 @@ export class Audience implements Disposable {
       const wasMissing = [lock.renew(process.pid), this.#control.renew()].includes(true);
       this.#state?.record(supervisor.snapshot());
       if (wasMissing) log.warn("run-dir.restored", `something emptied ${ownDir}: made anew`);
-      return wasMissing;
     };
     this.#upkeep = this.#owned.use(new Upkeep(ownDir, plan.name, realOs.clock, restore));
   }
