@@ -2,7 +2,7 @@
  * Pid files, control sockets and state files that two copies of a server would fight over: after every swap, good or rolled back, the
  * pid file leads to a living process that does the right thing, and what belongs to the serving generation is there.
  */
-import { expect, test } from "bun:test";
+import { test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
