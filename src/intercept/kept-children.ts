@@ -1,6 +1,6 @@
 /** The commands that the keeper has started, of which it is the parent: their start below the exec helper, and their end. */
 import { close } from "../os/libc.ts";
-import { childEnds, drainSignals, socketPair, startProgram, takeEnded } from "../os/libc-intercept.ts";
+import { drainSignals, signalsAsInput, socketPair, startProgram, takeEnded } from "../os/libc-intercept.ts";
 import { awaitFilter } from "./installed-filter.ts";
 import type { KeeperEvent, KeeperRequest, KeptChild } from "./protocol.ts";
 
@@ -17,7 +17,7 @@ export class KeptChildren {
   /** With those that have bound an address below each. */
   readonly #of = new Map<number, Set<number>>();
   /** Readable when a child has ended. */
-  readonly ends: number = childEnds();
+  readonly ends: number = signalsAsInput(["SIGCHLD"]);
 
   constructor(private readonly tell: (event: KeeperEvent) => void) {}
 

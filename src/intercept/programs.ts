@@ -30,7 +30,8 @@ export function startKeeper(door: string | undefined, memory: number): number {
 const ofThisHupwatch = () => `HUPWATCH_MASTER_PID=${process.pid}`;
 
 /**
- * The relay of kept/, which is at work while requests are: with a compiler, where this hupwatch has the memory for one.
+ * The relay of kept/, which is at work while requests are: with a compiler, where this hupwatch has the memory for one. It outlives
+ * hupwatch, so it has nothing of its output: what reads that to its end does not wait for clients.
  */
 export const relayProgram = () => ({
   words: ownProgram("relay"),
@@ -42,7 +43,7 @@ export const relayProgram = () => ({
     ),
   ],
   blocked: BLOCKED_SIGNALS,
-  standard: () => descriptorsFor(["ignore", "ignore", 2]),
+  standard: () => descriptorsFor(["ignore", "ignore", "ignore"]),
 });
 
 /** "ignore" is /dev/null. */

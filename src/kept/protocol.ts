@@ -21,7 +21,8 @@ export type RelayOrder =
   /** There is no service any more. */
   | { do: "end" };
 
-export type RelayNews = { counts: RelayCounts } | { moved: number };
+/** `bug`: what has ended it. */
+export type RelayNews = { counts: RelayCounts } | { moved: number } | { bug: string; stack: string };
 
 /** As many descriptors go in one packet (SCM_MAX_FD of the kernel is 253). */
 export const LEFT_MAX = 200;

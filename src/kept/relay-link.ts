@@ -1,5 +1,6 @@
 /** hupwatch's end of its relay: starts it when it is needed, hands connections to it, and hears its counts. */
 
+import { tellBug } from "../os/aid.ts";
 import { realClock } from "../os/clock.ts";
 import { NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
 import { close } from "../os/libc.ts";
@@ -23,7 +24,7 @@ export interface RelayProgram {
   env: readonly string[];
   /** Signals that must not end it. */
   blocked: Parameters<typeof startProgram>[3];
-  /** For what is written on stderr. */
+  /** What it reads and writes. */
   standard: () => { fds: number[] } & Disposable;
 }
 
@@ -138,6 +139,8 @@ export class RelayLink implements Disposable {
 
   #on(news: RelayNews): void {
     if ("moved" in news) this.#hasMoved(news.moved);
+    else if ("bug" in news)
+      tellBug(Object.assign(new Error(`the relay has ended: ${news.bug}`), { stack: news.stack }));
     else this.#counts = news.counts;
   }
 

@@ -5,7 +5,14 @@
 
 import type { LetGo, RelayCounts } from "../os/keeping.ts";
 import { close, SystemError, send, setBlocking } from "../os/libc.ts";
-import { Epoll, EVENT, limitDescriptors, receiveWithDescriptors } from "../os/libc-kept.ts";
+import {
+  drainSignals,
+  Epoll,
+  EVENT,
+  limitDescriptors,
+  receiveWithDescriptors,
+  signalsAsInput,
+} from "../os/libc-kept.ts";
 import { type Host, Joined } from "./joined.ts";
 import { LEFT_MAX, type Left, PACKET_BYTES_MAX, type RelayNews, type RelayOrder } from "./protocol.ts";
 
@@ -15,9 +22,12 @@ const TELL_MS = 100;
 const GARBAGE_TURNS = 5000;
 /** Each takes two descriptors, and what waits for a server may hold a head. */
 const CONNECTIONS_MAX = 20_000;
+/** A supervisor that stops all processes of its service waits for this one, too (systemd.kill(5), KillMode=control-group). */
+const STOPPING = ["SIGTERM", "SIGINT", "SIGQUIT"] as const;
 
 export class Relay implements Host {
   readonly #epoll = new Epoll();
+  readonly #signals = signalsAsInput(STOPPING);
   readonly #watched = new Map<number, number>();
   readonly #ofFd = new Map<number, Joined>();
   readonly #all = new Set<Joined>();
@@ -37,13 +47,24 @@ export class Relay implements Host {
     limitDescriptors(undefined);
     setBlocking(news, "nonblocking");
     this.watch(orders, EVENT.in);
+    this.watch(this.#signals, EVENT.in);
   }
 
-  /** Returns when there is nothing left to relay, and no hupwatch. */
+  /** Returns when there is nothing left to relay, and no hupwatch. It writes nothing itself: hupwatch reports what ends it. */
   run(): void {
+    try {
+      this.#turnUntilOver();
+    } catch (bug) {
+      this.#tell({ bug: `${bug}`, stack: Bun.inspect(bug) });
+      throw bug;
+    }
+  }
+
+  #turnUntilOver(): void {
     for (let turn = 1; this.#hasOrders || this.#all.size > 0; turn++) {
       this.#epoll.wait(this.#waitMs(), (fd, events) => {
         if (fd === this.orders) this.#obey();
+        else if (fd === this.#signals) this.#onSignal();
         else this.#ofFd.get(fd)?.on(fd, events);
       });
       this.#wake();
@@ -97,8 +118,18 @@ export class Relay implements Host {
         this.#tell({ moved: order.number });
         return;
       case "end":
-        for (const joined of [...this.#all]) joined.end();
+        this.#endIdle();
     }
+  }
+
+  #onSignal(): void {
+    drainSignals(this.#signals);
+    this.#endIdle();
+  }
+
+  /** Those that have a server end with it. */
+  #endIdle(): void {
+    for (const joined of [...this.#all]) joined.end();
   }
 
   #take(fd: number, left: Left): void {

@@ -4,3 +4,4 @@ export * from "./libc/kept.ts";
 export * from "./libc/limits.ts";
 export * from "./libc/messages.ts";
 export * from "./libc/programs.ts";
+export * from "./libc/waiting.ts";

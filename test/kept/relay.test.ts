@@ -3,10 +3,12 @@
  * gets is compared with what the other sent.
  */
 import { afterAll, describe, expect, test } from "bun:test";
+import { openSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { relayProgram } from "../../src/intercept/programs.ts";
 import type { Left } from "../../src/kept/protocol.ts";
 import { RelayLink } from "../../src/kept/relay-link.ts";
+import { hearOfBugs } from "../../src/os/aid.ts";
 import { bind, close, listen, socket } from "../../src/os/libc.ts";
 import { accept } from "../../src/os/libc-kept.ts";
 import { encode } from "../../src/sockets/sockaddr.ts";
@@ -19,6 +21,12 @@ const relay = new RelayLink(relayProgram());
 afterAll(() => relay[Symbol.dispose]());
 
 const KEPT: Omit<Left, "path"> = { isFresh: false, patienceMs: 20_000, isAnyPeer: false };
+
+const relayProcess = () => {
+  const found = processTree(process.pid).find(({ command }) => / relay 3 4$/.test(command));
+  if (!found) throw new Error("no relay");
+  return found.pid;
+};
 
 /** A server that is asked by the relay, and clients whose connections no server has any more. */
 class Stage implements AsyncDisposable {
@@ -245,16 +253,15 @@ test("what a server has answered before it closed is read, also where it does no
   client.on("data", (bytes) => {
     said += bytes.toString();
   });
-  const relayed = processTree(process.pid).find(({ command }) => / relay 3 4$/.test(command));
-  if (!relayed) throw new Error("no relay");
+  const relayed = relayProcess();
   // Both wait for it, and it looks at its client first.
-  process.kill(relayed.pid, "SIGSTOP");
+  process.kill(relayed, "SIGSTOP");
   try {
     client.write(post("second"));
     held[0]?.socket.write(answer("1"), () => held[0]?.socket.destroy());
     await until(() => held[0]?.socket.destroyed, { what: "the server's end" });
   } finally {
-    process.kill(relayed.pid, "SIGCONT");
+    process.kill(relayed, "SIGCONT");
   }
   await until(() => client.readableEnded || client.destroyed, { what: "its end" });
   expect(said).toBe(answer("1"));
@@ -281,3 +288,36 @@ test("what the server does not read, the relay does not keep: no more is taken f
   expect(Number((await exchange).body)).toBeGreaterThan(0);
   await client.close(0);
 }, 90_000);
+
+// systemd.kill(5): with KillMode=control-group a unit is not started again before all of its processes have ended. One that waited for the
+// clients of a hupwatch that was killed kept its service down for up to 75 s.
+test("a signal that stops the service closes what is idle, and nothing that a server has", async () => {
+  const held: Heard[] = [];
+  await using stage = await Stage.open(hearing(held));
+  const joined = await stage.client();
+  const exchange = joined.exchange(post("first"), 20_000);
+  await until(() => held[0]?.got === `${post("first")}`, { what: "the request" });
+  const idle = await stage.rawClient();
+  idle.resume();
+  // It obeys in order: it has both then.
+  await moved();
+  process.kill(relayProcess(), "SIGTERM");
+  await until(() => idle.readableEnded, { what: "the end of the one that is idle" });
+  held[0]?.socket.write(answer("1"));
+  expect((await exchange).body).toBe("1");
+  await joined.close(0);
+}, 30_000);
+
+// It outlives its hupwatch: what reads that one's output to its end would wait for clients, and would read what the relay writes.
+test("it has nothing of hupwatch's output, and what ends it is reported by hupwatch", async () => {
+  await using stage = await Stage.open(hearing([]));
+  await stage.client();
+  const standard = [0, 1, 2].map((fd) => readlinkSync(`/proc/${relayProcess()}/fd/${fd}`));
+  expect(standard).toEqual(["/dev/null", "/dev/null", "/dev/null"]);
+  const bugs: unknown[] = [];
+  using _hearing = hearOfBugs((bug) => bugs.push(bug));
+  using another = new RelayLink(relayProgram());
+  another.join([{ fd: openSync("/dev/null", "r"), left: null as never }]);
+  await until(() => bugs.length > 0, { what: "the bug", timeoutMs: 20_000 });
+  expect(`${bugs[0]}`).toMatch(/the relay has ended: TypeError: .*null/);
+}, 30_000);

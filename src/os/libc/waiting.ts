@@ -38,9 +38,9 @@ export function waitFor(fds: readonly number[], timeoutMs: number): Polled[] {
   });
 }
 
-/** Readable when a child has ended. Only where SIGCHLD is blocked from the start on (startProgram), in all threads of the runtime. */
-export const childEnds = (): number =>
-  check("signalfd", C.signalfd(-1, ptr(signalSet(["SIGCHLD"])), SOCK.cloexec | SOCK.nonblocking));
+/** Readable when one of them has come. Only where they are blocked from the start on (startProgram), in all threads of the runtime. */
+export const signalsAsInput = (signals: Parameters<typeof signalSet>[0]): number =>
+  check("signalfd", C.signalfd(-1, ptr(signalSet(signals)), SOCK.cloexec | SOCK.nonblocking));
 
 /** Reads what a signalfd has, so that it is readable only by what comes next. */
 export function drainSignals(fd: number): void {
