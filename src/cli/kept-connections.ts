@@ -31,6 +31,8 @@ export function keptConnections(plan: RunPlan): KeptConnections {
   let isRefused: boolean | undefined;
   let relay: RelayLink | undefined;
   let limit: OwnLimit | undefined;
+  /** Of the first socket, at which every generation has the same app. */
+  let hasSeenHttp = false;
   const living = new Set<Lazy>();
   const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
     const { Adoption, OwnLimit, RelayLink, relayProgram } = await rooms();
@@ -49,6 +51,10 @@ export function keptConnections(plan: RunPlan): KeptConnections {
       isRunning,
       limit,
       isAnyPeer: mode === "adopt=any",
+      isSpeechSure: mode !== "auto" || owner.isHttp || hasSeenHttp,
+      sawHttp: () => {
+        hasSeenHttp = true;
+      },
       patienceMs: patienceOf(mode),
       refused,
     });
@@ -61,7 +67,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
         ...os,
         spawn: (request) => (limit ? limit.withGiven(() => os.spawn(request)) : os.spawn(request)),
         keepConnections(owner) {
-          const ways = waysKept(mode, owner);
+          const ways = waysKept(mode, owner.ways);
           return ways.length === 0 ? undefined : new Lazy(() => adopt(safe, { ...owner, ways }), living);
         },
       };

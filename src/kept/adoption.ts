@@ -54,6 +54,10 @@ export interface Surroundings {
   isRunning(process: Leader): boolean;
   takeDescriptor(pid: number, fd: number): number | undefined;
   isAnyPeer: boolean;
+  /** Whether it speaks HTTP/1 without TLS does not matter, or is known already. */
+  isSpeechSure: boolean;
+  /** A client was seen to speak it. */
+  sawHttp(): void;
   /** No client may be silent for longer, in milliseconds. */
   patienceMs: number;
   limit: OwnLimit;
@@ -73,6 +77,7 @@ export class Adoption implements Keeping {
   #nextProofMs = 0;
   #descriptors: string | undefined;
   #leaderEnd: "unknown" | "clean" | "crash" = "unknown";
+  #isSpeechSure: boolean;
   #isOver = false;
   #hasRaised = false;
   /** The stop signal may be sent. */
@@ -84,6 +89,7 @@ export class Adoption implements Keeping {
     private readonly around: Surroundings,
   ) {
     this.#origins = new Origins(around.isAnyPeer);
+    this.#isSpeechSure = around.isSpeechSure;
   }
 
   begin(then: () => void, goesOn = () => {}): void {
@@ -142,6 +148,7 @@ export class Adoption implements Keeping {
       this.#after(PROVE_LOOK_MS, () => this.#prove(open, { untilMs, looks: looks - 1 }));
       return;
     }
+    this.#listen(this.#taken.values());
     for (const taken of open) taken.letGo();
     this.#signalledMs = this.#ownedMs = this.#fullLookMs = this.#now;
     this.#descriptors = this.#countDescriptors();
@@ -199,9 +206,21 @@ export class Adoption implements Keeping {
     this.#settle([...this.#taken.values()].filter(({ inode }) => !owned.has(inode)));
   }
 
+  /** What has come while they were held may say what they speak. */
+  #listen(some: Iterable<Taken>): void {
+    if (this.#isSpeechSure) return;
+    for (const taken of some) {
+      if (!taken.speaksHttp) continue;
+      this.#isSpeechSure = true;
+      this.around.sawHttp();
+      return;
+    }
+  }
+
   #settle(ended: readonly Taken[]): void {
     const joined: { fd: number; left: Left }[] = [];
     const { isKilled } = this.owner.processes;
+    this.#listen(ended);
     for (const taken of ended) {
       if (this.#isCrashPossible(taken)) continue;
       this.#taken.delete(taken.inode);
@@ -232,7 +251,7 @@ export class Adoption implements Keeping {
 
   #leftOf(taken: Taken): Left | undefined {
     const { verdict, path, isTcp } = taken;
-    if (verdict === "doubtful") return undefined;
+    if (verdict === "doubtful" || !this.#isSpoken(taken)) return undefined;
     // When it was closed is not known, only when it was not yet: this look may come late.
     const isLate = this.#ownedMs - this.#signalledMs > PROMPT_MS;
     if (verdict === "between" && isLate) return undefined;
@@ -241,8 +260,14 @@ export class Adoption implements Keeping {
     return { path, isFresh: verdict === "fresh", patienceMs, isAnyPeer };
   }
 
+  /** On a fresh one nothing was said, and whatever comes is passed on. */
+  #isSpoken({ verdict }: Taken): boolean {
+    return this.#isSpeechSure || verdict === "fresh";
+  }
+
   #close(taken: Taken): void {
-    this.#counts[taken.verdict === "doubtful" && taken.isAnswered ? "others" : "closed"] += 1;
+    const isTheirs = (taken.verdict === "doubtful" && taken.isAnswered) || !this.#isSpoken(taken);
+    this.#counts[isTheirs ? "others" : "closed"] += 1;
     taken.close();
   }
 

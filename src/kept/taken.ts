@@ -6,8 +6,9 @@
  * that a busy connection stands still, too, and can be looked at. Unix sockets have neither: there the server's word counts, which closes
  * what is idle and finishes what is not.
  */
-import { close, isNonblocking } from "../os/libc.ts";
+import { close, isNonblocking, peek } from "../os/libc.ts";
 import { HELD_MARK, lowWater, setLowWater, tcpState, unreadBytes, withoutNewData } from "../os/libc-kept.ts";
+import { beginning } from "./framing.ts";
 
 /** More than half of any receive buffer. */
 const NEVER = 0x7fffffff;
@@ -15,6 +16,8 @@ const NEVER = 0x7fffffff;
 const QUIET_MS = 20;
 /** Longer than most requests take. */
 const TIE_QUIET_MS = 200;
+/** Most request lines are shorter. */
+const PEEKED = new Uint8Array(2048);
 /** "HTTP/1.1 100 Continue" and an empty line: an answer that asks for a body. */
 const CONTINUE_BYTES = 25;
 
@@ -94,6 +97,13 @@ export class Taken {
   /** What comes waits for its server, or for another one. */
   get hasUnread(): boolean {
     return unreadBytes(this.fd) > 0;
+  }
+
+  /** Its client was answered, and has sent a request line of HTTP/1 that its server has not read: neither would be so with TLS. */
+  get speaksHttp(): boolean {
+    const now = this.#look();
+    if (!now || now.unread === 0 || now.sent === 0) return false;
+    return beginning(PEEKED.subarray(0, peek(this.fd, PEEKED))) === "request";
   }
 
   /** Whether it stands between two messages, while its server still has it. */

@@ -23,7 +23,7 @@ export interface Kept {
   kept: number;
   /** Closed when the server closed them, in the middle of something or too late. */
   closed: number;
-  /** Left to their server: their clients are on other machines, the kernel allowed no duplicate, or the server closed them after an answer. */
+  /** Left to their server: their clients are on other machines, the kernel allowed no duplicate, the server closed them after an answer, or they were not seen to speak HTTP/1. */
   others: number;
 }
 

@@ -2,25 +2,23 @@
  * What happens to the connections that clients keep to a generation that is replaced (kept/README.md). Pure.
  *
  * `auto` keeps connections only where clients can hardly be worse off: those of the first socket, if it is TCP (which tells what its server
- * has read) and the server was seen to answer there in HTTP/1 without TLS. In any other protocol a client must see at once that its server
- * has closed.
+ * has read) and HTTP/1 without TLS was seen there: an answer to hupwatch, or a client's request. In any other protocol a client must see at
+ * once that its server has closed.
  */
 import type { SocketSpec } from "../sockets/spec.ts";
 
 export const KEPT_CONNECTIONS = ["auto", "adopt", "adopt=any", "close"] as const;
 export type KeptConnections = (typeof KEPT_CONNECTIONS)[number];
 
-type Ways<Way> = { ways: readonly Way[]; isHttp: boolean };
-
-/** The ways to a generation whose connections live on. `path`: of a Unix socket. */
+/** The ways to a generation whose connections live on, if they speak HTTP/1. `path`: of a Unix socket. */
 export function waysKept<Way extends { path: string | undefined }>(
   mode: KeptConnections,
-  { ways, isHttp }: Ways<Way>,
+  ways: readonly Way[],
 ): readonly Way[] {
   if (mode === "close") return [];
   if (mode !== "auto") return ways;
   const [first] = ways;
-  return first && first.path === undefined && isHttp ? [first] : [];
+  return first && first.path === undefined ? [first] : [];
 }
 
 /** How long a client may be silent, in milliseconds. Short with `auto`: a client that waits for an event must learn soon that its server is gone. */
@@ -46,15 +44,17 @@ export function keptInWords(known: Known, isRefused: () => boolean): string {
   if (mode === "adopt")
     return "connections that clients on this machine keep live on; those of others are closed when the server closes them";
   const where = sockets.length > 1 ? ` to ${sockets[0]?.text}` : "";
-  return `connections that clients on this machine keep${where} live on, if it answers in HTTP/1 without TLS; others are closed when the server closes them`;
+  const seen = isAsked(known) ? "it answers in HTTP/1" : "a client was seen to speak HTTP/1";
+  return `connections that clients on this machine keep${where} live on, if ${seen} without TLS; others are closed when the server closes them`;
 }
 
-function whyClosed({ keptConnections: mode, sockets: [first], checks }: Known): string | undefined {
+function whyClosed({ keptConnections: mode, sockets: [first] }: Known): string | undefined {
   if (mode === "close") return "--kept-connections close ('auto' and 'adopt' let them live on)";
   if (mode !== "auto") return undefined;
   if (first?.address.kind === "unix" || first?.address.kind === "abstract")
     return `a Unix socket does not show what was read (${OPT_IN})`;
-  if (!checks.some(({ label }) => /^http(:|$)/.test(label)))
-    return `no check shows that it speaks HTTP (--ready http, or ${OPT_IN})`;
   return undefined;
 }
+
+/** The readiness check shows what it speaks. */
+const isAsked = ({ checks }: Known): boolean => checks.some(({ label }) => /^http(:|$)/.test(label));

@@ -8,18 +8,16 @@ const UNIX = { path: "/app.sock" };
 
 describe("whose connections live on", () => {
   test.each([
-    ["auto", [TCP], true, [TCP]],
-    // It may speak anything: its client must see the end at once.
-    ["auto", [TCP], false, []],
-    ["auto", [UNIX], true, []],
+    ["auto", [TCP], [TCP]],
+    ["auto", [UNIX], []],
     // Only the first one was asked.
-    ["auto", [TCP, TCP], true, [TCP]],
-    ["auto", [UNIX, TCP], true, []],
-    ["adopt", [UNIX, TCP], false, [UNIX, TCP]],
-    ["adopt=any", [TCP], false, [TCP]],
-    ["close", [TCP], true, []],
-  ] as const)("%s, %j, answered: %p", (mode, ways, isHttp, kept) => {
-    expect(waysKept(mode, { ways, isHttp })).toEqual(kept);
+    ["auto", [TCP, TCP], [TCP]],
+    ["auto", [UNIX, TCP], []],
+    ["adopt", [UNIX, TCP], [UNIX, TCP]],
+    ["adopt=any", [TCP], [TCP]],
+    ["close", [TCP], []],
+  ] as const)("%s, %j", (mode, ways, kept) => {
+    expect(waysKept(mode, ways)).toEqual(kept);
   });
 
   test("auto leaves no client deaf for long", () => {
@@ -36,7 +34,7 @@ describe("explain says which, and why", () => {
   test.each([
     ["auto", [":80"], "http", "live on, if it answers in HTTP/1 without TLS"],
     ["auto", ["a=:80", "b=:81"], "http:/health", "clients on this machine keep to a=:80 live on"],
-    ["auto", [":80"], "connect", "closed when the server closes them: no check shows that it speaks HTTP"],
+    ["auto", [":80"], "connect", "live on, if a client was seen to speak HTTP/1 without TLS"],
     ["auto", ["unix:/app.sock"], "http", "closed when the server closes them: a Unix socket does not show"],
     ["adopt", ["unix:/app.sock"], "connect", "those of others are closed"],
     ["adopt=any", [":80"], "http", "another peer"],

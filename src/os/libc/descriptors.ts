@@ -22,6 +22,7 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 const F_DUPFD_CLOEXEC = 1030;
 const F_SETPIPE_SZ = 1031;
+const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
 const POLLOUT = 4;
@@ -73,6 +74,11 @@ export function recv(fd: number, buffer: Uint8Array): number | undefined {
   const name = errno();
   if (name === "EAGAIN") return undefined;
   throw new SystemError("recv", name);
+}
+
+/** The same of what waits there, which stays for its reader; 0 also where nothing is there yet. Never waits. */
+export function peek(fd: number, buffer: Uint8Array): number {
+  return Math.max(0, Number(C.recv(fd, ptr(buffer), buffer.length, MSG_PEEK | MSG_DONTWAIT)));
 }
 
 /** pipe2(2), close-on-exec, with as large a buffer as an unprivileged user gets (pipe(7), 1 MiB). */
