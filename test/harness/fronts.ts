@@ -11,20 +11,21 @@ export interface Front extends AsyncDisposable {
 /** `upstream`: `unix:/path` or `host:port`. */
 interface Proxy {
   program: string;
-  config(place: string, port: number, upstream: string): string;
+  /** `keeping`: what nginx's `upstream` says besides. */
+  config(place: string, port: number, upstream: string, keeping: string): string;
   words(place: string): string[];
 }
 
 export const PROXIES = {
   nginx: {
     program: "/usr/sbin/nginx",
-    config: (place, port, upstream) => `
+    config: (place, port, upstream, keeping) => `
 daemon off; pid ${place}/pid; error_log ${place}/error.log; worker_processes 1;
 events { worker_connections 512; }
 http {
   access_log off; client_body_temp_path ${place}/temp; proxy_temp_path ${place}/temp;
   fastcgi_temp_path ${place}/temp; uwsgi_temp_path ${place}/temp; scgi_temp_path ${place}/temp;
-  upstream app { server ${upstream}; keepalive 16; }
+  upstream app { server ${upstream}; keepalive 16; ${keeping} }
   server {
     listen 127.0.0.1:${port};
     keepalive_requests 1000000;
@@ -54,12 +55,12 @@ backend app
 } satisfies Record<string, Proxy>;
 
 /** Resolves when an answer comes through it. Its workers are another user where we are root: `upstream` must be open to it. */
-export async function startFront(name: keyof typeof PROXIES, upstream: string): Promise<Front> {
+export async function startFront(name: keyof typeof PROXIES, upstream: string, keeping = ""): Promise<Front> {
   const proxy: Proxy = PROXIES[name];
   const place = tempDir();
   const port = await freePort();
   mkdirSync(`${place.path}/temp`);
-  writeFileSync(`${place.path}/config`, proxy.config(place.path, port, upstream));
+  writeFileSync(`${place.path}/config`, proxy.config(place.path, port, upstream, keeping));
   const running = Bun.spawn(proxy.words(place.path), { stdout: "ignore", stderr: "ignore" });
   const front = {
     port,

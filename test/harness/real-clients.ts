@@ -45,6 +45,18 @@ function program(words: string[], signal: NodeJS.Signals, read: (text: string) =
 
 const sayingJson = (words: string[]): Posting => program(words, "SIGTERM", JSON.parse);
 
+interface OhaReport {
+  statusCodeDistribution: Record<string, number>;
+  errorDistribution: Record<string, number>;
+}
+
+function readOha(text: string): Posted {
+  const { statusCodeDistribution, errorDistribution } = JSON.parse(text) as OhaReport;
+  const { 200: answered = 0, ...others } = statusCodeDistribution;
+  const statuses = Object.entries(others).map(([status, n]) => [`status ${status}`, n]);
+  return { answered, lost: { ...errorDistribution, ...Object.fromEntries(statuses) } };
+}
+
 /** The summary that wrk ends with; a line of errors is there where there were some. */
 function readWrk(text: string): Posted {
   const number = (pattern: RegExp) => Number(pattern.exec(text)?.[1] ?? 0);
@@ -148,6 +160,24 @@ export const REAL_CLIENTS: readonly RealClient[] = [
     start: (bind) => browser(urlOf(bind), "Chromium"),
   },
   ...FRONTS,
+];
+
+/** Those of the long run: oha takes minutes to compile. It has no header of its own for each request: the ids are in its addresses. */
+export const ALL_CLIENTS: readonly RealClient[] = [
+  ...REAL_CLIENTS,
+  {
+    name: "oha",
+    isThere: () => existsSync(BUILT.oha),
+    start(bind) {
+      const options = ["--no-tui", "--output-format", "json", "-c", "4", "-z", "1h", "-m", "POST"];
+      const address = `${urlOf(bind)}\\?id=oha-[0-9]{18}`;
+      return program(
+        [BUILT.oha, ...options, "-d", "0123456789", "--rand-regex-url", address],
+        "SIGINT",
+        readOha,
+      );
+    },
+  },
 ];
 
 /** What was executed: how often each id, by the clients' names. */

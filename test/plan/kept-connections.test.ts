@@ -44,6 +44,8 @@ describe("explain says which, and why", () => {
   });
 
   test.each(["auto", "adopt"] as const)("%s, where the kernel hands out no duplicates", (mode) => {
-    expect(words(mode, [":80"], "http", true)).toContain("pidfd_getfd(2) is refused here");
+    expect(words(mode, [":80"], "http", true)).toContain(
+      "pidfd_getfd(2) is refused here; set nginx's keepalive_time and keepalive_timeout",
+    );
   });
 });

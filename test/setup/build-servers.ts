@@ -3,6 +3,7 @@
  * Caddy are compiled. Where a compiler is missing and cannot be had, the suite names its server and leaves it out.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { BUILT, CACHE, go, ROOT } from "./places.ts";
 
 interface Build {
@@ -17,6 +18,7 @@ interface Build {
   kept?: string;
   /** Two minutes on two cores: for the table, not for every first test run. */
   tableOnly?: boolean;
+  timeLimitMs?: number;
 }
 
 const RUST = `${CACHE}/rust`;
@@ -103,6 +105,16 @@ const BUILDS: readonly Build[] = [
   },
 ];
 
+/** Its client is for the long run alone: it takes many minutes to compile. */
+const OHA: Build = {
+  name: "oha",
+  tool: () => Bun.which("cargo") ?? undefined,
+  command: ["install", "--quiet", "--locked", "--root", dirname(dirname(BUILT.oha)), "oha"],
+  env: { CARGO_TARGET_DIR: `${CACHE}/oha/target` },
+  kept: BUILT.oha,
+  timeLimitMs: 1_800_000,
+};
+
 /** cargo looks at times alone: a changed file is new from now on, whenever it was checked out, and one that is the same is left alone. */
 export function copyChanged(from: string, to: string): void {
   mkdirSync(to, { recursive: true });
@@ -120,10 +132,21 @@ export async function buildServers({ forTable }: { forTable: boolean }): Promise
   await Promise.all(wanted.map(make));
 }
 
-async function make({ name, tool, command, env, prepare }: Build): Promise<void> {
+export async function buildOha(): Promise<void> {
+  if (!existsSync(BUILT.oha)) await make(OHA);
+}
+
+async function make({
+  name,
+  tool,
+  command,
+  env,
+  prepare,
+  timeLimitMs = TIME_LIMIT_MS,
+}: Build): Promise<void> {
   const program = tool();
   if (program === undefined) {
-    console.log(`setup: no compiler here; ${name} is left out of the contract suite`);
+    console.log(`setup: no compiler here; ${name} is left out`);
     return;
   }
   prepare?.();
@@ -131,8 +154,7 @@ async function make({ name, tool, command, env, prepare }: Build): Promise<void>
   const building = Bun.spawn([program, ...command], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "ignore", "inherit"],
-    timeout: TIME_LIMIT_MS,
+    timeout: timeLimitMs,
   });
-  if ((await building.exited) !== 0)
-    console.log(`setup: that did not work; ${name} is left out of the contract suite`);
+  if ((await building.exited) !== 0) console.log(`setup: that did not work; ${name} is left out`);
 }

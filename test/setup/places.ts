@@ -49,6 +49,7 @@ export const BUILT = {
   go: `${CACHE}/go/server`,
   goClient: `${CACHE}/go/client`,
   rust: `${CACHE}/rust/target/release/server`,
+  oha: `${CACHE}/oha/bin/oha`,
   caddy: `${CACHE}/caddy/caddy`,
   next: `${CACHE}/next/node_modules/.bin/next`,
   /** A folder of classes, and of the archives that they need. */

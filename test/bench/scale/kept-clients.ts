@@ -1,31 +1,39 @@
-/** The clients of test/e2e/kept-clients.test.ts through many swaps: what they lose, and what is executed twice. */
+/**
+ * The clients of test/e2e/kept-clients.test.ts, and oha, through many swaps: for each what it lost, and what was executed twice. One that
+ * is not installed has a row, too.
+ */
 import { count } from "../../../fixtures/demo/text.ts";
 import { clientsThroughSwaps, KEPT_SERVERS, type KeptServer } from "../../harness/clients-through-swaps.ts";
-import { FRONTS, REAL_CLIENTS } from "../../harness/real-clients.ts";
+import { ALL_CLIENTS, FRONTS } from "../../harness/real-clients.ts";
+import { buildOha } from "../../setup/build-servers.ts";
 import type { Row } from "../row.ts";
 
-const FAMILIES = ["tcp", "unix"] as const;
+/** `auto` keeps none of a Unix socket. */
+const WAYS = [
+  { family: "tcp", mode: "auto", clients: ALL_CLIENTS },
+  { family: "unix", mode: "adopt", clients: FRONTS },
+] as const;
+type Way = (typeof WAYS)[number];
 
 export async function keptClients(swaps: number): Promise<Row[]> {
+  await buildOha();
   const rows: Row[] = [];
   for (const server of KEPT_SERVERS)
-    for (const family of FAMILIES) rows.push(await through(server, family, swaps));
+    for (const way of WAYS) rows.push(...(await through(server, way, swaps)));
   return rows;
 }
 
-async function through(server: KeptServer, family: (typeof FAMILIES)[number], swaps: number): Promise<Row> {
-  const clients = (family === "tcp" ? REAL_CLIENTS : FRONTS).filter((client) => client.isThere());
-  const seen = await clientsThroughSwaps({ server, family, clients, swaps });
-  const posted = Object.entries(seen.clients);
-  const sent = posted.reduce((sum, [, { answered }]) => sum + answered, 0);
-  const lost = posted.flatMap(([name, report]) =>
-    Object.entries(report.lost).map(([what, n]) => `${name}: ${n} x ${what}`),
-  );
-  const twice = seen.executedTwice.length;
-  return {
-    what: `posts of ${posted.map(([name]) => name).join(", ")} lost or executed twice, ${swaps} swaps of ${server}, ${family}`,
-    budget: "0",
-    measured: `${lost.join(", ") || "0"} of ${count(sent)}, ${twice} twice`,
-    met: lost.length === 0 && twice === 0,
-  };
+async function through(server: KeptServer, way: Way, swaps: number): Promise<Row[]> {
+  const { family, mode } = way;
+  const clients = way.clients.filter((client) => client.isThere());
+  const seen = await clientsThroughSwaps({ server, family, mode, clients, swaps });
+  return way.clients.map(({ name }) => {
+    const what = `${name}: posts lost or executed twice, ${swaps} swaps of ${server}, ${family}, ${mode}`;
+    const posted = seen.clients[name];
+    if (!posted) return { what, budget: "0", measured: "not installed", met: undefined };
+    const lost = Object.entries(posted.lost).map(([error, n]) => `${n} x ${error}`);
+    const twice = seen.executedTwice.filter((id) => id.startsWith(`${name}-`)).length;
+    const measured = `${lost.join(", ") || "0"} of ${count(posted.answered)}, ${twice} twice`;
+    return { what, budget: "0", measured, met: lost.length === 0 && twice === 0 };
+  });
 }
