@@ -6,7 +6,7 @@ import type { RelayLink } from "../kept/relay-link.ts";
 import { lacks, tellBug } from "../os/aid.ts";
 import { type Keeping, type KeepingOwner, type Kept, NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
 import { type Os, realOs } from "../os/os.ts";
-import { keptInWords, patienceOf, waysKept } from "../plan/kept-connections.ts";
+import { keptInWords, patienceOf, RECIPE, waysKept } from "../plan/kept-connections.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { inSandbox, isTakingRefused } from "./sandbox.ts";
 
@@ -23,7 +23,7 @@ export interface KeptConnections extends Disposable {
 
 const REFUSED = {
   what: "duplicating a server's connection (pidfd_getfd)",
-  loss: "connections that clients keep are closed at a swap; with nginx set keepalive_time below --drain-until-idle",
+  loss: `connections that clients keep are closed at a swap; ${RECIPE}`,
 };
 
 export function keptConnections(plan: RunPlan): KeptConnections {

@@ -33,11 +33,19 @@ interface Known {
 
 const OPT_IN = "--kept-connections adopt lets them live on";
 
+/**
+ * Where connections are closed: nginx must have let go of them before. It sends one last request on a connection that is older than the
+ * one, and closes a connection that is idle for longer than the other.
+ * https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_time
+ */
+export const RECIPE =
+  "set nginx's keepalive_time and keepalive_timeout so that both together are below --drain-until-idle";
+
 /** For people. `isRefused`: the kernel allows no duplicate of another process's descriptor here; called only if it matters. */
 export function keptInWords(known: Known, isRefused: () => boolean): string {
   const why = whyClosed(known) ?? (isRefused() ? "pidfd_getfd(2) is refused here" : undefined);
   if (why !== undefined)
-    return `connections that clients keep are closed when the server closes them: ${why}`;
+    return `connections that clients keep are closed when the server closes them: ${why}; ${RECIPE}`;
   const { keptConnections: mode, sockets } = known;
   if (mode === "adopt=any")
     return "connections that clients keep live on; the server sees another peer for those of other machines";
