@@ -77,5 +77,5 @@ test.skipIf(!hasNginx)(
     const { lost } = await postThroughNginx("unix", "close", { drain: "30s", swaps: 2, keeping });
     expect(lost).toEqual({});
   },
-  120_000,
+  180_000,
 );
