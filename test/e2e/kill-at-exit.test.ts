@@ -53,7 +53,7 @@ test.concurrent.each([
     });
     hupwatch.signal("SIGKILL");
     await hupwatch.exited;
-    await hupwatch.assertTreeGone(20_000);
+    await hupwatch.assertTreeGone();
   },
   TURN_TIMEOUT_MS,
 );

@@ -9,7 +9,7 @@ import { Lives } from "../harness/lives.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir } from "../harness/temp-dir.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { ROOT } from "../setup/places.ts";
 
 const PIDFD_GETFD = 438;
@@ -76,5 +76,5 @@ test.concurrent.each(LACKING)(
     second.signal("SIGQUIT");
     expect(await second.exited).toBe(128 + 9);
   },
-  180_000,
+  TURN_TIMEOUT_MS,
 );

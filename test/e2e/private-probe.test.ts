@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { placeIn } from "../harness/contract.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { tempDir } from "../harness/temp-dir.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import type { ServerRow, Transport } from "../setup/server-row.ts";
 import { isInstalled, SERVERS } from "../setup/servers.ts";
 
@@ -45,28 +45,32 @@ for (const [server, transport] of CELLS) {
     test.skip(`${title}: ${server.program} is not installed`, () => {});
     continue;
   }
-  test.concurrent(title, async () => {
-    using _turn = await takeTurn();
-    using dir = tempDir();
-    const place = await placeIn(dir.path, transport);
-    await server.deploy?.(place, "1");
-    const envFile = `${place.directory}/slow.env`;
-    writeFileSync(envFile, "");
-    const share = ["-k", "-w", "0.2", "--cutover", "share", "--log-format", "json", "--env-file", envFile];
-    await using hupwatch = await startHupwatch(
-      [...share, ...(server.options?.(place) ?? []), "--", ...server.command(place)],
-      { cwd: place.directory, env: server.env ?? {} },
-    );
-    writeFileSync(envFile, `APP_BOOT_SECONDS=${BOOT_MS / 1000}\n`);
-    await hupwatch.swap(2);
-    const ready = hupwatch.log
-      .split("\n")
-      .filter((line) => line.includes('"generation.ready"'))
-      .map((line) => JSON.parse(line) as { generation: number; proven: boolean; readyMs: number });
-    expect(ready.map(({ generation, proven }) => ({ generation, proven }))).toEqual([
-      { generation: 1, proven: true },
-      { generation: 2, proven: true },
-    ]);
-    expect(ready[1]?.readyMs).toBeGreaterThanOrEqual(BOOT_MS);
-  }, 120_000);
+  test.concurrent(
+    title,
+    async () => {
+      using _turn = await takeTurn();
+      using dir = tempDir();
+      const place = await placeIn(dir.path, transport);
+      await server.deploy?.(place, "1");
+      const envFile = `${place.directory}/slow.env`;
+      writeFileSync(envFile, "");
+      const share = ["-k", "-w", "0.2", "--cutover", "share", "--log-format", "json", "--env-file", envFile];
+      await using hupwatch = await startHupwatch(
+        [...share, ...(server.options?.(place) ?? []), "--", ...server.command(place)],
+        { cwd: place.directory, env: server.env ?? {} },
+      );
+      writeFileSync(envFile, `APP_BOOT_SECONDS=${BOOT_MS / 1000}\n`);
+      await hupwatch.swap(2);
+      const ready = hupwatch.log
+        .split("\n")
+        .filter((line) => line.includes('"generation.ready"'))
+        .map((line) => JSON.parse(line) as { generation: number; proven: boolean; readyMs: number });
+      expect(ready.map(({ generation, proven }) => ({ generation, proven }))).toEqual([
+        { generation: 1, proven: true },
+        { generation: 2, proven: true },
+      ]);
+      expect(ready[1]?.readyMs).toBeGreaterThanOrEqual(BOOT_MS);
+    },
+    TURN_TIMEOUT_MS,
+  );
 }

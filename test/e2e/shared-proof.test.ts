@@ -10,7 +10,6 @@ import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { tempDir } from "../harness/temp-dir.ts";
-import { takeTurn } from "../harness/turns.ts";
 import { newest } from "../setup/server-row.ts";
 
 const APP = `
@@ -53,30 +52,33 @@ async function lost(
 }
 
 describe.each(SERVERS)("%s", (_, command) => {
-  test.each(["broken", "slow"])("a release that is %s", async (mode) => {
-    using _turn = await takeTurn();
-    using dir = tempDir();
-    const port = await freePort();
-    writeFileSync(`${dir.path}/app.py`, APP);
-    writeFileSync(`${dir.path}/mode`, "good");
-    const options = ["-k", "-w", "2", "--cutover", "share", "--log-format", "json"];
-    await using hupwatch = await startHupwatch([...options, "--", ...command(port)], {
-      cwd: dir.path,
-      env: { PYTHONPATH: dir.path, PYTHONDONTWRITEBYTECODE: "1" },
-    });
-    writeFileSync(`${dir.path}/mode`, mode);
-    const until = mode === "broken" ? /"swap.rolled-back"/ : /"generation.ready".*"generation":2/;
-    expect(
-      await lost(
-        port,
-        () => hupwatch.until(until),
-        () => hupwatch.hup(),
-      ),
-    ).toEqual({});
-    // In between the old one is stopped: what it has accepted and not yet read it loses (src/swap/README.md).
-    if (mode === "slow") await hupwatch.until(/"generation.gone".*"generation":1/);
-    expect(await lost(port)).toEqual({});
-    if (mode === "slow") expect(hupwatch.log).toMatch(/"generation.ready".*"generation":2.*"proven":true/);
-    else expect(hupwatch.log).toContain("the new release is broken");
-  });
+  test.each(["broken", "slow"])(
+    "a release that is %s",
+    async (mode) => {
+      using dir = tempDir();
+      const port = await freePort();
+      writeFileSync(`${dir.path}/app.py`, APP);
+      writeFileSync(`${dir.path}/mode`, "good");
+      const options = ["-k", "-w", "2", "--cutover", "share", "--log-format", "json"];
+      await using hupwatch = await startHupwatch([...options, "--", ...command(port)], {
+        cwd: dir.path,
+        env: { PYTHONPATH: dir.path, PYTHONDONTWRITEBYTECODE: "1" },
+      });
+      writeFileSync(`${dir.path}/mode`, mode);
+      const until = mode === "broken" ? /"swap.rolled-back"/ : /"generation.ready".*"generation":2/;
+      expect(
+        await lost(
+          port,
+          () => hupwatch.until(until),
+          () => hupwatch.hup(),
+        ),
+      ).toEqual({});
+      // In between the old one is stopped: what it has accepted and not yet read it loses (src/swap/README.md).
+      if (mode === "slow") await hupwatch.until(/"generation.gone".*"generation":1/);
+      expect(await lost(port)).toEqual({});
+      if (mode === "slow") expect(hupwatch.log).toMatch(/"generation.ready".*"generation":2.*"proven":true/);
+      else expect(hupwatch.log).toContain("the new release is broken");
+    },
+    120_000,
+  );
 });

@@ -175,7 +175,7 @@ describe("TERM, INT and QUIT end what they are to end, and only that:", () => {
       const code = await hupwatch.exited;
       if (!leaves) {
         expect([0, ...(signal === "SIGQUIT" ? [137] : [])]).toContain(code);
-        await hupwatch.assertTreeGone(1000);
+        await hupwatch.assertTreeGone();
         expect(readdirSync(dir.path)).toEqual([]);
         return;
       }
@@ -213,7 +213,7 @@ test.concurrent(
     hupwatch.signal("SIGTERM");
     await hupwatch.exited;
     expect(hupwatch.log).toContain("SIGKILL");
-    await hupwatch.assertTreeGone(1000);
+    await hupwatch.assertTreeGone();
   },
   TURN_TIMEOUT_MS,
 );

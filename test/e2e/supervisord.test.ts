@@ -57,7 +57,6 @@ class Supervisord implements AsyncDisposable {
     await until(() => (this.log.match(all)?.length ?? 0) >= times, {
       what: `${line}`,
       context: () => this.log,
-      timeoutMs: 20_000,
     });
   }
 

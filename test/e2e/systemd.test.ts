@@ -82,7 +82,7 @@ test("leaving sends STOPPING, and says how to stop the service that goes on", as
     `STATUS=left generation 1 running (pid ${child}): the same command line takes it over, 'kill -QUIT ${child}' stops it\n`,
   );
   process.kill(Number(child), "SIGQUIT");
-  await hupwatch.assertTreeGone(5000);
+  await hupwatch.assertTreeGone();
 });
 
 test("a swap that is asked for again is one reload, over when the last one is", async () => {

@@ -12,9 +12,8 @@ import { highestGeneration } from "../harness/log-lines.ts";
 import { bindFor, gunicorn, gunicornSite } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
 import { CLEAN } from "../harness/tally.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 
-const TIMEOUT_MS = 180_000;
 const RATE = 300;
 
 const copy = copyForAll();
@@ -58,5 +57,5 @@ test.concurrent.each(Object.entries<End>(ENDS))(
     hupwatch.signal("SIGQUIT");
     await hupwatch.assertTreeGone();
   },
-  TIMEOUT_MS,
+  TURN_TIMEOUT_MS,
 );

@@ -11,13 +11,11 @@ import { freePort } from "../harness/free-port.ts";
 import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { tempDir } from "../harness/temp-dir.ts";
-import { takeTurn } from "../harness/turns.ts";
 import { GUNICORNS, PYTHON, ROOT } from "../setup/places.ts";
 
 const SECCOMP = process.arch === "arm64" ? 277 : 317;
 
 test.each(["unix", "tcp"])("a wrapper in front of gunicorn, %s", async (transport) => {
-  using _turn = await takeTurn();
   using dir = tempDir();
   using place = home();
   const address = transport === "unix" ? `unix:${dir.path}/app.sock` : `0.0.0.0:${await freePort("0.0.0.0")}`;

@@ -9,7 +9,7 @@ import { spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { tempDir } from "../harness/temp-dir.ts";
-import { takeTurn } from "../harness/turns.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
@@ -56,6 +56,6 @@ describe.skipIf(!isThere)(`0.1.0 (${PUBLISHED} of the history)`, () => {
       await load.more(50);
       expect(await load.stop()).toMatchObject({ failures: {} });
     },
-    180_000,
+    TURN_TIMEOUT_MS,
   );
 });

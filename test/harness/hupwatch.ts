@@ -142,7 +142,7 @@ export class Hupwatch implements AsyncDisposable {
   }
 
   /** Waits until nothing that it started is left. Fails with what is. */
-  async assertTreeGone(timeoutMs = 10_000): Promise<void> {
+  async assertTreeGone(): Promise<void> {
     const left = () => {
       const tree = this.tree();
       const ours = new Set(tree.map(({ pid }) => pid));
@@ -151,7 +151,6 @@ export class Hupwatch implements AsyncDisposable {
       return owed.map((entry) => `${entry.pid} ${entry.state} ${entry.command}`);
     };
     await until(() => left().length === 0, {
-      timeoutMs,
       everyMs: TREE_MS,
       what: "hupwatch's whole process tree to be gone",
       context: () => `${left().join("\n")}\n${this.log}`,

@@ -72,7 +72,7 @@ export class Lives implements AsyncDisposable {
   }
 
   /** Never two masters: waits until nothing lives that another life started. */
-  async assertAlone(hupwatch: Hupwatch, timeoutMs = 20_000): Promise<void> {
+  async assertAlone(hupwatch: Hupwatch): Promise<void> {
     const left = () => {
       // What an earlier life's keeper has started for this one is below that keeper, and has this one's mark.
       const own = new Set(hupwatch.tree().map(({ pid }) => pid));
@@ -84,7 +84,6 @@ export class Lives implements AsyncDisposable {
         .map(({ pid, state, command }) => `${pid} ${state} ${command}`);
     };
     await until(() => left().length === 0, {
-      timeoutMs,
       what: "everything of earlier lives to be gone",
       context: () => `${left().join("\n")}\n${this.log}`,
     });

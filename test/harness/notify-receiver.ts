@@ -24,7 +24,7 @@ export class NotifyReceiver implements Disposable {
   }
 
   async until(look: () => unknown, what: string): Promise<void> {
-    await until(look, { what, context: () => this.messages.join("---\n"), timeoutMs: 20_000 });
+    await until(look, { what, context: () => this.messages.join("---\n") });
   }
 
   [Symbol.dispose](): void {
