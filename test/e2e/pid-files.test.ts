@@ -219,9 +219,9 @@ test.each(ROWS.map((row) => [row.name, row] as const))(
         what: "the pid file",
         context: () => `${leadsTo()}`,
       });
-      // A server may write them after it has begun to listen, as puma does with its state.
+      // A server may write them after it has begun to listen.
       for (const name of own.map((each) => each.replace("GEN", `${generation}`)))
-        await until(() => existsSync(`${dir.path}/${name}`), { what: name });
+        await until(() => existsSync(`${dir.path}/${name}`), { what: name, context: () => hupwatch.log });
     };
     await isRight(1);
     // By the file, as scripts do.

@@ -349,6 +349,22 @@ test.skipIf(!existsSync("/usr/bin/puma"))(
   },
 );
 
+// A release directory whose name had a 0 was taken for the generation's number: all generations wrote one state file.
+test.skipIf(!existsSync("/usr/bin/puma"))(
+  "puma's state file is each generation's own, unless its config file makes one for each (needs puma)",
+  () => {
+    using dir = tempDir();
+    const stateOf = (name: string) => {
+      writeFileSync(`${dir.path}/p.rb`, `state_path "${name}"\n`);
+      const env = { PATH: process.env.PATH ?? "", HUPWATCH_GENERATION: "0" };
+      const { words } = read("puma -C p.rb", env, dir.path);
+      return words.includes("--state") ? words[words.indexOf("--state") + 1] : undefined;
+    };
+    expect(stateOf("/srv/v-0/puma.state")).toBe("/srv/v-0/puma.state.{gen}");
+    expect(stateOf('/srv/puma.#{ENV["HUPWATCH_GENERATION"]}.state')).toBeUndefined();
+  },
+);
+
 const UNICORN = "/usr/bin/unicorn";
 describe("addresses in unicorn's config file", () => {
   const env = { PATH: process.env.PATH ?? "" };

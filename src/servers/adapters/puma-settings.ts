@@ -7,6 +7,8 @@ export interface PumaSettings {
   pidfile?: string;
   /** For pumactl. */
   state?: string;
+  /** The file uses HUPWATCH_GENERATION. */
+  numbersItself: boolean;
   /** `token`: another one in each copy, none at all, or one that the file names. */
   control?: { url: string; token: "random" | "none" | "named" };
 }
@@ -21,7 +23,7 @@ conf = Puma::Configuration.new({ config_files: [ARGV[0]] })
 conf.load
 conf.clamp
 o = conf.options
-answer = { binds: o[:binds] || [] }
+answer = { binds: o[:binds] || [], numbersItself: File.read(ARGV[0]).include?("HUPWATCH_GENERATION") }
 answer[:pidfile] = o[:pidfile].to_s if o[:pidfile]
 answer[:state] = o[:state].to_s if o[:state]
 token = %w[random none].include?(o[:control_auth_token]) ? o[:control_auth_token] : "named"

@@ -116,7 +116,9 @@ const OWN_FILES = /^\s*(pidfile|state_path|activate_control_app|load)\b/m;
 function ownFiles(found: Recognised, settings: PumaSettings | undefined) {
   const { args, directory } = found;
   const pid = generationPidfile(lastValueOf(args, "--pidfile") ?? settings?.pidfile, directory);
-  const state = lastValueOf(args, "--state", "-S") ?? settings?.state;
+  const given = lastValueOf(args, "--state", "-S");
+  const state = given ?? settings?.state;
+  const isChosen = given === undefined && settings?.numbersItself && isNumbered(settings.state);
   const url = lastValueOf(args, "--control-url") ?? settings?.control?.url;
   const { more, notes } = ownControl(url, hasFlag(args, "--control-url") ? undefined : settings?.control);
   const others = without(
@@ -125,7 +127,7 @@ function ownFiles(found: Recognised, settings: PumaSettings | undefined) {
     ...(more.length === 0 ? [] : [["--control-url"] as const]),
   );
   const words = [...more, ...(pid.own === undefined ? [] : ["--pidfile", pid.own])];
-  if (state !== undefined && !isOwn(state) && !isNumbered(state)) {
+  if (state !== undefined && !isOwn(state) && !isChosen) {
     words.push("--state", `${state}.{gen}`);
     notes.push(
       `two copies would fight over the state file ${state}: each generation's is ${state}.N, for pumactl -S`,
@@ -134,8 +136,8 @@ function ownFiles(found: Recognised, settings: PumaSettings | undefined) {
   return { args: withMore(others, words), traits: pid.traits, notes: [...pid.notes, ...notes] };
 }
 
-/** The file makes a name of its own for each generation: it was asked for none. */
-const isNumbered = (path: string): boolean => /(^|[^0-9])0([^0-9]|$)/.test(path);
+/** It was asked for the generation 0. Any path may have a 0, so this says nothing of a file that does not know the number. */
+const isNumbered = (path = ""): boolean => /(^|[^0-9])0([^0-9]|$)/.test(path);
 
 /** `control` is that of the config file. A socket of its own for each; a token that a file names is not put into words, which every user can read. */
 function ownControl(
