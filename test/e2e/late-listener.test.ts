@@ -13,6 +13,7 @@ import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { NotifyReceiver } from "../harness/notify-receiver.ts";
 import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
 /** The second word: a fifo, which is read first. */
@@ -204,7 +205,10 @@ test("an abstract name that a library makes up is not waited for, and takes no p
     env: { MARK: crypto.randomUUID(), PORT: `${port}` },
   });
   await hupwatch.until(new RegExp(`127.0.0.1:${port}: held from now on`));
-  expect(hupwatch.count(/unix:@\S+: held from now on/)).toBe(2);
+  await until(() => hupwatch.count(/unix:@\S+: held from now on/) === 2, {
+    what: "both names to be held",
+    context: () => hupwatch.log,
+  });
   expect(await reload(hupwatch)).toMatchObject({ exitCode: 0 });
   expect(await provenOf(hupwatch)).toContain(true);
   await hupwatch.until(LOG.gone(1));

@@ -52,7 +52,7 @@ function explained(words: string[], cwd: string, env?: Record<string, string>): 
 const binds = (e: Explanation) => e.sockets.map(({ bind }) => bind);
 
 async function answer(socket: string): Promise<string> {
-  const curl = Bun.spawn(["curl", "-sS", "-m", "5", "--unix-socket", socket, "http://x/"], {
+  const curl = Bun.spawn(["curl", "-sS", "-m", "50", "--unix-socket", socket, "http://x/"], {
     stderr: "inherit",
   });
   return (await curl.stdout.text()).trim();
@@ -250,6 +250,6 @@ test("a free port of the env file is served, not the server's default", async ()
       cwd: dir.path,
     },
   );
-  const curl = Bun.spawn(["curl", "-sS", "-m", "5", `http://127.0.0.1:${port}/`], { stderr: "inherit" });
+  const curl = Bun.spawn(["curl", "-sS", "-m", "50", `http://127.0.0.1:${port}/`], { stderr: "inherit" });
   expect(await curl.stdout.text()).toBe("1 ");
 });

@@ -9,7 +9,8 @@ import { tempDir } from "../harness/temp-dir.ts";
 import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
 
-const TIMEOUT_MS = 120_000;
+/** Two packs, one after the other, and an installation. */
+const TIMEOUT_MS = 300_000;
 const dir = tempDir();
 const project = `${dir.path}/project`;
 const LAUNCHER = `${project}/node_modules/.bin/hupwatch`;

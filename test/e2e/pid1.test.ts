@@ -128,7 +128,7 @@ describe.each(possible)("as $place", ({ place }) => {
       process.kill(pid, "SIGHUP");
       await started.until(LOG.gone(1));
       expect(daemons().map((entry) => entry.pid)).not.toContain(daemon?.pid);
-      expect(daemons()).toHaveLength(1);
+      await until(() => daemons().length === 1, { what: "the next one's daemon alone" });
       process.kill(pid, "SIGTERM");
       expect(await started.exited).toBe(0);
       await started.assertTreeGone();

@@ -1,6 +1,7 @@
 /** The table of signals, in every phase: what hupwatch does, how it ends, and that nothing outlives what was to end. */
 import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cli } from "../harness/cli.ts";
 import { always, child, firstThen, TINY } from "../harness/commands.ts";
 import {
   type Hupwatch,
@@ -12,7 +13,7 @@ import {
 import { KEEPER } from "../harness/lives.ts";
 import { type Load, startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { environmentOf, processTree, readProcess } from "../harness/processes.ts";
+import { environmentOf, killEntry, processTree, readProcess } from "../harness/processes.ts";
 import { tempDir } from "../harness/temp-dir.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { until } from "../harness/until.ts";
@@ -36,8 +37,8 @@ const swapping = async (hupwatch: Hupwatch, line: RegExp) => {
 
 /** Boots for as long as the test wants. */
 const slowBoot = `sh -c "until [ -e $GO ]; do sleep 0.05; done; exec ${TINY}"`;
-/** Never accepts, and takes its time to go. */
-const hopeless = "sh -c 'trap : TERM; while :; do sleep 0.05; done'";
+/** Of which the second one never accepts, and takes its time to go. */
+const hopelessOnce = `sh -c "[ $HUPWATCH_GENERATION = 2 ] || exec ${TINY}; trap : TERM; echo stands >&2; while :; do sleep 0.05; done"`;
 
 const PHASES: Record<string, Phase> = {
   starting: {
@@ -58,9 +59,13 @@ const PHASES: Record<string, Phase> = {
     serving: 2,
   },
   "rolling-back": {
-    options: ["--ready-timeout", "3s", "--stop-signal", "TERM/1s/KILL"],
-    command: firstThen(child("print-signals.ts"), hopeless),
-    reach: (hupwatch) => swapping(hupwatch, LOG.rolledBack),
+    options: ["--stop-signal", "TERM/1s/KILL"],
+    command: firstThen(child("print-signals.ts"), hopelessOnce),
+    reach: async (hupwatch) => {
+      await swapping(hupwatch, /^stands$/m);
+      void cli(["rollback", `${hupwatch.pid}`], hupwatch as never);
+      await hupwatch.until(LOG.rolledBack);
+    },
     serving: 1,
   },
   draining: {
@@ -246,8 +251,12 @@ test.concurrent(
   "signals that are passed on in a swap reach the old generation at once, and the new one when it has taken its place",
   async () => {
     using _turn = await takeTurn();
-    const command = always(child("print-signals.ts"));
-    await using hupwatch = await startHupwatch(["-k", "-w", "3", "--ready", "delay:2", "--", ...command]);
+    using dir = tempDir();
+    const gate = `${dir.path}/gate`;
+    writeFileSync(gate, "");
+    const options = ["-k", "-w", "8", "--ready", `exec:[ -e '${gate}' ]`];
+    await using hupwatch = await startHupwatch([...options, "--", ...always(child("print-signals.ts"))]);
+    rmSync(gate);
     const heard = (signal: string) =>
       [...hupwatch.output.matchAll(new RegExp(`signal ${signal} \\(pid: (\\d+)\\)`, "g"))].map((m) => m[1]);
     const isHeard = (signal: string, pids: (string | undefined)[]) =>
@@ -264,6 +273,7 @@ test.concurrent(
       what: "USR1 to be heard",
       context: () => hupwatch.output,
     });
+    writeFileSync(gate, "");
     await hupwatch.until(LOG.ready(2));
     hupwatch.signal("SIGUSR2");
     await until(() => heard("USR2")[0] === first, {
@@ -359,7 +369,7 @@ test.concurrent(
       expect(text()).toContain("signal TERM");
       expect(terminal.exitCode).toBe(0);
     } finally {
-      for (const entry of processTree(terminal.pid)) process.kill(entry.pid, "SIGKILL");
+      for (const entry of processTree(terminal.pid)) killEntry(entry, "SIGKILL");
     }
   },
   TURN_TIMEOUT_MS,

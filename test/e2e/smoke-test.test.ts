@@ -24,6 +24,8 @@ test("--ready exec: and the hooks ask the new one by HUPWATCH_PROBE_PORTS", asyn
   site.deploy("2");
   await hupwatch.swap(2);
   expect(lines("seen").at(-1)).toBe("2 2");
+  // No swap waits for its hook.
+  await until(() => lines("heard").length === 2, { what: "the second hook" });
   expect(lines("heard")).toEqual(["1 1", "2 2"]);
   expect([...lines("seen"), ...lines("heard")]).not.toContain("2 1");
   expect(await load.stop()).toMatchObject({ failures: {}, wentBack: 0, lastVersion: "2" });

@@ -22,7 +22,7 @@ async function leave(hupwatch: Hupwatch, signal: NodeJS.Signals): Promise<void> 
 
 /** It serves until it is stopped by QUIT, and says so. */
 const ENDS_BY_QUIT =
-  "trap 'echo got QUIT; exit 0' QUIT; trap 'echo got TERM' TERM; while :; do sleep 0.1; done";
+  "trap 'echo got QUIT; exit 0' QUIT; trap 'echo got TERM' TERM; echo stands >&2; while :; do sleep 0.1; done";
 
 // "`hupwatch stop NAME` of a service whose hupwatch is gone cannot stop it although state knows the pids"
 describe.each(LEAVINGS)("after %s of hupwatch", (signal) => {
@@ -47,7 +47,7 @@ describe.each(LEAVINGS)("after %s of hupwatch", (signal) => {
 
 test("the stop sequence is its own, and an intercepted command's keeper ends with it", async () => {
   using place = home();
-  const words = ["--name", "shop", "--ready", "delay:0", "--stop-signal", "QUIT/20s", "--"];
+  const words = ["--name", "shop", "--ready", "line:stands", "--stop-signal", "QUIT/20s", "--"];
   await using hupwatch = await startHupwatch([...words, "sh", "-c", ENDS_BY_QUIT], { env: place.env });
   await leave(hupwatch, "SIGKILL");
   expect(await cli(["stop", "shop"], place)).toEqual(STOPPED);
@@ -67,7 +67,7 @@ test("a number that another process has by now gets no signal", async () => {
   generation.startTime -= 1;
   writeFileSync(path, JSON.stringify(state));
   expect(await cli(["stop", "shop"], place)).toMatchObject({ exitCode: 4 });
-  expect(readProcess(generation.pid)?.state).toBe("S");
+  await until(() => readProcess(generation.pid)?.state === "S", { what: "it to sleep on" });
 });
 
 // "`status` of a just-killed (zombie) hupwatch gives circular advice"

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
-import { allProcesses, processTree } from "../harness/processes.ts";
+import { allProcesses, killEntry, processTree } from "../harness/processes.ts";
 import { gunicornSite } from "../harness/site.ts";
 import { until } from "../harness/until.ts";
 import { ROOT } from "../setup/places.ts";
@@ -72,7 +72,7 @@ class Supervisord implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.ctl("stop", "app");
-    for (const { pid } of processTree(...this.masters)) process.kill(pid, "SIGKILL");
+    for (const entry of processTree(...this.masters)) killEntry(entry, "SIGKILL");
     this.#process.kill("SIGTERM");
     await this.#process.exited;
   }

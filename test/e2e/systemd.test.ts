@@ -8,6 +8,7 @@ import { LOG } from "../harness/log-lines.ts";
 import { NotifyReceiver } from "../harness/notify-receiver.ts";
 import { gunicorn, gunicornSite } from "../harness/site.ts";
 import { tempDir } from "../harness/temp-dir.ts";
+import { until } from "../harness/until.ts";
 import { PYTHON } from "../setup/places.ts";
 
 const TIMEOUT_MS = 120_000;
@@ -29,14 +30,14 @@ test(
     writeFileSync(`${dir.path}/server`, SERVER, { mode: 0o755 });
     using systemd = new NotifyReceiver(`${dir.path}/notify`);
     const env = { NOTIFY_SOCKET: systemd.path, WATCHDOG_USEC: "200000" };
-    const options = ["-k", "-w", "0", "--ready", "delay:0.3"];
+    const options = ["-k", "-w", "0", "--ready", "line:^sees"];
     await using hupwatch = await startHupwatch([...options, "--", "./server"], { cwd: dir.path, env });
     await systemd.until(() => systemd.milestones.length === 1, "READY=1");
     expect(systemd.milestones).toEqual(["READY"]);
     const booting = systemd.messages.findIndex((m) => m.includes("EXTEND_TIMEOUT_USEC=30000000"));
     expect(booting).toBeGreaterThanOrEqual(0);
     expect(booting).toBeLessThan(systemd.messages.findIndex((m) => m.startsWith("READY=1")));
-    expect(hupwatch.log).toContain("sees NOTIFY_SOCKET= WATCHDOG_USEC=\n");
+    await hupwatch.until(/^sees NOTIFY_SOCKET= WATCHDOG_USEC=$/m);
 
     const before = uptime();
     hupwatch.hup();
@@ -88,12 +89,19 @@ test("leaving sends STOPPING, and says how to stop the service that goes on", as
 test("a swap that is asked for again is one reload, over when the last one is", async () => {
   using dir = tempDir();
   using systemd = new NotifyReceiver(`${dir.path}/notify`);
-  const options = ["-k", "-w", "0", "--ready", "delay:0.3"];
+  // The second one boots until the test has asked again.
+  const check = `exec:[ $HUPWATCH_GENERATION = 1 ] || [ -e '${dir.path}/asked' ]`;
+  const options = ["-v", "-k", "-w", "0", "--ready", check];
   const env = { NOTIFY_SOCKET: systemd.path };
   await using hupwatch = await startHupwatch([...options, "--", "sleep", "1000"], { env });
   hupwatch.hup();
   await hupwatch.until(LOG.started(2));
   hupwatch.hup();
+  await until(() => hupwatch.count(/received SIGHUP/) === 2, {
+    what: "the second HUP to be heard",
+    context: () => hupwatch.log,
+  });
+  writeFileSync(`${dir.path}/asked`, "");
   await hupwatch.until(LOG.serves(3));
   await systemd.until(() => systemd.milestones.at(-1) === "READY", "READY=1");
   const kinds = systemd.milestones.join(" ");

@@ -124,7 +124,7 @@ describe("I7: a start that finds something alive:", () => {
       const second = lives.spawn();
       expect(await second.exited).toBe(125);
       expect(second.log).toContain(`is already running as process ${first.pid}`);
-      expect(second.tree()).toEqual([]);
+      await second.assertTreeGone();
       expect(socketFiles(site.path)).toEqual(before);
       await assertHealthy(lives, first, site.path, "unix");
       const report = await load.stop();

@@ -3,6 +3,7 @@
  * lives on. Under load of fresh connections on real gunicorn: no failure, never two masters, nothing left behind.
  */
 import { describe, expect, test } from "bun:test";
+import { existsSync, rmSync } from "node:fs";
 import { assertHealthy, servedBy, socketFiles } from "../harness/health.ts";
 import type { Hupwatch } from "../harness/hupwatch.ts";
 import { Lives } from "../harness/lives.ts";
@@ -11,12 +12,15 @@ import { LOG } from "../harness/log-lines.ts";
 import { readProcess } from "../harness/processes.ts";
 import { bindFor, gunicorn, gunicornSite, TRANSPORTS } from "../harness/site.ts";
 import { record } from "../harness/table.ts";
-import { CLEAN } from "../harness/tally.ts";
+import { CLEAN, type LoadReport } from "../harness/tally.ts";
 import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { until } from "../harness/until.ts";
 
 /** Requests a second: several tests run at once, and none is to starve the others. */
 const RATE = 300;
+
+/** gunicorn's: a request that lasts is let to, also by a master that was asked to stop. */
+const PATIENT = ["--timeout", "300", "--graceful-timeout", "300"];
 
 /** Where a swap to generation `next` is, by the log line that tells. */
 const PHASES: Record<string, (hupwatch: Hupwatch, next: number, lives: Lives) => Promise<unknown>> = {
@@ -215,31 +219,33 @@ test.concurrent.each(TRANSPORTS)(
     using site = gunicornSite();
     const bind = await bindFor(transport, site);
     await using lives = new Lives(
-      ["-v", "-w", "0.2", "--drain-until-idle", "0", "--", ...gunicorn(bind, { workers: 4 })],
+      ["-v", "-w", "0.2", "--drain-until-idle", "0", "--", ...gunicorn(bind, { workers: 4 }), ...PATIENT],
       {
         cwd: site.current,
       },
     );
     const first = await lives.start();
     await using load = await startLoad({ target: bind, rate: RATE, afterFirstOk: true });
-    await using slow = new AsyncDisposableStack();
-    // A busy sync worker keeps its listener: the older one leaves the port first, while no hupwatch lives.
+    await using stack = new AsyncDisposableStack();
+    const held: { mark: string; report: Promise<LoadReport> }[] = [];
     for (const next of [2, 3]) {
-      const options = { target: bind, path: `/slow?ms=${next * 5000}`, concurrency: 1 };
-      slow.use(await startLoad(options));
-      await load.more(100);
+      const mark = `${site.path}/held-${next}`;
+      const one = stack.use(await startLoad({ target: bind, path: `/held?mark=${mark}`, concurrency: 1 }));
+      await until(() => existsSync(mark), { what: "a request that lasts" });
+      held.push({ mark, report: one.stop() });
       first.hup();
       await first.until(new RegExp(`generation ${next - 1}: sent SIGTERM`));
     }
     expect(first.count(LOG.goneAny)).toBe(0);
     first.signal("SIGKILL");
     await first.exited;
-    const pids = [1, 2].map((gen) => Number(LOG.started(gen).exec(first.log)?.[1]));
-    for (const pid of pids)
-      await until(() => (readProcess(pid)?.state ?? "Z") === "Z", {
-        what: `the drain of ${pid}`,
-        timeoutMs: 60_000,
-      });
+    // A busy sync worker keeps its listener: the older one leaves the port first, while no hupwatch lives.
+    for (const [i, { mark, report }] of held.entries()) {
+      rmSync(mark);
+      expect(await report).toMatchObject({ ...CLEAN, sent: 1 });
+      const pid = Number(LOG.started(i + 1).exec(first.log)?.[1]);
+      await until(() => (readProcess(pid)?.state ?? "Z") === "Z", { what: `the drain of ${pid}` });
+    }
     await load.more(100);
     const second = await lives.start();
     await load.more(50);

@@ -77,7 +77,7 @@ test("a server that ignores its listener is told where it listens instead", asyn
     "-b",
     `127.0.0.1:${await freePort()}`,
     "--ready-timeout",
-    "3s",
+    "10s",
     "--handover",
     "systemd",
     "--",
@@ -88,6 +88,6 @@ test("a server that ignores its listener is told where it listens instead", asyn
   await using hupwatch = spawnHupwatch(words);
   expect(await hupwatch.exited).toBe(125);
   expect(hupwatch.log).toMatch(
-    /not ready within 3.00 s .*it listens on .*:\d+ by itself; to fix: let it take its descriptor/,
+    /not ready within 10.00 s .*it listens on .*:\d+ by itself; to fix: let it take its descriptor/,
   );
 });
