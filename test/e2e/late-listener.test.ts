@@ -61,9 +61,13 @@ const goOn = (dir: string, generation: number): void => {
 };
 
 async function provenOf(hupwatch: Hupwatch): Promise<(boolean | undefined)[]> {
-  const { stdout } = await cli(["status", "late", "--json"], hupwatch as never);
-  const [status] = JSON.parse(stdout) as StatusAnswer[];
-  return status?.generations.map(({ proven }) => proven) ?? [];
+  // One that is too busy to answer in five seconds is asked again.
+  const answer = async () => {
+    const { stdout, exitCode } = await cli(["status", "late", "--json"], hupwatch as never);
+    return exitCode === 0 && (JSON.parse(stdout) as StatusAnswer[])[0];
+  };
+  const { generations } = await until(answer, { what: "an answer", context: () => hupwatch.log });
+  return generations.map(({ proven }) => proven);
 }
 
 const reload = (hupwatch: Hupwatch) => cli(["reload", "late"], hupwatch as never);
