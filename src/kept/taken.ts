@@ -28,7 +28,12 @@ interface Mark {
   sent: number;
   /** What it did last was to send, and everything that had come was read. */
   isAnswered: boolean;
-  /** It received and sent in one tick of the kernel's clock: which of the two was last is not known. */
+  /** Its client may not have room for the rest of an answer. */
+  isAllSent: boolean;
+  /**
+   * It received and sent in one tick of the kernel's clock: which of the two was last is not known. A request that came behind an answer
+   * has acknowledged it; so an acknowledgement that came later, by itself, is that of an answer behind the request.
+   */
   isTie: boolean;
 }
 
@@ -55,10 +60,11 @@ export class Taken {
     const unread = unreadBytes(this.fd);
     const state = tcpState(this.fd);
     if (!state) return undefined;
-    const { bytesReceived, bytesSent, sentAgoMs, receivedAgoMs } = state;
+    const { bytesReceived, bytesSent, bytesNotSent, sentAgoMs, receivedAgoMs, ackAgoMs } = state;
+    const isAllSent = bytesNotSent === 0;
     const isAnswered = unread === 0 && bytesSent > 0 && sentAgoMs <= receivedAgoMs;
-    const isTie = sentAgoMs === receivedAgoMs;
-    return { read: bytesReceived - unread, unread, sent: bytesSent, isAnswered, isTie };
+    const isTie = sentAgoMs === receivedAgoMs && ackAgoMs >= receivedAgoMs;
+    return { read: bytesReceived - unread, unread, sent: bytesSent, isAnswered, isAllSent, isTie };
   }
 
   /**
@@ -123,10 +129,11 @@ export class Taken {
     const hasSent = now.sent > mark.sent;
     const isContinue = now.sent - (hasSent ? mark.sent : 0) === CONTINUE_BYTES;
     // A client that sends again has had its answer.
-    const isSure = hasSent || !mark.isTie || now.unread > 0;
+    const isSure = hasSent || !mark.isTie || !now.isTie || now.unread > 0;
     const isQuiet = (tcpState(this.fd)?.sentAgoMs ?? 0) >= (isSure ? QUIET_MS : TIE_QUIET_MS);
     const isFresh = now.read === 0 && now.sent === 0;
-    this.#isProven = isFresh || ((hasSent || mark.isAnswered) && isQuiet && !isContinue);
+    const isOver = (hasSent || mark.isAnswered) && now.isAllSent;
+    this.#isProven = isFresh || (isOver && isQuiet && !isContinue);
     if (this.#isProven) this.#mark = now;
     return this.#isProven;
   }

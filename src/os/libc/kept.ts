@@ -25,7 +25,9 @@ const FIONREAD = 0x541b;
 const INFO = {
   lastSent: 44,
   lastReceived: 52,
+  lastAck: 56,
   bytesReceived: 128,
+  bytesNotSent: 144,
   bytesSent: 200,
   bytesResent: 208,
   bytes: 216,
@@ -36,9 +38,12 @@ export interface TcpState {
   bytesReceived: number;
   /** Each once, however often the kernel has sent it. */
   bytesSent: number;
-  /** Milliseconds since it last sent and received data. */
+  /** That the other end has no room for. */
+  bytesNotSent: number;
+  /** Milliseconds since it last sent and received data, and since the other end last acknowledged anything. */
   sentAgoMs: number;
   receivedAgoMs: number;
+  ackAgoMs: number;
 }
 
 /** Undefined of a socket that is no TCP, and before Linux 4.19. */
@@ -50,8 +55,10 @@ export function tcpState(fd: number): TcpState | undefined {
   return {
     bytesReceived: Number(info.getBigUint64(INFO.bytesReceived, true)),
     bytesSent: Number(info.getBigUint64(INFO.bytesSent, true) - info.getBigUint64(INFO.bytesResent, true)),
+    bytesNotSent: info.getUint32(INFO.bytesNotSent, true),
     sentAgoMs: info.getUint32(INFO.lastSent, true),
     receivedAgoMs: info.getUint32(INFO.lastReceived, true),
+    ackAgoMs: info.getUint32(INFO.lastAck, true),
   };
 }
 
