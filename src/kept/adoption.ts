@@ -185,7 +185,7 @@ export class Adoption implements Keeping {
     const from = performance.now();
     const mayHold = this.#now - this.#signalledMs < HOLD_MS;
     for (const taken of this.#taken.values()) {
-      taken.prove(mayHold);
+      if (!taken.isSettled) taken.prove(mayHold);
       // What has come meanwhile is read by the server that has it; if it reads.
       if (!mayHold && taken.isHeld && taken.hasUnread) taken.letGo();
     }
@@ -261,8 +261,8 @@ export class Adoption implements Keeping {
   }
 
   /** On a fresh one nothing was said, and whatever comes is passed on. */
-  #isSpoken({ verdict }: Taken): boolean {
-    return this.#isSpeechSure || verdict === "fresh";
+  #isSpoken(taken: Taken): boolean {
+    return this.#isSpeechSure || taken.verdict === "fresh";
   }
 
   #close(taken: Taken): void {

@@ -187,7 +187,7 @@ export class Joined {
     let end = bytes.length;
     if (this.#isMoving) end = this.#exchange?.sentToEnd(bytes) ?? end;
     else this.#exchange?.sent(bytes);
-    this.#toNext = bytes.slice(end);
+    this.#toNext = end === bytes.length ? NOTHING : bytes.slice(end);
     this.#toServer = this.#writeToServer(this.#server, bytes.subarray(0, end));
   }
 

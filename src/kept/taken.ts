@@ -100,6 +100,11 @@ export class Taken {
     return this.#heldFrom !== undefined;
   }
 
+  /** It is proven, and its server does not hear of what comes: it stays so. */
+  get isSettled(): boolean {
+    return this.#isProven && this.isHeld;
+  }
+
   /** What comes waits for its server, or for another one. */
   get hasUnread(): boolean {
     return unreadBytes(this.fd) > 0;

@@ -1,5 +1,5 @@
 /** Open files of whatever kind: what is ready, what is read and written, and copies of their descriptors. Nothing here waits. */
-import { ptr } from "bun:ffi";
+import { FFIType, ptr } from "bun:ffi";
 import { check, errno, openLibc, SystemError } from "./library.ts";
 import { MSG_NOSIGNAL, SOCK } from "./numbers.ts";
 
@@ -13,8 +13,8 @@ const C = openLibc({
   pipe2: { args: ["ptr", "int"], returns: "int" },
   poll: { args: ["ptr", "u64", "int"], returns: "int" },
   read: { args: ["int", "ptr", "u64"], returns: "i64" },
-  recv: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
-  send: { args: ["int", "ptr", "u64", "int"], returns: "i64" },
+  recv: { args: ["int", "ptr", "u64", "int"], returns: FFIType.i64_fast },
+  send: { args: ["int", "ptr", "u64", "int"], returns: FFIType.i64_fast },
   write: { args: ["int", "ptr", "u64"], returns: "i64" },
 });
 
