@@ -5,6 +5,7 @@ import { fileIdentityOf } from "../os/setpriv.ts";
 import { readEnvFile } from "../plan/env-file.ts";
 import { keptInWords } from "../plan/kept-connections.ts";
 import type { Planned } from "../plan/plan.ts";
+import { proxyProtocolIn } from "../plan/proxy-protocol.ts";
 import { learns, type RunPlan } from "../plan/run-plan.ts";
 import { type StartRequest, startRequest } from "../plan/start-request.ts";
 import { formatStopSequence } from "../plan/stop-sequence.ts";
@@ -108,7 +109,10 @@ export function explain(
       warmupMs: plan.warmupMs,
       drainUntilIdleMs: plan.drainUntilIdleMs,
       keptConnections: plan.keptConnections,
-      kept: keptInWords(plan, () => isTakingRefused),
+      kept: keptInWords(plan, {
+        isRefused: () => isTakingRefused,
+        firstLine: () => proxyProtocolIn(plan),
+      }),
       confirmMs: plan.confirmMs,
       judge: plan.judge,
       keepMs: plan.keepMs,

@@ -7,6 +7,7 @@ import { lacks, tellBug } from "../os/aid.ts";
 import { type Keeping, type KeepingOwner, type Kept, NO_COUNTS, type RelayCounts } from "../os/keeping.ts";
 import { type Os, realOs } from "../os/os.ts";
 import { keptInWords, patienceOf, RECIPE, waysKept } from "../plan/kept-connections.ts";
+import { proxyProtocolIn } from "../plan/proxy-protocol.ts";
 import type { RunPlan } from "../plan/run-plan.ts";
 import { inSandbox, isTakingRefused } from "./sandbox.ts";
 
@@ -67,13 +68,17 @@ export function keptConnections(plan: RunPlan): KeptConnections {
         ...os,
         spawn: (request) => (limit ? limit.withGiven(() => os.spawn(request)) : os.spawn(request)),
         keepConnections(owner) {
-          const ways = waysKept(mode, owner.ways);
+          const ways = waysKept(mode, owner.ways, () => proxyProtocolIn(plan) !== undefined);
           return ways.length === 0 ? undefined : new Lazy(() => adopt(safe, { ...owner, ways }), living);
         },
       };
     },
     counts: mode === "close" ? undefined : () => relay?.counts ?? (mode === "auto" ? undefined : NO_COUNTS),
-    inWords: () => keptInWords(plan, () => (isRefused ??= isTakingRefused(realOs, isKilledByTaking))),
+    inWords: () =>
+      keptInWords(plan, {
+        isRefused: () => (isRefused ??= isTakingRefused(realOs, isKilledByTaking)),
+        firstLine: () => proxyProtocolIn(plan),
+      }),
     end: () => relay?.end(),
     [Symbol.dispose]() {
       for (const keeping of living) keeping[Symbol.dispose]();

@@ -10,15 +10,19 @@ import type { SocketSpec } from "../sockets/spec.ts";
 export const KEPT_CONNECTIONS = ["auto", "adopt", "adopt=any", "close"] as const;
 export type KeptConnections = (typeof KEPT_CONNECTIONS)[number];
 
-/** The ways to a generation whose connections live on, if they speak HTTP/1. `path`: of a Unix socket. */
+/**
+ * The ways to a generation whose connections live on, if they speak HTTP/1. `path`: of a Unix socket. `hasFirstLine`: its clients may be those
+ * that a first line names, which a kept connection does not repeat (proxy-protocol.ts).
+ */
 export function waysKept<Way extends { path: string | undefined }>(
   mode: KeptConnections,
   ways: readonly Way[],
+  hasFirstLine: () => boolean,
 ): readonly Way[] {
   if (mode === "close") return [];
   if (mode !== "auto") return ways;
   const [first] = ways;
-  return first && first.path === undefined ? [first] : [];
+  return first && first.path === undefined && !hasFirstLine() ? [first] : [];
 }
 
 /** How long a client may be silent, in milliseconds. Short with `auto`: a client that waits for an event must learn soon that its server is gone. */
@@ -41,9 +45,17 @@ const OPT_IN = "--kept-connections adopt lets them live on";
 export const RECIPE =
   "set nginx's keepalive_time and keepalive_timeout so that both together are below --drain-until-idle";
 
-/** For people. `isRefused`: the kernel allows no duplicate of another process's descriptor here; called only if it matters. */
-export function keptInWords(known: Known, isRefused: () => boolean): string {
-  const why = whyClosed(known) ?? (isRefused() ? "pidfd_getfd(2) is refused here" : undefined);
+/** Each is called only if it matters. */
+interface Looks {
+  /** The kernel allows no duplicate of another process's descriptor here. */
+  isRefused(): boolean;
+  /** What speaks of the PROXY protocol. */
+  firstLine(): string | undefined;
+}
+
+/** For people. */
+export function keptInWords(known: Known, looks: Looks): string {
+  const why = whyClosed(known, looks) ?? (looks.isRefused() ? "pidfd_getfd(2) is refused here" : undefined);
   if (why !== undefined)
     return `connections that clients keep are closed when the server closes them: ${why}; ${RECIPE}`;
   const { keptConnections: mode, sockets } = known;
@@ -56,11 +68,13 @@ export function keptInWords(known: Known, isRefused: () => boolean): string {
   return `connections that clients on this machine keep${where} live on, if ${seen} without TLS; others are closed when the server closes them`;
 }
 
-function whyClosed({ keptConnections: mode, sockets: [first] }: Known): string | undefined {
+function whyClosed({ keptConnections: mode, sockets: [first] }: Known, looks: Looks): string | undefined {
   if (mode === "close") return "--kept-connections close ('auto' and 'adopt' let them live on)";
   if (mode !== "auto") return undefined;
   if (first?.address.kind === "unix" || first?.address.kind === "abstract")
     return `a Unix socket does not show what was read (${OPT_IN})`;
+  const line = looks.firstLine();
+  if (line !== undefined) return `the PROXY protocol's line would not be repeated, of which '${line}' speaks`;
   return undefined;
 }
 

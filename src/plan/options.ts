@@ -38,6 +38,7 @@ export interface Surroundings {
 type Given = Omit<
   RunPlan,
   | "releasePaths"
+  | "configFiles"
   | "serverEnvironment"
   | "sockets"
   | "socketOptions"

@@ -61,6 +61,7 @@ export function planRun(options: Options): Planned {
     ...given,
     words: handover === "systemd" || besides ? withTruePid(handed.words) : handed.words,
     releasePaths: traits.releasePaths ?? NO_PATHS,
+    configFiles: traits.configFiles ?? [],
     serverEnvironment: handed.env ?? {},
     sockets: handover === "none" ? [] : sockets,
     socketOptions: {

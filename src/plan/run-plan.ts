@@ -19,6 +19,8 @@ export interface RunPlan {
   words: readonly string[];
   /** Of these words, those that lead to a release. */
   releasePaths: ReleasePaths;
+  /** Configuration that it reads unasked, relative to its directory. */
+  configFiles: readonly string[];
   /** What the server takes its sockets by besides words; placeholders are filled for each generation. */
   serverEnvironment: Readonly<Record<string, string>>;
   /** Absolute, and logical: symlinks in it are followed anew by every generation. */

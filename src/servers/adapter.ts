@@ -133,6 +133,8 @@ export interface ServerTraits {
   /** Its options that name directories which a deploy may switch: each generation keeps what they lead to at its start. */
   releasePaths?: ReleasePaths;
   notesWhere?: NotesWhere;
+  /** Configuration that it reads where no word names it, relative to where it starts. */
+  configFiles?: readonly string[];
 }
 
 /** A row of the table in README.md, in Markdown. */

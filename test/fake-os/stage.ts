@@ -38,6 +38,7 @@ export const PLAN: RunPlan = {
   maxMemoryBytes: undefined,
   watchPath: undefined,
   watchStderr: false,
+  configFiles: [],
   generationPidfile: undefined,
   runDir: undefined,
   extraListener: false,

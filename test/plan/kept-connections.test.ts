@@ -17,7 +17,13 @@ describe("whose connections live on", () => {
     ["adopt=any", [TCP], [TCP]],
     ["close", [TCP], []],
   ] as const)("%s, %j", (mode, ways, kept) => {
-    expect(waysKept(mode, ways)).toEqual(kept);
+    expect(waysKept(mode, ways, () => false)).toEqual(kept);
+  });
+
+  test("with the PROXY protocol only where that is asked for", () => {
+    const kept = (mode: KeptConnections) => waysKept(mode, [TCP], () => true);
+    expect(kept("auto")).toEqual([]);
+    expect(kept("adopt")).toEqual([TCP]);
   });
 
   test("auto leaves no client deaf for long", () => {
@@ -26,10 +32,16 @@ describe("whose connections live on", () => {
 });
 
 describe("explain says which, and why", () => {
-  const words = (mode: KeptConnections, binds: string[], check: string, isRefused = false) =>
+  const words = (
+    mode: KeptConnections,
+    binds: string[],
+    check: string,
+    isRefused = false,
+    firstLine?: string,
+  ) =>
     keptInWords(
       { keptConnections: mode, sockets: parseSpecs(binds, "/"), checks: [parseCheck(check)] },
-      () => isRefused,
+      { isRefused: () => isRefused, firstLine: () => firstLine },
     );
   test.each([
     ["auto", [":80"], "http", "live on, if it answers in HTTP/1 without TLS"],
@@ -41,6 +53,13 @@ describe("explain says which, and why", () => {
     ["close", [":80"], "http", "closed when the server closes them: --kept-connections close"],
   ] as const)("%s, %j, %s", (mode, binds, check, text) => {
     expect(words(mode, [...binds], check)).toContain(text);
+  });
+
+  test("auto, where something speaks of the PROXY protocol", () => {
+    expect(words("auto", [":80"], "http", false, "--proxy-protocol")).toContain(
+      "closed when the server closes them: the PROXY protocol's line would not be repeated, of which '--proxy-protocol' speaks",
+    );
+    expect(words("adopt", [":80"], "http", false, "--proxy-protocol")).toContain("live on");
   });
 
   test.each(["auto", "adopt"] as const)("%s, where the kernel hands out no duplicates", (mode) => {

@@ -21,6 +21,7 @@ export const caddy: ServerAdapter = {
         drain: "no limit without grace_period, so hupwatch's 60 s",
       },
       words: found.words,
+      configFiles: ["Caddyfile"],
       quirks: QUIRKS,
       notes: runnerNotes(found),
       notesWhere: {

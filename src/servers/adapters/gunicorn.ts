@@ -138,6 +138,7 @@ function traits(command: Recognised, program: Program, settings: GunicornSetting
     },
     words: ownWords(command, program, settings),
     releasePaths: { directories: ["--chdir"], lists: ["--pythonpath"] },
+    configFiles: ["gunicorn.conf.py"],
     // UnixSocket.bind: the mode comes from gunicorn's own umask (default 0), the owner from its user and group.
     sockets: {
       mode: 0o777 & ~settings.umask,

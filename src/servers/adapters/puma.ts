@@ -62,6 +62,7 @@ export const puma: ServerAdapter = {
         ),
       },
       ...(unknown === undefined ? {} : { unknownBinds: unknown }),
+      configFiles: configFilesOf(found),
       quirks: QUIRKS,
       notes: [
         ...runnerNotes(found),
@@ -85,12 +86,12 @@ interface Binds {
 
 /** The words beat the config file (Puma::Configuration's layers); without either it is 0.0.0.0:9292. */
 function bindsOf(found: Recognised): Binds {
-  const { args, env, directory } = found;
+  const { args, env } = found;
   const words = [
     ...valuesOf(args, "--bind", "-b"),
     ...valuesOf(args, "--port", "-p").map((port) => `tcp://0.0.0.0:${port}`),
   ];
-  const config = configOf(args, env, directory);
+  const config = configOf(found);
   const known = (binds: string[]): Binds => ({ binds: binds.length > 0 ? binds : ["tcp://0.0.0.0:9292"] });
   if (config === undefined) return known(words);
   const text = readFileSync(config, "utf8");
@@ -160,15 +161,18 @@ function ownControl(
   };
 }
 
-function configOf(args: readonly string[], env: Readonly<Record<string, string>>, directory: string) {
-  if (hasFlag(args, "--no-config")) return undefined;
-  const given = lastValueOf(args, "--config", "-C");
-  if (given === "-") return undefined;
-  const name = lastValueOf(args, "--environment", "-e") ?? env.RACK_ENV ?? env.RAILS_ENV ?? "development";
-  const standard = [`config/puma/${name}.rb`, "config/puma.rb"];
-  return (given === undefined ? standard : [given])
-    .map((path) => resolve(directory, path))
+const configOf = (found: Recognised): string | undefined =>
+  configFilesOf(found)
+    .map((path) => resolve(found.directory, path))
     .find((path) => existsSync(path));
+
+/** Those that it looks for: the first one there is. */
+function configFilesOf({ args, env }: Recognised): string[] {
+  if (hasFlag(args, "--no-config")) return [];
+  const given = lastValueOf(args, "--config", "-C");
+  if (given === "-") return [];
+  const name = lastValueOf(args, "--environment", "-e") ?? env.RACK_ENV ?? env.RAILS_ENV ?? "development";
+  return given === undefined ? [`config/puma/${name}.rb`, "config/puma.rb"] : [given];
 }
 
 /** `bind "..."`, `port 3000`, and the lines that `rails new` writes: `port ENV.fetch("PORT", 3000)`, with a block, too. */
