@@ -33,7 +33,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
   let relay: RelayLink | undefined;
   let limit: OwnLimit | undefined;
   /** Of the first socket, at which every generation has the same app. */
-  let hasSeenHttp = false;
+  let speech: "http" | "other" | undefined;
   const living = new Set<Lazy>();
   const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
     const { Adoption, OwnLimit, RelayLink, relayProgram } = await rooms();
@@ -52,9 +52,9 @@ export function keptConnections(plan: RunPlan): KeptConnections {
       isRunning,
       limit,
       isAnyPeer: mode === "adopt=any",
-      isSpeechSure: mode !== "auto" || owner.isHttp || hasSeenHttp,
-      sawHttp: () => {
-        hasSeenHttp = true;
+      isSpeechSure: mode !== "auto" || owner.isHttp || speech === "http",
+      heard: (heard) => {
+        speech = heard;
       },
       patienceMs: patienceOf(mode),
       refused,
@@ -69,6 +69,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
         spawn: (request) => (limit ? limit.withGiven(() => os.spawn(request)) : os.spawn(request)),
         keepConnections(owner) {
           const ways = waysKept(mode, owner.ways, () => proxyProtocolIn(plan) !== undefined);
+          if (mode === "auto" && speech === "other" && !owner.isHttp) return undefined;
           return ways.length === 0 ? undefined : new Lazy(() => adopt(safe, { ...owner, ways }), living);
         },
       };

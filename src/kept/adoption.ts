@@ -54,10 +54,10 @@ export interface Surroundings {
   isRunning(process: Leader): boolean;
   takeDescriptor(pid: number, fd: number): number | undefined;
   isAnyPeer: boolean;
-  /** Whether it speaks HTTP/1 without TLS does not matter, or is known already. */
+  /** That it speaks HTTP/1 without TLS does not matter, or is known already. */
   isSpeechSure: boolean;
-  /** A client was seen to speak it. */
-  sawHttp(): void;
+  /** A client was seen to speak it, or something else. */
+  heard(speech: "http" | "other"): void;
   /** No client may be silent for longer, in milliseconds. */
   patienceMs: number;
   limit: OwnLimit;
@@ -150,6 +150,34 @@ export class Adoption implements Keeping {
     }
     this.#listen(this.#taken.values());
     for (const taken of open) taken.letGo();
+    if (this.#isSpeechSure) this.#signal();
+    else this.#giveBack();
+  }
+
+  /**
+   * What was not seen to speak HTTP/1 will not be kept, so its server has it as if nothing had been: it reads what has waited, before the stop
+   * signal makes it close what is idle.
+   */
+  #giveBack(): void {
+    const given = [...this.#taken.values()].filter(({ verdict }) => verdict !== "fresh");
+    for (const taken of given) taken.letGo();
+    const untilMs = this.#now + PROVE_MS;
+    const read = (unread: readonly Taken[]) => {
+      const left = unread.filter(({ hasUnread }) => hasUnread);
+      if (left.length > 0 && this.#now < untilMs) {
+        this.#after(PROVE_LOOK_MS, () => read(left));
+        return;
+      }
+      for (const taken of given) {
+        this.#taken.delete(taken.inode);
+        this.#close(taken);
+      }
+      this.#signal();
+    };
+    read(given);
+  }
+
+  #signal(): void {
     this.#signalledMs = this.#ownedMs = this.#fullLookMs = this.#now;
     this.#descriptors = this.#countDescriptors();
     this.#follow();
@@ -209,12 +237,10 @@ export class Adoption implements Keeping {
   /** What has come while they were held may say what they speak. */
   #listen(some: Iterable<Taken>): void {
     if (this.#isSpeechSure) return;
-    for (const taken of some) {
-      if (!taken.speaksHttp) continue;
-      this.#isSpeechSure = true;
-      this.around.sawHttp();
-      return;
-    }
+    const heard = new Set([...some].map(({ speech }) => speech));
+    this.#isSpeechSure = heard.has("http");
+    if (heard.has("http")) this.around.heard("http");
+    else if (heard.has("other")) this.around.heard("other");
   }
 
   #settle(ended: readonly Taken[]): void {

@@ -110,11 +110,16 @@ export class Taken {
     return unreadBytes(this.fd) > 0;
   }
 
-  /** Its client was answered, and has sent a request line of HTTP/1 that its server has not read: neither would be so with TLS. */
-  get speaksHttp(): boolean {
+  /**
+   * By what its client has sent, which was answered before, and its server has not read: a request line of HTTP/1 would not be there with
+   * TLS, and what is not one may be the rest of a body, unless the server was done. Undefined: that is not known.
+   */
+  get speech(): "http" | "other" | undefined {
     const now = this.#look();
-    if (!now || now.unread === 0 || now.sent === 0) return false;
-    return beginning(PEEKED.subarray(0, peek(this.fd, PEEKED))) === "request";
+    if (!now || now.unread === 0 || now.sent === 0) return undefined;
+    const what = beginning(PEEKED.subarray(0, peek(this.fd, PEEKED)));
+    if (what === "request") return "http";
+    return what === "other" && this.verdict === "between" ? "other" : undefined;
   }
 
   /** Whether it stands between two messages, while its server still has it. */

@@ -1,5 +1,5 @@
 /**
- * With the PROXY protocol (haproxy's proxy-protocol.txt) the first line of a connection says who its client is. A kept connection would not
+ * With the PROXY protocol (haproxy's proxy-protocol.txt) the first line of a connection names its client. A kept connection would not
  * repeat it: its old server has read it. Many servers answer without that line, too, and then take the sender for the client (gunicorn, puma,
  * uWSGI, Caddy): a client from elsewhere would become one of this machine.
  */

@@ -172,3 +172,22 @@ describe("a request and an answer in one tick of the kernel's clock", () => {
     expect(pair.state.ackAgoMs).toBeGreaterThanOrEqual(pair.state.receivedAgoMs);
   }, 90_000);
 });
+
+// TLS, Redis and others lose what is held for a proof of which they have nothing: what they speak is learned once.
+test.each([
+  ["GET /next HTTP/1.1\r\n", "http"],
+  ["PING\r\n", "other"],
+] as const)("a client that was answered, and says %j, speaks %s", async (said, speech) => {
+  await using pair = await Pair.open();
+  pair.client.write("first");
+  await until(() => unreadBytes(pair.fd) > 0, { what: "the request" });
+  pair.read();
+  const taken = new Taken(0, pair.fd, process.pid, undefined);
+  expect(taken.speech).toBeUndefined();
+  send(pair.fd, Buffer.from("answer"));
+  taken.hold();
+  await until(() => taken.prove(), { what: "the proof" });
+  pair.client.write(said);
+  await until(() => taken.hasUnread, { what: "what it says" });
+  expect(taken.speech).toBe(speech);
+});
