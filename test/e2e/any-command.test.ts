@@ -75,7 +75,9 @@ test("several descriptors reach a command whose binds are seen", async () => {
 
 test("a worker that listens nowhere is ready when it has come to rest, which is said, and is swapped", async () => {
   using dir = tempDir();
-  const busy = "end=$(($(date +%s) + 2)); while [ $(date +%s) -lt $end ]; do :; done; exec sleep 1000";
+  // In ms: of two seconds of the clock the first may be over at once.
+  const busy =
+    "end=$(($(date +%s%3N) + 1500)); while [ $(date +%s%3N) -lt $end ]; do :; done; exec sleep 1000";
   await using hupwatch = await startHupwatch(["-k", "-w", "0", "--", "sh", "-c", busy], { cwd: dir.path });
   expect(hupwatch.log).toContain("no socket is held");
   expect(Number(LOG.ready(1).exec(hupwatch.log)?.[1])).toBeGreaterThanOrEqual(2);

@@ -1,6 +1,7 @@
 /** The command's variables and words are those that hupwatch was given, byte for byte, by whatever way it is started. */
 import { expect, test } from "bun:test";
 import { hasPeople } from "../attack/people.ts";
+import { home } from "../harness/cli.ts";
 import { LAUNCHER } from "../harness/hupwatch.ts";
 import { PYTHON } from "../setup/places.ts";
 
@@ -49,7 +50,8 @@ const WAYS: [string, string[]][] = [
 // what the launcher had a variable of the same name for was changed.
 test.each(WAYS.filter(([name]) => hasPeople || !name.includes("user")))("%s", (_, options) => {
   const words = [PYTHON, "-c", CALLER, LAUNCHER, PYTHON, ...options];
-  const env = { ...process.env, HUPWATCH_BUN: process.execPath, XDG_RUNTIME_DIR: "/tmp" };
+  using place = home();
+  const env = { ...process.env, ...place.env };
   const { stdout, stderr } = Bun.spawnSync(words, { env, stdin: "ignore" });
   const [plain, below] = stdout
     .toString()

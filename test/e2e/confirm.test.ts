@@ -154,9 +154,10 @@ test(
     });
     await using load = await startLoad({ target: bind });
     site.deploy("2");
+    // Before it is asked: in the second that it takes to be confirmed this process may not run at all.
+    writeFileSync(verdict, "bad\n");
     hupwatch.hup();
     await hupwatch.until(UNCONFIRMED(2));
-    writeFileSync(verdict, "bad\n");
     await hupwatch.until(/generation 2 was not confirmed: judge '.*' exited with code 1/);
     writeFileSync(verdict, "");
     expect(await cli(["reload", "shop"], place)).toMatchObject({ exitCode: 0 });

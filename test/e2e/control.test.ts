@@ -94,6 +94,7 @@ test(
     // Both at once as a rule; on a machine that starts them slowly one may come too late for the third.
     for (const generation of others) expect(generation).toBeGreaterThan(2);
     const status = await cli(["status", "shop", "--json"], place);
+    expect(status).toMatchObject({ exitCode: 0, stderr: "" });
     const [{ counts }] = JSON.parse(status.stdout) as [StatusAnswer];
     expect(counts.swapped).toBe(Math.max(...others) - 1);
   },

@@ -19,6 +19,8 @@ import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 
 const RATE = 300;
 const CLEAN = { failures: {}, examples: [], failed: 0 };
+/** From its first answer to its death: on a machine that does much else it is a while until hupwatch has read that answer. */
+const SEEN_TO_SERVE_MS = 2000;
 /** The check is then a request that the command answers; a mere connect would be no first answer. */
 const ASKED = ["--ready", "http"];
 const TRANSPORTS = ["unix", "tcp"] as const;
@@ -38,7 +40,7 @@ describe("--on-crash exit: hupwatch ends as the serving generation did, and its 
     async () => {
       using _turn = await takeTurn();
       using dir = tempDir();
-      const command = always(child("dies-in-warm-up.ts", 300, 5));
+      const command = always(child("dies-in-warm-up.ts", SEEN_TO_SERVE_MS, 5));
       await using hupwatch = await startHupwatch([...ASKED, "-b", `unix:${dir.path}/s`, "--", ...command]);
       expect(await hupwatch.exited).toBe(5);
       expect(hupwatch.log).toContain("generation 1 exited with code 5");
@@ -196,7 +198,7 @@ describe("--on-crash respawn: clients wait for the successor in the dead one's q
         "-b",
         `unix:${dir.path}/s`,
       ];
-      const command = firstThen(child("dies-in-warm-up.ts", 200, 5), child("dies-early.sh", 6));
+      const command = firstThen(child("dies-in-warm-up.ts", SEEN_TO_SERVE_MS, 5), child("dies-early.sh", 6));
       await using hupwatch = await startHupwatch([...options, "--", ...command]);
       expect(await hupwatch.exited).toBe(6);
       expect(hupwatch.log).toMatch(/generation 2 takes its place\n/);

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { Client } from "../harness/client.ts";
+import { always, child } from "../harness/commands.ts";
 import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
@@ -65,8 +66,17 @@ test.each(["unix", "tcp"] as const)(
 
 test("without it, it is cut: the test can see the difference", async () => {
   using place = tempDir();
-  const report = await swapUnderSlowRequests(await binds.unix(place.path), ["--drain-until-idle", "0"]);
-  expect(report.failed).toBeGreaterThan(0);
+  const bind = await binds.unix(place.path);
+  const options = ["-k", "-w", "0", "-b", bind, "--stop-signal", "KILL", "--drain-until-idle", "0"];
+  const command = always(child("holds.ts", `${place.path}/never`));
+  await using hupwatch = await startHupwatch([...options, "--", ...command]);
+  const client = new Client({ target: bind, path: "/held", concurrency: 1 });
+  client.start();
+  await hupwatch.until(/holding/, { stream: "output" });
+  // The one request, and no other.
+  const done = client.stop();
+  await hupwatch.swap(2);
+  expect(await done).toMatchObject({ ok: 0, failed: 1 });
 }, 120_000);
 
 const PM2_APP = `
@@ -76,6 +86,7 @@ const server = require("http").createServer((q, r) => {
     if (q.url === "/slow" && !existsSync("go")) setTimeout(finish, 20);
     else r.writeHead(200, { "X-Version": "1", "X-Request-Id": q.headers["x-request-id"] ?? "" }).end("done");
   };
+  if (q.url === "/slow") console.log("asked");
   finish();
 });
 server.listen(Number(process.argv[2]), "127.0.0.1");
@@ -108,7 +119,8 @@ test.each([
     });
     const client = new Client({ target: `127.0.0.1:${port}`, path: "/slow", concurrency: 1 });
     client.start();
-    await until(() => client.underWay > 0, { what: "the request to be under way" });
+    // What it has not accepted at the flip goes to the next generation.
+    await hupwatch.until(/asked/, { stream: "output" });
     // The one request, and no other.
     const done = client.stop();
     hupwatch.hup();

@@ -5,6 +5,7 @@ import { freePort } from "../harness/free-port.ts";
 import { LAUNCHER, startHupwatch } from "../harness/hupwatch.ts";
 import { startPlain } from "../harness/plain.ts";
 import { tempDir } from "../harness/temp-dir.ts";
+import { TURN_TIMEOUT_MS, takeTurn } from "../harness/turns.ts";
 import { until } from "../harness/until.ts";
 import { GUNICORNS, ROOT } from "../setup/places.ts";
 import { newest } from "../setup/server-row.ts";
@@ -56,7 +57,8 @@ const ROWS: [words: string[], families: string][] = [
 /** It does not matter what it answers, only that it does. */
 async function answers(host: string, port: number): Promise<boolean> {
   try {
-    await fetch(`http://${host}:${port}/`, { signal: AbortSignal.timeout(5000) });
+    // A port where nobody listens refuses at once; a server on a machine that does much else takes its time.
+    await fetch(`http://${host}:${port}/`, { signal: AbortSignal.timeout(30_000) });
     return true;
   } catch {
     return false;
@@ -81,6 +83,7 @@ for (const [words, families] of ROWS) {
   test.skipIf(!canRun).concurrent(
     `${words.map((word) => word.replace(/^.*\//, "") || "''").join(" ")}: ${families} (needs unshare, IPv6 and ${program})`,
     async () => {
+      using _turn = await takeTurn();
       using dir = tempDir();
       for (const app of ["wsgi.py", "asgi.py", "config.ru"])
         cpSync(`${ROOT}/fixtures/apps/${app}`, `${dir.path}/${app}`);
@@ -105,6 +108,6 @@ for (const [words, families] of ROWS) {
       const below = await familiesAt(port);
       expect({ plain, below }).toEqual({ plain: families, below: families });
     },
-    120_000,
+    TURN_TIMEOUT_MS,
   );
 }

@@ -42,13 +42,21 @@ test.each(TRANSPORTS)(
 
     expect(await cli(["resume", "shop"], place)).toMatchObject({ exitCode: 1 });
     expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
-    await load.waiting(8);
-    const [status] = JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[];
-    expect(Date.parse(status?.heldUntil ?? "")).toBeGreaterThan(Date.now());
+    const statusNow = async () =>
+      (JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[])[0];
+    // A request that is under way may still be with the old one, or not yet connected.
+    const status = await until(
+      async () => {
+        const now = await statusNow();
+        return now?.sockets[0]?.queued === 8 && now;
+      },
+      { what: "all eight to wait in the queue" },
+    );
+    expect(Date.parse(status.heldUntil ?? "")).toBeGreaterThan(Date.now());
     expect((await cli(["status", "shop"], place)).stdout).toMatch(
       /new connections wait for .*, [^;]+ more; /,
     );
-    expect(status?.sockets[0]).toMatchObject({ queued: 8, limit: expect.any(Number) });
+    expect(status.sockets[0]).toMatchObject({ queued: 8, limit: expect.any(Number) });
     expect(await cli(["resume", "shop"], place)).toMatchObject({ exitCode: 0 });
     expect(hupwatch.log).toContain("generation 3 gets the connections that wait (a fresh copy, by resume)");
     await load.more(50);

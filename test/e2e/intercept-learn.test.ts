@@ -183,7 +183,7 @@ test("a new version that listens nowhere is rolled back, and the old one never n
       "-k",
       ...INTERCEPT,
       "--ready-timeout",
-      "2s",
+      "5s",
       "--",
       "sh",
       "-c",
@@ -255,8 +255,10 @@ test.skipIf(process.getuid?.() !== 0)(
     await hupwatch.until(/port 80 EACCES/);
     for (const generation of [1, 2, 3]) {
       if (generation > 1) await hupwatch.swap(generation);
-      const { uid, gid, mode } = statSync(path);
-      expect({ uid, gid, mode: mode & 0o777 }).toEqual({ ...NOBODY, mode: 0o622 });
+      // It listens a moment before it sets the mode.
+      await until(() => (statSync(path).mode & 0o777) === 0o622, { what: "the mode" });
+      const { uid, gid } = statSync(path);
+      expect({ uid, gid }).toEqual(NOBODY);
       const answer = await fetch("http://app/", { unix: path, keepalive: false });
       expect(await answer.text()).toBe(`${generation}`);
     }

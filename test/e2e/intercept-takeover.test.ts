@@ -15,7 +15,7 @@ import { takeTurn } from "../harness/turns.ts";
 import { until } from "../harness/until.ts";
 import { GUNICORNS } from "../setup/places.ts";
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const copy = copyForAll();
 afterAll(() => copy[Symbol.dispose]());
 

@@ -18,8 +18,7 @@ process.stdin.resume();
 client.start();
 const progress = setInterval(() => {
   const { ok, failed, versions } = client.report;
-  const progress = { ok, failed, underWay: client.underWay, versions: Object.keys(versions) };
-  say({ progress: { ...progress, atMs: Date.now() } });
+  say({ progress: { ok, failed, underWay: client.underWay, versions: Object.keys(versions) } });
 }, PROGRESS_EVERY_MS);
 await stop.promise;
 clearInterval(progress);

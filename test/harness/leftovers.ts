@@ -15,8 +15,12 @@ export interface Leftovers {
 /** How long nothing may change before a stock counts: a tee's zombie and its pidfd are gone sooner. */
 const QUIET_MS = 500;
 
-/** The stock when it has come to rest: right after "gone" an ended tee may still be waited for. */
-export async function takeStock(hupwatch: Hupwatch, directory: string): Promise<Leftovers> {
+/** The stock when it has come to rest, with so many processes where that is said: right after "gone" an ended tee may still be waited for. */
+export async function takeStock(
+  hupwatch: Hupwatch,
+  directory: string,
+  processes?: number,
+): Promise<Leftovers> {
   let last = "";
   let since = 0;
   return until(
@@ -24,9 +28,13 @@ export async function takeStock(hupwatch: Hupwatch, directory: string): Promise<
       const stock = countStock(hupwatch, directory);
       const text = JSON.stringify(stock);
       if (text !== last) [last, since] = [text, performance.now()];
-      return performance.now() - since >= QUIET_MS && stock;
+      const isWhole = processes === undefined || stock.processes === processes;
+      return isWhole && performance.now() - since >= QUIET_MS && stock;
     },
-    { what: "the stock to come to rest", context: () => last },
+    {
+      what: `the stock to come to rest${processes === undefined ? "" : ` at ${processes} processes`}`,
+      context: () => last,
+    },
   );
 }
 

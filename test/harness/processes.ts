@@ -55,15 +55,21 @@ export const openDescriptorNumbers = (pid: number): number[] =>
     .map(Number)
     .sort((a, b) => a - b);
 
-/** What the descriptors of a process refer to, in the order of their numbers: `socket:[123]`, `/dev/null`. */
+/** What the descriptors of a process refer to, in the order of their numbers: `socket:[123]`, `/dev/null`. None where it is gone. */
 export function openDescriptors(pid: number): string[] {
-  return openDescriptorNumbers(pid).flatMap((descriptor) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
-    } catch {
-      return [];
-    }
-  });
+  try {
+    return openDescriptorNumbers(pid).flatMap((descriptor) => targetOf(pid, descriptor) ?? []);
+  } catch {
+    return []; // it ended meanwhile
+  }
+}
+
+function targetOf(pid: number, descriptor: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${descriptor}`);
+  } catch {
+    return undefined; // closed meanwhile
+  }
 }
 
 /** What a process was started with, a line each; undefined where it is gone or not ours to read. */
