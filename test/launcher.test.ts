@@ -96,7 +96,7 @@ describe("a HUP in the first milliseconds", () => {
     }
     // Else the sweep has only met a hupwatch that was up already.
     expect(early).toBeGreaterThan(0);
-  }, 120_000);
+  }, 300_000);
 
   /** When the log says that generation 1 was started; unix time in ms. */
   function startedAt(log: string): number {

@@ -16,10 +16,13 @@ async function statusOf(place: Home): Promise<StatusAnswer | undefined> {
 }
 
 /** Until generation 1 serves; its log is nobody's. */
-async function started(place: Home, later: string) {
-  const options = ["-k", "-w", "0", "--name", "flooded", "--ready-timeout", "2s", "--ready", "line:^up$"];
+async function started(place: Home, later: string, readyTimeout: string) {
+  const options = ["-k", "-w", "0", "--name", "flooded", "--ready-timeout", readyTimeout];
   const command = firstThen("sh -c 'echo up; exec sleep 1000'", later);
-  const hupwatch = spawnHupwatch([...options, "--", ...command], { env: place.env, stderr: "/dev/null" });
+  const hupwatch = spawnHupwatch([...options, "--ready", "line:^up$", "--", ...command], {
+    env: place.env,
+    stderr: "/dev/null",
+  });
   await until(async () => (await statusOf(place))?.phase === "serving", { what: "generation 1 to serve" });
   return hupwatch;
 }
@@ -27,7 +30,7 @@ async function started(place: Home, later: string) {
 describe("F1: a new release that floods its stderr", () => {
   test("is rolled back when its time is up, and status is answered meanwhile", async () => {
     using place = home();
-    await using hupwatch = await started(place, FLOOD);
+    await using hupwatch = await started(place, FLOOD, "6s");
     hupwatch.hup();
     await until(async () => (await statusOf(place))?.phase === "booting", { what: "the swap to begin" });
     const { swaps } = await until(
@@ -38,13 +41,13 @@ describe("F1: a new release that floods its stderr", () => {
       { what: "the rollback" },
     );
     expect(swaps[0]).toMatchObject({ outcome: "rolled-back", generation: 2 });
-    expect(swaps[0]?.failure?.reason).toStartWith("not ready within 2.00 s");
+    expect(swaps[0]?.failure?.reason).toStartWith("not ready within 6.00 s");
     expect(swaps[0]?.failure?.stderr?.at(-1)).toStartWith("ERROR: no connection");
   });
 
   test("does not keep TERM from stopping everything", async () => {
     using place = home();
-    await using hupwatch = await started(place, FLOOD);
+    await using hupwatch = await started(place, FLOOD, "60s");
     hupwatch.hup();
     await until(async () => (await statusOf(place))?.phase === "booting", { what: "the swap to begin" });
     hupwatch.signal("SIGTERM");

@@ -67,7 +67,7 @@ const socketOf = (place: Home) => `${place.path}/hupwatch/hung.sock`;
 
 async function swapsTwice(hung: Awaited<ReturnType<typeof startHung>>, place: Home): Promise<void> {
   await hung.serves(1);
-  const reload = await cli(["reload", socketOf(place), "--timeout", "10s"], place);
+  const reload = await cli(["reload", socketOf(place), "--timeout", "40s"], place);
   expect(reload).toMatchObject({ exitCode: 0, stderr: "" });
   process.kill(hung.pid, "SIGHUP");
   await hung.serves(3);

@@ -100,6 +100,7 @@ test.skipIf(!hasPeople)(
       [...WORDS, "--", ...words(place.directory("mine", APP), `${last}`)],
       { cwd: "/tmp" },
     );
+    await hupwatch.until(new RegExp(`127.0.0.1:${last}: held from now on`));
     expect(hupwatch.output).toBe(plain.stdout);
     expect(readFileSync(file, "utf8")).toBe("theirs");
     expect(statSync(file)).toMatchObject(STRANGER);

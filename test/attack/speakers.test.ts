@@ -25,6 +25,7 @@ const LIAR = `
 import socket
 n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 n.setblocking(False)
+print("lies", flush=True)
 while True:
     for row in open("/proc/net/unix", errors="replace"):
         at = row.find("@hupwatch-")
@@ -43,13 +44,14 @@ describe.skipIf(!hasPeople)("notifications", () => {
   test("F5: a stranger's READY=1 does not make a broken release serve, and the reason names the stranger", async () => {
     using place = ground();
     const server = place.file("server.py", APP, NOTIFIER);
-    const options = [...asNobody, ...words(place, 1500, PYTHON, server, "never")];
+    const options = [...asNobody, ...words(place, 5000, PYTHON, server, "never")];
     await using hupwatch = await startHupwatch(options, { cwd: place.path });
-    await using _liar = startAs(STRANGER, [PYTHON, "-c", LIAR]);
+    await using liar = startAs(STRANGER, [PYTHON, "-c", LIAR]);
+    expect(await liar.said()).toStartWith("lies");
     hupwatch.hup();
     const [said] = await hupwatch.until(/rolled back: .*/);
     expect(said).toMatch(
-      /not ready within 1\.50 s \(notify: .*ignored: a message of process \d+, user 12345\)/,
+      /not ready within 5\.00 s \(notify: .*ignored: a message of process \d+, user 12345\)/,
     );
     expect(hupwatch.log).not.toMatch(LOG.serves(2));
   });

@@ -130,8 +130,8 @@ async function byStranger(scene: Scene, phase: string): Promise<void> {
     await scene.ask("stranger", act);
     const said = `${scene.path}: process ${pid} listens on it`;
     await hupwatch.until(new RegExp(`clients do not reach the service at ${said}`));
-    const status = Bun.spawnSync([LAUNCHER, "status", `${hupwatch.pid}`], { env: hupwatch.env });
-    expect(status.stdout.toString()).toContain(said);
+    const status = async () => (await cli(["status", `${hupwatch.pid}`], hupwatch as never)).stdout;
+    await until(async () => (await status()).includes(said), { what: "status to say so" });
     const puts = hupwatch.count(/is put back/);
     const beginMs = performance.now();
     await scene.killStranger();

@@ -65,7 +65,8 @@ export async function detectByClients(fault: ClientFault, transport: Transport):
   const plan = makePlan(parseTarget(server.target, "/"), {
     // More than there are bodies: what is half sent must not change when another one begins.
     ...{ mode: fault.kind, connections: 8, requests: 8, timeoutMs: 5000 },
-    lingerMs: 150,
+    // A machine that pauses must not let the client speak, or leave, before it hears of what the server did meanwhile.
+    lingerMs: fault.found ? 600 : 150,
   });
   return await startLoad(plan).done;
 }

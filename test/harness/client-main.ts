@@ -18,7 +18,8 @@ process.stdin.resume();
 client.start();
 const progress = setInterval(() => {
   const { ok, failed, versions } = client.report;
-  say({ progress: { ok, failed, underWay: client.underWay, versions: Object.keys(versions) } });
+  const progress = { ok, failed, underWay: client.underWay, versions: Object.keys(versions) };
+  say({ progress: { ...progress, atMs: Date.now() } });
 }, PROGRESS_EVERY_MS);
 await stop.promise;
 clearInterval(progress);

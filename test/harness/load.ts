@@ -8,6 +8,8 @@ interface Progress {
   failed: number;
   underWay: number;
   versions: string[];
+  /** Unix time: what is read here was so then. */
+  atMs: number;
 }
 
 export interface LoadOptions extends ClientOptions {
@@ -16,7 +18,7 @@ export interface LoadOptions extends ClientOptions {
 }
 
 export class Load implements AsyncDisposable {
-  #progress: Progress = { ok: 0, failed: 0, underWay: 0, versions: [] };
+  #progress: Progress = { ok: 0, failed: 0, underWay: 0, versions: [], atMs: 0 };
   #report: LoadReport | undefined;
   #reading: Promise<void>;
 
@@ -30,6 +32,8 @@ export class Load implements AsyncDisposable {
 
   /** Waits for so many more good answers than there are now: the service is alive. */
   async more(answers: number, timeoutMs?: number): Promise<void> {
+    const nowMs = Date.now();
+    await this.#until(() => this.#progress.atMs > nowMs, "the load to say how far it is", timeoutMs);
     const wanted = this.#progress.ok + answers;
     await this.#until(() => this.#progress.ok >= wanted, `${answers} more answers`, timeoutMs);
   }

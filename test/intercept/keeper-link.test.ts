@@ -4,10 +4,12 @@ import { type Heard, KeeperLink } from "../../src/intercept/keeper-link.ts";
 import { startKeeper } from "../../src/intercept/programs.ts";
 import { SystemError } from "../../src/os/libc.ts";
 import { socketPair } from "../../src/os/libc-intercept.ts";
-import { processTree } from "../harness/processes.ts";
+import { killEntry, processTree } from "../harness/processes.ts";
 import { until } from "../harness/until.ts";
 
 const keepers = () => processTree(process.pid).filter(({ command }) => / keep - - \d+ \d+$/.test(command));
+/** The one that was started, once it is the program that it becomes. */
+const keeper = () => until(() => keepers().at(-1), { what: "a keeper" });
 
 /** Each launch of a keeper takes the next of these; the last one goes on for all later ones. */
 function launching(...launches: (typeof startKeeper)[]): typeof startKeeper {
@@ -26,8 +28,8 @@ test("where another keeper cannot be started, or hangs, that is said, and the ne
   using link = KeeperLink.start(undefined, { launch, replyMs: 3000 });
   const heard: Heard[] = [];
   link.subscribe((event) => heard.push(event));
-  const [first] = keepers();
-  process.kill(first?.pid ?? 0, "SIGKILL");
+  const first = await keeper();
+  killEntry(first, "SIGKILL");
   await until(
     () => heard.some((h) => h.event === "trouble" && /was killed: another one goes on/.test(h.what)),
     {
@@ -39,12 +41,12 @@ test("where another keeper cannot be started, or hangs, that is said, and the ne
   expect(told[0]).toContain("tried again: posix_spawn: EAGAIN");
   expect(told[1]).toContain("tried again: keeper: ETIMEDOUT");
   expect(told).toHaveLength(3);
-  expect(keepers().map(({ pid }) => pid)).not.toContain(first?.pid);
+  expect(keepers().map(({ pid }) => pid)).not.toContain(first.pid);
   expect(link.take(1)).toBeUndefined();
 });
 
-test("a keeper that was killed just now is replaced by the request that needs it", () => {
+test("a keeper that was killed just now is replaced by the request that needs it", async () => {
   using link = KeeperLink.start(undefined);
-  for (const { pid } of keepers()) process.kill(pid, "SIGKILL");
+  killEntry(await keeper(), "SIGKILL");
   expect(link.take(1)).toBeUndefined();
 });

@@ -117,7 +117,7 @@ test("the generator was the limit: exit 4, what to do", async () => {
     ({ socket, good }) => void setTimeout(() => socket.write(good), 30),
     1,
   );
-  const words = ["-q", "-c", "1", "-r", "500", "-n", "100", "--timeout", "100ms", slow.target];
+  const words = ["-q", "-c", "1", "-r", "500", "-n", "100", "--timeout", "1s", slow.target];
   const { stdout, stderr, code } = await hupwatch(...words);
   expect(stdout).toContain("inconclusive:");
   expect(stderr).toContain("To fix: raise --connections (now 1)");
