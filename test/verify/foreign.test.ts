@@ -12,7 +12,7 @@ import { makeReport } from "../../src/verify/report.ts";
 import { answer, type Fault, FaultServer } from "../faults/server.ts";
 
 // Most run at once, and on a busy machine a second's load may take several. Those that must miss no slot run alone.
-setDefaultTimeout(120_000);
+setDefaultTimeout(300_000);
 
 const judged = (server: FaultServer, ...options: string[]) => judgedBy(undefined, server, ...options);
 
