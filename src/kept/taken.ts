@@ -154,7 +154,8 @@ export class Taken {
     const now = this.#look();
     if (!now) return "doubtful";
     if (now.read === 0 && now.sent === 0) return "fresh";
-    const isUnchanged = this.#isProven && now.read === this.#mark?.read && now.sent === this.#mark.sent;
+    const isUnchanged =
+      this.#isProven && now.read === this.#mark?.read && now.sent === this.#mark.sent && now.isAllSent;
     return isUnchanged ? "between" : "doubtful";
   }
 
