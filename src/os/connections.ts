@@ -2,8 +2,8 @@
  * Whether processes still have connections of a public address. The kernel filters them (sock_diag(7)), so no whole table is read: one
  * connection that is still open is enough. Only when that one is gone, others are sought among the processes' own descriptors.
  */
-import { socketInodesOf, visitSockets } from "./descriptors.ts";
-import { STATE, type TcpSocket, tcpSocket, unixSocket, visitTcp, visitUnix } from "./sockdiag.ts";
+import { hasSocket, visitSockets } from "./descriptors.ts";
+import { STATE, type TcpSocket, tcpSocket, visitTcp, visitUnix } from "./sockdiag.ts";
 
 /** Where a generation accepts: a bound Unix path, or an address (4 or 16 bytes) and a port. */
 export type Accepting = { path: string } | { hostBytes: Uint8Array; port: number };
@@ -64,41 +64,54 @@ export function watchConnections(
 
 /** All connections of these processes at these places, in one go: for `status`. */
 export function countConnections(pids: readonly number[], places: readonly Accepting[]): number {
-  const inodes = new Set<number>();
-  for (const pid of pids) for (const _ of socketInodesOf(pid, inodes));
-  const search = connectionsAmong(inodes, places, Number.POSITIVE_INFINITY);
+  const owners: Owners = new Map();
+  for (const pid of pids) for (const _ of ownersAmong(pid, owners));
+  const search = connectionsAmong(owners, places, Number.POSITIVE_INFINITY);
   for (let slice = search.next(); ; slice = search.next()) if (slice.done) return slice.value.length;
 }
 
+/** A process that has the socket with that inode, and by which number. */
+type Owners = Map<number, { pid: number; fd: number }>;
+
+const ownersAmong = (pid: number, owners: Owners): Generator<void, void> =>
+  visitSockets(pid, (inode, fd) => void owners.set(inode, { pid, fd }));
+
 function* find(pids: readonly number[], places: readonly Accepting[]): Generator<void, Connection[]> {
-  const inodes = new Set<number>();
+  const owners: Owners = new Map();
   let asked = 0;
   for (const pid of pids)
-    for (const _ of socketInodesOf(pid, inodes)) {
+    for (const _ of ownersAmong(pid, owners)) {
       yield;
-      if (asked > 0 || inodes.size < FIRST_SOCKETS) continue;
-      asked = inodes.size;
-      const found = yield* connectionsAmong(inodes, places);
+      if (asked > 0 || owners.size < FIRST_SOCKETS) continue;
+      asked = owners.size;
+      const found = yield* connectionsAmong(owners, places);
       if (found.length > 0) return found;
     }
-  return inodes.size === asked ? [] : yield* connectionsAmong(inodes, places);
+  return owners.size === asked ? [] : yield* connectionsAmong(owners, places);
 }
 
+/** The kernel's table is read no further than to the last one that is wanted: it has the sockets of all others, too. */
 function* connectionsAmong(
-  inodes: ReadonlySet<number>,
+  owners: Owners,
   places: readonly Accepting[],
   atMost = REMEMBERED,
 ): Generator<void, Connection[]> {
   const found: Connection[] = [];
-  yield* visitConnections(places, ({ inode }, _, tcp) => {
-    if (!inodes.has(inode) || found.length >= atMost) return;
+  const table = visitConnections(places, owners, ({ inode }, _, tcp) => {
     const open = tcp && { family: tcp.family, ends: tcp.socket.ends };
+    const owner = owners.get(inode);
+    // The kernel finds a TCP connection by its ends, but a Unix one only by a walk through all of the machine. That one is open until its
+    // owner closes it, whatever its client does.
     const isOpen = open
       ? () => isEstablished(tcpSocket(open.family, open.ends), inode)
-      : () => unixSocket(inode)?.state === STATE.established;
+      : () => owner !== undefined && hasSocket(owner.pid, owner.fd, inode);
     found.push({ inode, isOpen });
   });
-  return found;
+  for (const _ of table) {
+    if (found.length >= atMost) break;
+    yield;
+  }
+  return found.slice(0, atMost);
 }
 
 export interface FoundConnection {
@@ -114,10 +127,10 @@ export function* connectionsOf(
   pids: readonly number[],
   places: readonly Accepting[],
 ): Generator<void, FoundConnection[]> {
-  const owners = new Map<number, { pid: number; fd: number }>();
-  for (const pid of pids) yield* visitSockets(pid, (inode, fd) => void owners.set(inode, { pid, fd }));
+  const owners: Owners = new Map();
+  for (const pid of pids) yield* ownersAmong(pid, owners);
   const found: FoundConnection[] = [];
-  yield* visitConnections(places, ({ inode }, place) => {
+  yield* visitConnections(places, owners, ({ inode }, place) => {
     const owner = owners.get(inode);
     if (owner) found.push({ inode, ...owner, place });
   });
@@ -129,8 +142,10 @@ interface Tcp {
   socket: TcpSocket;
 }
 
+/** What has no owner here is passed over by its number alone: most sockets of a large machine are others'. */
 function* visitConnections(
   places: readonly Accepting[],
+  owners: Owners,
   visit: (socket: { readonly inode: number }, place: Accepting, tcp?: Tcp) => void,
 ): Generator<void, void> {
   const paths = new Map(
@@ -138,6 +153,7 @@ function* visitConnections(
   );
   if (paths.size > 0)
     yield* visitUnix(["established"], ["name"], (socket) => {
+      if (!owners.has(socket.inode)) return;
       // An accepted connection carries the name that its listener was bound to.
       const place = paths.get(socket.name ?? "");
       if (place) visit(socket, place);
@@ -146,7 +162,9 @@ function* visitConnections(
   // A dual-stack listener's connections stand in either family.
   for (const [port, place] of ports)
     for (const family of ["inet", "inet6"] as const)
-      yield* visitTcp(family, port, ["established"], (socket) => visit(socket, place, { family, socket }));
+      yield* visitTcp(family, port, ["established"], (socket) => {
+        if (owners.has(socket.inode)) visit(socket, place, { family, socket });
+      });
 }
 
 /** Its ends may belong to another one by now. */

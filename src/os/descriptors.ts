@@ -37,6 +37,10 @@ function linkOf(path: string): string {
   }
 }
 
+/** Whether it still has that socket open by that number. */
+export const hasSocket = (pid: number, fd: number, inode: number): boolean =>
+  linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`;
+
 /** All processes that have one of these sockets open, as far as we may look. */
 export function holdersOf(inodes: readonly number[]): Process[] {
   const wanted = inodes.map(String);
@@ -57,10 +61,6 @@ const SOCKET = new TextEncoder().encode("socket:[");
 const ZERO = 0x30;
 const NINE = 0x39;
 
-/** Adds the inodes of its sockets to `inodes`, some hundred a slice. */
-export const socketInodesOf = (pid: number, inodes: Set<number>): Generator<void, void> =>
-  visitSockets(pid, (inode) => void inodes.add(inode));
-
 /** Visits each of its sockets with a descriptor of it, some hundred a slice. */
 export function* visitSockets(
   pid: number,
@@ -69,7 +69,7 @@ export function* visitSockets(
   const directory = new TextEncoder().encode(`/proc/${pid}/fd/`);
   const path = new Uint8Array(directory.length + 16);
   path.set(directory);
-  const [entries, target] = [new Uint8Array(8192), new Uint8Array(64)];
+  const [entries, target] = [new Uint8Array(4096), new Uint8Array(64)];
   let fd: number | undefined;
   try {
     fd = openDirectory(path);

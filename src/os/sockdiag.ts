@@ -34,7 +34,8 @@ const UNIX_MESSAGE_BYTES = 16;
 const MEMORY = { show: 0x40, type: 7, dropsAt: 32, bytes: 36 } as const;
 /** struct inet_diag_msg: four bytes, struct inet_diag_sockid, then five numbers. */
 const INET = { endsAt: 4, endsBytes: 36, waitingAt: 56, inodeAt: 68, messageBytes: 72 } as const;
-const SLICE_BYTES = 64 * 1024;
+/** Some hundred sockets: what is done with one slice is one turn of the event loop. */
+const SLICE_BYTES = 16 * 1024;
 const ONE_BYTES = 4096;
 
 export interface Endpoint {
