@@ -35,11 +35,8 @@ try {
   process.exit(1);
 }
 
-/**
- * Bun's five seconds are for unit tests on an idle machine. A test that waits for a condition has a deadline of its own (until.ts), which
- * says what it waited for: this one is for what has none, and comes later.
- */
-const TIMEOUT_MS = 180_000;
+/** Bun's five seconds are for unit tests on an idle machine; a test that waits for a condition has a deadline of its own. */
+const TIMEOUT_MS = 60_000;
 const WITHOUT_SERVERS = "--path-ignore-patterns=test/e2e/**";
 
 /**

@@ -1,15 +1,17 @@
 /**
- * Does anything grow with the number of swaps? `bun run soak [--swaps 1000]`: a light child under hupwatch without a
+ * Does anything of the package grow with the number of swaps? `bun run soak [--swaps 1000]`: a light child under hupwatch without a
  * socket, ten times as often, with a Unix one and with a TCP one, all three at the same time; with a socket a swap takes its settle
  * time. Descriptors, threads, processes (zombies too) and socket files must be what they were, the state file, too; memory must level
  * off. Then what it costs many times over (`bench --scale`), in its full size, or a share of it: `--scale 0.2`; 0 leaves it out. At
- * last the fuzz, `--fuzz 30` seconds for each reader.
+ * last the fuzz, `--fuzz 5` seconds for each reader. `--only swaps`, `fuzz` or the name of a measure does no more than that. Exit code 1 where
+ * something leaks, a budget is not met or a reader fails; the last line says what.
  */
 import { readdirSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { type FullStock, fullStock } from "../fixtures/demo/hupwatch-run.ts";
+import type { FullStock } from "../fixtures/demo/hupwatch-run.ts";
 import { count, megabytes, slopePer100, table } from "../fixtures/demo/text.ts";
-import { type Light, SLEEPER, startLight } from "./bench/light.ts";
+import { install } from "./bench/installed.ts";
+import type { Light } from "./bench/light.ts";
 import { type Row, renderRows } from "./bench/row.ts";
 import { SCALE } from "./bench/scale/measures.ts";
 import { freePort } from "./harness/free-port.ts";
@@ -18,9 +20,16 @@ const { values } = parseArgs({
   options: {
     swaps: { type: "string", default: "1000" },
     scale: { type: "string", default: "1" },
-    fuzz: { type: "string", default: "30" },
+    fuzz: { type: "string", default: "5" },
+    only: { type: "string" },
   },
 });
+const installed = await install("package");
+process.env.HUPWATCH_LAUNCHER = installed.launcher;
+// They look for it when they are loaded.
+const { fullStock } = await import("../fixtures/demo/hupwatch-run.ts");
+const { SLEEPER, startLight } = await import("./bench/light.ts");
+
 const SWAPS = Number(values.swaps);
 /** Without a socket a swap has no settle time. */
 const LONG = 10;
@@ -44,6 +53,19 @@ interface Course {
 
 type Figure = keyof Sample;
 const COUNTED: readonly Figure[] = ["processes", "descriptors", "threads", "socketFiles"];
+
+const HEAD = [
+  "",
+  "swaps",
+  "processes",
+  "descriptors",
+  "threads",
+  "socket files",
+  "state file",
+  "resident",
+  "slope/100",
+  "dirty/100",
+];
 
 async function runCourse(
   name: string,
@@ -110,39 +132,55 @@ function row(course: Course): string[] {
   ];
 }
 
-const port = await freePort();
-const courses = await Promise.all([
-  runCourse("no socket", LONG * SWAPS, () => []),
-  runCourse("Unix socket", SWAPS, (socket) => ["-b", `unix:${socket}`]),
-  runCourse("TCP socket", SWAPS, () => ["-b", `127.0.0.1:${port}`]),
-]);
-const head = [
-  "",
-  "swaps",
-  "processes",
-  "descriptors",
-  "threads",
-  "socket files",
-  "state file",
-  "resident",
-  "slope/100",
-  "dirty/100",
-];
-console.log(`From the ${Math.round(WARM_SHARE * 100)} % mark to the end:\n`);
-console.log(table([head, ...courses.map(row)]).join("\n"));
-const found = courses.flatMap(leaks);
-for (const leak of found) console.log(`LEAK: ${leak}`);
-if (found.length === 0) console.log("no leak");
-
-const rows: Row[] = [];
-for (const [name, measure] of Object.entries(values.scale === "0" ? {} : SCALE)) {
-  console.error(`measuring: ${name}`);
-  rows.push(...(await measure(Number(values.scale))));
+async function swapping(): Promise<string[]> {
+  const port = await freePort();
+  const courses = await Promise.all([
+    runCourse("no socket", LONG * SWAPS, () => []),
+    runCourse("Unix socket", SWAPS, (socket) => ["-b", `unix:${socket}`]),
+    runCourse("TCP socket", SWAPS, () => ["-b", `127.0.0.1:${port}`]),
+  ]);
+  console.log(`From the ${Math.round(WARM_SHARE * 100)} % mark to the end:\n`);
+  console.log(table([HEAD, ...courses.map(row)]).join("\n"));
+  return courses.flatMap(leaks).map((leak) => `LEAK: ${leak}`);
 }
-if (rows.length > 0) console.log(`\n${renderRows(rows)}`);
-const over = rows.filter(({ met }) => met === false);
 
-const fuzz = Bun.spawnSync([process.execPath, `${import.meta.dir}/fuzz/main.ts`, "--seconds", values.fuzz], {
-  stdio: ["ignore", "inherit", "inherit"],
-});
-process.exit(found.length === 0 && over.length === 0 && fuzz.success ? 0 : 1);
+async function measured(name: string): Promise<string[]> {
+  const rows = (await SCALE[name]?.(Number(values.scale))) ?? [];
+  console.log(`\n${renderRows(rows)}`);
+  return rows
+    .filter(isOver)
+    .map((one) => `OVER: ${name}: ${one.what.trim()}: ${one.measured}, ${one.budget}`);
+}
+
+const isOver = ({ met }: Row): boolean => met === false;
+
+function fuzzed(): string[] {
+  const words = [process.execPath, `${import.meta.dir}/fuzz/main.ts`, "--seconds", values.fuzz];
+  const { success } = Bun.spawnSync(words, { stdio: ["ignore", "inherit", "inherit"] });
+  return success ? [] : ["FUZZ: a reader fails, see above"];
+}
+
+const parts: Record<string, () => Promise<string[]> | string[]> = {
+  swaps: swapping,
+  ...Object.fromEntries(
+    Object.keys(values.scale === "0" ? {} : SCALE).map((name) => [name, () => measured(name)] as const),
+  ),
+  fuzz: fuzzed,
+};
+const names = Object.keys(parts).filter((name) => values.only === undefined || name === values.only);
+if (names.length === 0) {
+  console.error(`soak: no part '${values.only}'\nTo fix: name one of ${Object.keys(parts).join(", ")}`);
+  process.exit(2);
+}
+const found: string[] = [];
+const tookS: string[] = [];
+for (const name of names) {
+  console.error(`\nmeasuring: ${name}`);
+  const begun = performance.now();
+  found.push(...((await parts[name]?.()) ?? []));
+  tookS.push(`${name} ${Math.round((performance.now() - begun) / 1000)} s`);
+}
+console.log(`\ntook: ${tookS.join(", ")}`);
+console.log(found.length === 0 ? "no leak, and all budgets are met" : found.join("\n"));
+installed[Symbol.dispose]();
+process.exit(found.length === 0 ? 0 : 1);

@@ -56,7 +56,9 @@ process.env.HUPWATCH_LAUNCHER = installed.launcher;
 const rows: Row[] = [];
 for (const name of names) {
   console.error(`measuring: ${name}`);
+  const begun = performance.now();
   rows.push(...((await measures[name]?.(share)) ?? []));
+  console.error(`took ${Math.round((performance.now() - begun) / 1000)} s`);
 }
 console.log(`\nof the ${form}:\n\n${renderRows(rows)}`);
 installed[Symbol.dispose]();

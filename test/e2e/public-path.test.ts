@@ -187,7 +187,7 @@ describe("I3: in each phase, under counting load", () => {
     await scene.ask(1, "exit");
     await hupwatch.until(LOG.gone(1));
     await scene.load.more(20);
-  }, 300_000);
+  }, 120_000);
 
   // "As a failed deploy: rolled back; generation 1 goes on, while every request fails."
   test("a new generation that took the path and is not ready loses it to the old one, and so does a stranger that ends", async () => {
@@ -209,7 +209,7 @@ describe("I3: in each phase, under counting load", () => {
     const { failed } = scene.load.progress;
     await scene.load.more(50);
     expect(scene.load.progress.failed).toBe(failed);
-  }, 300_000);
+  }, 120_000);
 
   test.each(["serving", "booting", "warm-up", "draining"] as const)(
     "%s: the directory is removed: it is made anew, clients wait, and a new generation gets them",

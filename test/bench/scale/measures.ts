@@ -11,6 +11,7 @@ export const SCALE: Record<string, Measure> = {
   others: async (share) => (await import("./among-others.ts")).amongOthers(sized(5000, share)),
   tree: async (share) => (await import("./large-tree.ts")).largeTree(sized(500, share)),
   addresses: async (share) => (await import("./many-addresses.ts")).manyAddresses(sized(64, share)),
+  draining: async (share) => (await import("./draining.ts")).draining(sized(10_000, share)),
   kept: async (share) => (await import("./idle-kept.ts")).idleKept(sized(10_000, share)),
   clients: async (share) => (await import("./kept-clients.ts")).keptClients(sized(20, share)),
   flight: async (share) => (await import("./in-flight.ts")).inFlight(sized(100_000, share)),
