@@ -34,12 +34,12 @@ const NOTES = `*cannot*: granian, Deno.serve and Bun.serve bind a path of their 
 shared Unix socket down at its exit. *Closes each*: no keep-alive in the first place.`;
 
 type Cell = Seen | { reason: string };
-type Column = `${"steer" | "share"} ${Transport}` | `steer ${Transport} 0 ${"close" | "adopt"}`;
+type Column = `${"steer" | "share"} ${Transport}` | `steer ${Transport} 0 ${"close" | "auto" | "adopt"}`;
 const STEERED: readonly Column[] = ["steer unix", "steer tcp"];
 /** How a server stops has nothing to do with where it listens: one transport is enough. */
 const withoutDrain = (server: ServerRow): Column => `steer ${server.transports.at(-1) ?? "unix"} 0 close`;
-/** Its kept connections live on: of Unix sockets, too, of which less is known. */
-const ADOPTED: readonly Column[] = ["steer unix 0 adopt", "steer tcp 0 adopt"];
+/** Its kept connections live on; those of a Unix socket, of which less is known, only if that is asked for. */
+const [AUTO, ADOPT]: readonly [Column, Column] = ["steer tcp 0 auto", "steer unix 0 adopt"];
 
 const isSeen = (cell: Cell | undefined): cell is Seen => cell !== undefined && "sent" in cell;
 
@@ -69,7 +69,7 @@ const key = (server: ServerRow, column: Column) => `${server.name}, ${column}`;
 const cellOf = (server: ServerRow, column: Column): Cell | undefined => results[key(server, column)];
 
 const jobs = installed.flatMap((server) =>
-  [...COLUMNS, ...(isAny ? [] : [withoutDrain(server), ...(server.front ? [] : ADOPTED)])]
+  [...COLUMNS, ...(isAny ? [] : [withoutDrain(server), ...(server.front ? [] : [AUTO, ADOPT])])]
     .filter((column) => server.transports.includes(column.split(" ")[1] as Transport))
     .filter((column) => cellOf(server, column) === undefined)
     .map((column) => ({ server, column })),
@@ -126,7 +126,7 @@ function slow(cells: Seen[]): string {
 
 function kept(server: ServerRow, cells: Seen[]): string {
   // Its front keeps connections, not it.
-  if (server.front) return "–";
+  if (server.front || cells.length === 0) return "–";
   const asked = cells.reduce((sum, cell) => sum + cell.kept, 0);
   const raced = cells.reduce((sum, cell) => sum + total(cell.races), 0);
   return raced > asked * CLOSES_ALWAYS ? "closes each" : `${raced} of ${number(asked)}`;
@@ -140,8 +140,8 @@ const droppedLine = (server: ServerRow): string =>
 function drainLine(server: ServerRow): string {
   const seen = (columns: readonly Column[]) => columns.map((column) => cellOf(server, column)).filter(isSeen);
   const [waited, not] = [seen(STEERED), seen([withoutDrain(server)])];
-  const adopted = kept(server, seen(ADOPTED));
-  return rowOf([server.name, slow(waited), slow(not), kept(server, waited), kept(server, not), adopted]);
+  const closed = [waited, not, seen([AUTO]), seen([ADOPT])].map((cells) => kept(server, cells));
+  return rowOf([server.name, slow(waited), slow(not), ...closed]);
 }
 
 function anyLine(server: ServerRow): string {
@@ -174,8 +174,16 @@ const known = () => [
   rowOf(Array(6).fill("---")),
   ...installed.map(droppedLine),
   "",
-  rowOf(["server, steered", "slow cut", "without drain", "kept closed", "without drain", "adopted"]),
-  rowOf(Array(6).fill("---")),
+  rowOf([
+    "server, steered",
+    "slow cut",
+    "without drain",
+    "kept closed",
+    "without drain",
+    "`auto`, TCP",
+    "`adopt`, Unix",
+  ]),
+  rowOf(Array(7).fill("---")),
   ...installed.map(drainLine),
   "",
   `Older answers after newer ones: ${wentBack("steer")} steered, ${wentBack("share")} shared.`,
