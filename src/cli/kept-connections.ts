@@ -32,13 +32,15 @@ export function keptConnections(plan: RunPlan): KeptConnections {
   let isRefused: boolean | undefined;
   let relay: RelayLink | undefined;
   let limit: OwnLimit | undefined;
-  /** Of the first socket, at which every generation has the same app. */
-  let speech: "http" | "other" | undefined;
+  /** At the first socket, where every generation has the same app. */
+  const isHeard = { http: false, other: false };
   const living = new Set<Lazy>();
   const adopt = async (os: Os, owner: KeepingOwner): Promise<Keeping> => {
     const { Adoption, OwnLimit, RelayLink, relayProgram } = await rooms();
     limit ??= new OwnLimit();
     relay ??= new RelayLink(relayProgram());
+    // What was kept, and should not have been.
+    if (relay.counts.letGo["not-http"]) isHeard.other = true;
     const { clock, takeDescriptor, isRunning } = os;
     // `auto` promises nothing.
     const refused = (connections: number) => {
@@ -52,9 +54,10 @@ export function keptConnections(plan: RunPlan): KeptConnections {
       isRunning,
       limit,
       isAnyPeer: mode === "adopt=any",
-      isSpeechSure: mode !== "auto" || owner.isHttp || speech === "http",
-      heard: (heard) => {
-        speech = heard;
+      isSpeechSure: mode !== "auto" || owner.isHttp || isHeard.http,
+      isMixed: () => mode === "auto" && isHeard.other,
+      heard: (speech) => {
+        isHeard[speech] = true;
       },
       patienceMs: patienceOf(mode),
       refused,
@@ -69,7 +72,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
         spawn: (request) => (limit ? limit.withGiven(() => os.spawn(request)) : os.spawn(request)),
         keepConnections(owner) {
           const ways = waysKept(mode, owner.ways, () => proxyProtocolIn(plan) !== undefined);
-          if (mode === "auto" && speech === "other" && !owner.isHttp) return undefined;
+          if (mode === "auto" && isHeard.other && !isHeard.http && !owner.isHttp) return undefined;
           return ways.length === 0 ? undefined : new Lazy(() => adopt(safe, { ...owner, ways }), living);
         },
       };

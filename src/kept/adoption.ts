@@ -56,6 +56,8 @@ export interface Surroundings {
   isAnyPeer: boolean;
   /** That it speaks HTTP/1 without TLS does not matter, or is known already. */
   isSpeechSure: boolean;
+  /** Something else was heard there, too: each connection has to show what it speaks. */
+  isMixed(): boolean;
   /** A client was seen to speak it, or something else. */
   heard(speech: "http" | "other"): void;
   /** No client may be silent for longer, in milliseconds. */
@@ -150,8 +152,7 @@ export class Adoption implements Keeping {
     }
     this.#listen(this.#taken.values());
     for (const taken of open) taken.letGo();
-    if (this.#isSpeechSure) this.#signal();
-    else this.#giveBack();
+    this.#giveBack();
   }
 
   /**
@@ -159,7 +160,7 @@ export class Adoption implements Keeping {
    * signal makes it close what is idle.
    */
   #giveBack(): void {
-    const given = [...this.#taken.values()].filter(({ verdict }) => verdict !== "fresh");
+    const given = [...this.#taken.values()].filter((taken) => !this.#isSpoken(taken));
     for (const taken of given) taken.letGo();
     const untilMs = this.#now + PROVE_MS;
     const read = (unread: readonly Taken[]) => {
@@ -236,11 +237,9 @@ export class Adoption implements Keeping {
 
   /** What has come while they were held may say what they speak. */
   #listen(some: Iterable<Taken>): void {
-    if (this.#isSpeechSure) return;
     const heard = new Set([...some].map(({ speech }) => speech));
-    this.#isSpeechSure = heard.has("http");
-    if (heard.has("http")) this.around.heard("http");
-    else if (heard.has("other")) this.around.heard("other");
+    this.#isSpeechSure ||= heard.has("http");
+    for (const speech of heard) if (speech !== undefined) this.around.heard(speech);
   }
 
   #settle(ended: readonly Taken[]): void {
@@ -287,8 +286,10 @@ export class Adoption implements Keeping {
   }
 
   /** On a fresh one nothing was said, and whatever comes is passed on. */
-  #isSpoken(taken: Taken): boolean {
-    return this.#isSpeechSure || taken.verdict === "fresh";
+  #isSpoken({ verdict, speech }: Taken): boolean {
+    if (verdict === "fresh") return true;
+    if (speech === "other") return false;
+    return this.around.isMixed() ? speech === "http" : this.#isSpeechSure;
   }
 
   #close(taken: Taken): void {

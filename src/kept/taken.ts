@@ -115,8 +115,7 @@ export class Taken {
    * TLS, and what is not one may be the rest of a body, unless the server was done. Undefined: that is not known.
    */
   get speech(): "http" | "other" | undefined {
-    const now = this.#look();
-    if (!now || now.unread === 0 || now.sent === 0) return undefined;
+    if (!this.hasUnread || !this.#look()?.sent) return undefined;
     const what = beginning(PEEKED.subarray(0, peek(this.fd, PEEKED)));
     if (what === "request") return "http";
     return what === "other" && this.verdict === "between" ? "other" : undefined;
