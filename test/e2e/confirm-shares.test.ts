@@ -3,9 +3,8 @@
  * sending requests to the old version. How many is printed here, and `status` counts the connections.
  */
 import { expect, test } from "bun:test";
-import type { StatusAnswer } from "../../src/control/protocol.ts";
 import { NginxFront } from "../../src/verify/front.ts";
-import { cli, home } from "../harness/cli.ts";
+import { cli, home, statusOf } from "../harness/cli.ts";
 import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { gunicorn, gunicornSite } from "../harness/site.ts";
@@ -51,8 +50,8 @@ test.skipIf(!hasNginx)(
     console.log(`of 8 requests behind nginx, answered by version: ${JSON.stringify(both)}`);
     expect(both["1"]).toBeGreaterThan(0);
     expect(both["2"]).toBeGreaterThan(0);
-    const [status] = JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[];
-    for (const { connections } of status?.generations ?? []) expect(connections).toBeGreaterThan(0);
+    const status = await statusOf("shop", place);
+    for (const { connections } of status.generations) expect(connections).toBeGreaterThan(0);
     expect((await cli(["status", "shop"], place)).stdout).toContain("CONNECTIONS");
 
     expect(await cli(["rollback", "shop"], place)).toMatchObject({ exitCode: 0 });

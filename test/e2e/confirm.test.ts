@@ -1,8 +1,7 @@
 /** --confirm, --judge and --keep with a real gunicorn under counting load: which of two generations remains, and nothing is dropped. */
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
-import type { StatusAnswer } from "../../src/control/protocol.ts";
-import { cli, home } from "../harness/cli.ts";
+import { cli, home, statusOf } from "../harness/cli.ts";
 import { type Hupwatch, spawnHupwatch, startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -52,8 +51,8 @@ test.each(TRANSPORTS)(
 
     const good = cli(["reload", "shop"], place);
     await hupwatch.until(UNCONFIRMED(3));
-    const [status] = JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[];
-    expect(status?.generations.map(({ number, role }) => ({ number, role }))).toEqual([
+    const status = await statusOf("shop", place);
+    expect(status.generations.map(({ number, role }) => ({ number, role }))).toEqual([
       { number: 1, role: "kept" },
       { number: 3, role: "unconfirmed" },
     ]);

@@ -1,8 +1,7 @@
 /** A deploy script under load: what it is told, how it exits, and that clients notice nothing. With real gunicorn. */
 import { expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
-import type { StatusAnswer } from "../../src/control/protocol.ts";
-import { cli, home, shell } from "../harness/cli.ts";
+import { cli, home, shell, statusOf } from "../harness/cli.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
@@ -93,9 +92,7 @@ test(
     expect(one).toBe(2);
     // Both at once as a rule; on a machine that starts them slowly one may come too late for the third.
     for (const generation of others) expect(generation).toBeGreaterThan(2);
-    const status = await cli(["status", "shop", "--json"], place);
-    expect(status).toMatchObject({ exitCode: 0, stderr: "" });
-    const [{ counts }] = JSON.parse(status.stdout) as [StatusAnswer];
+    const { counts } = await statusOf("shop", place);
     expect(counts.swapped).toBe(Math.max(...others) - 1);
   },
   TIMEOUT_MS,

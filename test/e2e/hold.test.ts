@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
-import type { SocketStatus, StatusAnswer } from "../../src/control/protocol.ts";
-import { cli, home, shell } from "../harness/cli.ts";
+import type { SocketStatus } from "../../src/control/protocol.ts";
+import { cli, home, shell, statusOf } from "../harness/cli.ts";
 import { Client } from "../harness/client.ts";
 import { freePort } from "../harness/free-port.ts";
 import { startHupwatch } from "../harness/hupwatch.ts";
@@ -42,13 +42,11 @@ test.each(TRANSPORTS)(
 
     expect(await cli(["resume", "shop"], place)).toMatchObject({ exitCode: 1 });
     expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
-    const statusNow = async () =>
-      (JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[])[0];
     // A request that is under way may still be with the old one, or not yet connected.
     const status = await until(
       async () => {
-        const now = await statusNow();
-        return now?.sockets[0]?.queued === 8 && now;
+        const now = await statusOf("shop", place);
+        return now.sockets[0]?.queued === 8 && now;
       },
       { what: "all eight to wait in the queue" },
     );
@@ -145,8 +143,7 @@ test("over TCP the status counts the tries that a full queue has dropped", async
   const port = await freePort();
   const words = ["-k", "--name", "shop", "--backlog", "1", "--", PYTHON, "-m", "http.server", `${port}`];
   await using _hupwatch = await startHupwatch([...words, "--bind", "127.0.0.1"], { env: place.env });
-  const socket = async (): Promise<SocketStatus | undefined> =>
-    (JSON.parse((await cli(["status", "shop", "--json"], place)).stdout) as StatusAnswer[])[0]?.sockets[0];
+  const socket = async (): Promise<SocketStatus | undefined> => (await statusOf("shop", place)).sockets[0];
   expect(await socket()).toMatchObject({ dropped: expect.any(Number) });
   expect(await cli(["hold", "--for", "120s", "shop"], place)).toMatchObject({ exitCode: 0 });
   using clients = new DisposableStack();

@@ -1,6 +1,8 @@
 /** hupwatch's sub-commands as a user calls them, beside a running one: same launcher, same run directory. */
+import type { StatusAnswer } from "../../src/control/protocol.ts";
 import { LAUNCHER } from "./hupwatch.ts";
 import { type TempDir, tempDir } from "./temp-dir.ts";
+import { until } from "./until.ts";
 
 export interface Said {
   exitCode: number;
@@ -23,6 +25,19 @@ export function home(): Home {
 export async function cli(args: string[], home: Pick<Home, "env">, cwd = process.cwd()): Promise<Said> {
   return await said([LAUNCHER, ...args], home, cwd);
 }
+
+/** What a running one says of itself. On a machine that does much else an answer may be late, and is asked for again. */
+export async function statusOf(name: string, home: Pick<Home, "env">): Promise<StatusAnswer> {
+  const asked = async () => {
+    const said = await cli(["status", name, "--json"], home);
+    return said.exitCode !== NO_ANSWER && said;
+  };
+  const { stdout } = await until(asked, { what: `${name} to answer` });
+  return (JSON.parse(stdout) as [StatusAnswer])[0];
+}
+
+/** Of `hupwatch status`: one did not answer. */
+const NO_ANSWER = 3;
 
 /** A script of the user's, in which `hupwatch` is on the PATH. stderr goes where stdout goes, as in a terminal. */
 export async function shell(script: string, home: Pick<Home, "env">, cwd: string): Promise<Said> {
