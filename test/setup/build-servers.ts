@@ -105,11 +105,19 @@ const BUILDS: readonly Build[] = [
   },
 ];
 
-/** Its client is for the long run alone: it takes many minutes to compile. */
+/** For the long run of clients alone (`bun test/setup/oha.ts`): it takes many minutes to compile, also without TLS. */
 const OHA: Build = {
   name: "oha",
   tool: () => Bun.which("cargo") ?? undefined,
-  command: ["install", "--quiet", "--locked", "--root", dirname(dirname(BUILT.oha)), "oha"],
+  command: [
+    "install",
+    "--quiet",
+    "--locked",
+    "--no-default-features",
+    "--root",
+    dirname(dirname(BUILT.oha)),
+    "oha",
+  ],
   env: { CARGO_TARGET_DIR: `${CACHE}/oha/target` },
   kept: BUILT.oha,
   timeLimitMs: 1_800_000,
