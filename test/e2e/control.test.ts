@@ -6,6 +6,7 @@ import { startHupwatch } from "../harness/hupwatch.ts";
 import { startLoad } from "../harness/load.ts";
 import { LOG } from "../harness/log-lines.ts";
 import { bindFor, deployTo, GIVES_UP_SOON, gunicorn, gunicornSite } from "../harness/site.ts";
+import { until } from "../harness/until.ts";
 
 const TIMEOUT_MS = 120_000;
 
@@ -54,7 +55,12 @@ test(
     // What waited in the queue of the broken one was hupwatch's own question.
     expect(hupwatch.log).not.toContain("passed on");
 
-    const status = await cli(["status", "shop"], place);
+    // As `statusOf`: an answer may be late.
+    const inTime = async () => {
+      const said = await cli(["status", "shop"], place);
+      return said.exitCode !== 3 && said;
+    };
+    const status = await until(inTime, { what: "shop to answer" });
     if (process.env.HUPWATCH_SHOW) console.log(status.stdout);
     expect(status).toMatchObject({ exitCode: 0, stderr: "" });
     expect(status.stdout).toMatch(/^shop {3}serving {3}pid \d+ {3}up /);
