@@ -18,4 +18,6 @@ const kept = [
 ];
 rmSync(path, { force: true });
 console.log("up");
-setInterval(() => kept.length, 2 ** 30);
+// Until its starter ends, however that ends.
+while (!(await Bun.stdin.stream().getReader().read()).done && kept.length > 0);
+process.exit(0);

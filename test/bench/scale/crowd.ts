@@ -4,7 +4,7 @@ const SCRIPT = 'n=0; while [ $n -lt "$0" ]; do sleep infinity & n=$((n+1)); done
 const SOCKETS_EACH = 16_000;
 
 export class Crowd implements AsyncDisposable {
-  private constructor(private readonly leaders: readonly Bun.Subprocess<"ignore", "pipe", "inherit">[]) {}
+  private constructor(private readonly leaders: readonly Bun.Subprocess<"pipe", "pipe", "inherit">[]) {}
 
   /** Resolves when all of them run. */
   static gather(size: number): Promise<Crowd> {
@@ -21,7 +21,7 @@ export class Crowd implements AsyncDisposable {
 
   static async #of(commands: readonly string[][], what: string): Promise<Crowd> {
     const crowd = new Crowd(
-      commands.map((words) => Bun.spawn(words, { stdio: ["ignore", "pipe", "inherit"], detached: true })),
+      commands.map((words) => Bun.spawn(words, { stdio: ["pipe", "pipe", "inherit"], detached: true })),
     );
     const said = await Promise.all(crowd.leaders.map(({ stdout }) => stdout.getReader().read()));
     if (said.every(({ value }) => new TextDecoder().decode(value) === "up\n")) return crowd;
