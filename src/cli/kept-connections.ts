@@ -39,8 +39,6 @@ export function keptConnections(plan: RunPlan): KeptConnections {
     const { Adoption, OwnLimit, RelayLink, relayProgram } = await rooms();
     limit ??= new OwnLimit();
     relay ??= new RelayLink(relayProgram());
-    // What was kept, and should not have been.
-    if (relay.counts.letGo["not-http"]) isHeard.other = true;
     const { clock, takeDescriptor, isRunning } = os;
     // `auto` promises nothing.
     const refused = (connections: number) => {

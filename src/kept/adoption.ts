@@ -239,7 +239,7 @@ export class Adoption implements Keeping {
   #listen(some: Iterable<Taken>): void {
     const heard = new Set([...some].map(({ speech }) => speech));
     this.#isSpeechSure ||= heard.has("http");
-    for (const speech of heard) if (speech !== undefined) this.around.heard(speech);
+    for (const speech of ["http", "other"] as const) if (heard.has(speech)) this.around.heard(speech);
   }
 
   #settle(ended: readonly Taken[]): void {
@@ -288,7 +288,7 @@ export class Adoption implements Keeping {
   /** On a fresh one nothing was said, and whatever comes is passed on. */
   #isSpoken({ verdict, speech }: Taken): boolean {
     if (verdict === "fresh") return true;
-    if (speech === "other") return false;
+    if (speech === "other" || speech === "upgraded") return false;
     return this.around.isMixed() ? speech === "http" : this.#isSpeechSure;
   }
 

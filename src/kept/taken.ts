@@ -114,11 +114,13 @@ export class Taken {
    * By what its client has sent, which was answered before, and its server has not read: a request line of HTTP/1 would not be there with
    * TLS, and what is not one may be the rest of a body, unless the server was done. Undefined: that is not known.
    */
-  get speech(): "http" | "other" | undefined {
+  get speech(): "http" | "other" | "upgraded" | undefined {
     if (!this.hasUnread || !this.#look()?.sent) return undefined;
     const what = beginning(PEEKED.subarray(0, peek(this.fd, PEEKED)));
     if (what === "request") return "http";
-    return what === "other" && this.verdict === "between" ? "other" : undefined;
+    if (what !== "other" || this.verdict !== "between") return undefined;
+    // A WebSocket began as HTTP/1, beside others. Its client masks each frame (RFC 6455, 5.3); no frame of HTTP/2 is so long, and no TLS has that bit.
+    return ((PEEKED[1] ?? 0) & 0x80) === 0 ? "other" : "upgraded";
   }
 
   /** Whether it stands between two messages, while its server still has it. */
