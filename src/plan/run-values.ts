@@ -5,7 +5,7 @@ export const RUN_DEFAULTS = {
   cutover: "steer",
   "ready-timeout": "60s",
   "drain-until-idle": "5s",
-  "kept-connections": "close",
+  "kept-connections": "auto",
   "stop-delay": "0",
   "max-draining": "4",
   "on-crash": "exit",

@@ -76,7 +76,7 @@ function racesIn(losses: readonly Loss[], { plan: { subject }, target }: Evidenc
 function couldHave(subject: VerifyPlan["subject"], target: string): string {
   if (subject.kind === "reload") return "yes, if it ran this server and its clients are on this machine";
   const isUnix = target.startsWith("unix:");
-  const mode = wordOf(subject, "kept-connections") ?? "close";
+  const mode = wordOf(subject, "kept-connections") ?? "auto";
   if (mode === "close" || (mode === "auto" && isUnix))
     return `yes, with --kept-connections ${isUnix ? "adopt" : "auto"}, for clients on this machine`;
   return "no: its server had not answered in HTTP/1, was in the middle of a message, or ended the connection by shutdown(2); see 'hupwatch explain'";

@@ -27,9 +27,9 @@ const RATE = 20;
 
 /** Below hupwatch the judge hears of the stop signal itself. */
 const WAYS: Record<string, readonly string[]> = {
-  "below hupwatch": [],
+  "with `--kept-connections close`": ["--kept-connections", "close"],
   "with `--kept-connections adopt`": ["--kept-connections", "adopt"],
-  "with `--drain-until-idle 0`": ["--drain-until-idle", "0"],
+  "with `--drain-until-idle 0`": ["--drain-until-idle", "0", "--kept-connections", "close"],
 };
 
 const ending = new AbortController();
