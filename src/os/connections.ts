@@ -21,6 +21,8 @@ const SLICE_MS = 3;
 const SLICE_PAUSE_MS = 10;
 const SHARE = 100;
 const MIN_PAUSE_MS = 100;
+/** While many are left: the last one is far. */
+const MANY_PAUSE_MS = 400;
 const MAX_PAUSE_MS = 1000;
 /** Among so many descriptors there is most probably a connection: the kernel is asked for them before more are read. */
 const FIRST_SOCKETS = 512;
@@ -56,7 +58,8 @@ export function watchConnections(
       const isIdle = look(startedAt + SLICE_MS);
       if (isIdle === undefined) return { isIdle: false, nextMs: SLICE_PAUSE_MS };
       const pause = SHARE * (performance.now() - startedAt);
-      return { isIdle, nextMs: Math.min(Math.max(pause, MIN_PAUSE_MS), MAX_PAUSE_MS) };
+      const atLeast = known.length < REMEMBERED ? MIN_PAUSE_MS : MANY_PAUSE_MS;
+      return { isIdle, nextMs: Math.min(Math.max(pause, atLeast), MAX_PAUSE_MS) };
     },
     [Symbol.dispose]: () => void search?.return([]),
   };
