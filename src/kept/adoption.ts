@@ -97,10 +97,12 @@ export class Adoption implements Keeping {
   begin(then: () => void, goesOn = () => {}): void {
     this.#follow = then;
     this.#goesOn = goesOn;
-    this.around.relay.move(() => {
-      if (this.#isOver) then();
-      else this.#orAbandon(() => this.#take());
-    });
+    this.#orAbandon(() =>
+      this.around.relay.move(() => {
+        if (this.#isOver) then();
+        else this.#orAbandon(() => this.#take());
+      }),
+    );
   }
 
   #take(): void {
@@ -169,10 +171,7 @@ export class Adoption implements Keeping {
         this.#after(PROVE_LOOK_MS, () => read(left));
         return;
       }
-      for (const taken of given) {
-        this.#taken.delete(taken.inode);
-        this.#close(taken);
-      }
+      this.#close(given);
       this.#signal();
     };
     read(given);
@@ -243,24 +242,24 @@ export class Adoption implements Keeping {
   }
 
   #settle(ended: readonly Taken[]): void {
-    const joined: { fd: number; left: Left }[] = [];
+    const joined: { taken: Taken; left: Left }[] = [];
     const { isKilled } = this.owner.processes;
     this.#listen(ended);
     for (const taken of ended) {
       if (this.#isCrashPossible(taken)) continue;
-      this.#taken.delete(taken.inode);
       taken.letGo();
       const left = isKilled ? undefined : this.#leftOf(taken);
-      if (left) joined.push({ fd: taken.fd, left });
-      else this.#close(taken);
+      if (left) joined.push({ taken, left });
+      else this.#close([taken]);
     }
     if (joined.length > 0) this.#join(joined);
   }
 
   /** Without a relay (no process may be started, no memory) they are closed, and all else goes on. */
-  #join(joined: readonly { fd: number; left: Left }[]): void {
+  #join(joined: readonly { taken: Taken; left: Left }[]): void {
+    for (const { taken } of joined) this.#taken.delete(taken.inode);
     try {
-      this.around.relay.join(joined);
+      this.around.relay.join(joined.map(({ taken: { fd }, left }) => ({ fd, left })));
       this.#counts.kept += joined.length;
     } catch (error) {
       this.#counts.closed += joined.length;
@@ -292,10 +291,20 @@ export class Adoption implements Keeping {
     return this.around.isMixed() ? speech === "http" : this.#isSpeechSure;
   }
 
-  #close(taken: Taken): void {
+  /** A bug in what they are counted as leaves none open. */
+  #close(some: readonly Taken[]): void {
+    for (const taken of some) this.#taken.delete(taken.inode);
+    try {
+      for (const taken of some) this.#count(taken);
+    } catch (bug) {
+      tellBug(bug);
+    }
+    for (const taken of some) taken.close();
+  }
+
+  #count(taken: Taken): void {
     const isTheirs = (taken.verdict === "doubtful" && taken.isAnswered) || !this.#isSpoken(taken);
     this.#counts[isTheirs ? "others" : "closed"] += 1;
-    taken.close();
   }
 
   ended(isCrash: boolean): void {
@@ -307,11 +316,10 @@ export class Adoption implements Keeping {
   [Symbol.dispose](): void {
     this.#isOver = true;
     this.#timer?.[Symbol.dispose]();
-    for (const taken of this.#taken.values()) {
-      taken.letGo();
-      this.#close(taken);
-    }
-    this.#taken.clear();
+    const left = [...this.#taken.values()];
+    // All of them before anything else, which could fail.
+    for (const taken of left) taken.letGo();
+    this.#close(left);
     if (this.#hasRaised) this.around.limit.restore();
     this.#hasRaised = false;
   }

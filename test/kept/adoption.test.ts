@@ -6,6 +6,7 @@ import { relayProgram } from "../../src/intercept/programs.ts";
 import { Adoption, type Surroundings } from "../../src/kept/adoption.ts";
 import { OwnLimit } from "../../src/kept/own-limit.ts";
 import { RelayLink } from "../../src/kept/relay-link.ts";
+import { hearOfBugs } from "../../src/os/aid.ts";
 import type { Clock } from "../../src/os/clock.ts";
 import { connectionsOf } from "../../src/os/connections.ts";
 import type { KeepingOwner } from "../../src/os/keeping.ts";
@@ -147,6 +148,32 @@ test("a hupwatch that leaves while it holds a connection does not leave its serv
   expect(lowWater(own)).toBe(1);
   close(own);
   await service.ask();
+});
+
+test("a bug while connections are held leaves no server deaf, and no generation unfinished", async () => {
+  await using service = new Service();
+  await service.ask();
+  const own = service.duplicate();
+  let isBroken = false;
+  const isMixed = () => {
+    if (isBroken) throw new Error("a bug");
+    return false;
+  };
+  const bugs: unknown[] = [];
+  using _ = hearOfBugs((bug) => bugs.push(bug));
+  try {
+    const adoption = await service.take({ isMixed });
+    expect(lowWater(own)).toBeGreaterThanOrEqual(HELD_MARK);
+    isBroken = true;
+    service.server.kill("SIGTERM");
+    await service.server.exited;
+    adoption.finish();
+    expect(lowWater(own)).toBe(1);
+    expect(bugs.length).toBeGreaterThan(0);
+  } finally {
+    close(own);
+  }
+  await until(() => service.isOver, { what: "the end of the connection" });
 });
 
 test("one that is killed meanwhile does, until the next one wakes it", async () => {
