@@ -365,6 +365,24 @@ test.skipIf(!existsSync("/usr/bin/puma"))(
   },
 );
 
+// The fuzz: `puma -C ""` names the directory, and ended hupwatch with EISDIR. A pipe (`-C <(make-config)`) would have been read in the server's place.
+test.each([
+  ["puma -C FILE", []],
+  ["puma -C FILE -b tcp://127.0.0.1:1", ["127.0.0.1:1"]],
+  ["unicorn -c FILE config.ru", ["0.0.0.0:8080"]],
+  ["nginx -c FILE", []],
+  ["haproxy -f FILE", []],
+  ["uwsgi --ini FILE --http-socket 127.0.0.1:1", ["127.0.0.1:1"]],
+])(
+  "%s: a config file that cannot be read, or comes from a pipe, is the server's to judge",
+  (command, binds) => {
+    using dir = tempDir();
+    expect(Bun.spawnSync(["mkfifo", `${dir.path}/pipe`]).exitCode).toBe(0);
+    for (const file of [dir.path, `${dir.path}/pipe`])
+      expect(read(command.replace("FILE", file), {}, dir.path).binds).toEqual(binds);
+  },
+);
+
 const UNICORN = "/usr/bin/unicorn";
 describe("addresses in unicorn's config file", () => {
   const env = { PATH: process.env.PATH ?? "" };

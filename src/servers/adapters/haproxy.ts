@@ -1,8 +1,8 @@
 /** HAProxy takes descriptors where its configuration says `bind fd@3`; that cannot be said in its words. USR1 is its soft stop. */
 
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ServerAdapter } from "../adapter.ts";
+import { configText } from "../reading/config-text.ts";
 import { generationPidfile } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { type Recognised, recognise } from "../reading/recognise.ts";
@@ -49,13 +49,7 @@ export const haproxy: ServerAdapter = {
 /** As far as `-f` names files. */
 const configOf = ({ args, directory }: Recognised): string =>
   valuesOf(args, "-f")
-    .map((file) => {
-      try {
-        return readFileSync(resolve(directory, file), "utf8");
-      } catch {
-        return ""; // HAProxy itself says it better
-      }
-    })
+    .map((file) => configText(resolve(directory, file)) ?? "")
     .join("\n");
 
 /** The newest copy takes its path, and a copy that is rolled back leaves it dead; of a port each connection gets any copy. */

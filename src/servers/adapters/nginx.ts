@@ -3,12 +3,12 @@
  * them on, and then does not daemonize. Each is matched to a `listen` by its address: a port matches, a generation's own
  * Unix path cannot. QUIT is graceful, TERM and INT are not.
  */
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { HupwatchError } from "../../error.ts";
 import { descriptorOf } from "../../sockets/handover.ts";
 import type { SocketSpec } from "../../sockets/spec.ts";
 import type { ServerAdapter } from "../adapter.ts";
+import { configText } from "../reading/config-text.ts";
 import { sharedPidfileNote } from "../reading/generation-files.ts";
 import { lastValueOf, valuesOf } from "../reading/options.ts";
 import { type Recognised, recognise } from "../reading/recognise.ts";
@@ -57,7 +57,7 @@ export const nginx: ServerAdapter = {
 
 /** One that inherits its sockets stays; any other leaves for the background, unless it is told not to. A second `-g` takes the first one's place. */
 function inForeground({ words, args, directory }: Recognised): string[] {
-  const config = textOf(resolve(directory, lastValueOf(args, "-c") ?? "/etc/nginx/nginx.conf"));
+  const config = configText(resolve(directory, lastValueOf(args, "-c") ?? "/etc/nginx/nginx.conf")) ?? "";
   const isSaid = valuesOf(args, "-g").length > 0 || /(?:^|[;\n])\s*daemon\s/.test(config);
   return isSaid ? [...words] : [...words, "-g", "daemon off;"];
 }
@@ -65,17 +65,9 @@ function inForeground({ words, args, directory }: Recognised): string[] {
 /** `pid` of the words' -g or of the configuration; one that is not absolute only nginx can place. */
 function pidfileOf({ args, directory }: Recognised): string | undefined {
   const config = resolve(directory, lastValueOf(args, "-c") ?? "/etc/nginx/nginx.conf");
-  const texts = [...valuesOf(args, "-g"), textOf(config)];
+  const texts = [...valuesOf(args, "-g"), configText(config) ?? ""];
   const found = texts.map((text) => /(?:^|[;\n])\s*pid\s+(\/[^\s;]+)\s*;/.exec(text)?.[1]);
   return found.find((path) => path !== undefined);
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return ""; // nginx itself says it better
-  }
 }
 
 function inherited(sockets: readonly SocketSpec[]): string {

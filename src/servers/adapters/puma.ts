@@ -3,10 +3,11 @@
  * close_unused_activated_sockets). A Unix socket of a generation has a path of its own and so never matches:
  * --bind-to-activated-sockets=only makes the binds from what was handed over, and forgets those of config/puma.rb.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { ServerAdapter, SocketRights } from "../adapter.ts";
 import { firstAddress, loopbackAddresses } from "../reading/addresses.ts";
+import { configText } from "../reading/config-text.ts";
 import { generationPidfile, isOwn } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf, valuesOf, withMore, without } from "../reading/options.ts";
 import { type Recognised, recognise, unixSpec } from "../reading/recognise.ts";
@@ -94,7 +95,9 @@ function bindsOf(found: Recognised): Binds {
   const config = configOf(found);
   const known = (binds: string[]): Binds => ({ binds: binds.length > 0 ? binds : ["tcp://0.0.0.0:9292"] });
   if (config === undefined) return known(words);
-  const text = readFileSync(config, "utf8");
+  const text = configText(config);
+  if (text === undefined)
+    return words.length > 0 ? known(words) : { binds: [], unknown: `${config} cannot be read` };
   const lines = text.match(/^\s*(bind|port|ssl_bind)\b.*$/gm) ?? [];
   const literals = lines.map((line) => literal(line.trim(), env)).filter((bind) => bind !== undefined);
   const isLiteral = words.length > 0 || literals.length === lines.length;

@@ -2,10 +2,10 @@
  * unicorn takes LISTEN_FDS and serves all of them, whatever it was told to bind; but it also binds what matches none of
  * them, so the addresses leave the words. QUIT is its graceful stop, TERM and INT cut (http_server.rb join).
  */
-import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ServerAdapter } from "../adapter.ts";
 import { firstAddress } from "../reading/addresses.ts";
+import { configText } from "../reading/config-text.ts";
 import { generationPidfile } from "../reading/generation-files.ts";
 import { hasFlag, lastValueOf, valuesOf, without } from "../reading/options.ts";
 import { type Recognised, recognise, tcpSpec, unixSpec } from "../reading/recognise.ts";
@@ -101,7 +101,7 @@ function configOf(found: Recognised): Config {
   const { args, directory } = found;
   const name = lastValueOf(args, "--config-file", "-c");
   const path = name && resolve(directory, name);
-  const text = path && existsSync(path) ? readFileSync(path, "utf8") : "";
+  const text = (path && configText(path)) ?? "";
   const literals = listensIn(text);
   const ports = literals.filter((listen) => listen !== undefined && isPort(listen)) as string[];
   const numbersItself = text.includes("HUPWATCH_GENERATION");

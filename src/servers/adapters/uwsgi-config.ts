@@ -1,6 +1,6 @@
 /** The options of uWSGI's config files, written out as words: everything else reads words. Pure but for the files. */
-import { readFileSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
+import { configText } from "../reading/config-text.ts";
 import { valuesOf } from "../reading/options.ts";
 import type { Recognised } from "../reading/recognise.ts";
 
@@ -38,12 +38,8 @@ export function configOf({ args, directory, env }: Recognised): UwsgiConfig {
 /** What cannot be read uWSGI itself says better. */
 function read(config: UwsgiConfig, named: string, env: Recognised["env"], depth: number): void {
   const path = named.replace(/:\w*$/, "");
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch {
-    return;
-  }
+  const text = configText(path);
+  if (text === undefined) return;
   const name = basename(path);
   config.names.push(name);
   for (const [key, written] of optionsIn(path, text)) {

@@ -1,9 +1,10 @@
 /** The environment that a program has behind the words in front of it: `env A=1`, `chpst -e ./env`, `poetry run`. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { HupwatchError } from "../../error.ts";
 import { locate } from "../../os/lookup.ts";
 import type { CommandLine } from "../adapter.ts";
+import { configText } from "./config-text.ts";
 import type { Change, Program } from "./program.ts";
 import { isUnknown, runFirst } from "./running.ts";
 
@@ -26,7 +27,7 @@ export function behindFront(command: CommandLine, program: Program): Pick<Comman
 /** envdir(8): the first line of each file, less the blanks at its end; NUL stands for a line break; an empty file unsets. */
 function applyEnvdir(env: Record<string, string>, directory: string): void {
   for (const name of namesIn(directory)) {
-    const text = textOf(join(directory, name));
+    const text = configText(join(directory, name));
     if (text === "") delete env[name];
     else if (text !== undefined)
       env[name] = (text.split("\n")[0] ?? "").replace(/[ \t]+$/, "").replaceAll("\0", "\n");
@@ -38,14 +39,6 @@ function namesIn(directory: string): string[] {
     return readdirSync(directory).filter((name) => !name.startsWith(".") && !name.includes("="));
   } catch {
     return []; // the program in front says it better
-  }
-}
-
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
   }
 }
 
