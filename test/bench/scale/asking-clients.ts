@@ -10,12 +10,12 @@ const SPARE = 500;
 const BATCH = 100;
 const REQUEST = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi";
 
-/** How many of `wanted` this process may have; disposing gives it its own limit back. What it starts meanwhile inherits the higher one. */
-export function roomFor(wanted: number): { size: number } & Disposable {
+/** How many of `wanted` a process may have that needs `each` descriptors for one; disposing gives it its own limit back. What it starts meanwhile inherits the higher one. */
+export function roomFor(wanted: number, { each = 1 } = {}): { size: number } & Disposable {
   const given = limitDescriptors(undefined);
   const hard = /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
   return {
-    size: Math.min(wanted, Number(hard) - SPARE),
+    size: Math.min(wanted, Math.floor((Number(hard) - SPARE) / each)),
     [Symbol.dispose]: () => void limitDescriptors(given),
   };
 }

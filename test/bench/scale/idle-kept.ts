@@ -8,11 +8,13 @@ import { cpuMsOf } from "./usage.ts";
 
 /** Behind the swap: the last one's turn must come before its connection is closed for silence, on a machine that does much else, too. */
 const BATCH_BEHIND = 1000;
+/** The relay, which inherits the limit, has both sides of each. */
+const RELAYED = 2;
 /** Of their own stop signal, not of their connections. */
 const BUDGET = { lost: 0, cpuMsPerThousand: 100 };
 
 export async function idleKept(wanted: number): Promise<Row[]> {
-  using room = roomFor(wanted);
+  using room = roomFor(wanted, { each: RELAYED });
   const { size } = room;
   const port = await freePort();
   await using light = await startLight(() => [
