@@ -169,7 +169,7 @@ export const ALL_CLIENTS: readonly RealClient[] = [
     name: "oha",
     isThere: () => existsSync(BUILT.oha),
     start(bind) {
-      const options = ["--no-tui", "--output-format", "json", "-c", "4", "-z", "1h", "-m", "POST"];
+      const options = ["--no-tui", "--output-format", "json", "-c", "4", "-z", "1h", "-w", "-m", "POST"];
       const address = `${urlOf(bind)}\\?id=oha-[0-9]{18}`;
       return program(
         [BUILT.oha, ...options, "-d", "0123456789", "--rand-regex-url", address],
