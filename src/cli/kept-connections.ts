@@ -52,7 +52,7 @@ export function keptConnections(plan: RunPlan): KeptConnections {
       isRunning,
       limit,
       isAnyPeer: mode === "adopt=any",
-      isSpeechSure: mode !== "auto" || owner.isHttp || isHeard.http,
+      isSpeechSure: () => mode !== "auto" || owner.isHttp || isHeard.http,
       isMixed: () => mode === "auto" && isHeard.other,
       heard: (speech) => {
         isHeard[speech] = true;

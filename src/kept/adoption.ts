@@ -54,8 +54,8 @@ export interface Surroundings {
   isRunning(process: Leader): boolean;
   takeDescriptor(pid: number, fd: number): number | undefined;
   isAnyPeer: boolean;
-  /** That it speaks HTTP/1 without TLS does not matter, or is known already. */
-  isSpeechSure: boolean;
+  /** That it speaks HTTP/1 without TLS does not matter, or is known by now. */
+  isSpeechSure(): boolean;
   /** Something else was heard there, too: each connection has to show what it speaks. */
   isMixed(): boolean;
   /** A client was seen to speak it, or something else. */
@@ -79,7 +79,6 @@ export class Adoption implements Keeping {
   #nextProofMs = 0;
   #descriptors: string | undefined;
   #leaderEnd: "unknown" | "clean" | "crash" = "unknown";
-  #isSpeechSure: boolean;
   #isOver = false;
   #hasRaised = false;
   /** The stop signal may be sent. */
@@ -91,7 +90,6 @@ export class Adoption implements Keeping {
     private readonly around: Surroundings,
   ) {
     this.#origins = new Origins(around.isAnyPeer);
-    this.#isSpeechSure = around.isSpeechSure;
   }
 
   begin(then: () => void, goesOn = () => {}): void {
@@ -237,7 +235,6 @@ export class Adoption implements Keeping {
   /** What has come while they were held may say what they speak. */
   #listen(some: Iterable<Taken>): void {
     const heard = new Set([...some].map(({ speech }) => speech));
-    this.#isSpeechSure ||= heard.has("http");
     for (const speech of ["http", "other"] as const) if (heard.has(speech)) this.around.heard(speech);
   }
 
@@ -288,7 +285,7 @@ export class Adoption implements Keeping {
   #isSpoken({ verdict, speech }: Taken): boolean {
     if (verdict === "fresh") return true;
     if (speech === "other" || speech === "upgraded") return false;
-    return this.around.isMixed() ? speech === "http" : this.#isSpeechSure;
+    return this.around.isMixed() ? speech === "http" : this.around.isSpeechSure();
   }
 
   /** A bug in what they are counted as leaves none open. */

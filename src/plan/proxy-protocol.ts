@@ -3,8 +3,8 @@
  * repeat it: its old server has read it. Many servers answer without that line, too, and then take the sender for the client (gunicorn, puma,
  * uWSGI, Caddy): a client from elsewhere would become one of this machine.
  */
-import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
+import { configText } from "../servers/reading/config-text.ts";
 import { givenEnvironment } from "./environment.ts";
 import type { RunPlan } from "./run-plan.ts";
 
@@ -35,13 +35,4 @@ function environmentOf(plan: Command): Record<string, string> {
 /** `--config=FILE`, and gunicorn's `file:FILE`. */
 const fileOf = (word: string): string => word.replace(/^--?[\w-]+=/, "").replace(/^file:/, "");
 
-function mentions(path: string): boolean {
-  try {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    return (
-      stat?.isFile() === true && stat.size <= FILE_BYTES_MAX && MENTION.test(readFileSync(path, "latin1"))
-    );
-  } catch {
-    return false; // a word with a NUL, no rights
-  }
-}
+const mentions = (path: string): boolean => MENTION.test(configText(path, FILE_BYTES_MAX) ?? "");

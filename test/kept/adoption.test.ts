@@ -100,7 +100,7 @@ class Service implements AsyncDisposable {
     const adoption = new Adoption(this.owner, {
       ...{ clock, takeDescriptor, isRunning, relay: this.relay, limit: new OwnLimit() },
       ...{ isAnyPeer: false, patienceMs: 60_000, refused: () => {} },
-      ...{ isSpeechSure: true, isMixed: () => false, heard: () => {}, ...how },
+      ...{ isSpeechSure: () => true, isMixed: () => false, heard: () => {}, ...how },
     });
     await new Promise<void>((mayStop) => adoption.begin(mayStop));
     return adoption;
@@ -199,7 +199,7 @@ test("one that is killed meanwhile does, until the next one wakes it", async () 
 test("what is not seen to speak HTTP/1 is its server's again before the stop signal", async () => {
   await using service = new Service();
   await service.ask();
-  const adoption = await service.take({ isSpeechSure: false });
+  const adoption = await service.take({ isSpeechSure: () => false });
   const { pid } = service.server;
   const [connection] = connections(pid, service);
   const own = realOs.takeDescriptor(pid, connection?.fd ?? -1) ?? -1;
